@@ -1,0 +1,142 @@
+/**
+ * Byte-level primitives: the key order, shared prefixes, varints. Everything hot works on (bytes, start, end), so that
+ * no view is allocated.
+ *
+ * The key order is the order of unsigned bytes; a proper prefix comes first (LevelDB's BytewiseComparator).
+ * Varints are little-endian base 128 (protocol buffers). Up to 2^53-1: values above 32 bits use arithmetic, as
+ * JavaScript's shifts do not.
+ */
+
+export function compareBytes(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): number {
+  const aLength = aEnd - aStart;
+  const bLength = bEnd - bStart;
+  const shared = aLength < bLength ? aLength : bLength;
+  for (let i = 0; i < shared; i++) {
+    const difference = a[aStart + i]! - b[bStart + i]!;
+    if (difference !== 0) return difference;
+  }
+  return aLength - bLength;
+}
+
+/** Compares two whole arrays in key order: < 0, 0 or > 0. */
+export function compareKeys(a: Uint8Array, b: Uint8Array): number {
+  return compareBytes(a, 0, a.length, b, 0, b.length);
+}
+
+/** How many leading bytes the two ranges share. */
+export function sharedPrefixLength(
+  a: Uint8Array,
+  aStart: number,
+  aEnd: number,
+  b: Uint8Array,
+  bStart: number,
+  bEnd: number,
+): number {
+  const limit = Math.min(aEnd - aStart, bEnd - bStart);
+  let i = 0;
+  while (i < limit && a[aStart + i] === b[bStart + i]) i++;
+  return i;
+}
+
+/** The smallest key greater than `key`: `key` followed by a zero byte. Turns inclusive bounds into exclusive ones. */
+export function keySuccessor(key: Uint8Array): Uint8Array<ArrayBuffer> {
+  const successor = new Uint8Array(key.length + 1);
+  successor.set(key);
+  return successor;
+}
+
+/** A private copy of bytes[start, end), backed by exactly that many bytes: fit for messages and for keeping. */
+export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(end - start);
+  if (end - start < 32) for (let i = start; i < end; i++) copy[i - start] = bytes[i]!;
+  else copy.set(bytes.subarray(start, end));
+  return copy;
+}
+
+/** The largest varint this module writes (2^53 - 1) takes 8 bytes. */
+export const MAX_VARINT_LENGTH = 8;
+
+export function varintLength(value: number): number {
+  let length = 1;
+  while (value >= 128) {
+    value = value < 0x100000000 ? value >>> 7 : Math.floor(value / 128);
+    length++;
+  }
+  return length;
+}
+
+/** Writes `value` (a safe integer >= 0) at `position` and returns the position after it. */
+export function writeVarint(bytes: Uint8Array, position: number, value: number): number {
+  while (value >= 128) {
+    bytes[position++] = (value & 0x7f) | 0x80;
+    value = value < 0x100000000 ? value >>> 7 : Math.floor(value / 128);
+  }
+  bytes[position++] = value;
+  return position;
+}
+
+/**
+ * Reads varints without allocating: `value` after `read(bytes, position, end)` returned the position behind it.
+ * `read` returns -1 for a varint that runs past `end`, is longer than 8 bytes or exceeds 2^53 - 1.
+ */
+export class VarintReader {
+  value = 0;
+
+  read(bytes: Uint8Array, position: number, end: number): number {
+    if (position >= end) return -1;
+    let byte = bytes[position++]!;
+    if (byte < 128) {
+      this.value = byte;
+      return position;
+    }
+    let value = byte & 0x7f;
+    let scale = 128;
+    for (let i = 1; i < MAX_VARINT_LENGTH; i++) {
+      if (position >= end) return -1;
+      byte = bytes[position++]!;
+      value += (byte & 0x7f) * scale;
+      if (byte < 128) {
+        if (value > Number.MAX_SAFE_INTEGER) return -1;
+        this.value = value;
+        return position;
+      }
+      scale *= 128;
+    }
+    return -1;
+  }
+}
+
+/** Little-endian fixed-width integers. The u64 forms hold safe integers; reading an unsafe one gives -1. */
+export function writeU32(bytes: Uint8Array, position: number, value: number): void {
+  bytes[position] = value;
+  bytes[position + 1] = value >>> 8;
+  bytes[position + 2] = value >>> 16;
+  bytes[position + 3] = value >>> 24;
+}
+
+export function readU32(bytes: Uint8Array, position: number): number {
+  return (
+    (bytes[position]! |
+      (bytes[position + 1]! << 8) |
+      (bytes[position + 2]! << 16) |
+      (bytes[position + 3]! << 24)) >>>
+    0
+  );
+}
+
+export function writeU64(bytes: Uint8Array, position: number, value: number): void {
+  writeU32(bytes, position, value % 0x100000000);
+  writeU32(bytes, position + 4, Math.floor(value / 0x100000000));
+}
+
+export function readU64(bytes: Uint8Array, position: number): number {
+  const high = readU32(bytes, position + 4);
+  return high > 0x1fffff ? -1 : high * 0x100000000 + readU32(bytes, position);
+}

@@ -1,0 +1,121 @@
+/**
+ * The control block: one SharedArrayBuffer per open store, seen by main, by every job and by attached clients.
+ *
+ *   Int32 word  0      manifest version counter   main adds 1 after the manifest is durable and the version installed
+ *               1      status                     0 open, 1 closing or closed
+ *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
+ *               4..15  reserved
+ *               16 + 4 * slot, for 64 slots:
+ *                 +0   cancellation flag          main sets 1; the job looks at it at every block
+ *                 +1   progress: units done       the job writes, main reads (KiB of input)
+ *                 +2   progress: units in all
+ *                 +3   reserved
+ *
+ * The counter is a hint inside a process, not durability: the manifest on disk is the truth. Equality is the only
+ * comparison it supports, as it wraps.
+ *
+ * Thread: any. Words are only touched through Atomics.
+ */
+import { assert } from './assert.ts';
+import { StorageError } from './errors.ts';
+import type { SequenceNumber } from './ids.ts';
+
+const VERSION_COUNTER = 0;
+const STATUS = 1;
+/** In 64-bit words. */
+const VISIBLE_SEQUENCE_64 = 1;
+const SLOTS_START = 16;
+const SLOT_WORDS = 4;
+const CANCELLED = 0;
+const PROGRESS_DONE = 1;
+const PROGRESS_TOTAL = 2;
+
+/** More jobs than this never run at once: threads are capped below it. */
+export const JOB_SLOT_COUNT = 64;
+const PROGRESS_UNIT_BYTES = 1024;
+
+export class ControlBlock {
+  readonly buffer: SharedArrayBuffer;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #wide: BigInt64Array<SharedArrayBuffer>;
+
+  constructor(
+    buffer: SharedArrayBuffer = new SharedArrayBuffer((SLOTS_START + JOB_SLOT_COUNT * SLOT_WORDS) * 4),
+  ) {
+    this.buffer = buffer;
+    this.#words = new Int32Array(buffer);
+    this.#wide = new BigInt64Array(buffer, 0, SLOTS_START / 2);
+  }
+
+  get versionCounter(): number {
+    return Atomics.load(this.#words, VERSION_COUNTER);
+  }
+
+  /** Main only, after the manifest is durable and the new version is current. */
+  bumpVersionCounter(): void {
+    Atomics.add(this.#words, VERSION_COUNTER, 1);
+  }
+
+  get visibleSequence(): SequenceNumber {
+    return Number(Atomics.load(this.#wide, VISIBLE_SEQUENCE_64)) as SequenceNumber;
+  }
+
+  /** Main only. Everything up to `sequence` is in a memtable and in the log. */
+  publishSequence(sequence: SequenceNumber): void {
+    Atomics.store(this.#wide, VISIBLE_SEQUENCE_64, BigInt(sequence));
+  }
+
+  get isClosed(): boolean {
+    return Atomics.load(this.#words, STATUS) === 1;
+  }
+
+  markClosed(): void {
+    Atomics.store(this.#words, STATUS, 1);
+  }
+
+  /** Main only, before a job is sent: clears what the slot's last job left. */
+  resetSlot(slot: number): void {
+    const base = slotBase(slot);
+    for (let i = 0; i < SLOT_WORDS; i++) Atomics.store(this.#words, base + i, 0);
+  }
+
+  cancel(slot: number): void {
+    Atomics.store(this.#words, slotBase(slot) + CANCELLED, 1);
+  }
+
+  isCancelled(slot: number): boolean {
+    return Atomics.load(this.#words, slotBase(slot) + CANCELLED) === 1;
+  }
+
+  /** For jobs, at every block: throws JobCancelledError when main has asked the job to stop. */
+  throwIfCancelled(slot: number): void {
+    if (this.isCancelled(slot)) throw new JobCancelledError();
+  }
+
+  setProgress(slot: number, doneBytes: number, totalBytes: number): void {
+    const base = slotBase(slot);
+    Atomics.store(this.#words, base + PROGRESS_DONE, Math.floor(doneBytes / PROGRESS_UNIT_BYTES));
+    Atomics.store(this.#words, base + PROGRESS_TOTAL, Math.ceil(totalBytes / PROGRESS_UNIT_BYTES));
+  }
+
+  progress(slot: number): { readonly doneBytes: number; readonly totalBytes: number } {
+    const base = slotBase(slot);
+    return {
+      doneBytes: Atomics.load(this.#words, base + PROGRESS_DONE) * PROGRESS_UNIT_BYTES,
+      totalBytes: Atomics.load(this.#words, base + PROGRESS_TOTAL) * PROGRESS_UNIT_BYTES,
+    };
+  }
+}
+
+function slotBase(slot: number): number {
+  assert(slot >= 0 && slot < JOB_SLOT_COUNT, 'job slot out of range');
+  return SLOTS_START + slot * SLOT_WORDS;
+}
+
+/** The job stopped because it was told to. Known by `name` after it crossed a thread. */
+export class JobCancelledError extends StorageError {
+  constructor() {
+    super('STRATA_CLOSED', 'the job was cancelled because the store is closing');
+    this.name = 'JobCancelledError';
+  }
+}

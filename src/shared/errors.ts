@@ -1,0 +1,134 @@
+/**
+ * The one error class of the store, its codes, and its form for crossing a thread.
+ *
+ * A structured clone keeps only `message`, `stack` and `cause` of an Error, so job failures travel as
+ * {@link WireError} (plain data) and are rebuilt on the receiving side with their class and code.
+ *
+ * Invariants: messages are lower case, say what and where, and hold no key or value bytes.
+ * Not chosen: one subclass per code; callers switch on `code`. CorruptionError exists so that decoders can name it.
+ */
+
+/** Stable within a major version. See the table in README.md. */
+export type StorageErrorCode =
+  | 'STRATA_CORRUPTION'
+  | 'STRATA_LOCKED'
+  | 'STRATA_CLOSED'
+  | 'STRATA_INVALID_ARGUMENT'
+  | 'STRATA_IO'
+  | 'STRATA_READ_ONLY'
+  | 'STRATA_NO_DATABASE'
+  | 'STRATA_EXISTS'
+  | 'STRATA_UNSUPPORTED';
+
+export interface StorageErrorDetails {
+  readonly cause?: unknown;
+  /** Path of the file concerned. */
+  readonly file?: string | undefined;
+  /** Byte offset in `file`. */
+  readonly offset?: number | undefined;
+}
+
+/**
+ * Every error the store throws or rejects with.
+ *
+ * @example
+ * try { await engine.put('k', 'v'); } catch (error) {
+ *   if (error instanceof StorageError && error.code === 'STRATA_CLOSED') reopen();
+ * }
+ */
+export class StorageError extends Error {
+  readonly code: StorageErrorCode;
+  /** Path of the file concerned, where there is one. */
+  readonly file?: string;
+  /** Byte offset in `file`, where there is one. */
+  readonly offset?: number;
+
+  constructor(code: StorageErrorCode, message: string, details: StorageErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'StorageError';
+    this.code = code;
+    if (details.file !== undefined) this.file = details.file;
+    if (details.offset !== undefined) this.offset = details.offset;
+  }
+}
+
+/** Bytes on disk are not what was written: `code` is `STRATA_CORRUPTION`, with `file` and `offset`. */
+export class CorruptionError extends StorageError {
+  constructor(message: string, details: StorageErrorDetails = {}) {
+    const where =
+      details.file === undefined
+        ? ''
+        : details.offset === undefined
+          ? ` in ${details.file}`
+          : ` in ${details.file} at offset ${details.offset}`;
+    super('STRATA_CORRUPTION', `corruption: ${message}${where}`, details);
+    this.name = 'CorruptionError';
+  }
+}
+
+export function invalidArgument(message: string): StorageError {
+  return new StorageError('STRATA_INVALID_ARGUMENT', message);
+}
+
+/** Wraps an error of the operating system; `cause` keeps its `code` (ENOSPC, EIO, ...). */
+export function ioError(action: string, file: string, cause: unknown): StorageError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new StorageError('STRATA_IO', `cannot ${action} ${file}: ${reason}`, { cause, file });
+}
+
+/** The `code` of the operating system's error behind `error`, if there is one: 'ENOSPC', 'ENOENT', ... */
+export function systemErrorCode(error: unknown): string | undefined {
+  for (let e: unknown = error; e instanceof Error; e = e.cause) {
+    const code = (e as { code?: unknown }).code;
+    if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
+  }
+  return undefined;
+}
+
+/** No room: the disk, the quota or the file size limit is exhausted. Ends when room returns; nothing is damaged. */
+export function isDiskFull(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
+}
+
+/** An error as plain data, fit for postMessage. */
+export interface WireError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly file?: string;
+  readonly offset?: number;
+  readonly stack?: string;
+  readonly cause?: WireError;
+}
+
+export function errorToWire(error: unknown, depth = 0): WireError {
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const extra = error as { code?: unknown; file?: unknown; offset?: unknown };
+  return {
+    name: error.name,
+    message: error.message,
+    ...(typeof extra.code === 'string' ? { code: extra.code } : {}),
+    ...(typeof extra.file === 'string' ? { file: extra.file } : {}),
+    ...(typeof extra.offset === 'number' ? { offset: extra.offset } : {}),
+    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.cause === undefined || depth >= 4 ? {} : { cause: errorToWire(error.cause, depth + 1) }),
+  };
+}
+
+export function errorFromWire(wire: WireError): Error {
+  const cause = wire.cause === undefined ? undefined : errorFromWire(wire.cause);
+  const isOurs = wire.code?.startsWith('STRATA_') ?? false;
+  const error = isOurs
+    ? new StorageError(wire.code as StorageErrorCode, wire.message, {
+        cause,
+        file: wire.file,
+        offset: wire.offset,
+      })
+    : new Error(wire.message, cause === undefined ? undefined : { cause });
+  if (wire.code === 'STRATA_CORRUPTION') Object.setPrototypeOf(error, CorruptionError.prototype);
+  error.name = wire.name;
+  if (!isOurs && wire.code !== undefined) Object.assign(error, { code: wire.code });
+  if (wire.stack !== undefined) error.stack = wire.stack;
+  return error;
+}

@@ -1,0 +1,109 @@
+/**
+ * Everything the store may do to a disk. One file implements it on node:fs (node-file-system.ts); tests put a faulty
+ * disk under every thread by naming another module in {@link FileSystemSpec}.
+ *
+ * Files are write-once: created exclusively, written front to back, synced, closed, later only read and unlinked.
+ * There is no truncate, no reopen for writing and no append mode, so recovery can't damage what it recovers.
+ *
+ * Every method throws (or rejects with) a StorageError `STRATA_IO` whose `cause` is the operating system's error.
+ * The synchronous forms are for workers and for tiny operations; the *Async forms for main, where a disk may be slow:
+ * all threads share one libuv pool of 4, so a worker that used the asynchronous ones could freeze main's log.
+ */
+
+import { ioError } from './errors.ts';
+
+/** How to make a FileSystem in another thread: plain data, cloneable. undefined = the real disk. */
+export interface FileSystemSpec {
+  /** URL of a module that exports `createFileSystem(options)`. */
+  readonly module: string;
+  readonly options?: unknown;
+}
+
+export interface FileStat {
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly sizeBytes: number;
+  /** Device and inode: the identity of a file or directory however it was reached. */
+  readonly device: number;
+  readonly inode: number;
+}
+
+export interface StorageFile {
+  readonly path: string;
+  /** Reads at `position` into `into`; returns the count, which is short at the end of the file or at any time. */
+  readAt(into: Uint8Array, position: number): number;
+  /** Writes `bytes` at `position`; returns the count written, which may be short. Use {@link writeFully}. */
+  writeAt(bytes: Uint8Array, position: number): number;
+  writeAtAsync(bytes: Uint8Array, position: number): Promise<number>;
+  /** fdatasync: what was written before the call survives power loss once it returns. */
+  datasync(): void;
+  datasyncAsync(): Promise<void>;
+  size(): number;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface FileSystem {
+  /** What to send to a worker so that it builds the same file system; undefined = the real disk. */
+  readonly spec: FileSystemSpec | undefined;
+  /** Opens a regular file for reading; symbolic links are refused. */
+  openRead(path: string): StorageFile;
+  /** Creates a file that must not exist, mode 0600, for writing (and reading back). */
+  createExclusive(path: string): StorageFile;
+  rename(from: string, to: string): void;
+  renameAsync(from: string, to: string): Promise<void>;
+  unlink(path: string): void;
+  unlinkAsync(path: string): Promise<void>;
+  /** Creates a directory, mode 0700, parents included; an existing directory is fine. */
+  makeDirectory(path: string): void;
+  removeDirectory(path: string): void;
+  list(directory: string): string[];
+  /** lstat; undefined when nothing is there (ENOENT), an error for anything else. */
+  stat(path: string): FileStat | undefined;
+  /** The path with all symbolic links resolved. */
+  realPath(path: string): string;
+  /** fsync of a directory: creates, renames and unlinks in it survive power loss once it returns. */
+  syncDirectory(path: string): void;
+  syncDirectoryAsync(path: string): Promise<void>;
+}
+
+/** One call moves at most this much: Node truncates lengths to 32 bits without a word. */
+const MAX_TRANSFER_BYTES = 16 * 1024 * 1024;
+
+/** Writes all of `bytes`, however short the single writes come out. */
+export function writeFully(file: StorageFile, bytes: Uint8Array, position: number): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const count = file.writeAt(nextChunk(bytes, done), position + done);
+    checkProgress(count, file);
+    done += count;
+  }
+}
+
+export async function writeFullyAsync(file: StorageFile, bytes: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const count = await file.writeAtAsync(nextChunk(bytes, done), position + done);
+    checkProgress(count, file);
+    done += count;
+  }
+}
+
+/** Reads until `into` is full or the file ends; returns how many bytes it got. */
+export function readFully(file: StorageFile, into: Uint8Array, position: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const count = file.readAt(nextChunk(into, done), position + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+function nextChunk(bytes: Uint8Array, done: number): Uint8Array {
+  if (done === 0 && bytes.length <= MAX_TRANSFER_BYTES) return bytes;
+  return bytes.subarray(done, Math.min(bytes.length, done + MAX_TRANSFER_BYTES));
+}
+
+function checkProgress(count: number, file: StorageFile): void {
+  if (count <= 0) throw ioError('write', file.path, new Error('the write made no progress'));
+}

@@ -1,0 +1,53 @@
+/**
+ * The contract of all internal iterators: over a memtable, a block, a table, a level, a merge of them.
+ *
+ * Order: user key ascending (unsigned bytes), then sequence number descending, so that the newest version of a key
+ * comes first. `next` walks in this order, `prev` against it.
+ *
+ *   it.seek(key)        first entry whose user key is >= key          (its newest version)
+ *   it.seekBefore(key)  last entry whose user key is < key            (its oldest version)
+ *   it.seekToFirst() / it.seekToLast()
+ *   each returns whether the iterator now stands on an entry; `next`/`prev` require that it does.
+ *
+ * Lifetime:   everything reachable through `entry` is valid until the next move; `entry` itself is one object per
+ *             iterator, reused. Copy what must live longer.
+ * Errors:     a bad block throws CorruptionError from the move that meets it. An iterator never ends early.
+ * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
+ */
+
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** Where an entry's key and value stand, without copying them. One hidden class for all iterators. */
+export class Entry {
+  keyBytes: Uint8Array = EMPTY;
+  keyStart = 0;
+  keyEnd = 0;
+  valueBytes: Uint8Array = EMPTY;
+  valueStart = 0;
+  valueEnd = 0;
+  sequence = 0;
+  /** One of {@link EntryKind}. */
+  kind = 0;
+}
+
+/** On disk and in logs. Never renumber. 2..255 are reserved: range delete, expiry, merge operand, separated value. */
+export const EntryKind = { Delete: 0, Put: 1 } as const;
+export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+export interface InternalIterator {
+  readonly entry: Entry;
+  seekToFirst(): boolean;
+  seek(key: Uint8Array): boolean;
+  next(): boolean;
+  seekToLast(): boolean;
+  seekBefore(key: Uint8Array): boolean;
+  prev(): boolean;
+  /** Gives up what the iterator holds. Idempotent. */
+  close(): void;
+}
+
+/** A range of user keys: `start` inclusive, `end` exclusive, undefined = unbounded. */
+export interface KeyRange {
+  readonly start?: Uint8Array | undefined;
+  readonly end?: Uint8Array | undefined;
+}

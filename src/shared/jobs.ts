@@ -1,0 +1,123 @@
+/**
+ * The whole protocol between main and the pool: a job is plain data, a result is plain data, big bytes never travel
+ * (a memtable goes as its SharedArrayBuffer, tables go through the file system).
+ *
+ *   main:    pool.run(job)          -> JobReply
+ *   worker:  runJob(job)            the same function, callable without a thread (threads: 0, tests)
+ *
+ * A job writes tables and nothing else; it never touches logs or the manifest, and leaves no state, no open file and
+ * no unfinished I/O behind. A failed job removes the tables it had begun; one that was killed leaves orphans, which
+ * the next open collects. A job that runs again gets new file numbers.
+ */
+
+import type { CodecName } from './compression.ts';
+import type { WireError } from './errors.ts';
+import type { FileSystemSpec } from './file-system.ts';
+import type { FileNumber, Level, SequenceNumber } from './ids.ts';
+import type { KeyRange } from './iterator.ts';
+import type { TableMeta } from './version-edit.ts';
+
+/** How tables are built. */
+export interface TableOptions {
+  readonly blockSizeBytes: number;
+  readonly restartInterval: number;
+  readonly compression: CodecName;
+  /** 0 = no filter. */
+  readonly bloomBitsPerKey: number;
+}
+
+/** What every job is told. */
+export interface JobContext {
+  readonly directory: string;
+  readonly fileSystem: FileSystemSpec | undefined;
+  /** The control block (control-block.ts), for cancellation and progress. */
+  readonly control: SharedArrayBuffer;
+  /** This job's slot in the control block. */
+  readonly slot: number;
+}
+
+/** A frozen memtable -> one L0 table. Reads the arena in place. */
+export interface FlushJob extends JobContext {
+  readonly kind: 'flush';
+  readonly memtable: SharedArrayBuffer;
+  readonly output: FileNumber;
+  readonly table: TableOptions;
+  /** Open snapshots, ascending: versions none of them can see are dropped already here. */
+  readonly snapshots: readonly SequenceNumber[];
+}
+
+/** Tables of one or two levels -> tables of one level. */
+export interface CompactJob extends JobContext {
+  readonly kind: 'compact';
+  /** Each run is sorted and disjoint in itself: one L0 table, or the chosen tables of one level. Newest first. */
+  readonly inputs: readonly (readonly TableMeta[])[];
+  readonly outputLevel: Level;
+  /** Only keys in this range are merged (a part of a large compaction); unbounded = all. */
+  readonly range: KeyRange;
+  /** Numbers reserved for outputs: firstOutput .. firstOutput + outputCount - 1. */
+  readonly firstOutput: FileNumber;
+  readonly outputCount: number;
+  readonly maxFileSizeBytes: number;
+  readonly table: TableOptions;
+  /** Open snapshots, ascending. */
+  readonly snapshots: readonly SequenceNumber[];
+  /**
+   * Key ranges of the tables below the output level, one list per level, sorted: a tombstone may go only where no
+   * older version can lie below.
+   */
+  readonly deeper: readonly (readonly KeyBounds[])[];
+  /** Tables of the level below the output, sorted: an output stops before it overlaps too much of them. */
+  readonly grandparents: readonly TableMeta[];
+}
+
+/** An inclusive range of user keys. */
+export interface KeyBounds {
+  readonly smallest: Uint8Array;
+  readonly largest: Uint8Array;
+}
+
+/** Reads and checks every block of a table against its checksums, its order and its meta data. */
+export interface VerifyJob extends JobContext {
+  readonly kind: 'verify';
+  readonly table: TableMeta;
+}
+
+export type Job = FlushJob | CompactJob | VerifyJob;
+export type JobKind = Job['kind'];
+export type JobOf<K extends JobKind> = Extract<Job, { kind: K }>;
+
+export interface JobStats {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  readonly entriesRead: number;
+  readonly entriesWritten: number;
+  readonly elapsedMs: number;
+}
+
+export interface FlushResult {
+  /** undefined: nothing was left to write. */
+  readonly output: TableMeta | undefined;
+  readonly stats: JobStats;
+}
+
+export interface CompactResult {
+  readonly outputs: readonly TableMeta[];
+  readonly stats: JobStats;
+}
+
+export interface VerifyResult {
+  readonly blockCount: number;
+  readonly entryCount: number;
+  readonly bytesRead: number;
+}
+
+export interface ResultOf {
+  readonly flush: FlushResult;
+  readonly compact: CompactResult;
+  readonly verify: VerifyResult;
+}
+
+/** What a worker answers: an Error would lose its class and code on the way. */
+export type JobReply<K extends JobKind = JobKind> =
+  | { readonly ok: true; readonly value: ResultOf[K] }
+  | { readonly ok: false; readonly error: WireError };

@@ -1,0 +1,39 @@
+/**
+ * What a table is to the rest of the engine, and what a job changed.
+ *
+ * Keys are private copies backed by exactly their bytes: TableMeta crosses threads by structured clone, which copies
+ * whole backing buffers.
+ */
+import type { FileNumber, Level, SequenceNumber } from './ids.ts';
+
+/** One table of a version. Immutable. */
+export interface TableMeta {
+  readonly number: FileNumber;
+  /** Size of the file on disk, in bytes. */
+  readonly sizeBytes: number;
+  /** CRC32 of the whole file. */
+  readonly checksum: number;
+  readonly entryCount: number;
+  readonly tombstoneCount: number;
+  /** Bytes of keys and values before compression. */
+  readonly rawBytes: number;
+  /** User keys, both inclusive. */
+  readonly smallestKey: Uint8Array;
+  readonly largestKey: Uint8Array;
+  readonly smallestSequence: SequenceNumber;
+  readonly largestSequence: SequenceNumber;
+}
+
+/** A table and the level it is added to or removed from. */
+export interface LeveledTable {
+  readonly level: Level;
+  readonly table: TableMeta;
+}
+
+/** The whole effect of one flush or compaction: persisted and installed once, or not at all. */
+export interface VersionEdit {
+  readonly added: readonly LeveledTable[];
+  readonly removed: readonly { readonly level: Level; readonly number: FileNumber }[];
+  /** Logs below this number hold nothing that the tables don't. Absent: unchanged. */
+  readonly logNumber?: FileNumber;
+}
