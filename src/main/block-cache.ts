@@ -1,0 +1,64 @@
+/**
+ * The block cache: decompressed, verified blocks, least recently used out first, bounded in bytes. The only importer of
+ * lru-cache.
+ *
+ * Keys are small integers: each opened table gets a run of consecutive ids, never reused, so a lookup hashes an integer
+ * (70 ns measured; 124 ns with doubles) and a table that is closed and opened again starts cold.
+ *
+ * Thread: main.     Owns: the cached blocks.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Block } from '../shared/table/block.ts';
+import type { BlockCache } from '../shared/table/table-reader.ts';
+
+/** What a block costs besides its bytes: the entry in the cache's arrays and map. */
+const ENTRY_OVERHEAD_BYTES = 64;
+/** V8's small integers; beyond, keys become doubles. Reached after 2^30 blocks were opened, when ids start over. */
+const MAX_ID: number = 2 ** 30;
+
+export class LruBlockCache implements BlockCache {
+  readonly #blocks: LRUCache<number, Block> | undefined;
+  #nextId = 1;
+  hits = 0;
+  misses = 0;
+
+  /** `capacityBytes` 0 caches nothing. */
+  constructor(capacityBytes: number) {
+    this.#blocks =
+      capacityBytes === 0
+        ? undefined
+        : new LRUCache<number, Block>({
+            maxSize: capacityBytes,
+            sizeCalculation: (block) => block.memoryBytes + ENTRY_OVERHEAD_BYTES,
+          });
+  }
+
+  get sizeBytes(): number {
+    return this.#blocks?.calculatedSize ?? 0;
+  }
+
+  allocate(blockCount: number): number {
+    if (this.#nextId + blockCount > MAX_ID) {
+      this.#blocks?.clear();
+      this.#nextId = 1;
+    }
+    const first = this.#nextId;
+    this.#nextId += blockCount;
+    return first;
+  }
+
+  get(id: number): Block | undefined {
+    const block = this.#blocks?.get(id);
+    if (block === undefined) this.misses++;
+    else this.hits++;
+    return block;
+  }
+
+  set(id: number, block: Block): void {
+    this.#blocks?.set(id, block);
+  }
+
+  clear(): void {
+    this.#blocks?.clear();
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * flush, compact, stats, verify, destroy: what is done to a store as a whole.
+ */
+import type { Command } from 'commander';
+import type { CommandContext } from './context.ts';
+import { usageError } from './exit-codes.ts';
+import { formatDuration } from './quantities.ts';
+import { formatStats } from './stats-table.ts';
+
+interface StatsOptions {
+  readonly json?: boolean;
+}
+
+interface DestroyOptions {
+  readonly yes?: boolean;
+}
+
+export function addMaintenanceCommands(program: Command, context: CommandContext): void {
+  program
+    .command('flush')
+    .description('write what is in memory to a table')
+    .action(() => timed(context, 'flushed', async () => (await context.session.engine('change')).flush()));
+
+  program
+    .command('compact')
+    .description('merge everything down to the bottom level; deleted and overwritten records go')
+    .action(() =>
+      timed(context, 'compacted', async () => (await context.session.engine('change')).compact()),
+    );
+
+  program
+    .command('stats')
+    .description('print what the store holds and has done')
+    .option('--json', 'as one JSON object')
+    .action((options: StatsOptions) => stats(context, options));
+
+  program
+    .command('verify')
+    .description('read and check every block of every file; exit code 4 when something is damaged')
+    .action(() => verify(context));
+
+  program
+    .command('destroy')
+    .description("delete the store's own files")
+    .option('--yes', 'do not ask')
+    .action((options: DestroyOptions) => destroy(context, options));
+}
+
+async function timed({ out }: CommandContext, done: string, work: () => Promise<void>): Promise<void> {
+  const startedAt = performance.now();
+  await work();
+  out.remark(`${done} in ${formatDuration(performance.now() - startedAt)}`);
+}
+
+async function stats({ session, out }: CommandContext, options: StatsOptions): Promise<void> {
+  const engine = await session.engine('read');
+  const figures = engine.stats();
+  await out.line(options.json === true ? JSON.stringify(figures) : formatStats(figures));
+}
+
+async function verify({ session, out }: CommandContext): Promise<void> {
+  const engine = await session.engine('read');
+  const report = await engine.verify();
+  await out.line(JSON.stringify(report));
+}
+
+async function destroy({ session, out, ask }: CommandContext, options: DestroyOptions): Promise<void> {
+  if (options.yes !== true) {
+    if (ask === undefined) throw usageError('destroy deletes the store: say --yes');
+    const answer = await ask(`delete the store in ${session.directory}? [y/N] `);
+    if (!/^y(?:es)?$/i.test(answer.trim())) {
+      out.note('nothing was deleted');
+      return;
+    }
+  }
+  await session.destroy();
+  out.remark(`destroyed ${session.directory}`);
+}

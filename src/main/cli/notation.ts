@@ -1,0 +1,77 @@
+/**
+ * How bytes are written on a command line, in a listing and in JSON lines.
+ *
+ *   text     UTF-8 as it is. In listings, line breaks and other control characters are escaped (\n, \x1b), and so is
+ *            every byte that isn't UTF-8 (\xff). That is for reading: it doesn't double backslashes, so it isn't lossless.
+ *   hex      two digits a byte
+ *   base64   the standard alphabet, padded
+ *
+ *   JSON     {"key": "text", "value": "text"}; a field that isn't UTF-8 is called key_base64 or value_base64 instead.
+ *            --hex and --base64 make it key_hex or key_base64 throughout. Lossless in every case.
+ */
+import { isUtf8 } from 'node:buffer';
+import { usageError } from './exit-codes.ts';
+
+export type Notation = 'text' | 'hex' | 'base64';
+export type FieldName = 'key' | 'value';
+
+/** An argument of the command line as the store takes it. */
+export function parseBytes(argument: string, notation: Notation): string | Buffer {
+  if (notation === 'text') return argument;
+  const bytes = decodeBytes(argument, notation);
+  if (bytes === undefined) throw usageError(`"${argument}" is not ${notation}`);
+  return bytes;
+}
+
+/** undefined when `text` isn't what `notation` would write. Buffer.from alone stops at the first wrong digit, silently. */
+export function decodeBytes(text: string, notation: 'hex' | 'base64'): Buffer | undefined {
+  const bytes = Buffer.from(text, notation);
+  if (notation === 'hex') return bytes.length * 2 === text.length ? bytes : undefined;
+  const canonical = bytes.toString('base64');
+  return canonical === text || canonical.replace(/=+$/, '') === text ? bytes : undefined;
+}
+
+/** A whole value, printed on its own: UTF-8 is left alone, line breaks included. */
+export function showValue(bytes: Buffer, notation: Notation): string {
+  if (notation !== 'text') return bytes.toString(notation);
+  return isUtf8(bytes) ? bytes.toString('utf8') : escapeInvalid(bytes);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u2028\u2029]/g;
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r' };
+
+/** Bytes as a part of one line. */
+export function showInLine(bytes: Buffer, notation: Notation): string {
+  return showValue(bytes, notation).replace(CONTROL, (char) => {
+    const code = char.charCodeAt(0);
+    const hex = code > 0xff ? `\\u${code.toString(16)}` : `\\x${code.toString(16).padStart(2, '0')}`;
+    return SHORT_ESCAPES[char] ?? hex;
+  });
+}
+
+/** `"key":"..."`: one field of a JSON line. */
+export function showJsonField(name: FieldName, bytes: Buffer, notation: Notation): string {
+  if (notation === 'text' && isUtf8(bytes)) return `"${name}":${JSON.stringify(bytes.toString('utf8'))}`;
+  const encoding = notation === 'hex' ? 'hex' : 'base64';
+  return `"${name}_${encoding}":"${bytes.toString(encoding)}"`;
+}
+
+function escapeInvalid(bytes: Buffer): string {
+  let text = '';
+  for (let i = 0; i < bytes.length; ) {
+    const length = sequenceLength(bytes, i);
+    if (length === 0) text += `\\x${bytes.toString('hex', i, i + 1)}`;
+    else text += bytes.toString('utf8', i, i + length);
+    i += Math.max(1, length);
+  }
+  return text;
+}
+
+/** Length of the UTF-8 sequence at `start`; 0 when there is none. */
+function sequenceLength(bytes: Buffer, start: number): number {
+  const lead = bytes[start] ?? 0;
+  const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  const sequence = bytes.subarray(start, start + length);
+  return sequence.length === length && isUtf8(sequence) ? length : 0;
+}

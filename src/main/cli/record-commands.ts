@@ -1,0 +1,84 @@
+/**
+ * put, get, delete: one record at a time.
+ */
+import type { Command } from 'commander';
+import { type CommandContext, type NotationOptions, notationOf, notationOptions } from './context.ts';
+import { CommandError, ExitCode } from './exit-codes.ts';
+import { parseBytes, showValue } from './notation.ts';
+
+interface WriteCommandOptions extends NotationOptions {
+  readonly sync?: boolean;
+}
+
+interface GetOptions extends NotationOptions {
+  readonly raw?: boolean;
+}
+
+const SYNC_HELP = 'return only when the write would survive power loss';
+
+export function addRecordCommands(program: Command, context: CommandContext): void {
+  const [putHex, putBase64] = notationOptions();
+  program
+    .command('put')
+    .description('store a value under a key')
+    .argument('<key>')
+    .argument('<value>')
+    .option('--sync', SYNC_HELP)
+    .addOption(putHex)
+    .addOption(putBase64)
+    .action((key: string, value: string, options: WriteCommandOptions) => put(context, key, value, options));
+
+  const [getHex, getBase64] = notationOptions();
+  program
+    .command('get')
+    .description('print the value of a key; exit code 3 when there is none')
+    .argument('<key>')
+    .option('--raw', 'the bytes of the value and nothing else')
+    .addOption(getHex)
+    .addOption(getBase64)
+    .action((key: string, options: GetOptions) => get(context, key, options));
+
+  const [deleteHex, deleteBase64] = notationOptions();
+  program
+    .command('delete')
+    .description('delete a key, if it is there')
+    .argument('<key>')
+    .option('--sync', SYNC_HELP)
+    .addOption(deleteHex)
+    .addOption(deleteBase64)
+    .action((key: string, options: WriteCommandOptions) => remove(context, key, options));
+}
+
+async function put(
+  { session, out }: CommandContext,
+  key: string,
+  value: string,
+  options: WriteCommandOptions,
+): Promise<void> {
+  const notation = notationOf(options);
+  const record = { key: parseBytes(key, notation), value: parseBytes(value, notation) };
+  const engine = await session.engine('create');
+  await engine.put(record.key, record.value, { sync: options.sync === true });
+  out.remark('ok');
+}
+
+async function get({ session, out }: CommandContext, key: string, options: GetOptions): Promise<void> {
+  const notation = notationOf(options);
+  const keyBytes = parseBytes(key, notation);
+  const engine = await session.engine('read');
+  const value = await engine.get(keyBytes);
+  if (value === undefined) throw new CommandError(ExitCode.NotFound, 'not found');
+  if (options.raw === true) await out.bytes(value);
+  else await out.line(showValue(value, notation));
+}
+
+async function remove(
+  { session, out }: CommandContext,
+  key: string,
+  options: WriteCommandOptions,
+): Promise<void> {
+  const keyBytes = parseBytes(key, notationOf(options));
+  const engine = await session.engine('change');
+  await engine.delete(keyBytes, { sync: options.sync === true });
+  out.remark('ok');
+}

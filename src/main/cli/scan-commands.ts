@@ -1,0 +1,122 @@
+/**
+ * scan and dump: many records, in key order, printed as they are read.
+ *
+ *   scan [START] [END]    `key => value` lines, START inclusive, END exclusive
+ *   dump                  everything, as JSON lines that `load` reads back
+ *
+ * Both see one moment of the store and hold one block at a time, however much they print.
+ */
+import { type Command, Option } from 'commander';
+import type { ScanOptions, StorageEngine } from '../index.ts';
+import {
+  type CommandContext,
+  type NotationOptions,
+  notationOf,
+  notationOptions,
+  parseCount,
+} from './context.ts';
+import { usageError } from './exit-codes.ts';
+import { type Notation, parseBytes, showInLine, showJsonField } from './notation.ts';
+
+interface ScanCommandOptions extends NotationOptions {
+  readonly prefix?: string;
+  readonly limit?: number;
+  readonly reverse?: boolean;
+  readonly keys?: boolean;
+  readonly json?: boolean;
+}
+
+export function addScanCommands(program: Command, context: CommandContext): void {
+  const [scanHex, scanBase64] = notationOptions();
+  program
+    .command('scan')
+    .description('print the records from START (inclusive) to END (exclusive) in key order')
+    .argument('[start]')
+    .argument('[end]')
+    .option('--prefix <prefix>', 'only keys that begin with this')
+    .addOption(new Option('--limit <count>', 'at most this many records').argParser(parseCount))
+    .option('--reverse', 'from the last record to the first')
+    .option('--keys', 'keys only')
+    .option('--json', 'a JSON object a line')
+    .addOption(scanHex)
+    .addOption(scanBase64)
+    .action((start: string | undefined, end: string | undefined, options: ScanCommandOptions) =>
+      scan(context, start, end, options),
+    );
+
+  const [dumpHex, dumpBase64] = notationOptions();
+  program
+    .command('dump')
+    .description('print every record as JSON lines, for load')
+    .addOption(dumpHex)
+    .addOption(dumpBase64)
+    .action(async (options: NotationOptions) => {
+      const engine = await context.session.engine('read');
+      await print(context, engine, {}, recordPrinter({ ...options, json: true }));
+    });
+}
+
+async function scan(
+  context: CommandContext,
+  start: string | undefined,
+  end: string | undefined,
+  options: ScanCommandOptions,
+): Promise<void> {
+  if (options.prefix !== undefined && start !== undefined) {
+    throw usageError('give either a range or --prefix, not both');
+  }
+  const notation = notationOf(options);
+  const range: ScanOptions = {
+    ...(options.prefix === undefined ? {} : prefixRange(options.prefix, notation)),
+    ...(start === undefined ? {} : { gte: parseBytes(start, notation) }),
+    ...(end === undefined ? {} : { lt: parseBytes(end, notation) }),
+    ...(options.limit === undefined ? {} : { limit: options.limit }),
+    reverse: options.reverse === true,
+    values: options.keys !== true,
+  };
+  const engine = await context.session.engine('read');
+  await print(context, engine, range, recordPrinter(options));
+}
+
+/** Every key that begins with `prefix`. */
+function prefixRange(prefix: string, notation: Notation): ScanOptions {
+  const first = Buffer.from(parseBytes(prefix, notation));
+  let length = first.length;
+  while (length > 0 && first[length - 1] === 0xff) length--;
+  if (length === 0) return { gte: first };
+  const end = Buffer.from(first.subarray(0, length));
+  end[length - 1]! += 1;
+  return { gte: first, lt: end };
+}
+
+type RecordPrinter = (key: Buffer, value: Buffer | undefined) => string;
+
+function recordPrinter(options: ScanCommandOptions): RecordPrinter {
+  const notation = notationOf(options);
+  if (options.json === true) {
+    return (key, value) => {
+      const keyField = showJsonField('key', key, notation);
+      return value === undefined
+        ? `{${keyField}}`
+        : `{${keyField},${showJsonField('value', value, notation)}}`;
+    };
+  }
+  return (key, value) => {
+    const shownKey = showInLine(key, notation);
+    return value === undefined ? shownKey : `${shownKey} => ${showInLine(value, notation)}`;
+  };
+}
+
+async function print(
+  { out, signal }: CommandContext,
+  engine: StorageEngine,
+  range: ScanOptions,
+  show: RecordPrinter,
+): Promise<void> {
+  const areValuesRead = range.values !== false;
+  for await (const [key, value] of engine.scan({ ...range, signal })) {
+    const wait = out.line(show(key, areValuesRead ? value : undefined));
+    if (wait !== undefined) await wait;
+    if (out.isClosed) break;
+  }
+}

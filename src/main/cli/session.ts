@@ -1,0 +1,43 @@
+/**
+ * The store that a command or a whole prompt works on: opened when first needed, closed at the end.
+ *
+ * Invariants: only a command that writes records creates a store; looking at a directory that holds none is an error.
+ *             A command that only looks changes nothing on disk. In a prompt the first change reopens the store for
+ *             writing.
+ * Owns: the open engine.
+ */
+import { StorageEngine } from '../index.ts';
+
+/** What a command does to the store. */
+export type Access = 'read' | 'change' | 'create';
+
+export class Session {
+  readonly directory: string;
+  #engine: StorageEngine | undefined;
+  #isWritable = false;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  async engine(access: Access): Promise<StorageEngine> {
+    if (this.#engine !== undefined && (this.#isWritable || access === 'read')) return this.#engine;
+    await this.close();
+    this.#isWritable = access !== 'read';
+    const createIfMissing = access === 'create';
+    this.#engine = await StorageEngine.open(this.directory, { createIfMissing, readOnly: access === 'read' });
+    return this.#engine;
+  }
+
+  async close(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    await engine?.close();
+  }
+
+  /** Deletes the store's own files. */
+  async destroy(): Promise<void> {
+    await this.close();
+    await StorageEngine.destroy(this.directory);
+  }
+}

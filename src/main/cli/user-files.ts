@@ -1,0 +1,92 @@
+/**
+ * Files of the user, not of the store: what `load` reads and where the prompt keeps its history. The command's only
+ * importer of node:fs; the store's own files go through src/shared/file-system.ts.
+ */
+import { createReadStream, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { CommandError, ExitCode } from './exit-codes.ts';
+
+export interface Input {
+  /** For messages. */
+  readonly name: string;
+  readonly stream: Readable;
+  /** undefined: not known, as for a pipe. */
+  readonly sizeBytes: number | undefined;
+}
+
+const READ_CHUNK_BYTES = 256 * 1024;
+
+/** Opens `path`, or standard input for `-`. */
+export function openInput(path: string): Input {
+  if (path === '-') return { name: 'standard input', stream: process.stdin, sizeBytes: undefined };
+  try {
+    const stat = statSync(path);
+    if (stat.isDirectory()) throw new CommandError(ExitCode.Error, `${path} is a directory`);
+    const stream = createReadStream(path, { highWaterMark: READ_CHUNK_BYTES });
+    return { name: path, stream, sizeBytes: stat.isFile() ? stat.size : undefined };
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    throw new CommandError(ExitCode.Error, `cannot read ${path}: ${messageOf(error)}`, error);
+  }
+}
+
+/**
+ * Where the prompt keeps its history: STRATAKV_HISTORY if set (empty: nowhere), else the user's state directory.
+ */
+export function historyPath(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const chosen = env['STRATAKV_HISTORY'];
+  if (chosen !== undefined) return chosen === '' ? undefined : chosen;
+  const state =
+    process.platform === 'win32'
+      ? (env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'))
+      : env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
+  return join(state, 'stratakv', 'history');
+}
+
+/** Oldest first. No history, or one that can't be read, is an empty one: a prompt never fails over this. */
+export function readHistory(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n').filter(Boolean);
+  } catch {
+    // First use, or somebody else's file: start with none.
+    return [];
+  }
+}
+
+/** Returns what went wrong, for a remark; history is a convenience and never worth failing. */
+export function writeHistory(path: string, lines: readonly string[]): string | undefined {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // Values typed at a prompt may be secrets: readable by the owner only. Renamed, so that two prompts can't mix lines.
+    const temporary = `${path}.${process.pid}`;
+    writeFileSync(temporary, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+    renameSync(temporary, path);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** The version in package.json, which lies above both src and dist. */
+export function packageVersion(): string {
+  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
+    const manifest = parseManifest(new URL('package.json', folder));
+    if (manifest?.name === 'stratakv') return manifest.version;
+    if (folder.pathname === '/') return 'unknown';
+  }
+}
+
+function parseManifest(url: URL): { readonly name: string; readonly version: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(url, 'utf8')) as { name: string; version: string };
+  } catch {
+    // Not in this folder: the caller goes on to the one above.
+    return undefined;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,179 @@
+/**
+ * Picks the next compaction that should run by itself, or none.
+ *
+ *   1. score the levels (compaction-score.ts); try those at 1 or more, highest first
+ *   2. L0: the oldest table and all that overlap it, transitively -> the base level
+ *      L1..L6: one table, with what comes along for free -> the next level in use
+ *   3. nothing due: a table that is mostly tombstones goes down, or is rewritten where nothing lies below
+ *   4. complete the plan with the overlapping tables of the output level (compaction-plan.ts); if running plans stand
+ *      in the way, try the next candidate
+ *
+ * Which table of a level goes down: of the next few after the level's cursor, the one that overlaps least per byte of
+ * its own. The cursor (LevelDB's compact_pointer) goes round, so that every key range has its turn; the choice among
+ * the next few saves rewriting. Cursors are not persisted: after a restart any place is as good as another.
+ *
+ * Invariants: the same arguments give the same plan; nothing is remembered here, the caller keeps the cursors.
+ * Thread:     main. Pure.
+ * Not chosen: least overlap in the whole level (RocksDB's default). It looks at every table of both levels on each
+ *             pick, on the thread that serves reads, and a range that always overlaps much never has its turn.
+ */
+import { compareKeys } from '../shared/bytes.ts';
+import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import {
+  type BusyTables,
+  type CompactionOptions,
+  type CompactionPlan,
+  canShedTombstones,
+  isBottom,
+  isTombstoneDense,
+  nextLevelWithData,
+  planFor,
+} from './compaction-plan.ts';
+import { type LevelTargets, levelScores, levelTargets } from './compaction-score.ts';
+import { hullOf, totalBytes, type Version } from './version.ts';
+
+export {
+  type BusyTables,
+  busyTables,
+  type CompactionOptions,
+  type CompactionPlan,
+} from './compaction-plan.ts';
+export { compactionScore, pendingCompactionBytes } from './compaction-score.ts';
+
+/** By level: the largest key of the table that went down last; undefined = start at the first. */
+export interface PickerState {
+  readonly cursors: readonly (Uint8Array | undefined)[];
+}
+
+export const initialPickerState: PickerState = {
+  cursors: Array.from({ length: LEVEL_COUNT }, () => undefined),
+};
+
+/** How many tables after the cursor compete. */
+const CANDIDATE_COUNT = 16;
+
+export function pickCompaction(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  state: PickerState,
+): CompactionPlan | undefined {
+  const targets = levelTargets(version, options);
+  const due = levelScores(version, options, targets, busy)
+    .map((score, i) => ({ level: toLevel(i), score }))
+    .filter(({ score }) => score >= 1)
+    .sort((a, b) => b.score - a.score);
+  for (const { level } of due) {
+    const plan =
+      level === 0
+        ? pickLevelZero(version, options, busy, targets)
+        : pickLevel(version, level, options, busy, targets, state.cursors[level]);
+    if (plan !== undefined) return plan;
+  }
+  return pickTombstones(version, options, busy, targets);
+}
+
+/** The state after `plan` was started: the cursor of its level moves past it. */
+export function advanceCursor(state: PickerState, plan: CompactionPlan): PickerState {
+  if (plan.level === 0 || plan.reason !== 'level-size') return state;
+  return { cursors: state.cursors.with(plan.level, hullOf(plan.inputs)?.end) };
+}
+
+function pickLevelZero(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  targets: LevelTargets,
+): CompactionPlan | undefined {
+  const oldest = version.levels[0]!.at(-1);
+  return oldest && planLevelZero(version, oldest, 'l0-count', options, busy, targets);
+}
+
+function planLevelZero(
+  version: Version,
+  table: TableMeta,
+  reason: 'l0-count' | 'tombstones',
+  options: CompactionOptions,
+  busy: BusyTables,
+  targets: LevelTargets,
+): CompactionPlan | undefined {
+  const range = { start: table.smallestKey, end: table.largestKey };
+  const inputs = version.overlapping(toLevel(0), range, { transitive: true });
+  return planFor(version, toLevel(0), targets.baseLevel, inputs, reason, options, busy);
+}
+
+function pickLevel(
+  version: Version,
+  level: Level,
+  options: CompactionOptions,
+  busy: BusyTables,
+  targets: LevelTargets,
+  cursor: Uint8Array | undefined,
+): CompactionPlan | undefined {
+  const candidates = afterCursor(version.levels[level]!, cursor)
+    .filter((table) => !busy.numbers.has(table.number))
+    .slice(0, CANDIDATE_COUNT);
+  const next = toLevel(level + 1);
+  const costs = new Map(candidates.map((table) => [table, relativeOverlap(version, next, table)]));
+  candidates.sort((a, b) => costs.get(a)! - costs.get(b)!);
+  for (const table of candidates) {
+    const range = { start: table.smallestKey, end: table.largestKey };
+    // A level that is being emptied need not stop at each of the empty ones below.
+    const output =
+      level < targets.wantedBaseLevel
+        ? nextLevelWithData(version, level, range, targets.wantedBaseLevel, busy)
+        : next;
+    const plan = planFor(version, level, output, [table], 'level-size', options, busy);
+    if (plan !== undefined) return plan;
+  }
+  return undefined;
+}
+
+/** `tables` as a ring that begins with the first one past the cursor. */
+function afterCursor(tables: readonly TableMeta[], cursor: Uint8Array | undefined): TableMeta[] {
+  if (cursor === undefined) return [...tables];
+  const first = tables.findIndex((table) => compareKeys(table.largestKey, cursor) > 0);
+  return first < 0 ? [...tables] : [...tables.slice(first), ...tables.slice(0, first)];
+}
+
+/** Bytes of the next level to rewrite for each byte that goes down. */
+function relativeOverlap(version: Version, next: Level, table: TableMeta): number {
+  const overlapping = version.overlapping(next, { start: table.smallestKey, end: table.largestKey });
+  return totalBytes(overlapping) / table.sizeBytes;
+}
+
+/** Scans over a queue step over every tombstone at its head: such tables are worth a compaction of their own. */
+function pickTombstones(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  targets: LevelTargets,
+): CompactionPlan | undefined {
+  for (let i = 0; i < LEVEL_COUNT; i++) {
+    for (const table of version.levels[i]!) {
+      if (!isTombstoneDense(table) || busy.numbers.has(table.number)) continue;
+      const plan =
+        i === 0
+          ? planLevelZero(version, table, 'tombstones', options, busy, targets)
+          : planTombstones(version, toLevel(i), table, options, busy);
+      if (plan !== undefined) return plan;
+    }
+  }
+  return undefined;
+}
+
+function planTombstones(
+  version: Version,
+  level: Level,
+  table: TableMeta,
+  options: CompactionOptions,
+  busy: BusyTables,
+): CompactionPlan | undefined {
+  if (!isBottom(version, level, table)) {
+    return planFor(version, level, toLevel(level + 1), [table], 'tombstones', options, busy);
+  }
+  return canShedTombstones(table, options)
+    ? planFor(version, level, level, [table], 'tombstones', options, busy)
+    : undefined;
+}

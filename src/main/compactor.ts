@@ -1,0 +1,250 @@
+/**
+ * Runs compactions: those that the picker says are due, as many at once as are disjoint and there are threads; and the
+ * steps of an explicit compact().
+ *
+ *   1. pick a plan (pure: compaction-picker.ts, manual-compaction.ts) that doesn't touch what runs already
+ *   2. a move is one edit; a merge is a job on the pool, then one edit
+ *   3. the edit is durable and installed; VersionSet reports the inputs as obsolete once nobody reads them
+ *
+ * Errors: a full disk -> tell, wait, try again. Damage -> tell, and leave the tables of that plan alone until the store is
+ * opened again (reads of other data go on). Anything else -> tell, wait, try again.
+ *
+ * Invariants: inputs stay live until the edit that replaces them is durable. A failed plan's outputs are removed by the job
+ *             or, if it died, by the next open.
+ * Thread:     main.
+ */
+import { StorageError } from '../shared/errors.ts';
+import { type FileNumber, fileNumber, level as toLevel } from '../shared/ids.ts';
+import type { KeyRange } from '../shared/iterator.ts';
+import type { CompactJob, CompactResult, JobContext, KeyBounds } from '../shared/jobs.ts';
+import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
+import {
+  advanceCursor,
+  type BusyTables,
+  busyTables,
+  type CompactionPlan,
+  initialPickerState,
+  type PickerState,
+  pickCompaction,
+} from './compaction-picker.ts';
+import { planBytes, planRange } from './compaction-plan.ts';
+import { toStorageError } from './flusher.ts';
+import { CancelToken } from './job-runner.ts';
+import { planManualCompaction } from './manual-compaction.ts';
+import { removeObsoleteFiles } from './obsolete-files.ts';
+import { RetryDelay } from './retry-delay.ts';
+import { compactionOptions, type Store } from './store.ts';
+
+interface Running {
+  readonly plan: CompactionPlan;
+  readonly token: CancelToken;
+  readonly done: Promise<void>;
+}
+
+export class Compactor {
+  readonly #store: Store;
+  readonly #onDone: () => void;
+  readonly #retry: RetryDelay;
+  readonly #running = new Set<Running>();
+  /** Tables in which damage was found. */
+  readonly #damaged = new Set<FileNumber>();
+  #picker: PickerState = initialPickerState;
+  #isStopped = false;
+  /** The last failure, until a compaction succeeds. */
+  error: StorageError | undefined;
+
+  constructor(store: Store, onDone: () => void) {
+    this.#store = store;
+    this.#onDone = onDone;
+    this.#retry = new RetryDelay(onDone);
+  }
+
+  /** Whether a compaction is running or will start by itself. */
+  get hasWork(): boolean {
+    return this.#running.size > 0 || this.#retry.isWaiting;
+  }
+
+  /** Starts what is due, as far as threads and running compactions allow. */
+  start(): void {
+    const { versions, options } = this.#store;
+    while (!this.#isStopped && !this.#retry.isWaiting && this.#running.size < Math.max(1, options.threads)) {
+      const plan = pickCompaction(
+        versions.current,
+        compactionOptions(this.#store),
+        this.#busy(),
+        this.#picker,
+      );
+      if (plan === undefined) return;
+      this.#picker = advanceCursor(this.#picker, plan);
+      this.#launch(plan).done.catch((error: unknown) => this.#failed(error, plan));
+    }
+  }
+
+  /** Everything in `range` (both bounds inclusive) down to the bottom level. The caller has flushed. */
+  async compactRange(range: KeyRange): Promise<void> {
+    const { versions } = this.#store;
+    const upTo = versions.lastSequence;
+    for (;;) {
+      if (this.#isStopped)
+        throw new StorageError('STRATA_CLOSED', 'the store was closed before the compaction ended');
+      const step = planManualCompaction(
+        versions.current,
+        range,
+        compactionOptions(this.#store),
+        this.#busy(false),
+        upTo,
+      );
+      if (step.status === 'done') return;
+      if (step.status === 'ready') await this.#launch(step.plan).done;
+      // Blocked: one of the running ones is in the way; how it ends is its own affair.
+      else await Promise.race([...this.#running].map((running) => running.done.catch(() => undefined)));
+    }
+  }
+
+  /** Cancels what runs by itself; nothing starts any more. Resolves when all has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#retry.skip();
+    for (const { token } of this.#running) token.cancel();
+    await Promise.allSettled([...this.#running].map((running) => running.done));
+  }
+
+  #busy(excludeDamaged = true): BusyTables {
+    const busy = busyTables([...this.#running].map((running) => running.plan));
+    if (!excludeDamaged || this.#damaged.size === 0) return busy;
+    return { ...busy, numbers: new Set([...busy.numbers, ...this.#damaged]) };
+  }
+
+  #launch(plan: CompactionPlan): Running {
+    const token = new CancelToken();
+    const running: Running = {
+      plan,
+      token,
+      done: this.#carryOut(plan, token).finally(() => this.#ended(running)),
+    };
+    this.#running.add(running);
+    return running;
+  }
+
+  #ended(running: Running): void {
+    this.#running.delete(running);
+    this.#onDone();
+  }
+
+  async #carryOut(plan: CompactionPlan, token: CancelToken): Promise<void> {
+    const startedAt = performance.now();
+    if (plan.kind === 'move') {
+      await this.#install(plan, plan.inputs);
+      this.#store.counters.moveCount++;
+      this.#reportDone(plan, undefined, performance.now() - startedAt);
+      return;
+    }
+    const result = await this.#store.jobs.run<'compact'>(
+      (context) => this.#job(plan, context),
+      { urgent: false, keepAlive: false },
+      token,
+    );
+    try {
+      await this.#install(plan, result.outputs);
+    } catch (error) {
+      // Unless the manifest's state is unknown, nobody will ever name these outputs.
+      if (!this.#store.versions.isPoisoned) await this.#discard(result.outputs);
+      throw error;
+    }
+    const { counters } = this.#store;
+    counters.compactionCount++;
+    counters.compactionBytes += result.stats.bytesWritten;
+    counters.compactionReadBytes += result.stats.bytesRead;
+    this.error = undefined;
+    this.#retry.succeeded();
+    this.#reportDone(plan, result, performance.now() - startedAt);
+  }
+
+  #job(plan: CompactionPlan, context: JobContext): CompactJob {
+    const { versions, options, snapshots } = this.#store;
+    const range = planRange(plan);
+    const outputCount = outputBound(plan, options.maxFileSizeBytes);
+    const deeper: KeyBounds[][] = [];
+    for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
+      const tables = versions.current.overlapping(toLevel(i), range);
+      if (tables.length > 0)
+        deeper.push(tables.map((t) => ({ smallest: t.smallestKey, largest: t.largestKey })));
+    }
+    return {
+      ...context,
+      kind: 'compact',
+      inputs:
+        plan.level === 0
+          ? [...plan.inputs.map((table) => [table]), plan.overlapping]
+          : [plan.inputs, plan.overlapping],
+      outputLevel: plan.outputLevel,
+      range: {},
+      firstOutput: versions.reserveFileNumbers(outputCount),
+      outputCount,
+      maxFileSizeBytes: options.maxFileSizeBytes,
+      table: options.table,
+      snapshots: snapshots.sequences(),
+      deeper,
+      grandparents: plan.grandparents,
+    };
+  }
+
+  async #install(plan: CompactionPlan, outputs: readonly TableMeta[]): Promise<void> {
+    const edit: VersionEdit = {
+      added: outputs.map((table) => ({ level: plan.outputLevel, table })),
+      removed: [
+        ...plan.inputs.map(({ number }) => ({ level: plan.level, number })),
+        ...plan.overlapping.map(({ number }) => ({ level: plan.outputLevel, number })),
+      ],
+    };
+    await this.#store.versions.apply(edit, { lastSequence: 0 });
+  }
+
+  async #discard(outputs: readonly TableMeta[]): Promise<void> {
+    const { fs, directory } = this.#store;
+    await removeObsoleteFiles(
+      fs,
+      directory,
+      { tables: outputs.map((table) => table.number) },
+      () => undefined,
+    );
+  }
+
+  #reportDone(plan: CompactionPlan, result: CompactResult | undefined, elapsedMs: number): void {
+    this.#store.report('compaction', {
+      reason: plan.reason,
+      isMove: result === undefined,
+      level: plan.level,
+      outputLevel: plan.outputLevel,
+      inputTables: plan.inputs.length + plan.overlapping.length,
+      outputTables: result?.outputs.length ?? plan.inputs.length,
+      bytesRead: result?.stats.bytesRead ?? 0,
+      bytesWritten: result?.stats.bytesWritten ?? 0,
+      elapsedMs,
+    });
+  }
+
+  /** A compaction that started by itself failed. */
+  #failed(cause: unknown, plan: CompactionPlan): void {
+    if (this.#isStopped) return;
+    const error = toStorageError(cause, 'a compaction failed');
+    this.error = error;
+    const { versions } = this.#store;
+    const willRetry = !versions.isPoisoned && error.code !== 'STRATA_CORRUPTION';
+    this.#store.report('backgroundError', { error, operation: 'compaction', willRetry });
+    if (versions.isPoisoned) {
+      this.#store.becomeReadOnly('manifest', cause);
+      return;
+    }
+    if (error.code === 'STRATA_CORRUPTION')
+      for (const table of [...plan.inputs, ...plan.overlapping]) this.#damaged.add(table.number);
+    else this.#retry.failed();
+    this.#onDone();
+  }
+}
+
+/** More outputs than this a plan never has: cut by size, and where grandparents call for it. */
+function outputBound(plan: CompactionPlan, maxFileSizeBytes: number): number {
+  const bySize = 2 * Math.ceil(planBytes(plan) / maxFileSizeBytes);
+  return fileNumber(bySize + plan.inputs.length + plan.overlapping.length + 8);
+}

@@ -1,0 +1,303 @@
+/**
+ * StorageEngine: the public face of a store, and its table of contents. Each method validates and hands on:
+ *
+ *   open, close      open-store.ts, lifecycle below       get, has, getMany   read-view.ts
+ *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
+ *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
+ *   verify           verify-store.ts                      stats               store-stats.ts
+ *   destroy          destroy-store.ts
+ *
+ * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
+ */
+import { EventEmitter } from 'node:events';
+import { StorageError } from '../shared/errors.ts';
+import type { SequenceNumber } from '../shared/ids.ts';
+import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
+import { Entry, EntryKind } from '../shared/iterator.ts';
+import { WriteBatch } from '../shared/write-batch.ts';
+import type { EngineStats } from './counters.ts';
+import { destroyStore } from './destroy-store.ts';
+import type { EngineEvents } from './events.ts';
+import { type OpenInternals, openStore } from './open-store.ts';
+import type { EngineOptions } from './options.ts';
+import { awaited } from './process-keeper.ts';
+import {
+  type CompactRange,
+  type ReadOptions,
+  resolveCompactRange,
+  resolveScan,
+  resolveSnapshot,
+  resolveSync,
+  type ScanOptions,
+  type WriteOptions,
+} from './read-options.ts';
+import { lookup } from './read-view.ts';
+import { Runtime } from './runtime.ts';
+import { Scan, Slab } from './scan.ts';
+import { Snapshot } from './snapshot.ts';
+import { storeStats } from './store-stats.ts';
+import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
+
+/** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
+export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
+
+/**
+ * An embedded, ordered, persistent key-value store.
+ *
+ * Keys and values are bytes; a string means its UTF-8 bytes. Keys are ordered by unsigned bytes, and have at most 64 KiB;
+ * values at most 256 MiB; both may be empty. Buffers handed in are copied before a call returns, buffers handed out belong
+ * to the caller.
+ *
+ * A write that resolved survives the death of the process; with `sync: true`, power loss as well. Every error is a
+ * {@link StorageError} with a `code`. Methods that return a promise never throw.
+ *
+ * Events: `flush`, `compaction`, `stall` (when writes are slowed or held, and when that ends), `backgroundError`.
+ *
+ * @example
+ * import { StorageEngine } from 'stratakv';
+ * const engine = await StorageEngine.open('./db_data');
+ * await engine.put('user:1', 'Alice');
+ * console.log((await engine.get('user:1'))?.toString()); // Alice
+ * await engine.close();
+ */
+export class StorageEngine extends EventEmitter<EngineEvents> {
+  /** The absolute path of the store's directory. */
+  readonly path: string;
+  readonly #runtime: Runtime;
+  readonly #key = new InputBytes();
+  readonly #value = new InputBytes();
+  readonly #entry = new Entry();
+  readonly #slab = new Slab();
+
+  private constructor(runtime: Runtime) {
+    super();
+    this.#runtime = runtime;
+    this.path = runtime.store.directory;
+  }
+
+  /**
+   * Opens the store in the directory `path`, creating it if there is none and `createIfMissing` is not false. One owner at
+   * a time, across processes and threads.
+   *
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_LOCKED (names the holder), STRATA_NO_DATABASE,
+   * STRATA_EXISTS, STRATA_CORRUPTION (names the file), STRATA_UNSUPPORTED (a newer format, a codec that is not installed),
+   * STRATA_IO.
+   */
+  static async open(path: string, options?: EngineOptions): Promise<StorageEngine> {
+    return await openEngine(path, options, {});
+  }
+
+  /**
+   * Deletes a store: its own files only, and the directory if nothing else is in it. No store there: nothing happens.
+   * @throws {@link StorageError} STRATA_LOCKED when it is open, STRATA_IO.
+   */
+  static async destroy(path: string): Promise<void> {
+    await destroyStore(path);
+  }
+
+  /** @internal */
+  static fromRuntime(make: (emitter: () => EventEmitter<EngineEvents>) => Runtime): StorageEngine {
+    let engine: StorageEngine | undefined;
+    const pending = new EventEmitter<EngineEvents>();
+    engine = new StorageEngine(make(() => engine ?? pending));
+    return engine;
+  }
+
+  get status(): EngineStatus {
+    return this.#runtime.status;
+  }
+
+  /**
+   * Writes one value. Resolves when the write is in the log: handed to the operating system or, with `sync`, on the disk.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY, STRATA_CLOSED; STRATA_IO when the log can't be
+   * written: the write is then indeterminate, and the store read-only until it is opened again.
+   * @example
+   * await engine.put('user:1', 'Alice', { sync: true });
+   */
+  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      this.#runtime.checkWritable();
+      const sync = resolveSync(options, this.#runtime.store.options.sync);
+      this.#key.setKey(key);
+      this.#value.setValue(value);
+      return this.#append(EntryKind.Put, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Removes a key, which need not exist. Resolves and fails as {@link StorageEngine.put} does. */
+  delete(key: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      this.#runtime.checkWritable();
+      const sync = resolveSync(options, this.#runtime.store.options.sync);
+      this.#key.setKey(key);
+      this.#value.end = 0;
+      return this.#append(EntryKind.Delete, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #append(kind: EntryKind, sync: boolean): Promise<void> {
+    const { pipeline, counters } = this.#runtime.store;
+    counters.userBytes += this.#key.end + this.#value.end;
+    return pipeline.append(kind, this.#key, this.#value, sync);
+  }
+
+  /**
+   * Applies a batch: all of it or nothing, now and after any crash. Resolves and fails as {@link StorageEngine.put} does.
+   * @example
+   * await engine.write(new WriteBatch().put('a', '1').delete('b'));
+   */
+  write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
+    try {
+      this.#runtime.checkWritable();
+      if (!(batch instanceof WriteBatch))
+        throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
+      const { pipeline, counters, options: resolved } = this.#runtime.store;
+      const sync = resolveSync(options, resolved.sync);
+      if (batch.length === 0) return Promise.resolve();
+      counters.userBytes += batch.dataByteLength;
+      return pipeline.appendBatch(batch, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * The value of a key, or undefined. Sees every write that was acknowledged before the call.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
+   * STRATA_IO.
+   */
+  async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
+    return this.getSync(key, options);
+  }
+
+  /** As {@link StorageEngine.get}, without a promise. Blocks while a block is read from the disk. */
+  getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
+    this.#runtime.checkReadable();
+    return this.#find(key, this.#sequenceFor(options)) ? this.#takeValue() : undefined;
+  }
+
+  /**
+   * The values of many keys, in their order, undefined for those that don't exist; all of one moment.
+   * @example
+   * const [a, b] = await engine.getMany(['a', 'b']);
+   */
+  async getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
+    this.#runtime.checkReadable();
+    if (!Array.isArray(keys))
+      throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
+    const sequence = this.#sequenceFor(options);
+    return keys.map((key: Bytes) => (this.#find(key, sequence) ? this.#takeValue() : undefined));
+  }
+
+  /** Whether a key exists; reads no more than {@link StorageEngine.get}, and copies nothing. */
+  async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
+    return this.hasSync(key, options);
+  }
+
+  hasSync(key: Bytes, options?: ReadOptions): boolean {
+    this.#runtime.checkReadable();
+    return this.#find(key, this.#sequenceFor(options));
+  }
+
+  #sequenceFor(options: ReadOptions | undefined): SequenceNumber {
+    const snapshot = options === undefined ? undefined : resolveSnapshot(options);
+    return this.#sequenceOf(snapshot);
+  }
+
+  #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
+    const { store } = this.#runtime;
+    return snapshot === undefined ? store.visibleSequence() : Snapshot.sequenceOf(snapshot, store.snapshots);
+  }
+
+  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
+  #find(key: Bytes, sequence: SequenceNumber): boolean {
+    const { memtables, versions, tables } = this.#runtime.store;
+    const bytes = lookupKeyBytes(key);
+    return (
+      lookup(memtables, versions.current, tables, bytes, sequence, this.#entry) &&
+      this.#entry.kind === EntryKind.Put
+    );
+  }
+
+  #takeValue(): Buffer {
+    const { valueBytes, valueStart, valueEnd } = this.#entry;
+    return this.#slab.copy(valueBytes, valueStart, valueEnd);
+  }
+
+  /**
+   * The entries of a range, in key order, lazily, all of the moment of this call.
+   * @throws {@link StorageError} as {@link StorageEngine.get}, from the call or from the iteration.
+   * @example
+   * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   */
+  scan(range?: ScanOptions): Scan {
+    this.#runtime.checkReadable();
+    const options = resolveScan(range);
+    const core = this.#runtime.openScan(options.range, options.reverse, this.#sequenceOf(options.snapshot));
+    const scan = new Scan(core, options);
+    this.#runtime.watch(scan, core);
+    return scan;
+  }
+
+  /** A frozen moment to read from. Close it when done: old versions are kept for it. */
+  snapshot(): Snapshot {
+    this.#runtime.checkReadable();
+    const { store } = this.#runtime;
+    return store.snapshots.take(store.visibleSequence());
+  }
+
+  /** Writes what is in memory to tables. Resolves when everything written before the call is in one. */
+  async flush(): Promise<void> {
+    this.#runtime.checkWritable();
+    await this.#runtime.operation(this.#runtime.scheduler.flush());
+  }
+
+  /**
+   * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
+   * versions are gone afterwards, except what open snapshots need.
+   */
+  async compact(range?: CompactRange): Promise<void> {
+    this.#runtime.checkWritable();
+    await this.#runtime.operation(this.#runtime.scheduler.compact(resolveCompactRange(range)));
+  }
+
+  /** What the store holds and has done: a plain object, safe for JSON. Cheap: reads no disk. */
+  stats(): EngineStats {
+    this.#runtime.checkReadable();
+    return storeStats(this.#runtime);
+  }
+
+  /**
+   * Reads every block of every live table, on the pool, and the logs, and checks them against all checksums.
+   * @throws {@link StorageError} STRATA_CORRUPTION for the first damage found, with file and offset.
+   * @example
+   * const report = await engine.verify({ onProgress: ({ doneBytes, totalBytes }) => bar(doneBytes / totalBytes) });
+   */
+  async verify(options?: VerifyOptions): Promise<VerifyReport> {
+    this.#runtime.checkReadable();
+    return await this.#runtime.operation(verifyStore(this.#runtime.store, options));
+  }
+
+  /** Waits for running work and closes the store. Idempotent. Writes that were accepted complete. */
+  close(): Promise<void> {
+    return awaited(this.#runtime.close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** @internal {@link StorageEngine.open} with parts replaced, for tests. */
+export async function openEngine(
+  path: string,
+  options: EngineOptions | undefined,
+  internals: OpenInternals,
+): Promise<StorageEngine> {
+  const opened = await awaited(openStore(path, options, internals));
+  return StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
+}

@@ -1,0 +1,178 @@
+/**
+ * Turns frozen memtables into L0 tables, oldest first, one at a time.
+ *
+ *   1. take the oldest frozen memtable that is settled and due
+ *   2. a flush job on the pool reads its arena in place and writes the table
+ *   3. one edit: the table is added, its logs are below logNumber; the manifest is durable
+ *   4. the memtable leaves the list, its logs are deleted
+ *
+ * A memtable recovered from the logs of an earlier run is due when it is worth a table; until then its logs stay, so that
+ * opening a store for one read writes nothing.
+ *
+ * Errors: a full disk -> tell, wait, try again, nothing is lost; any other error -> once more to a new file, then
+ * read-only. Manifest failures are VersionSet's.
+ *
+ * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
+ *             moment both are there, which reads don't mind.
+ * Thread:     main.
+ */
+import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
+import { level as toLevel } from '../shared/ids.ts';
+import type { FlushResult } from '../shared/jobs.ts';
+import type { LiveMemtable } from './memtable-list.ts';
+import { removeObsoleteFiles } from './obsolete-files.ts';
+import { RetryDelay } from './retry-delay.ts';
+import type { Store } from './store.ts';
+
+/** Recovered memtables below this wait for company: a table for every `put` of a script would be worse. */
+const RECOVERED_FLUSH_BYTES = 1048576;
+/** ... and so many logs are company enough. */
+const RECOVERED_FLUSH_LOGS = 4;
+
+export class Flusher {
+  readonly #store: Store;
+  readonly #onDone: () => void;
+  readonly #retry: RetryDelay;
+  #running: Promise<void> | undefined;
+  /** Everything frozen up to this ticket is due, however small. */
+  #requested = 0;
+  #failures = 0;
+  #isStopped = false;
+  /** The last failure, until a flush succeeds. */
+  error: StorageError | undefined;
+
+  constructor(store: Store, onDone: () => void) {
+    this.#store = store;
+    this.#onDone = onDone;
+    this.#retry = new RetryDelay(() => this.start());
+  }
+
+  /** Whether a flush is running or will start by itself: when its memtable settles, or after a failure. */
+  get hasWork(): boolean {
+    const isSettling = this.#store.memtables.frozen[0]?.isSettled === false;
+    return this.#running !== undefined || this.#retry.isWaiting || isSettling;
+  }
+
+  /** Starts a flush if one is due and none runs. */
+  start(): void {
+    if (this.#running !== undefined || this.#isStopped || this.#retry.isWaiting) return;
+    const live = this.#store.memtables.frozen[0];
+    if (live === undefined || !live.isSettled || !this.#isDue(live)) return;
+    this.#running = this.#flush(live).finally(() => {
+      this.#running = undefined;
+      this.start();
+      this.#onDone();
+    });
+  }
+
+  /** Resolves once everything frozen now is in tables; rejects with what keeps it from getting there. */
+  async flushFrozen(): Promise<void> {
+    const { memtables } = this.#store;
+    const ticket = memtables.frozenTicket;
+    this.#requested = Math.max(this.#requested, ticket);
+    this.#retry.skip();
+    while (memtables.removedCount < ticket) {
+      if (this.#isStopped)
+        throw new StorageError('STRATA_CLOSED', 'the store was closed before the flush ended');
+      const failuresBefore = this.#failures;
+      this.start();
+      // Not running: the log writes of the oldest memtable are still under way.
+      await (this.#running ?? this.#store.pipeline.written());
+      if (this.#failures > failuresBefore && this.error !== undefined) throw this.error;
+    }
+  }
+
+  /** No flush starts any more. Resolves when the running one has ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#retry.skip();
+    await this.#running;
+  }
+
+  #isDue(live: LiveMemtable): boolean {
+    const { memtables } = this.#store;
+    if (live.writer !== undefined || memtables.frozen.length > 1) return true;
+    if (memtables.removedCount < this.#requested) return true;
+    return (
+      live.memtable.arena.usedBytes >= RECOVERED_FLUSH_BYTES || live.logs().length > RECOVERED_FLUSH_LOGS
+    );
+  }
+
+  /** Never rejects. */
+  async #flush(live: LiveMemtable): Promise<void> {
+    try {
+      const result = await this.#runJob(live);
+      await this.#install(live, result);
+      this.#failures = 0;
+      this.error = undefined;
+      this.#retry.succeeded();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #runJob(live: LiveMemtable): Promise<FlushResult> {
+    const { jobs, versions, options, snapshots } = this.#store;
+    return await jobs.run<'flush'>(
+      (context) => ({
+        ...context,
+        kind: 'flush',
+        memtable: live.memtable.arena.buffer,
+        output: versions.allocateFileNumber(),
+        table: options.table,
+        snapshots: snapshots.sequences(),
+      }),
+      { urgent: true, keepAlive: false },
+    );
+  }
+
+  async #install(live: LiveMemtable, { output, stats }: FlushResult): Promise<void> {
+    const store = this.#store;
+    const { versions, memtables, counters } = store;
+    const { arena } = live.memtable;
+    const next = memtables.oldestLogAfter(live) ?? versions.allocateFileNumber();
+    const lastSequence = arena.firstSequence + arena.entryCount - 1;
+    const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
+    const logs = live.logs().map((log) => log.number);
+    await versions.apply({ added, removed: [], logNumber: next }, { lastSequence });
+    memtables.removeOldest(live);
+    store.pipeline.retire(live);
+    counters.flushCount++;
+    counters.flushBytes += stats.bytesWritten;
+    store.report('flush', {
+      entries: stats.entriesWritten,
+      bytes: stats.bytesWritten,
+      elapsedMs: stats.elapsedMs,
+    });
+    // In the background: what can't be deleted now is an orphan for the next open.
+    void removeObsoleteFiles(store.fs, store.directory, { logs }, (error) => reportDeletion(store, error));
+  }
+
+  #failed(cause: unknown): void {
+    const error = toStorageError(cause, 'a flush failed');
+    this.error = error;
+    this.#failures++;
+    if (this.#isStopped) return;
+    const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
+    this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
+    if (willRetry) this.#retry.failed();
+    else this.#store.becomeReadOnly('flush', cause);
+  }
+}
+
+/** Problems that end when room returns: a full disk, no file descriptors left. */
+export function isRoomProblem(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return isDiskFull(error) || code === 'EMFILE' || code === 'ENFILE';
+}
+
+export function toStorageError(cause: unknown, message: string): StorageError {
+  return cause instanceof StorageError
+    ? cause
+    : new StorageError('STRATA_IO', `${message}: ${String(cause)}`, { cause });
+}
+
+export function reportDeletion(store: Store, cause: unknown): void {
+  const error = toStorageError(cause, 'a file that is no longer needed could not be deleted');
+  store.report('backgroundError', { error, operation: 'delete', willRetry: false });
+}

@@ -1,0 +1,14 @@
+/** The public surface of stratakv. */
+
+export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
+export type { Bytes } from '../shared/input-bytes.ts';
+export { WriteBatch } from '../shared/write-batch.ts';
+export type { EngineStats, LevelStats } from './counters.ts';
+export { type EngineStatus, StorageEngine } from './engine.ts';
+export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
+export type { EngineOptions } from './options.ts';
+export type { CompactRange, ReadOptions, ScanOptions, WriteOptions } from './read-options.ts';
+export type { Scan, ScanEntry } from './scan.ts';
+export type { Snapshot } from './snapshot.ts';
+export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';
+export type { GateState, StallEvent, StallReason } from './write-gate.ts';

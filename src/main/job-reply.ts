@@ -1,0 +1,86 @@
+/**
+ * Reads what a worker answered: a result, an error rebuilt with its class and code, or a fault of the worker itself.
+ *
+ * A worker's memory may be exhausted and its module may be somebody else's, so an answer is checked before main acts
+ * on it: it names the tables the version edit will install.
+ *
+ * Thread: main; pure.
+ */
+import { errorFromWire, StorageError, type WireError } from '../shared/errors.ts';
+import type { JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+
+/** The worker failed, not the job: it exited, ran out of memory, would not start or answered nonsense. */
+class WorkerFaultError extends StorageError {
+  constructor(kind: JobKind, reason: string, cause?: unknown) {
+    super('STRATA_IO', `the worker of a ${kind} job failed: ${reason}`, { cause });
+    this.name = 'WorkerFaultError';
+  }
+}
+
+/** Whether the job may be run again, with new file numbers, as it was its worker that failed. */
+export function isWorkerFault(error: unknown): boolean {
+  return error instanceof WorkerFaultError;
+}
+
+export function workerFault(kind: JobKind, cause: unknown): StorageError {
+  // A DOMException (an answer that can't be cloned) arrives as an empty object.
+  const reason = cause instanceof Error ? cause.message : 'it threw what is not an error';
+  return new WorkerFaultError(kind, reason, cause);
+}
+
+/** The result in `reply`; throws the job's own error, or a worker fault when `reply` is not a reply to `job`. */
+export function readReply<K extends JobKind>(job: JobOf<K>, reply: unknown): ResultOf[K] {
+  if (isRecord(reply)) {
+    if (reply['ok'] === true && isResultOf(job, reply['value'])) return reply['value'] as ResultOf[K];
+    if (reply['ok'] === false && isWireError(reply['error'])) throw errorFromWire(reply['error']);
+  }
+  throw new WorkerFaultError(job.kind, 'it did not answer with a reply to its job');
+}
+
+function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  switch (job.kind) {
+    case 'flush': {
+      const { output } = value;
+      return hasStats(value) && (output === undefined || isTable(output, job.output, 1));
+    }
+    case 'compact': {
+      const { outputs } = value;
+      return (
+        hasStats(value) &&
+        Array.isArray(outputs) &&
+        outputs.every((output: unknown) => isTable(output, job.firstOutput, job.outputCount))
+      );
+    }
+    case 'verify':
+      return typeof value['blockCount'] === 'number' && typeof value['entryCount'] === 'number';
+  }
+}
+
+/** Whether `value` is a table under one of the numbers the job was given. */
+function isTable(value: unknown, firstNumber: number, numberCount: number): boolean {
+  if (!isRecord(value)) return false;
+  const { number, sizeBytes, smallestKey, largestKey } = value;
+  return (
+    typeof number === 'number' &&
+    number >= firstNumber &&
+    number < firstNumber + numberCount &&
+    typeof sizeBytes === 'number' &&
+    sizeBytes > 0 &&
+    smallestKey instanceof Uint8Array &&
+    largestKey instanceof Uint8Array
+  );
+}
+
+function hasStats(value: Record<string, unknown>): boolean {
+  const stats = value['stats'];
+  return isRecord(stats) && typeof stats['bytesWritten'] === 'number';
+}
+
+function isWireError(value: unknown): value is WireError {
+  return isRecord(value) && typeof value['name'] === 'string' && typeof value['message'] === 'string';
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,112 @@
+/**
+ * Runs jobs on the pool: gives each a slot in the control block, runs it again when its worker died, and can cancel it.
+ *
+ * Invariants: a job that runs again is made anew, with new file numbers: what the dead worker left is an orphan.
+ * Thread:     main.     Owns: the slots.
+ */
+import { assert } from '../shared/assert.ts';
+import { type ControlBlock, JOB_SLOT_COUNT } from '../shared/control-block.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import type { Counters } from './counters.ts';
+import { isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
+
+/** A worker that dies three times over one job dies of the job. */
+const MAX_ATTEMPTS = 3;
+
+/** Stops a job at its next block, or before it starts. */
+export class CancelToken {
+  #control: ControlBlock | undefined;
+  #slot = 0;
+  #isCancelled = false;
+
+  get isCancelled(): boolean {
+    return this.#isCancelled;
+  }
+
+  cancel(): void {
+    this.#isCancelled = true;
+    this.#control?.cancel(this.#slot);
+  }
+
+  /** @internal For JobRunner. */
+  bind(control: ControlBlock | undefined, slot: number): void {
+    this.#control = control;
+    this.#slot = slot;
+    if (this.#isCancelled) control?.cancel(slot);
+  }
+}
+
+export class JobRunner {
+  readonly #pool: WorkerPool;
+  readonly #control: ControlBlock;
+  readonly #base: Omit<JobContext, 'slot'>;
+  readonly #counters: Counters;
+  readonly #freeSlots: number[] = Array.from({ length: JOB_SLOT_COUNT }, (_, i) => JOB_SLOT_COUNT - 1 - i);
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(
+    pool: WorkerPool,
+    control: ControlBlock,
+    fs: FileSystem,
+    directory: string,
+    counters: Counters,
+  ) {
+    this.#pool = pool;
+    this.#control = control;
+    this.#base = { directory, fileSystem: fs.spec, control: control.buffer };
+    this.#counters = counters;
+  }
+
+  get running(): number {
+    return this.#pool.running;
+  }
+
+  get queued(): number {
+    return this.#pool.queued;
+  }
+
+  /** Runs what `make` makes; `make` is called once per attempt and allocates new file numbers each time. */
+  async run<K extends JobKind>(
+    make: (context: JobContext) => JobOf<K>,
+    options: RunOptions,
+    token: CancelToken = new CancelToken(),
+    onProgress?: (doneBytes: number) => void,
+  ): Promise<ResultOf[K]> {
+    const slot = await this.#takeSlot();
+    const watch =
+      onProgress === undefined
+        ? undefined
+        : setInterval(() => onProgress(this.#control.progress(slot).doneBytes), PROGRESS_INTERVAL_MS);
+    try {
+      for (let attempt = 1; ; attempt++) {
+        this.#control.resetSlot(slot);
+        token.bind(this.#control, slot);
+        try {
+          return await this.#pool.run<K>(make({ ...this.#base, slot }), options);
+        } catch (error) {
+          if (!isWorkerFault(error) || attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
+          this.#counters.retriedJobCount++;
+        }
+      }
+    } finally {
+      clearInterval(watch);
+      token.bind(undefined, 0);
+      this.#freeSlots.push(slot);
+      this.#waiting.shift()?.();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+
+  async #takeSlot(): Promise<number> {
+    while (this.#freeSlots.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const slot = this.#freeSlots.pop();
+    assert(slot !== undefined, 'no job slot is free');
+    return slot;
+  }
+}
+
+const PROGRESS_INTERVAL_MS = 100;

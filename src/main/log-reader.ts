@@ -1,0 +1,175 @@
+/**
+ * Reads one log back: which of its bytes count, and whether the rest is the torn tail of a crash or damage.
+ *
+ *   1. the start record names the log before this one
+ *   2. group records follow, back to back; the first bad one, at X, ends what counts
+ *   3. behind X, look for a later intact record of the same log:
+ *        none                          torn tail: the crash cut the last append short
+ *        one says "synced" beyond X    corruption: X was on the disk once
+ *        a page of zeros in between    the power failed before that page was written: as a torn tail
+ *        otherwise                     corruption: no crash leaves an intact record behind a damaged one
+ *
+ * A log whose final length is known (a clean close, or the next log's start record) has no tail to tear: the caller
+ * compares `validBytes` with it.
+ *
+ * Invariants: reads only; recovery never changes a log, so it can be killed and run again.
+ */
+import { readU32, VarintReader } from '../shared/bytes.ts';
+import { CorruptionError, StorageError } from '../shared/errors.ts';
+import {
+  ENTRY_PREFIX_BYTES,
+  LOG_FORMAT_VERSION,
+  MAX_KEY_BYTES,
+  MAX_VALUE_BYTES,
+  RECORD_HEADER_BYTES,
+  RecordType,
+  readRecord,
+  START_PAYLOAD_BYTES,
+} from '../shared/log-format.ts';
+
+/** The unit in which a disk loses unwritten data. */
+const PAGE_BYTES = 4096;
+/** Fewer zero bytes than this prove nothing. */
+const MIN_HOLE_BYTES = 32;
+
+/** The entries of one group record: bytes[start, end), `count` of them from `firstSequence` on. */
+export interface RecoveredGroup {
+  readonly start: number;
+  readonly end: number;
+  readonly count: number;
+  readonly firstSequence: number;
+}
+
+export interface RecoveredLog {
+  readonly path: string;
+  readonly number: number;
+  /** undefined: the log has no intact start record and nothing behind it: its first append was cut short. */
+  readonly start: { readonly previousLog: number; readonly previousBytes: number } | undefined;
+  readonly groups: readonly RecoveredGroup[];
+  /** How many bytes from the front count. */
+  readonly validBytes: number;
+  /** Some record of this log was written after a completed sync of it. */
+  readonly hasSyncEvidence: boolean;
+}
+
+/**
+ * Reads the log in `bytes`; `limit`, where known, is its final length, and what follows is not looked at.
+ * Throws CorruptionError for damage that no crash explains.
+ */
+export function readLog(
+  bytes: Uint8Array,
+  path: string,
+  number: number,
+  limit: number = bytes.length,
+): RecoveredLog {
+  const end = Math.min(limit, bytes.length);
+  const first = readRecord(bytes, 0, end, number);
+  if (first === undefined) {
+    explainDamage(bytes, 0, end, number, path);
+    return { path, number, start: undefined, groups: [], validBytes: 0, hasSyncEvidence: false };
+  }
+  if (first.type !== RecordType.Start || first.payloadLength < START_PAYLOAD_BYTES)
+    throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
+  const version = readU32(bytes, RECORD_HEADER_BYTES);
+  if (version > LOG_FORMAT_VERSION)
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      `${path} has log format ${version}; this release reads ${LOG_FORMAT_VERSION}`,
+      {
+        file: path,
+      },
+    );
+  const groups: RecoveredGroup[] = [];
+  let position = RECORD_HEADER_BYTES + first.payloadLength;
+  let hasSyncEvidence = false;
+  let nextSequence = first.firstSequence;
+  for (;;) {
+    const record = readRecord(bytes, position, end, number);
+    if (record === undefined) break;
+    const payload = position + RECORD_HEADER_BYTES;
+    const next = payload + record.payloadLength;
+    if (record.type !== RecordType.Group || record.firstSequence !== nextSequence)
+      throw new CorruptionError('a log record is out of order', { file: path, offset: position });
+    const count = countEntries(bytes, payload, next, path, nextSequence - first.firstSequence);
+    groups.push({ start: payload, end: next, count, firstSequence: nextSequence });
+    if (record.syncedUpTo > 0) hasSyncEvidence = true;
+    nextSequence += count;
+    position = next;
+  }
+  if (position < end) explainDamage(bytes, position, end, number, path);
+  return {
+    path,
+    number,
+    start: {
+      previousLog: readU32(bytes, RECORD_HEADER_BYTES + 4),
+      previousBytes: readU32(bytes, RECORD_HEADER_BYTES + 8),
+    },
+    groups,
+    validBytes: position,
+    hasSyncEvidence,
+  };
+}
+
+const varint = new VarintReader();
+
+/** Walks the entries of a payload, trusting nothing in it; returns how many there are. */
+function countEntries(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  path: string,
+  firstRelative: number,
+): number {
+  let position = start;
+  let count = 0;
+  while (position < end) {
+    const keyAt = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end);
+    const keyLength = varint.value;
+    const valueAt = keyAt < 0 ? -1 : varint.read(bytes, keyAt, end);
+    const next = valueAt + keyLength + varint.value;
+    const isSound =
+      valueAt >= 0 &&
+      next <= end &&
+      keyLength <= MAX_KEY_BYTES &&
+      varint.value <= MAX_VALUE_BYTES &&
+      bytes[position + 4]! <= 1 &&
+      readU32(bytes, position) === firstRelative + count;
+    if (!isSound) throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
+    count++;
+    position = next;
+  }
+  return count;
+}
+
+/** Step 3: returns if a crash explains that no intact record stands at `position`, throws CorruptionError otherwise. */
+function explainDamage(bytes: Uint8Array, position: number, end: number, number: number, path: string): void {
+  let nextRecord = -1;
+  for (let at = position + 1; at + RECORD_HEADER_BYTES <= end; at++) {
+    const type = bytes[at + 4]!;
+    if ((type !== RecordType.Group && type !== RecordType.Start) || readU32(bytes, at + 5) !== number)
+      continue;
+    const record = readRecord(bytes, at, end, number);
+    if (record === undefined) continue;
+    if (record.syncedUpTo > position)
+      throw new CorruptionError('the log is damaged in a part that had been synced', {
+        file: path,
+        offset: position,
+      });
+    if (nextRecord < 0) nextRecord = at;
+    at += RECORD_HEADER_BYTES + record.payloadLength - 1;
+  }
+  if (nextRecord >= 0 && !hasZeroPage(bytes, position, nextRecord))
+    throw new CorruptionError('the log is damaged in the middle', { file: path, offset: position });
+}
+
+/** Whether some page's part of bytes[start, end) is all zero, as a page that was never written reads. */
+export function hasZeroPage(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let page = start - (start % PAGE_BYTES); page < end; page += PAGE_BYTES) {
+    const from = Math.max(page, start);
+    const to = Math.min(page + PAGE_BYTES, end);
+    let at = from;
+    while (at < to && bytes[at] === 0) at++;
+    if (at === to && to - from >= MIN_HOLE_BYTES) return true;
+  }
+  return false;
+}

@@ -1,0 +1,84 @@
+/**
+ * Shared fdatasync: all writers that wait for one are served by the next, and one runs at a time.
+ *
+ *   request(group) -> sync every log with unsynced bytes, oldest first -> the groups written before it began are durable
+ *
+ * A write is durable only when everything before it is, so a sync covers older logs too, in order.
+ *
+ * Thread: main.     Owns: which logs have unsynced bytes, and the waiting groups.
+ */
+import type { FileNumber } from '../shared/ids.ts';
+import type { CommitGroup } from './commit-group.ts';
+
+/** A log with bytes to make durable. */
+export interface SyncableLog {
+  readonly number: FileNumber;
+  readonly writtenUpTo: number;
+  sync(): Promise<void>;
+}
+
+export class LogSync {
+  readonly #onFailure: (error: unknown) => void;
+  /** Oldest first. */
+  #unsynced: SyncableLog[];
+  #waiting: CommitGroup[] = [];
+  #running: Promise<void> | undefined;
+
+  /** `recovered`: logs of before, which the crash may have left in the page cache only. */
+  constructor(recovered: readonly SyncableLog[], onFailure: (error: unknown) => void) {
+    this.#unsynced = [...recovered];
+    this.#onFailure = onFailure;
+  }
+
+  /** `writer` has bytes that no sync covers. */
+  written(writer: SyncableLog): void {
+    if (this.#unsynced.at(-1) !== writer) this.#unsynced.push(writer);
+  }
+
+  /** `group` is written and waits for a sync. */
+  request(group: CommitGroup): void {
+    this.#waiting.push(group);
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when no writer waits for a sync. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const served = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.syncAll();
+      } catch (error) {
+        for (const group of served) group.fail(error);
+        this.#onFailure(error);
+        break;
+      }
+      for (const group of served) group.synced();
+    }
+    this.#running = undefined;
+  }
+
+  async syncAll(): Promise<void> {
+    for (const writer of [...this.#unsynced]) {
+      const upTo = writer.writtenUpTo;
+      await writer.sync();
+      // The newest log may have been written to meanwhile; an older one never is.
+      if (writer.writtenUpTo === upTo) this.#unsynced = this.#unsynced.filter((other) => other !== writer);
+    }
+  }
+
+  /** The log needs no sync any more: its writes are in a table. */
+  forget(number: FileNumber): void {
+    this.#unsynced = this.#unsynced.filter((log) => log.number !== number);
+  }
+
+  fail(error: unknown): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const group of waiting) group.fail(error);
+  }
+}

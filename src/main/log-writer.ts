@@ -1,0 +1,120 @@
+/**
+ * Writes one write-ahead log: the file whose bytes are the data part of one memtable's arena.
+ *
+ * The file is created at the first write, so that opening a store writes nothing. Bytes are written front to back and never
+ * again; the writer knows how far it has written and how far a completed fdatasync reaches.
+ *
+ * Invariants: syncedUpTo <= writtenUpTo; both are file offsets. The new file's directory entry is synced before the first
+ *             sync is reported done.
+ * Thread:     main.     Owns: the log's file descriptor.
+ */
+import { ioError } from '../shared/errors.ts';
+import { logPath } from '../shared/file-names.ts';
+import { type FileSystem, type StorageFile, writeFully, writeFullyAsync } from '../shared/file-system.ts';
+import type { FileNumber } from '../shared/ids.ts';
+import type { SyncableLog } from './log-sync.ts';
+
+export class LogWriter implements SyncableLog {
+  readonly number: FileNumber;
+  readonly path: string;
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  #file: StorageFile | undefined;
+  #writtenUpTo = 0;
+  #syncedUpTo = 0;
+  #directorySynced = false;
+  #syncing: Promise<void> | undefined;
+  #isRetired = false;
+
+  constructor(fs: FileSystem, directory: string, number: FileNumber) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.number = number;
+    this.path = logPath(directory, number);
+  }
+
+  /** Bytes handed to the operating system. 0: the file may not exist yet. */
+  get writtenUpTo(): number {
+    return this.#writtenUpTo;
+  }
+
+  get syncedUpTo(): number {
+    return this.#syncedUpTo;
+  }
+
+  write(bytes: Uint8Array): void {
+    writeFully(this.#open(), bytes, this.#writtenUpTo);
+    this.#writtenUpTo += bytes.length;
+  }
+
+  async writeAsync(bytes: Uint8Array): Promise<void> {
+    await writeFullyAsync(this.#open(), bytes, this.#writtenUpTo);
+    this.#writtenUpTo += bytes.length;
+  }
+
+  /** Makes everything written before the call survive power loss. Calls queue up; a retired log has nothing to sync. */
+  async sync(): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    if (this.#isRetired || this.#file === undefined || this.#syncedUpTo === this.#writtenUpTo) return;
+    this.#syncing = this.#syncOnce(this.#file, this.#writtenUpTo);
+    try {
+      await this.#syncing;
+    } finally {
+      this.#syncing = undefined;
+      if (this.#isRetired) this.#close();
+    }
+  }
+
+  async #syncOnce(file: StorageFile, upTo: number): Promise<void> {
+    await file.datasyncAsync();
+    if (!this.#directorySynced) {
+      await this.#fs.syncDirectoryAsync(this.#directory);
+      this.#directorySynced = true;
+    }
+    this.#syncedUpTo = upTo;
+  }
+
+  /** The log is no longer needed, or the store closes: gives up the file, after a sync that is under way. */
+  retire(): void {
+    this.#isRetired = true;
+    if (this.#syncing === undefined) this.#close();
+  }
+
+  #open(): StorageFile {
+    if (this.#isRetired) throw ioError('write', this.path, new Error('the log is closed'));
+    this.#file ??= this.#fs.createExclusive(this.path);
+    return this.#file;
+  }
+
+  #close(): void {
+    this.#file?.close();
+    this.#file = undefined;
+  }
+}
+
+/** A log of before, to be synced once: after a crash its bytes may be in the page cache only. */
+export class RecoveredLogFile implements SyncableLog {
+  readonly number: FileNumber;
+  readonly writtenUpTo: number;
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+
+  constructor(fs: FileSystem, directory: string, number: FileNumber, sizeBytes: number) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.number = number;
+    this.writtenUpTo = sizeBytes;
+  }
+
+  async sync(): Promise<void> {
+    // Windows refuses to flush a file that is open for reading; NTFS writes back what a dead process left behind.
+    if (process.platform === 'win32') return;
+    const file = this.#fs.openRead(logPath(this.#directory, this.number));
+    try {
+      await file.datasyncAsync();
+    } finally {
+      file.close();
+    }
+    await this.#fs.syncDirectoryAsync(this.#directory);
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * What the manifest says, and the rules it obeys whoever wrote it.
+ *
+ * The same check runs before a state is written (where a breach is our bug) and after one is read (where it is
+ * corruption): manifest.ts.
+ *
+ * Thread: main. Pure.
+ */
+import { type FileNumber, LEVEL_COUNT, level as toLevel } from '../shared/ids.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import { levelProblem } from './version.ts';
+
+export const MANIFEST_FORMAT_VERSION = 1;
+
+/** The longest key a store accepts. */
+export const MAX_KEY_BYTES: number = 64 * 1024;
+/** Far beyond any store one process can serve; bounds what a hostile manifest makes us build. */
+export const MAX_TABLE_COUNT = 1_000_000;
+export const MAX_SEALED_LOG_COUNT = 10_000;
+
+/** A log that is complete and synced: recovery must find it exactly this long. */
+export interface SealedLog {
+  readonly number: FileNumber;
+  readonly sizeBytes: number;
+}
+
+/** Everything the store must remember besides the bytes in its other files. */
+export interface ManifestState {
+  readonly formatVersion: number;
+  /** A random UUID, made with the store: tells two stores apart, whatever they are called. */
+  readonly storeId: string;
+  /** Every file number in use lies below. */
+  readonly nextFileNumber: number;
+  /** No sequence number in a table lies above. */
+  readonly lastSequence: number;
+  /** Logs below this number hold nothing that the tables don't. */
+  readonly logNumber: number;
+  /** Ascending by number; those below `logNumber` are forgotten. */
+  readonly sealedLogs: readonly SealedLog[];
+  /** LEVEL_COUNT lists, ordered as in version.ts. */
+  readonly levels: readonly (readonly TableMeta[])[];
+}
+
+/** The state of a store that holds nothing yet. File number 0 is never used, so that it can mean "none". */
+export function emptyState(storeId: string): ManifestState {
+  return {
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    storeId,
+    nextFileNumber: 1,
+    lastSequence: 0,
+    logNumber: 0,
+    sealedLogs: [],
+    levels: Array.from({ length: LEVEL_COUNT }, () => []),
+  };
+}
+
+/** What is wrong with `state`, in words without key bytes; undefined when nothing is. */
+export function stateProblem(state: ManifestState): string | undefined {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(state.storeId)) return 'the store id is not a uuid';
+  if (!isCount(state.nextFileNumber) || state.nextFileNumber < 1)
+    return 'the next file number is out of range';
+  if (!isCount(state.lastSequence)) return 'the last sequence number is out of range';
+  if (!isCount(state.logNumber) || state.logNumber > state.nextFileNumber)
+    return 'the log number is out of range';
+  if (state.levels.length !== LEVEL_COUNT) return 'the number of levels is wrong';
+  if (state.levels.reduce((sum, tables) => sum + tables.length, 0) > MAX_TABLE_COUNT)
+    return 'too many tables';
+  if (state.sealedLogs.length > MAX_SEALED_LOG_COUNT) return 'too many sealed logs';
+  return sealedLogsProblem(state) ?? tablesProblem(state) ?? numbersProblem(state);
+}
+
+function sealedLogsProblem(state: ManifestState): string | undefined {
+  let previous = -1;
+  for (const log of state.sealedLogs) {
+    if (!isCount(log.sizeBytes)) return 'the size of a sealed log is out of range';
+    if (!isCount(log.number) || log.number < state.logNumber)
+      return 'the number of a sealed log is out of range';
+    if (log.number <= previous) return 'the sealed logs are not in order';
+    previous = log.number;
+  }
+  return undefined;
+}
+
+function tablesProblem(state: ManifestState): string | undefined {
+  for (const [i, tables] of state.levels.entries()) {
+    for (const table of tables) {
+      const problem = tableProblem(table, state);
+      if (problem !== undefined) return `table ${table.number}: ${problem}`;
+    }
+    const problem = levelProblem(toLevel(i), tables);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function tableProblem(table: TableMeta, state: ManifestState): string | undefined {
+  if (!isCount(table.number)) return 'the file number is out of range';
+  if (!isCount(table.sizeBytes) || table.sizeBytes === 0) return 'the size is out of range';
+  if (!isCount(table.checksum) || table.checksum > 0xffffffff) return 'the checksum is out of range';
+  if (!isCount(table.entryCount) || table.entryCount === 0) return 'the number of entries is out of range';
+  if (!isCount(table.tombstoneCount) || table.tombstoneCount > table.entryCount) {
+    return 'the number of tombstones is out of range';
+  }
+  if (!isCount(table.rawBytes)) return 'the raw size is out of range';
+  if (table.smallestKey.length > MAX_KEY_BYTES || table.largestKey.length > MAX_KEY_BYTES) {
+    return 'a key is too long';
+  }
+  if (!isCount(table.smallestSequence) || !isCount(table.largestSequence))
+    return 'a sequence is out of range';
+  if (table.smallestSequence > table.largestSequence) return 'the sequence range is upside down';
+  if (table.largestSequence > state.lastSequence) return 'a sequence lies above the last one';
+  return undefined;
+}
+
+function numbersProblem(state: ManifestState): string | undefined {
+  const seen = new Set<number>();
+  const numbers = [...state.sealedLogs, ...state.levels.flat()].map((file) => file.number);
+  for (const number of numbers) {
+    if (number < 1 || number >= state.nextFileNumber) return `file number ${number} is out of range`;
+    if (seen.has(number)) return `file number ${number} appears twice`;
+    seen.add(number);
+  }
+  return undefined;
+}
+
+/** A safe integer >= 0, and not -0, which is written as 0 and would not come back as what was read. */
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0);
+}

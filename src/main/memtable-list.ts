@@ -1,0 +1,154 @@
+/**
+ * The memtables of an open store: one active, and the frozen ones waiting to be flushed, oldest first.
+ *
+ *   rotate    active -> last of `frozen`, a new one becomes active
+ *   remove    the oldest frozen one leaves, once the edit that adds its table is installed
+ *
+ * Invariants: every acknowledged write is in the active memtable, a frozen one, or a table of the current version, at every
+ *             moment. `frozen` is replaced, never changed, so a read view may keep it.
+ * Thread:     main.     Owns: the memtables and their log writers.
+ */
+import { assert } from '../shared/assert.ts';
+import type { FileNumber } from '../shared/ids.ts';
+import { START_RECORD_BYTES } from '../shared/log-format.ts';
+import { MemtableArena } from '../shared/memtable/arena.ts';
+import { Memtable } from '../shared/memtable/memtable.ts';
+import type { LogWriter } from './log-writer.ts';
+
+/** A log that holds a memtable's writes, with the length that counts. */
+export interface LogExtent {
+  readonly number: FileNumber;
+  readonly sizeBytes: number;
+}
+
+/** A memtable and what it came from: the log being written beside it, or the logs it was recovered from. */
+export class LiveMemtable {
+  readonly memtable: Memtable;
+  /** undefined for a recovered memtable. */
+  readonly writer: LogWriter | undefined;
+  readonly #recovered: readonly LogExtent[];
+  /** Groups encoded here whose log write has not completed. A flush must wait for them. */
+  pendingGroups = 0;
+  #isFrozen = false;
+
+  constructor(memtable: Memtable, writer: LogWriter | undefined, recovered: readonly LogExtent[] = []) {
+    this.memtable = memtable;
+    this.writer = writer;
+    this.#recovered = recovered;
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen;
+  }
+
+  freeze(): void {
+    this.#isFrozen = true;
+  }
+
+  /** Frozen, and all of it is in its log: what it holds is final. */
+  get isSettled(): boolean {
+    return this.#isFrozen && this.pendingGroups === 0;
+  }
+
+  get isEmpty(): boolean {
+    return this.memtable.arena.entryCount === 0;
+  }
+
+  /** The logs behind this memtable, ascending. For the active one, with the length encoded so far. */
+  logs(): readonly LogExtent[] {
+    if (this.writer === undefined) return this.#recovered;
+    const { arena } = this.memtable;
+    return [{ number: this.writer.number, sizeBytes: arena.dataEnd - arena.dataStart }];
+  }
+}
+
+export class MemtableList {
+  #active: LiveMemtable | undefined;
+  #frozen: readonly LiveMemtable[];
+  /** How many memtables before the first of `#frozen` are gone: tells waiters when theirs has left. */
+  #removedCount = 0;
+
+  constructor(recovered: readonly LiveMemtable[]) {
+    for (const live of recovered) live.freeze();
+    this.#frozen = recovered;
+  }
+
+  /** undefined until the first write after opening or after a flush of everything. */
+  get active(): LiveMemtable | undefined {
+    return this.#active;
+  }
+
+  /** Oldest first. */
+  get frozen(): readonly LiveMemtable[] {
+    return this.#frozen;
+  }
+
+  /** Rises as frozen memtables are flushed; {@link frozenTicket} says what it must reach. */
+  get removedCount(): number {
+    return this.#removedCount;
+  }
+
+  /** Everything frozen now is flushed once removedCount has reached this. */
+  get frozenTicket(): number {
+    return this.#removedCount + this.#frozen.length;
+  }
+
+  get memoryBytes(): number {
+    let total = this.#active?.memtable.arena.usedBytes ?? 0;
+    for (const live of this.#frozen) total += live.memtable.arena.usedBytes;
+    return total;
+  }
+
+  /** The newest log in use, for the next log's start record. */
+  get newestLog(): LogExtent | undefined {
+    return (this.#active ?? this.#frozen.at(-1))?.logs().at(-1);
+  }
+
+  /** The oldest log still needed once `flushed` has become a table; undefined: none. */
+  oldestLogAfter(flushed: LiveMemtable): FileNumber | undefined {
+    const remaining = this.#frozen.filter((live) => live !== flushed);
+    const oldest = remaining[0] ?? (this.#active === flushed ? undefined : this.#active);
+    return oldest?.logs()[0]?.number;
+  }
+
+  /** All logs in use, ascending. */
+  logs(): LogExtent[] {
+    const all = this.#frozen.flatMap((live) => live.logs());
+    if (this.#active !== undefined && !this.#active.isEmpty) all.push(...this.#active.logs());
+    return all;
+  }
+
+  activate(live: LiveMemtable): void {
+    assert(this.#active === undefined, 'there is an active memtable already');
+    this.#active = live;
+  }
+
+  /** Freezes the active memtable. */
+  freezeActive(): void {
+    const active = this.#active;
+    assert(active !== undefined, 'there is no active memtable to freeze');
+    active.freeze();
+    this.#frozen = [...this.#frozen, active];
+    this.#active = undefined;
+  }
+
+  /** The oldest frozen memtable has become a table. */
+  removeOldest(live: LiveMemtable): void {
+    assert(this.#frozen[0] === live, 'memtables are flushed oldest first');
+    this.#frozen = this.#frozen.slice(1);
+    this.#removedCount++;
+  }
+}
+
+/** A new memtable for a log whose start record it reserves; `minimumBytes` of data and index are sure to fit. */
+export function createMemtable(
+  writeBufferBytes: number,
+  minimumBytes: number,
+  firstSequence: number,
+): Memtable {
+  const overhead = 4096;
+  const capacity = Math.max(writeBufferBytes, minimumBytes + overhead);
+  const memtable = new Memtable(MemtableArena.create(capacity, firstSequence));
+  memtable.arena.reserve(START_RECORD_BYTES);
+  return memtable;
+}

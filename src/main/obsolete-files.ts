@@ -1,0 +1,92 @@
+/**
+ * Deletes the files that nothing refers to any more.
+ *
+ *   removeObsoleteFiles   in a running store: tables no live version holds, logs whose entries are in tables
+ *   removeOrphans         at open: what a crash left between writing a file and the manifest that names it
+ *
+ * Invariants: called only after the manifest without these files is durable. Only names this store would write
+ *             (file-names.ts) and only regular files are deleted; directories, links and foreign files are not touched.
+ * Thread:     main.
+ * Not chosen: deleting in parallel. Unlinking a large table can take long in the file system, and the four threads of
+ *             libuv's pool are shared with the log; one at a time leaves them three.
+ */
+import { join } from 'node:path';
+import { systemErrorCode } from '../shared/errors.ts';
+import { logPath, parseFileName, tablePath } from '../shared/file-names.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { FileNumber } from '../shared/ids.ts';
+
+export interface ObsoleteFiles {
+  readonly tables?: readonly FileNumber[];
+  readonly logs?: readonly FileNumber[];
+}
+
+/** What a file that could not be deleted is reported to. It stays until the next open collects it as an orphan. */
+export type DeletionErrorHandler = (error: unknown, path: string) => void;
+
+/** Deletes in the background: resolves when all were tried, never rejects. A file that is gone already is fine. */
+export async function removeObsoleteFiles(
+  fs: FileSystem,
+  directory: string,
+  files: ObsoleteFiles,
+  onError: DeletionErrorHandler,
+): Promise<void> {
+  const paths = [
+    ...(files.tables ?? []).map((number) => tablePath(directory, number)),
+    ...(files.logs ?? []).map((number) => logPath(directory, number)),
+  ];
+  for (const path of paths) {
+    try {
+      await fs.unlinkAsync(path);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') onError(error, path);
+    }
+  }
+}
+
+/** What the manifest says is needed. */
+export interface LiveFiles {
+  readonly liveTables: ReadonlySet<FileNumber>;
+  /** Logs below this number hold nothing that the tables don't. */
+  readonly minLogNumber: FileNumber;
+}
+
+export interface OrphanReport {
+  /** Names of the files that were deleted. */
+  readonly removed: readonly string[];
+  /** The highest number in any file name of ours, deleted or not; 0 without one. New numbers must lie above it. */
+  readonly highestNumber: number;
+}
+
+/** Synchronous: runs once, at open, before anything else needs the disk. */
+export function removeOrphans(
+  fs: FileSystem,
+  directory: string,
+  live: LiveFiles,
+  onError: DeletionErrorHandler,
+): OrphanReport {
+  const removed: string[] = [];
+  let highestNumber = 0;
+  for (const name of fs.list(directory)) {
+    const file = parseFileName(name);
+    if (file === undefined) continue;
+    if (file.kind === 'table' || file.kind === 'log') highestNumber = Math.max(highestNumber, file.number);
+    const isOrphan =
+      file.kind === 'manifest-temporary' ||
+      (file.kind === 'table' && !live.liveTables.has(file.number)) ||
+      (file.kind === 'log' && file.number < live.minLogNumber);
+    if (isOrphan && removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
+  }
+  return { removed, highestNumber };
+}
+
+function removeRegularFile(fs: FileSystem, path: string, onError: DeletionErrorHandler): boolean {
+  try {
+    if (fs.stat(path)?.kind !== 'file') return false;
+    fs.unlink(path);
+    return true;
+  } catch (error) {
+    onError(error, path);
+    return false;
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Opens a store: from a path to the record of its parts.
+ *
+ *   1. the directory: created if allowed      5. recover the logs into memtables
+ *   2. the lock                               6. only now delete orphans: nothing is touched in a store that can't be opened
+ *   3. the manifest: loaded, or a new store   7. wire the parts together
+ *   4. check that every table is there
+ *
+ * Invariants: a failure gives back the lock and leaves the store as it was. A directory with tables or logs but no manifest
+ *             is damage, never an empty store.
+ * Thread:     main.
+ */
+import { randomUUID } from 'node:crypto';
+import { dirname, join, resolve } from 'node:path';
+import { ControlBlock } from '../shared/control-block.ts';
+import { CorruptionError, invalidArgument, ioError, StorageError } from '../shared/errors.ts';
+import { MANIFEST_NAME, parseFileName, tablePath } from '../shared/file-names.ts';
+import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
+import { describe } from '../shared/input-bytes.ts';
+import { loadFileSystem } from '../shared/node-file-system.ts';
+import { acquireLock, type DirectoryLock } from './directory-lock.ts';
+import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { removeOrphans } from './obsolete-files.ts';
+import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { type RecoveredState, recoverLogs } from './recovery.ts';
+
+/** What tests may put in place of the real thing. */
+export interface OpenInternals {
+  readonly fileSystem?: FileSystemSpec | undefined;
+  readonly workerUrl?: URL | undefined;
+}
+
+/** A store on disk, locked and read, not yet running. */
+export interface OpenedStore {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly lock: DirectoryLock;
+  readonly control: ControlBlock;
+  readonly state: ManifestState;
+  readonly recovered: RecoveredState;
+  /** The highest number in the name of any file of the store. */
+  readonly highestFileNumber: number;
+  /** Orphans that could not be deleted. */
+  readonly deletionErrors: readonly unknown[];
+}
+
+export async function openStore(
+  path: string,
+  userOptions: EngineOptions | undefined,
+  internals: OpenInternals,
+): Promise<OpenedStore> {
+  const options = resolveOptions(userOptions);
+  const directory = resolveDirectory(path);
+  const fs = await loadFileSystem(internals.fileSystem);
+  const isNew = prepareDirectory(fs, directory, options);
+  const lock = await acquireLock(fs, directory);
+  try {
+    const state = await loadOrCreate(fs, directory, options, isNew);
+    checkTables(fs, directory, state);
+    const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
+    const deletionErrors: unknown[] = [];
+    const highestFileNumber = options.readOnly ? 0 : collectOrphans(fs, directory, state, deletionErrors);
+    return {
+      fs,
+      directory,
+      options,
+      lock,
+      control: new ControlBlock(),
+      state,
+      recovered,
+      highestFileNumber,
+      deletionErrors,
+    };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** An absolute path; throws STRATA_INVALID_ARGUMENT for what can't be one. */
+export function resolveDirectory(path: unknown): string {
+  if (typeof path !== 'string' || path.length === 0)
+    throw invalidArgument(
+      `the path of a store must be a string, not ${path === '' ? 'empty' : describe(path)}`,
+    );
+  if (path.includes('\0')) throw invalidArgument('the path of a store must not contain a zero byte');
+  return resolve(path);
+}
+
+/** Makes sure that there is a directory; returns whether it was made now. */
+function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOptions): boolean {
+  const found = fs.stat(directory);
+  if (found !== undefined) {
+    if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
+    return false;
+  }
+  if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
+  fs.makeDirectory(directory);
+  // The entry in the parent must survive, or everything in the directory goes with it.
+  fs.syncDirectory(dirname(directory));
+  return true;
+}
+
+async function loadOrCreate(
+  fs: FileSystem,
+  directory: string,
+  options: ResolvedOptions,
+  isNew: boolean,
+): Promise<ManifestState> {
+  const state = isNew ? undefined : loadManifest(fs, directory);
+  if (state !== undefined) {
+    if (options.errorIfExists)
+      throw new StorageError('STRATA_EXISTS', `the store ${directory} exists already`);
+    return state;
+  }
+  if (!isNew) refuseWithoutManifest(fs, directory);
+  if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
+  const created = emptyState(randomUUID());
+  await saveManifest(fs, directory, created);
+  return created;
+}
+
+function noDatabase(directory: string): StorageError {
+  return new StorageError('STRATA_NO_DATABASE', `the store ${directory} does not exist`);
+}
+
+/** A store's first file is its manifest: files of a store without one mean that it was lost. */
+function refuseWithoutManifest(fs: FileSystem, directory: string): void {
+  const orphaned = fs.list(directory).filter((name) => {
+    const kind = parseFileName(name)?.kind;
+    return kind === 'log' || kind === 'table';
+  });
+  if (orphaned.length > 0)
+    throw new CorruptionError(`the manifest is missing, but there are ${orphaned.length} tables and logs`, {
+      file: join(directory, MANIFEST_NAME),
+    });
+}
+
+/** Every table must be there in its full length before anything else is believed. */
+function checkTables(fs: FileSystem, directory: string, state: ManifestState): void {
+  for (const table of state.levels.flat()) {
+    const file = tablePath(directory, table.number);
+    const found = fs.stat(file);
+    if (found === undefined)
+      throw new CorruptionError('a table that the manifest names is missing', { file });
+    if (found.kind !== 'file') throw new CorruptionError('a table is not a regular file', { file });
+    if (found.sizeBytes !== table.sizeBytes)
+      throw new CorruptionError(`the table has ${found.sizeBytes} bytes, not ${table.sizeBytes}`, {
+        file,
+        offset: Math.min(found.sizeBytes, table.sizeBytes),
+      });
+  }
+}
+
+function collectOrphans(fs: FileSystem, directory: string, state: ManifestState, errors: unknown[]): number {
+  const liveTables = new Set(state.levels.flat().map((table) => table.number));
+  const live = { liveTables, minLogNumber: state.logNumber as never };
+  return removeOrphans(fs, directory, live, (error) => errors.push(error)).highestNumber;
+}

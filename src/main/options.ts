@@ -1,0 +1,173 @@
+/**
+ * The options of a store: resolved once, validated, frozen. Names are LevelDB's where the meaning is.
+ *
+ * Invariants: whatever passes here is in range everywhere; nobody writes to it. An unknown option is an error, as a
+ *             misspelt one would silently keep a default.
+ */
+import { availableParallelism } from 'node:os';
+import { isCodecAvailable } from '../shared/compression.ts';
+import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
+import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { describe } from '../shared/input-bytes.ts';
+import type { TableOptions } from '../shared/jobs.ts';
+import type { ForeignPool } from './worker-pool.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface EngineOptions {
+  /** Create the store if there is none. Default true. */
+  readonly createIfMissing?: boolean;
+  /** Refuse a store that exists, with STRATA_EXISTS. Default false. */
+  readonly errorIfExists?: boolean;
+  /** Refuse all writes and change nothing on disk. The store must exist. Default false. */
+  readonly readOnly?: boolean;
+  /** Whether writes wait for the disk (fdatasync) unless they say otherwise. Default false: they survive the death of the
+   * process, not of the power supply. */
+  readonly sync?: boolean;
+  /** Size of a memtable with its index, in bytes, 4 KiB to 2 GiB. Default 64 MiB. Up to three exist at once. */
+  readonly writeBufferSize?: number;
+  /** Size of the block cache in bytes; 0 = none. Default 64 MiB. */
+  readonly cacheSize?: number;
+  /** Size at which a table's block is closed, in bytes before compression, 64 to 64 MiB. Default 4096. */
+  readonly blockSize?: number;
+  /** Entries between two whole keys in a block, 1 to 256. Default 16. */
+  readonly blockRestartInterval?: number;
+  /** Size at which compaction closes a table, in bytes, from 4 KiB. Default 32 MiB, or half the write buffer if that is less. */
+  readonly maxFileSize?: number;
+  /** Codec for new blocks; every codec can always be read. 'lz4' needs the package lz4-napi. Default 'snappy'. */
+  readonly compression?: 'snappy' | 'lz4' | 'none';
+  /** Bits of bloom filter per key, 0 (none) to 64. Default 10: 1 % of look-ups for absent keys read a block. */
+  readonly bloomBitsPerKey?: number;
+  /** Tables open at once, from 8. Default 1000. */
+  readonly maxOpenFiles?: number;
+  /** Worker threads for compaction, 0 to 62; 0 = run on the calling thread. Default: one less than there are cores, at
+   * least 1. While all are busy, a flush gets one more. */
+  readonly threads?: number;
+  /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
+  readonly pool?: ForeignPool;
+  /** Read tables through memory mapping. Only false is possible in this release. */
+  readonly mmap?: boolean;
+}
+
+/** Everything the engine goes by. */
+export interface ResolvedOptions {
+  readonly createIfMissing: boolean;
+  readonly errorIfExists: boolean;
+  readonly readOnly: boolean;
+  readonly sync: boolean;
+  readonly writeBufferBytes: number;
+  readonly cacheBytes: number;
+  readonly maxFileSizeBytes: number;
+  readonly maxOpenFiles: number;
+  readonly threads: number;
+  readonly pool: ForeignPool | undefined;
+  readonly table: TableOptions;
+}
+
+const NAMES: ReadonlySet<string> = new Set([
+  'createIfMissing',
+  'errorIfExists',
+  'readOnly',
+  'sync',
+  'writeBufferSize',
+  'cacheSize',
+  'blockSize',
+  'blockRestartInterval',
+  'maxFileSize',
+  'compression',
+  'bloomBitsPerKey',
+  'maxOpenFiles',
+  'threads',
+  'pool',
+  'mmap',
+]);
+
+/** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
+export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
+  checkObject(options, 'options', NAMES);
+  const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
+  const resolved: ResolvedOptions = {
+    createIfMissing: boolean(options, 'createIfMissing', true),
+    errorIfExists: boolean(options, 'errorIfExists', false),
+    readOnly: boolean(options, 'readOnly', false),
+    sync: boolean(options, 'sync', false),
+    // Like LevelDB, too small a buffer is rounded up and not refused.
+    writeBufferBytes: Math.max(writeBufferBytes, 4 * KIB),
+    cacheBytes: integer(options, 'cacheSize', 64 * MIB, 0, Number.MAX_SAFE_INTEGER),
+    maxFileSizeBytes: Math.max(
+      integer(options, 'maxFileSize', Math.min(32 * MIB, Math.ceil(writeBufferBytes / 2)), 1, 1024 * MIB),
+      4 * KIB,
+    ),
+    maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
+    threads: integer(options, 'threads', Math.max(1, availableParallelism() - 1), 0, JOB_SLOT_COUNT - 2),
+    pool: pool(options),
+    table: Object.freeze({
+      blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
+      restartInterval: integer(options, 'blockRestartInterval', 16, 1, 256),
+      compression: codec(options),
+      bloomBitsPerKey: integer(options, 'bloomBitsPerKey', 10, 0, 64),
+    }),
+  };
+  if (boolean(options, 'mmap', false))
+    throw new StorageError('STRATA_UNSUPPORTED', 'memory mapping is not available in this release');
+  return Object.freeze(resolved);
+}
+
+/** Refuses everything but a plain object with known properties. */
+export function checkObject(options: unknown, what: string, known: ReadonlySet<string>): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw invalidArgument(`${what} must be an object, not ${describe(options)}`);
+  for (const name of Object.keys(options))
+    if (!known.has(name)) throw invalidArgument(`unknown option '${name.slice(0, 64)}' in ${what}`);
+}
+
+/** A boolean option of any options object. */
+export function boolean<K extends string>(
+  options: { readonly [P in K]?: boolean },
+  name: K,
+  fallback: boolean,
+): boolean {
+  const value: unknown = options[name];
+  if (value === undefined) return fallback;
+  if (typeof value !== 'boolean')
+    throw invalidArgument(`option '${name}' must be true or false, not ${describe(value)}`);
+  return value;
+}
+
+function integer<K extends keyof EngineOptions>(
+  options: EngineOptions,
+  name: K,
+  fallback: number,
+  lowest: number,
+  highest: number,
+): number {
+  const value: unknown = options[name];
+  if (value === undefined) return fallback;
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < lowest || value > highest)
+    throw invalidArgument(
+      `option '${name}' must be an integer from ${lowest} to ${highest}, not ${describe(value)}`,
+    );
+  return value;
+}
+
+function codec(options: EngineOptions): TableOptions['compression'] {
+  const value: unknown = options.compression;
+  if (value === undefined) return 'snappy';
+  if (value !== 'snappy' && value !== 'lz4' && value !== 'none')
+    throw invalidArgument("option 'compression' must be 'snappy', 'lz4' or 'none'");
+  if (!isCodecAvailable(value))
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      `compression '${value}' needs the package lz4-napi, which is not installed`,
+    );
+  return value;
+}
+
+function pool(options: EngineOptions): ForeignPool | undefined {
+  const value: unknown = options.pool;
+  if (value === undefined) return undefined;
+  if (typeof value !== 'object' || value === null || typeof (value as ForeignPool).run !== 'function')
+    throw invalidArgument("option 'pool' must be a piscina");
+  return value as ForeignPool;
+}

@@ -1,0 +1,93 @@
+/**
+ * Everything one read needs of one moment: memtables, version, sequence; and the point lookup through it.
+ *
+ *   memtables, newest first -> L0, newest first -> L1..L7, one table each
+ *
+ * The first version of the key at or below the sequence ends the search, tombstone or not.
+ *
+ * Invariants: data in a shallower place is newer than data for the same key in a deeper one, so the order above is the
+ *             order of age.
+ * Thread:     main.     Lifetime: a view over the current state is good for one synchronous call.
+ */
+import { compareKeys } from '../shared/bytes.ts';
+import { ConcatIterator } from '../shared/concat-iterator.ts';
+import { LEVEL_COUNT, type Level } from '../shared/ids.ts';
+import type { Entry, InternalIterator } from '../shared/iterator.ts';
+import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
+import { hashKey } from '../shared/table/bloom-filter.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import type { LiveMemtable, MemtableList } from './memtable-list.ts';
+import type { TableCache } from './table-cache.ts';
+import type { Version } from './version.ts';
+
+/**
+ * The newest version of `key` at or below `sequence`, in `into`; false: there is none anywhere. A tombstone is found,
+ * with kind Delete. What `into` points to is valid until the next lookup.
+ */
+export function lookup(
+  memtables: MemtableList,
+  version: Version,
+  tables: TableCache,
+  key: Uint8Array,
+  sequence: number,
+  into: Entry,
+): boolean {
+  if (memtables.active?.memtable.lookup(key, sequence, into)) return true;
+  const { frozen } = memtables;
+  for (let i = frozen.length - 1; i >= 0; i--)
+    if (frozen[i]!.memtable.lookup(key, sequence, into)) return true;
+  return lookupTables(version, tables, key, sequence, into);
+}
+
+function lookupTables(
+  version: Version,
+  tables: TableCache,
+  key: Uint8Array,
+  sequence: number,
+  into: Entry,
+): boolean {
+  const hash = hashKey(key, 0, key.length);
+  const newest = version.levels[0]!;
+  for (let i = 0; i < newest.length; i++) {
+    const table = newest[i]!;
+    if (holdsKey(table, key) && tables.reader(table).lookup(key, hash, sequence, into)) return true;
+  }
+  for (let level = 1; level < LEVEL_COUNT; level++) {
+    if (version.levels[level]!.length === 0) continue;
+    const table = version.tableContaining(level as Level, key);
+    if (table !== undefined && tables.reader(table).lookup(key, hash, sequence, into)) return true;
+  }
+  return false;
+}
+
+function holdsKey(table: TableMeta, key: Uint8Array): boolean {
+  return compareKeys(table.smallestKey, key) <= 0 && compareKeys(key, table.largestKey) <= 0;
+}
+
+/** What a scan reads: fixed when the scan is made, whatever happens to the store meanwhile. */
+export interface ScanSources {
+  /** Newest first. */
+  readonly memtables: readonly LiveMemtable[];
+  readonly version: Version;
+  readonly sequence: number;
+}
+
+/** Iterators over all sources, newest first: the children of a merge. */
+export function openSources(
+  sources: ScanSources,
+  tables: TableCache,
+  fillCache: boolean,
+): InternalIterator[] {
+  const { version, sequence } = sources;
+  const iterators: InternalIterator[] = sources.memtables.map(
+    (live) => new MemtableIterator(live.memtable, sequence),
+  );
+  for (const [level, metas] of version.levels.entries()) {
+    if (metas.length === 0) continue;
+    if (level === 0)
+      for (const meta of metas)
+        iterators.push(new ConcatIterator([meta], () => tables.iterator(meta, fillCache)));
+    else iterators.push(new ConcatIterator(metas, (index) => tables.iterator(metas[index]!, fillCache)));
+  }
+  return iterators;
+}

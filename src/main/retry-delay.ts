@@ -1,0 +1,42 @@
+/**
+ * Waits between attempts of background work that failed: 1 s, doubling to 60 s, back to 1 s after a success.
+ *
+ * Invariants: the timer never keeps the process alive; whoever awaits the work does (process-keeper.ts).
+ * Thread:     main.
+ */
+const FIRST_DELAY_MS = 1000;
+const LONGEST_DELAY_MS = 60_000;
+
+export class RetryDelay {
+  readonly #onElapsed: () => void;
+  #delayMs = FIRST_DELAY_MS;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(onElapsed: () => void) {
+    this.#onElapsed = onElapsed;
+  }
+
+  get isWaiting(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** The work failed: `onElapsed` is called when it should be tried again. */
+  failed(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#onElapsed();
+    }, this.#delayMs).unref();
+    this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS);
+  }
+
+  succeeded(): void {
+    this.#delayMs = FIRST_DELAY_MS;
+  }
+
+  /** Somebody asks for the work now. */
+  skip(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}

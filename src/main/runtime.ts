@@ -1,0 +1,265 @@
+/**
+ * A running store: the parts, wired together, and their lifecycle.
+ *
+ *   close   1. new calls are refused; running operations and accepted writes complete
+ *           2. background flush completes, compactions are cancelled
+ *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
+ *           4. scans end, threads end, files are closed, the lock is given up
+ *
+ * Invariants: every promise ever given out settles by the time close() resolves.
+ * Thread:     main.     Owns: all parts.
+ */
+import type { EventEmitter } from 'node:events';
+import { StorageError } from '../shared/errors.ts';
+import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import type { KeyRange } from '../shared/iterator.ts';
+import { MergingIterator } from '../shared/merging-iterator.ts';
+import { LruBlockCache } from './block-cache.ts';
+import { CommitPipeline } from './commit-pipeline.ts';
+import { Counters } from './counters.ts';
+import type { EngineStatus } from './engine.ts';
+import { type EngineEvents, report } from './events.ts';
+import { reportDeletion, toStorageError } from './flusher.ts';
+import { JobRunner } from './job-runner.ts';
+import { LogWriter, RecoveredLogFile } from './log-writer.ts';
+import { MemtableList } from './memtable-list.ts';
+import { removeObsoleteFiles } from './obsolete-files.ts';
+import type { OpenedStore, OpenInternals } from './open-store.ts';
+import { awaited } from './process-keeper.ts';
+import { openSources, type ScanSources } from './read-view.ts';
+import { type Scan, ScanCore } from './scan.ts';
+import { Scheduler } from './scheduler.ts';
+import { SnapshotList } from './snapshot.ts';
+import type { Store } from './store.ts';
+import { TableCache } from './table-cache.ts';
+import { isEmptyRange, UserIterator } from './user-iterator.ts';
+import { VersionSet } from './version-set.ts';
+import { WorkerPool } from './worker-pool.ts';
+import { WriteGate } from './write-gate.ts';
+
+/** A forgotten scan gives its pin back when it is collected. */
+const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.close());
+
+export class Runtime {
+  readonly store: Store;
+  readonly scheduler: Scheduler;
+  readonly #opened: OpenedStore;
+  readonly #scans = new Set<ScanCore>();
+  readonly #operations = new Set<Promise<unknown>>();
+  #status: EngineStatus;
+  #visibleSequence: SequenceNumber;
+  #closing: Promise<void> | undefined;
+
+  constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
+    this.#opened = opened;
+    this.#status = opened.options.readOnly ? 'read-only' : 'open';
+    this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
+    opened.control.publishSequence(this.#visibleSequence);
+    this.store = this.#assemble(opened, internals, emitter);
+    this.scheduler = new Scheduler(this.store);
+    for (const error of opened.deletionErrors) reportDeletion(this.store, error);
+    if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
+    else this.scheduler.update();
+  }
+
+  #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
+    const { fs, directory, options, control } = opened;
+    const counters = new Counters();
+    const blocks = new LruBlockCache(options.cacheBytes);
+    const tables = new TableCache(fs, directory, options.maxOpenFiles, blocks);
+    const memtables = new MemtableList(opened.recovered.memtables);
+    const versions = VersionSet.create(fs, directory, control, opened.state, (obsolete) => {
+      const numbers = obsolete.map((table) => table.number);
+      for (const number of numbers) tables.evict(number);
+      void removeObsoleteFiles(fs, directory, { tables: numbers }, (error) =>
+        reportDeletion(this.store, error),
+      );
+    });
+    versions.bumpFileNumber(opened.highestFileNumber);
+    const gate = new WriteGate((event) => this.store.report('stall', event));
+    const pool = new WorkerPool({
+      threads: options.threads,
+      pool: options.pool,
+      workerUrl: internals.workerUrl,
+    });
+    const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
+    const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
+    const runtime = this;
+    const pipeline = new CommitPipeline({
+      memtables,
+      gate,
+      writeBufferBytes: options.writeBufferBytes,
+      recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
+      get lastSequence() {
+        return runtime.#encodedSequence();
+      },
+      createLog: () => new LogWriter(fs, directory, versions.allocateFileNumber()),
+      publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
+      frozen: () => this.scheduler.update(),
+      failed: (error) => this.store.becomeReadOnly('log', error),
+    });
+    return {
+      fs,
+      directory,
+      options,
+      control,
+      versions,
+      memtables,
+      pipeline,
+      gate,
+      tables,
+      blocks,
+      counters,
+      snapshots: new SnapshotList(),
+      jobs: new JobRunner(pool, control, fs, directory, counters),
+      visibleSequence: () => this.#visibleSequence,
+      report: (name, ...payload) => report(emitter(), name, ...payload),
+      becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
+    };
+  }
+
+  get status(): EngineStatus {
+    return this.#status;
+  }
+
+  get openScanCount(): number {
+    return this.#scans.size;
+  }
+
+  /** The last sequence given to any write, published or not. */
+  #encodedSequence(): number {
+    const { memtables } = this.store;
+    const newest = memtables.active ?? memtables.frozen.at(-1);
+    return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
+  }
+
+  #publish(sequence: number, logBytes: number): void {
+    this.#visibleSequence = sequenceNumber(sequence);
+    this.store.control.publishSequence(this.#visibleSequence);
+    this.store.counters.walBytes += logBytes;
+  }
+
+  #becomeReadOnly(operation: string, cause: unknown): void {
+    if (this.#status !== 'open') return;
+    this.#status = 'read-only';
+    const error = toStorageError(cause, `the ${operation} failed`);
+    this.store.pipeline.refuse(
+      new StorageError(
+        'STRATA_READ_ONLY',
+        `the store takes no more writes: its ${operation} failed; reopen it to go on`,
+        {
+          cause,
+        },
+      ),
+    );
+    this.store.report('backgroundError', { error, operation, willRetry: false });
+  }
+
+  checkReadable(): void {
+    if (this.#status === 'closing' || this.#status === 'closed') throw closedError();
+  }
+
+  checkWritable(): void {
+    if (this.#status === 'open') return;
+    this.checkReadable();
+    throw readOnlyError();
+  }
+
+  /** Runs on behalf of a caller: keeps the process alive, and close() waits for it. */
+  async operation<T>(work: Promise<T>): Promise<T> {
+    const tracked = awaited(work);
+    this.#operations.add(tracked);
+    try {
+      return await tracked;
+    } finally {
+      this.#operations.delete(tracked);
+    }
+  }
+
+  /** Pins the current moment for a scan. */
+  openScan(range: KeyRange, reverse: boolean, sequence: SequenceNumber): ScanCore {
+    const { memtables, versions, tables } = this.store;
+    const pin = versions.pin();
+    const { active, frozen } = memtables;
+    const sources: ScanSources = {
+      memtables: [...(active === undefined ? [] : [active]), ...frozen.toReversed()],
+      version: pin.version,
+      sequence,
+    };
+    const open = (): UserIterator =>
+      new UserIterator(
+        new MergingIterator(isEmptyRange(range) ? [] : openSources(sources, tables, true)),
+        range,
+        sequence,
+        reverse,
+      );
+    const core: ScanCore = new ScanCore(open, () => {
+      this.#scans.delete(core);
+      forgottenScans.unregister(core);
+      pin.release();
+    });
+    this.#scans.add(core);
+    return core;
+  }
+
+  /** Closes `core` when `scan` is collected without having been closed. */
+  watch(scan: Scan, core: ScanCore): void {
+    forgottenScans.register(scan, core, core);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { store, scheduler } = this;
+    const canSeal = this.#status === 'open';
+    this.#status = 'closing';
+    try {
+      // Operations first: they may need the scheduler to make room for held writes.
+      await Promise.allSettled([...this.#operations, store.pipeline.drain()]);
+      await scheduler.stop();
+      if (canSeal && !store.versions.isPoisoned) await this.#sealLogs();
+    } finally {
+      await this.#release();
+    }
+  }
+
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  async #sealLogs(): Promise<void> {
+    const { pipeline, memtables, versions } = this.store;
+    await pipeline.syncAll();
+    const known = new Set(versions.sealedLogs.map((log) => log.number));
+    const sealedLogs = memtables
+      .logs()
+      .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
+      .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
+    if (sealedLogs.length === 0) return;
+    await versions.apply({ added: [], removed: [] }, { lastSequence: this.#visibleSequence, sealedLogs });
+  }
+
+  async #release(): Promise<void> {
+    const { store } = this;
+    store.control.markClosed();
+    store.pipeline.refuse(closedError());
+    for (const scan of [...this.#scans]) scan.close(closedError());
+    for (const live of [...store.memtables.frozen, store.memtables.active]) live?.writer?.retire();
+    try {
+      await store.jobs.close();
+    } finally {
+      store.tables.close();
+      store.blocks.clear();
+      await this.#opened.lock.release();
+      this.#status = 'closed';
+    }
+  }
+}
+
+function closedError(): StorageError {
+  return new StorageError('STRATA_CLOSED', 'the store is closed');
+}
+
+function readOnlyError(): StorageError {
+  return new StorageError('STRATA_READ_ONLY', 'the store is read-only');
+}

@@ -1,0 +1,100 @@
+/**
+ * Decides what background work runs, and how fast writes may enter meanwhile.
+ *
+ *   update()   after every event that may change the answer: start a flush, start compactions, set the gate
+ *
+ *   L0 tables    below 12   no limit
+ *                12..19     slower and slower: from 32 MB/s down
+ *                20         held until a compaction ends
+ *   memtables    two frozen and the active one full: held until a flush ends
+ *   debt         more than 64 level bases left to rewrite: slow
+ *
+ * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
+ *             (the tables are damaged), writes go on and L0 grows.
+ * Thread:     main.
+ */
+import type { KeyRange } from '../shared/iterator.ts';
+import { MAX_FROZEN_MEMTABLES } from './commit-pipeline.ts';
+import { pendingCompactionBytes } from './compaction-picker.ts';
+import { Compactor } from './compactor.ts';
+import { Flusher } from './flusher.ts';
+import { compactionOptions, type Store } from './store.ts';
+
+const L0_SLOWDOWN = 12;
+const L0_STOP = 20;
+/** In units of the level base. */
+const DEBT_SLOWDOWN = 64;
+/** 32 MB/s: about what one thread flushes and compacts when writes arrive in random order. */
+const SLOW_BYTES_PER_MS = 32 * 1024;
+const SLOWEST_BYTES_PER_MS = 1024;
+
+export class Scheduler {
+  readonly #store: Store;
+  readonly #flusher: Flusher;
+  readonly #compactor: Compactor;
+  #isStopped = false;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#flusher = new Flusher(store, () => this.update());
+    this.#compactor = new Compactor(store, () => this.update());
+  }
+
+  /** The failure of background work that is yet to be overcome. */
+  get error(): Error | undefined {
+    return this.#flusher.error ?? this.#compactor.error;
+  }
+
+  update(): void {
+    if (this.#isStopped) return;
+    this.#flusher.start();
+    this.#compactor.start();
+    this.#setGate();
+    if (this.#store.gate.state !== 'closed' && this.#store.pipeline.heldCount > 0)
+      this.#store.pipeline.release();
+  }
+
+  /** Everything written before the call is in tables when this resolves. */
+  async flush(): Promise<void> {
+    this.#store.pipeline.freezeActive();
+    await this.#flusher.flushFrozen();
+  }
+
+  async compact(range: KeyRange): Promise<void> {
+    await this.flush();
+    await this.#compactor.compactRange(range);
+  }
+
+  /** Ends background work: a running flush completes, compactions are cancelled. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all([this.#flusher.stop(), this.#compactor.stop()]);
+  }
+
+  #setGate(): void {
+    const { gate, versions, memtables, pipeline } = this.#store;
+    const files = versions.current.levels[0]!.length;
+    const canShrink = this.#compactor.hasWork;
+    if (files >= L0_STOP && canShrink) gate.set('closed', 'level0');
+    else if (
+      memtables.frozen.length >= MAX_FROZEN_MEMTABLES &&
+      pipeline.heldCount > 0 &&
+      this.#flusher.hasWork
+    )
+      gate.set('closed', 'memtables');
+    else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', rateFor(files));
+    else if (canShrink && this.#debt() > DEBT_SLOWDOWN)
+      gate.set('slow', 'compaction-debt', SLOW_BYTES_PER_MS);
+    else gate.set('open');
+  }
+
+  #debt(): number {
+    const options = compactionOptions(this.#store);
+    return pendingCompactionBytes(this.#store.versions.current, options) / options.levelBaseBytes;
+  }
+}
+
+function rateFor(files: number): number {
+  const nearness = Math.min(1, (files - L0_SLOWDOWN) / (L0_STOP - L0_SLOWDOWN));
+  return Math.max(SLOWEST_BYTES_PER_MS, SLOW_BYTES_PER_MS * (1 - nearness));
+}

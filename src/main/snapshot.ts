@@ -1,0 +1,84 @@
+/**
+ * Snapshots: read points that compaction keeps alive.
+ *
+ * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
+ * compaction are told all open ones and keep, for each, the version it sees.
+ *
+ * Thread: main.     Owns: the open snapshots.
+ */
+import { StorageError } from '../shared/errors.ts';
+import type { SequenceNumber } from '../shared/ids.ts';
+
+/**
+ * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it.
+ *
+ * @example
+ * const snapshot = engine.snapshot();
+ * try {
+ *   await engine.put('k', 'new');
+ *   engine.getSync('k', { snapshot }); // the value of before
+ * } finally {
+ *   snapshot.close();
+ * }
+ */
+export class Snapshot {
+  readonly #list: SnapshotList;
+  readonly #sequence: SequenceNumber;
+  #isClosed = false;
+
+  /** @internal Use {@link StorageEngine.snapshot}. */
+  constructor(list: SnapshotList, sequence: SequenceNumber) {
+    this.#list = list;
+    this.#sequence = sequence;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Gives the moment up. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#list.remove(this.#sequence);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal The read point for `list`'s store; throws for a closed snapshot or one of another store. */
+  static sequenceOf(snapshot: unknown, list: SnapshotList): SequenceNumber {
+    if (!(snapshot instanceof Snapshot) || snapshot.#list !== list)
+      throw new StorageError('STRATA_INVALID_ARGUMENT', 'the snapshot is not one of this store');
+    if (snapshot.#isClosed) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
+    return snapshot.#sequence;
+  }
+}
+
+export class SnapshotList {
+  /** How many open snapshots there are at each sequence. */
+  readonly #counts = new Map<SequenceNumber, number>();
+
+  get size(): number {
+    let total = 0;
+    for (const count of this.#counts.values()) total += count;
+    return total;
+  }
+
+  take(sequence: SequenceNumber): Snapshot {
+    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
+    return new Snapshot(this, sequence);
+  }
+
+  remove(sequence: SequenceNumber): void {
+    const count = this.#counts.get(sequence) ?? 0;
+    if (count > 1) this.#counts.set(sequence, count - 1);
+    else this.#counts.delete(sequence);
+  }
+
+  /** All read points, ascending: what a job is told. */
+  sequences(): SequenceNumber[] {
+    return [...this.#counts.keys()].sort((a, b) => a - b);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Builds what `stats()` returns from the parts of a store.
+ *
+ * Thread: main. Reads only memory.
+ */
+import { systemErrorCode } from '../shared/errors.ts';
+import { compactionScore, pendingCompactionBytes } from './compaction-picker.ts';
+import type { EngineStats, LevelStats } from './counters.ts';
+import type { Runtime } from './runtime.ts';
+import { compactionOptions, type Store } from './store.ts';
+
+export function storeStats(runtime: Runtime): EngineStats {
+  const { store } = runtime;
+  const { counters, gate, jobs, tables, blocks, versions } = store;
+  const version = versions.current;
+  const shape = compactionOptions(store);
+  return {
+    status: runtime.status,
+    path: store.directory,
+    levels: version.levels.map((_, level) => levelStats(store, level)),
+    tableBytes: version.sizeBytes,
+    memtables: memtableStats(store),
+    cache: {
+      bytes: blocks.sizeBytes,
+      capacityBytes: store.options.cacheBytes,
+      hits: blocks.hits,
+      misses: blocks.misses,
+    },
+    bloom: { checks: tables.counters.bloomChecks, rejections: tables.counters.bloomRejections },
+    blockReads: { count: tables.counters.blockReads, bytes: tables.counters.blockBytesRead },
+    bytesWritten: {
+      wal: counters.walBytes,
+      flush: counters.flushBytes,
+      compaction: counters.compactionBytes,
+    },
+    compactionBytesRead: counters.compactionReadBytes,
+    userBytes: counters.userBytes,
+    stalls: {
+      count: gate.stallCount,
+      stalledMs: Math.round(gate.stalledMs),
+      state: gate.state,
+      reason: gate.reason ?? null,
+      heldWrites: store.pipeline.heldCount,
+    },
+    jobs: {
+      running: jobs.running,
+      queued: jobs.queued,
+      flushes: counters.flushCount,
+      compactions: counters.compactionCount,
+      moves: counters.moveCount,
+      retried: counters.retriedJobCount,
+    },
+    compactionScore: compactionScore(version, shape),
+    pendingCompactionBytes: pendingCompactionBytes(version, shape),
+    openTables: tables.openCount,
+    tableMemoryBytes: tables.memoryBytes,
+    openSnapshots: store.snapshots.size,
+    openScans: runtime.openScanCount,
+    sequence: store.visibleSequence(),
+    versionCounter: store.control.versionCounter,
+    backgroundError: backgroundError(runtime),
+  };
+}
+
+function levelStats(store: Store, level: number): LevelStats {
+  const tables = store.versions.current.levels[level] ?? [];
+  return {
+    level,
+    files: tables.length,
+    bytes: tables.reduce((sum, table) => sum + table.sizeBytes, 0),
+    entries: tables.reduce((sum, table) => sum + table.entryCount, 0),
+    tombstones: tables.reduce((sum, table) => sum + table.tombstoneCount, 0),
+  };
+}
+
+function memtableStats({ memtables }: Store): EngineStats['memtables'] {
+  const all = memtables.active === undefined ? memtables.frozen : [...memtables.frozen, memtables.active];
+  return {
+    count: all.length,
+    bytes: memtables.memoryBytes,
+    entries: all.reduce((sum, live) => sum + live.memtable.arena.entryCount, 0),
+  };
+}
+
+function backgroundError(runtime: Runtime): EngineStats['backgroundError'] {
+  const { error } = runtime.scheduler;
+  if (error === undefined) return null;
+  return { code: systemErrorCode(error) ?? error.name, message: error.message };
+}

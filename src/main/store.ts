@@ -1,0 +1,59 @@
+/**
+ * The parts of an open store, as one record: what the modules that do the work are given.
+ *
+ * Thread: main.     Owns: nothing; Engine opens and closes the parts.
+ */
+import type { ControlBlock } from '../shared/control-block.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { SequenceNumber } from '../shared/ids.ts';
+import type { LruBlockCache } from './block-cache.ts';
+import type { CommitPipeline } from './commit-pipeline.ts';
+import type { CompactionOptions } from './compaction-plan.ts';
+import type { Counters } from './counters.ts';
+import type { EngineEvents } from './events.ts';
+import type { JobRunner } from './job-runner.ts';
+import type { MemtableList } from './memtable-list.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { SnapshotList } from './snapshot.ts';
+import type { TableCache } from './table-cache.ts';
+import type { VersionSet } from './version-set.ts';
+import type { WriteGate } from './write-gate.ts';
+
+export interface Store {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly control: ControlBlock;
+  readonly versions: VersionSet;
+  readonly memtables: MemtableList;
+  readonly pipeline: CommitPipeline;
+  readonly gate: WriteGate;
+  readonly snapshots: SnapshotList;
+  readonly tables: TableCache;
+  readonly blocks: LruBlockCache;
+  readonly jobs: JobRunner;
+  readonly counters: Counters;
+  /** The last sequence that reads may see. */
+  visibleSequence(): SequenceNumber;
+  report<K extends keyof EngineEvents>(name: K, ...payload: EngineEvents[K]): void;
+  /** The manifest or the log failed: no write may be accepted until the store is opened again. */
+  becomeReadOnly(operation: string, error: unknown): void;
+}
+
+/** So many L0 tables call for a compaction (LevelDB: 4). */
+const L0_COMPACTION_TRIGGER = 4;
+/** Compactions read at most about this many tables' worth, so that one ends within seconds. */
+const COMPACTION_TABLES = 10;
+
+/** How levels are shaped. Everything scales with the write buffer, so that a small store behaves like a large one. */
+export function compactionOptions(store: Pick<Store, 'options' | 'snapshots'>): CompactionOptions {
+  const { writeBufferBytes, maxFileSizeBytes } = store.options;
+  return {
+    l0CompactionTrigger: L0_COMPACTION_TRIGGER,
+    levelBaseBytes: L0_COMPACTION_TRIGGER * writeBufferBytes,
+    levelMultiplier: 10,
+    maxFileSizeBytes,
+    maxCompactionBytes: COMPACTION_TABLES * maxFileSizeBytes,
+    oldestSnapshot: store.snapshots.sequences()[0],
+  };
+}

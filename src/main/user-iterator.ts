@@ -1,0 +1,162 @@
+/**
+ * From internal entries to what the user sees: one version per key, no tombstones, inside the bounds.
+ *
+ *   forward    the first entry of a key at or below the sequence decides; the rest of the key is skipped
+ *   backward   a key's versions come oldest first: the last one at or below the sequence decides, and is copied aside
+ *              because finding the end of the key moves past it
+ *
+ * Invariants: the merged iterator throws on damage, so a scan never ends early.
+ * Thread:     main; clients' threads later.     Owns: the merged iterator.
+ * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
+ */
+import { compareBytes, compareKeys } from '../shared/bytes.ts';
+import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/iterator.ts';
+
+/** Grows, never shrinks: a buffer for one key or value. */
+class Held {
+  bytes: Uint8Array = new Uint8Array(256);
+  length = 0;
+
+  set(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    if (length > this.bytes.length) this.bytes = new Uint8Array(Math.max(length, this.bytes.length * 2));
+    const target = this.bytes;
+    if (length <= 48) for (let i = 0; i < length; i++) target[i] = bytes[start + i]!;
+    else target.set(bytes.subarray(start, end));
+    this.length = length;
+  }
+}
+
+export class UserIterator {
+  /** The entry the iterator stands on: of the merged iterator going forward, held aside going backward. */
+  entry: Entry = new Entry();
+  readonly #source: InternalIterator;
+  readonly #range: KeyRange;
+  readonly #sequence: number;
+  readonly #reverse: boolean;
+  readonly #key = new Held();
+  readonly #value = new Held();
+  readonly #heldEntry = new Entry();
+  #state: 'new' | 'standing' | 'ended' = 'new';
+  /** Backward only: the source stands on the newest version of the next key, not yet looked at. */
+  #sourceStands = false;
+
+  constructor(source: InternalIterator, range: KeyRange, sequence: number, reverse: boolean) {
+    this.#source = source;
+    this.#range = range;
+    this.#sequence = sequence;
+    this.#reverse = reverse;
+  }
+
+  /** Moves to the next key in the direction of the scan; false at the end. */
+  next(): boolean {
+    if (this.#state === 'ended') return false;
+    const stands = this.#reverse ? this.#nextBackward() : this.#nextForward();
+    this.#state = stands ? 'standing' : 'ended';
+    return stands;
+  }
+
+  close(): void {
+    this.#state = 'ended';
+    this.#source.close();
+  }
+
+  #nextForward(): boolean {
+    const source = this.#source;
+    const isNew = this.#state === 'new';
+    let stands: boolean;
+    if (isNew)
+      stands = this.#range.start === undefined ? source.seekToFirst() : source.seek(this.#range.start);
+    else {
+      this.#holdKey(source.entry);
+      stands = source.next();
+    }
+    // Whether #key holds a key whose remaining versions are to be skipped.
+    let skipping = !isNew;
+    while (stands) {
+      const entry = source.entry;
+      if (!(skipping && this.#isHeldKey(entry)) && entry.sequence <= this.#sequence) {
+        if (this.#isPastEnd(entry)) return false;
+        if (entry.kind === EntryKind.Put) {
+          this.entry = entry;
+          return true;
+        }
+        this.#holdKey(entry);
+        skipping = true;
+      }
+      stands = source.next();
+    }
+    return false;
+  }
+
+  #nextBackward(): boolean {
+    const source = this.#source;
+    if (this.#state === 'new')
+      this.#sourceStands =
+        this.#range.end === undefined ? source.seekToLast() : source.seekBefore(this.#range.end);
+    while (this.#sourceStands) {
+      if (this.#isBeforeStart(source.entry)) return false;
+      if (this.#decideKeyBackward()) {
+        this.entry = this.#heldEntry;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Walks the versions of the key the source stands on, oldest first; true when the visible one is a value, now held. */
+  #decideKeyBackward(): boolean {
+    const source = this.#source;
+    this.#holdKey(source.entry);
+    let kind: number = EntryKind.Delete;
+    do {
+      const entry = source.entry;
+      if (entry.sequence <= this.#sequence) {
+        kind = entry.kind;
+        if (kind === EntryKind.Put) this.#value.set(entry.valueBytes, entry.valueStart, entry.valueEnd);
+      }
+      this.#sourceStands = source.prev();
+    } while (this.#sourceStands && this.#isHeldKey(source.entry));
+    if (kind !== EntryKind.Put) return false;
+    const held = this.#heldEntry;
+    held.keyBytes = this.#key.bytes;
+    held.keyEnd = this.#key.length;
+    held.valueBytes = this.#value.bytes;
+    held.valueEnd = this.#value.length;
+    return true;
+  }
+
+  #holdKey(entry: Entry): void {
+    this.#key.set(entry.keyBytes, entry.keyStart, entry.keyEnd);
+  }
+
+  #isHeldKey(entry: Entry): boolean {
+    const length = entry.keyEnd - entry.keyStart;
+    if (length !== this.#key.length) return false;
+    const held = this.#key.bytes;
+    const { keyBytes, keyStart } = entry;
+    // From the end: keys in order differ there first.
+    for (let i = length - 1; i >= 0; i--) if (held[i] !== keyBytes[keyStart + i]) return false;
+    return true;
+  }
+
+  #isPastEnd(entry: Entry): boolean {
+    const { end } = this.#range;
+    return (
+      end !== undefined && compareBytes(entry.keyBytes, entry.keyStart, entry.keyEnd, end, 0, end.length) >= 0
+    );
+  }
+
+  #isBeforeStart(entry: Entry): boolean {
+    const { start } = this.#range;
+    return (
+      start !== undefined &&
+      compareBytes(entry.keyBytes, entry.keyStart, entry.keyEnd, start, 0, start.length) < 0
+    );
+  }
+}
+
+/** Whether no key can lie in the range. */
+export function isEmptyRange(range: KeyRange): boolean {
+  return range.start !== undefined && range.end !== undefined && compareKeys(range.start, range.end) >= 0;
+}

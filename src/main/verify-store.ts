@@ -1,0 +1,122 @@
+/**
+ * verify(): reads every live file of a store and checks it against its checksums.
+ *
+ *   tables   one job each on the pool: every block, the order of keys, the index, counts, ranges, the whole file's CRC32
+ *   logs     every record of the logs behind the memtables
+ *
+ * The version is pinned, so that compaction may go on meanwhile.
+ *
+ * Thread: main plans and sums up; workers read.
+ */
+import { CorruptionError, invalidArgument } from '../shared/errors.ts';
+import { logPath } from '../shared/file-names.ts';
+import { readFully } from '../shared/file-system.ts';
+import type { VerifyResult } from '../shared/jobs.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import { CancelToken } from './job-runner.ts';
+import { readLog } from './log-reader.ts';
+import { checkObject } from './options.ts';
+import type { Store } from './store.ts';
+
+export interface VerifyProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface VerifyOptions {
+  /** Called as reading goes on, at most ten times a second per table. */
+  readonly onProgress?: (progress: VerifyProgress) => void;
+}
+
+/** Everything was read and everything matched. */
+export interface VerifyReport {
+  readonly tables: number;
+  readonly blocks: number;
+  /** Entries in tables, older versions and tombstones included. */
+  readonly entries: number;
+  readonly logs: number;
+  readonly bytes: number;
+  readonly elapsedMs: number;
+}
+
+export async function verifyStore(store: Store, options: VerifyOptions = {}): Promise<VerifyReport> {
+  checkObject(options, 'verify options', new Set(['onProgress']));
+  if (options.onProgress !== undefined && typeof options.onProgress !== 'function')
+    throw invalidArgument("option 'onProgress' must be a function");
+  const startedAt = performance.now();
+  const pin = store.versions.pin();
+  try {
+    const tables = pin.version.levels.flat();
+    const results = await verifyTables(store, tables, options.onProgress ?? (() => undefined));
+    const logs = await verifyLogs(store);
+    return {
+      tables: tables.length,
+      blocks: results.reduce((sum, result) => sum + result.blockCount, 0),
+      entries: results.reduce((sum, result) => sum + result.entryCount, 0),
+      logs: logs.count,
+      bytes: results.reduce((sum, result) => sum + result.bytesRead, logs.bytes),
+      elapsedMs: performance.now() - startedAt,
+    };
+  } finally {
+    pin.release();
+  }
+}
+
+/** All tables at once; the pool queues them. The first damage cancels the rest. */
+async function verifyTables(
+  store: Store,
+  tables: readonly TableMeta[],
+  onProgress: (progress: VerifyProgress) => void,
+): Promise<VerifyResult[]> {
+  const totalBytes = tables.reduce((sum, table) => sum + table.sizeBytes, 0);
+  const done = new Map<TableMeta, number>();
+  const tokens = tables.map(() => new CancelToken());
+  const tell = (table: TableMeta, bytes: number): void => {
+    done.set(table, Math.min(bytes, table.sizeBytes));
+    let doneBytes = 0;
+    for (const part of done.values()) doneBytes += part;
+    onProgress({ doneBytes, totalBytes });
+  };
+  const jobs = tables.map(async (table, index) => {
+    const result = await store.jobs.run<'verify'>(
+      (context) => ({ ...context, kind: 'verify', table }),
+      { urgent: false, keepAlive: true },
+      tokens[index],
+      (bytes) => tell(table, bytes),
+    );
+    tell(table, table.sizeBytes);
+    return result;
+  });
+  try {
+    return await Promise.all(jobs);
+  } finally {
+    for (const token of tokens) token.cancel();
+    await Promise.allSettled(jobs);
+  }
+}
+
+/** The logs behind the memtables, up to the length they have now. */
+async function verifyLogs(store: Store): Promise<{ readonly count: number; readonly bytes: number }> {
+  await store.pipeline.written();
+  const { fs, directory, memtables } = store;
+  let bytes = 0;
+  const logs = memtables.logs();
+  for (const { number, sizeBytes } of logs) {
+    const path = logPath(directory, number);
+    const file = fs.openRead(path);
+    try {
+      const content = new Uint8Array(sizeBytes);
+      const count = readFully(file, content, 0);
+      const log = readLog(content.subarray(0, count), path, number);
+      if (log.validBytes !== sizeBytes)
+        throw new CorruptionError(`the log has ${log.validBytes} sound bytes of ${sizeBytes}`, {
+          file: path,
+          offset: log.validBytes,
+        });
+    } finally {
+      file.close();
+    }
+    bytes += sizeBytes;
+  }
+  return { count: logs.length, bytes };
+}

@@ -1,0 +1,261 @@
+/**
+ * Owns which version is current: takes edits one at a time, makes each durable, installs it, and says which files
+ * have become useless.
+ *
+ *   apply(edit):  1. wait for the edits before         4. install: `current` is the next version
+ *                 2. compute the next version          5. bump the counter in the control block
+ *                 3. manifest durable                  6. report tables no live version holds
+ *
+ * A version lives while it is current or pinned. A reader pins the current one for as long as it reads, so that the
+ * tables it may still open are not deleted under it.
+ *
+ * If step 3 fails after the new manifest may have reached the disk, nobody knows which one the next open will find.
+ * The set is then poisoned: every later apply rejects with that error, and no file is reported ever again, as either
+ * manifest must find its tables. A disk that is full (or a process out of descriptors) before that point has changed
+ * nothing: this edit and those already queued behind it (which may assume it) reject, and applying again is fine once
+ * there is room.
+ *
+ * Invariants: file numbers only rise. `logNumber` and `lastSequence` never fall.
+ * Thread:     main.   Owns: the current version, pins, file numbers, the manifest.
+ * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
+ *             addition, whatever the number of tables.
+ */
+import { assert } from '../shared/assert.ts';
+import type { ControlBlock } from '../shared/control-block.ts';
+import { isDiskFull, systemErrorCode } from '../shared/errors.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
+import { type ManifestState, publishManifest, type SealedLog, stageManifest } from './manifest.ts';
+import { Version } from './version.ts';
+
+/** What the manifest learns along with an edit. */
+export interface EditExtra {
+  /** The last sequence number in use; a lower one than known is ignored. */
+  readonly lastSequence: number;
+  /** Logs sealed since the last edit, with their final length. They are forgotten once `logNumber` passes them. */
+  readonly sealedLogs?: readonly SealedLog[];
+}
+
+/** Keeps a version, and so its tables, until released. */
+export interface PinnedVersion {
+  readonly version: Version;
+  /** Idempotent. */
+  release(): void;
+}
+
+/** Told of tables that no live version holds. Must not throw. */
+export type ObsoleteHandler = (tables: TableMeta[]) => void;
+
+export class VersionSet {
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  readonly #control: ControlBlock;
+  readonly #onObsolete: ObsoleteHandler;
+  /** What the manifest on disk says, but for the file number, which runs ahead. */
+  #state: ManifestState;
+  #current: Version;
+  #nextFileNumber: number;
+  /** How often each version is pinned. */
+  readonly #pins = new Map<Version, number>();
+  /** Tables that left the current version and wait for older ones to end. */
+  readonly #leaving = new Map<FileNumber, TableMeta>();
+  #queue: Promise<void> = Promise.resolve();
+  #poison: { readonly error: unknown } | undefined;
+  /** Rises when an edit fails harmlessly, so that those queued behind it know. */
+  #failures = 0;
+  #lastFailure: unknown;
+
+  private constructor(
+    fs: FileSystem,
+    directory: string,
+    control: ControlBlock,
+    state: ManifestState,
+    onObsolete: ObsoleteHandler,
+  ) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.#control = control;
+    this.#onObsolete = onObsolete;
+    this.#state = state;
+    this.#current = Version.fromLevels(state.levels);
+    this.#nextFileNumber = state.nextFileNumber;
+  }
+
+  /** Starts from what the manifest says; writes nothing. */
+  static create(
+    fs: FileSystem,
+    directory: string,
+    control: ControlBlock,
+    state: ManifestState,
+    onObsolete: ObsoleteHandler = () => {},
+  ): VersionSet {
+    return new VersionSet(fs, directory, control, state, onObsolete);
+  }
+
+  get current(): Version {
+    return this.#current;
+  }
+
+  get storeId(): string {
+    return this.#state.storeId;
+  }
+
+  /** As of the last durable edit. */
+  get lastSequence(): SequenceNumber {
+    return sequenceNumber(this.#state.lastSequence);
+  }
+
+  /** Logs below this number may be deleted. */
+  get logNumber(): FileNumber {
+    return fileNumber(this.#state.logNumber);
+  }
+
+  get sealedLogs(): readonly SealedLog[] {
+    return this.#state.sealedLogs;
+  }
+
+  /** Set once the manifest on disk is no longer known; see the header. */
+  get isPoisoned(): boolean {
+    return this.#poison !== undefined;
+  }
+
+  allocateFileNumber(): FileNumber {
+    return this.reserveFileNumbers(1);
+  }
+
+  /** Reserves `count` consecutive numbers and returns the first. Unused ones are never used. */
+  reserveFileNumbers(count: number): FileNumber {
+    assert(Number.isSafeInteger(count) && count > 0, 'the count of file numbers is out of range');
+    const first = fileNumber(this.#nextFileNumber);
+    this.#nextFileNumber = fileNumber(first + count);
+    return first;
+  }
+
+  /** Never hands out `number` or a lower one from now on: at open, for every file found in the directory. */
+  bumpFileNumber(number: number): void {
+    this.#nextFileNumber = fileNumber(Math.max(this.#nextFileNumber, number + 1));
+  }
+
+  /** Pins the current version. */
+  pin(): PinnedVersion {
+    const version = this.#current;
+    this.#pins.set(version, (this.#pins.get(version) ?? 0) + 1);
+    let isReleased = false;
+    const release = (): void => {
+      if (isReleased) return;
+      isReleased = true;
+      this.#unpin(version);
+    };
+    return { version, release };
+  }
+
+  /** Carries out `edit`. Resolves when it is durable and current; rejects as the header tells. */
+  apply(edit: VersionEdit, extra: EditExtra): Promise<void> {
+    const failures = this.#failures;
+    const applied = this.#queue.then(() => {
+      if (this.#poison !== undefined) throw this.#poison.error;
+      if (failures !== this.#failures) throw this.#lastFailure;
+      return this.#applyNow(edit, extra);
+    });
+    // The next edit waits for this one, however it ends; the caller hears of the failure.
+    this.#queue = applied.catch(() => {});
+    return applied;
+  }
+
+  /** Numbers of all tables that a live version may read. */
+  liveFileNumbers(): Set<FileNumber> {
+    const live = new Set(this.#leaving.keys());
+    for (const table of this.#current.levels.flat()) live.add(table.number);
+    return live;
+  }
+
+  async #applyNow(edit: VersionEdit, extra: EditExtra): Promise<void> {
+    let next: Version;
+    let state: ManifestState;
+    let mayBePublished = false;
+    try {
+      next = this.#current.apply(edit);
+      state = this.#nextState(next, edit, extra);
+      await stageManifest(this.#fs, this.#directory, state);
+      mayBePublished = true;
+      await publishManifest(this.#fs, this.#directory);
+    } catch (error) {
+      if (!mayBePublished && isPassing(error)) {
+        this.#failures++;
+        this.#lastFailure = error;
+      } else {
+        this.#poison = { error };
+      }
+      throw error;
+    }
+    const before = this.#current;
+    this.#state = state;
+    this.#current = next;
+    this.#control.bumpVersionCounter();
+    this.#noteLeaving(before, edit);
+    this.#reportObsolete();
+  }
+
+  #nextState(version: Version, edit: VersionEdit, extra: EditExtra): ManifestState {
+    const logNumber = Math.max(this.#state.logNumber, edit.logNumber ?? 0);
+    const sealed = new Map(this.#state.sealedLogs.map((log) => [log.number, log]));
+    for (const log of extra.sealedLogs ?? []) {
+      assert(
+        (sealed.get(log.number)?.sizeBytes ?? log.sizeBytes) === log.sizeBytes,
+        'a sealed log has grown',
+      );
+      sealed.set(log.number, log);
+    }
+    const sequences = edit.added.map(({ table }) => table.largestSequence);
+    return {
+      ...this.#state,
+      nextFileNumber: this.#nextFileNumber,
+      lastSequence: sequences.reduce(
+        (highest, sequence) => Math.max(highest, sequence),
+        Math.max(this.#state.lastSequence, extra.lastSequence),
+      ),
+      logNumber,
+      sealedLogs: [...sealed.values()]
+        .filter((log) => log.number >= logNumber)
+        .sort((a, b) => a.number - b.number),
+      levels: version.levels,
+    };
+  }
+
+  #noteLeaving(before: Version, edit: VersionEdit): void {
+    // A table that moved was removed from one level and added to another: it stays.
+    const moved = new Set(edit.added.map(({ table }) => table.number));
+    for (const { level, number } of edit.removed) {
+      if (moved.has(number)) continue;
+      this.#leaving.set(number, before.levels[level]!.find((table) => table.number === number)!);
+    }
+  }
+
+  #unpin(version: Version): void {
+    const count = this.#pins.get(version)! - 1;
+    if (count > 0) {
+      this.#pins.set(version, count);
+      return;
+    }
+    this.#pins.delete(version);
+    if (version !== this.#current) this.#reportObsolete();
+  }
+
+  #reportObsolete(): void {
+    if (this.#poison !== undefined || this.#leaving.size === 0) return;
+    const pinned = [...this.#pins.keys()];
+    const obsolete = [...this.#leaving.values()].filter(
+      (table) => !pinned.some((version) => version.hasFile(table.number)),
+    );
+    if (obsolete.length === 0) return;
+    for (const table of obsolete) this.#leaving.delete(table.number);
+    this.#onObsolete(obsolete);
+  }
+}
+
+/** A shortage that ends by itself, as opposed to a disk that fails. */
+function isPassing(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return isDiskFull(error) || code === 'EMFILE' || code === 'ENFILE';
+}

@@ -1,0 +1,359 @@
+/**
+ * The only way from main to a worker, and the only importer of piscina.
+ *
+ *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
+ *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
+ *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends
+ *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
+ *   4. the reply is read (job-reply.ts) and settles the promise of run()
+ *
+ * Invariants: no thread, and no piscina, before the first job. Idle threads never keep the process alive, running
+ *             ones only for a job that somebody awaits (`keepAlive`).
+ *             Each run() settles exactly once, whatever a worker does: throws, exits, is terminated, runs out of
+ *             memory, answers nonsense, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
+ *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
+ * Thread:     main only.
+ * Owns:       the queues, the threads of its own pool, the timer that keeps the process alive. A pool given by the
+ *             application is used and never destroyed; piscina keeps the process alive while such a pool runs a job.
+ * Not chosen: piscina's own queue (first in, first out, so a flush would wait behind every compaction) and its
+ *             close() (gives up after 30 s, in the middle of a job).
+ */
+import { extname } from 'node:path';
+import type { Piscina, TaskQueue } from 'piscina';
+import { JobCancelledError } from '../shared/control-block.ts';
+import { StorageError } from '../shared/errors.ts';
+import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { readReply, workerFault } from './job-reply.ts';
+
+export { isWorkerFault } from './job-reply.ts';
+
+/** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
+const IDLE_TIMEOUT_MS = 10_000;
+/** Timers can't wait longer; what it does when it fires is nothing. */
+const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
+
+/** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
+const WORKER_URL: URL = new URL(`../workers/worker${extname(import.meta.url)}`, import.meta.url);
+
+/** What we need of a pool the application gives us: any version of piscina has it. */
+export interface ForeignPool {
+  run(task: unknown, options: { readonly filename: string; readonly name: string }): Promise<unknown>;
+}
+
+export interface WorkerPoolOptions {
+  /** 0: jobs run inline, one at a time. */
+  readonly threads: number;
+  readonly pool?: ForeignPool | undefined;
+  readonly workerUrl?: URL | undefined;
+}
+
+export interface RunOptions {
+  /** Overtakes all that is not. */
+  readonly urgent: boolean;
+  /** Somebody awaits the job: the process must not exit before it is done. */
+  readonly keepAlive: boolean;
+}
+
+/** Where jobs are carried out. */
+interface Threads {
+  /** Rejects only when the worker failed. */
+  run(job: Job, keepAlive: boolean): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+interface Task {
+  readonly job: Job;
+  readonly isUrgent: boolean;
+  readonly keepAlive: boolean;
+  /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
+  readonly answer: (reply: unknown) => void;
+  readonly fail: (error: Error) => void;
+}
+
+export class WorkerPool {
+  readonly #threads: Threads;
+  readonly #limit: number;
+  readonly #hasExtraThread: boolean;
+  readonly #urgent: Task[] = [];
+  readonly #ordinary: Task[] = [];
+  /** With the promise of being done, which never rejects. */
+  readonly #running = new Map<Task, Promise<void>>();
+  #urgentRunning = 0;
+  readonly #keeper = new ProcessKeeper();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: WorkerPoolOptions) {
+    const workerUrl = options.workerUrl ?? WORKER_URL;
+    this.#limit = Math.max(1, options.threads);
+    this.#hasExtraThread = options.threads > 0;
+    if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
+    else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
+    else this.#threads = new PiscinaThreads(options.threads + 1, workerUrl);
+  }
+
+  /** Jobs on a thread now. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Jobs waiting for a thread. */
+  get queued(): number {
+    return this.#urgent.length + this.#ordinary.length;
+  }
+
+  /**
+   * Runs `job` and returns its result.
+   * @throws the job's own error (StorageError, JobCancelledError), or one that {@link isWorkerFault} tells.
+   */
+  run<K extends JobKind>(job: JobOf<K>, options: RunOptions): Promise<ResultOf[K]> {
+    if (this.#closing !== undefined) {
+      return Promise.reject(new StorageError('STRATA_CLOSED', 'the worker pool is closed'));
+    }
+    return new Promise((resolve, reject) => {
+      const task: Task = {
+        job,
+        isUrgent: options.urgent,
+        keepAlive: options.keepAlive,
+        answer: (reply) => resolve(readReply(job, reply)),
+        fail: reject,
+      };
+      (task.isUrgent ? this.#urgent : this.#ordinary).push(task);
+      if (task.keepAlive) this.#keeper.hold();
+      this.#startWhatMay();
+    });
+  }
+
+  /**
+   * Refuses new jobs, rejects the queued ones, waits for the running ones (cancel them in the control block to make
+   * this quick) and ends the threads. Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#keeper.hold();
+    try {
+      for (const task of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) {
+        this.#settle(task, () => task.fail(new JobCancelledError()));
+      }
+      await Promise.all(this.#running.values());
+      await this.#threads.close();
+    } finally {
+      this.#keeper.release();
+    }
+  }
+
+  #startWhatMay(): void {
+    for (let task = this.#takeNext(); task !== undefined; task = this.#takeNext()) {
+      if (task.isUrgent) this.#urgentRunning++;
+      this.#running.set(task, this.#carryOut(task));
+    }
+  }
+
+  #takeNext(): Task | undefined {
+    const hasFreeThread = this.#running.size < this.#limit;
+    const mayUseExtraThread = this.#hasExtraThread && this.#urgentRunning === 0;
+    if (this.#urgent.length > 0 && (hasFreeThread || mayUseExtraThread)) return this.#urgent.shift();
+    return hasFreeThread ? this.#ordinary.shift() : undefined;
+  }
+
+  /** Never rejects. */
+  async #carryOut(task: Task): Promise<void> {
+    let settle: () => void;
+    try {
+      const reply = await this.#threads.run(task.job, task.keepAlive);
+      settle = () => task.answer(reply);
+    } catch (error) {
+      settle = () => task.fail(workerFault(task.job.kind, error));
+    }
+    this.#running.delete(task);
+    if (task.isUrgent) this.#urgentRunning--;
+    this.#settle(task, settle);
+    this.#startWhatMay();
+  }
+
+  #settle(task: Task, settle: () => void): void {
+    if (task.keepAlive) this.#keeper.release();
+    try {
+      settle();
+    } catch (error) {
+      // What the worker answered was an error, or not an answer at all.
+      task.fail(error as Error);
+    }
+  }
+}
+
+/** Keeps the process alive while it is held. */
+class ProcessKeeper {
+  #holds = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  hold(): void {
+    this.#holds++;
+    this.#timer ??= setInterval(() => undefined, LONGEST_TIMER_MS);
+  }
+
+  release(): void {
+    if (--this.#holds > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+/** No threads: main calls the worker's entry, after giving the event loop a turn. */
+class InlineThread implements Threads {
+  readonly #workerUrl: URL;
+
+  constructor(workerUrl: URL) {
+    this.#workerUrl = workerUrl;
+  }
+
+  async run(job: Job, keepAlive: boolean): Promise<unknown> {
+    await turn(keepAlive);
+    const worker = (await import(this.#workerUrl.href)) as { default: (job: Job) => Promise<unknown> };
+    return worker.default(job);
+  }
+
+  async close(): Promise<void> {
+    // Nothing is kept.
+  }
+}
+
+/** An immediate that is not to keep the process alive would wait for other I/O to wake the loop; a timer does not. */
+function turn(keepAlive: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    if (keepAlive) setImmediate(resolve);
+    else setTimeout(resolve, 0).unref();
+  });
+}
+
+/** The application's pool. */
+class ForeignThreads implements Threads {
+  readonly #pool: ForeignPool;
+  readonly #workerUrl: URL;
+
+  constructor(pool: ForeignPool, workerUrl: URL) {
+    this.#pool = pool;
+    this.#workerUrl = workerUrl;
+  }
+
+  async run(job: Job): Promise<unknown> {
+    return await this.#pool.run(job, { filename: this.#workerUrl.href, name: 'default' });
+  }
+
+  async close(): Promise<void> {
+    // Not ours to destroy.
+  }
+}
+
+/** Our own piscina, made for the first job. */
+class PiscinaThreads implements Threads {
+  readonly #maxThreads: number;
+  readonly #workerUrl: URL;
+  #opened: Promise<OpenedPiscina> | undefined;
+
+  constructor(maxThreads: number, workerUrl: URL) {
+    this.#maxThreads = maxThreads;
+    this.#workerUrl = workerUrl;
+  }
+
+  async run(job: Job): Promise<unknown> {
+    this.#opened ??= this.#open();
+    const { piscina, starting } = await this.#opened;
+    let reply: Promise<unknown>;
+    try {
+      reply = piscina.run(job, { filename: this.#workerUrl.href, name: 'default' });
+    } catch (error) {
+      // The system makes no more threads, and piscina has queued the job before it tried.
+      starting.dropNewest();
+      throw error;
+    }
+    return await reply;
+  }
+
+  async close(): Promise<void> {
+    // When it could not be opened, its jobs have been told.
+    const opened = await this.#opened?.catch(() => undefined);
+    await opened?.piscina.destroy();
+  }
+
+  async #open(): Promise<OpenedPiscina> {
+    const { Piscina } = await import('piscina');
+    const starting = new StartingJobs();
+    const piscina = new Piscina({
+      minThreads: 0,
+      maxThreads: this.#maxThreads,
+      idleTimeout: IDLE_TIMEOUT_MS,
+      concurrentTasksPerWorker: 1,
+      recordTiming: false,
+      execArgv: [],
+      env: {},
+      taskQueue: starting,
+      loadBalancer: (_task, workers) => {
+        const idle = workers.find((worker) => worker.currentUsage === 0);
+        // piscina hands the job over as soon as this returns, and refs the port.
+        if (idle !== undefined) queueMicrotask(() => unrefPort(idle));
+        return idle ?? null;
+      },
+    });
+    // Tells of threads that died without a job; those with one reject its promise.
+    piscina.on('error', () => undefined);
+    piscina.on('workerDestroy', () => {
+      // Threads that die while they start leave their jobs queued, and piscina makes no new ones for them.
+      // Destroying it rejects the jobs; it can be used again afterwards.
+      setImmediate(() => {
+        if (piscina.threads.length === 0 && starting.size > 0) void piscina.destroy();
+      });
+    });
+    return { piscina, starting };
+  }
+}
+
+interface OpenedPiscina {
+  readonly piscina: Piscina;
+  readonly starting: StartingJobs;
+}
+
+type QueuedTask = Parameters<TaskQueue['push']>[0];
+
+/** piscina's queue. Jobs are in it only while their threads start, as no more are handed out than there are threads. */
+class StartingJobs implements TaskQueue {
+  readonly #tasks: QueuedTask[] = [];
+
+  get size(): number {
+    return this.#tasks.length;
+  }
+
+  push(task: QueuedTask): void {
+    this.#tasks.push(task);
+  }
+
+  shift(): QueuedTask | null {
+    return this.#tasks.shift() ?? null;
+  }
+
+  remove(task: QueuedTask): void {
+    const index = this.#tasks.indexOf(task);
+    if (index >= 0) this.#tasks.splice(index, 1);
+  }
+
+  dropNewest(): void {
+    this.#tasks.pop();
+  }
+}
+
+/**
+ * Lets the process exit while a job runs; ProcessKeeper decides about that. piscina keeps a worker's port referenced
+ * for the length of a job and has no option against it, but carries the object that owns the port under a symbol of
+ * what a load balancer is given. Should a later version not: the process exits when the job is done.
+ */
+function unrefPort(worker: object): void {
+  for (const symbol of Object.getOwnPropertySymbols(worker)) {
+    const inner: unknown = Reflect.get(worker, symbol);
+    if (typeof inner !== 'object' || inner === null) continue;
+    const unref: unknown = Reflect.get(inner, 'unref');
+    if (typeof unref === 'function') Reflect.apply(unref, inner, []);
+  }
+}

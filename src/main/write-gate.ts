@@ -1,0 +1,90 @@
+/**
+ * Backpressure: how fast writes may enter while flush or compaction is behind.
+ *
+ *   open     no limit
+ *   slow     groups are spaced so that bytes enter at a limited rate
+ *   closed   writes are held until work under way makes room
+ *
+ * Invariants: the scheduler closes or slows the gate only while it has work scheduled that will open it again, so a held
+ *             writer never waits for nothing (that stall is the best-known bug of others: HarperFast/harper#2490).
+ * Thread:     main.
+ * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
+ */
+
+/** Why writes are slowed or held. */
+export type StallReason = 'memtables' | 'level0' | 'compaction-debt';
+
+export type GateState = 'open' | 'slow' | 'closed';
+
+export interface StallEvent {
+  readonly state: GateState;
+  /** Absent when the stall ended. */
+  readonly reason?: StallReason;
+  /** When a stall ended: how long it lasted. */
+  readonly stalledMs?: number;
+}
+
+export class WriteGate {
+  #state: GateState = 'open';
+  #reason: StallReason | undefined;
+  #bytesPerMs = Number.POSITIVE_INFINITY;
+  #nextGroupAt = 0;
+  #stalledSince = 0;
+  #stalledMs = 0;
+  #stallCount = 0;
+  readonly #onChange: (event: StallEvent) => void;
+
+  constructor(onChange: (event: StallEvent) => void) {
+    this.#onChange = onChange;
+  }
+
+  get state(): GateState {
+    return this.#state;
+  }
+
+  get reason(): StallReason | undefined {
+    return this.#reason;
+  }
+
+  /** How often writes were slowed or held since open. */
+  get stallCount(): number {
+    return this.#stallCount;
+  }
+
+  /** For how long in all, the current stall included. */
+  get stalledMs(): number {
+    return this.#stalledMs + (this.#state === 'open' ? 0 : performance.now() - this.#stalledSince);
+  }
+
+  /** Set by the scheduler. `bytesPerMs` counts while slow. */
+  set(state: GateState, reason?: StallReason, bytesPerMs: number = Number.POSITIVE_INFINITY): void {
+    this.#bytesPerMs = bytesPerMs;
+    if (state === this.#state && reason === this.#reason) return;
+    const now = performance.now();
+    const wasOpen = this.#state === 'open';
+    if (wasOpen) {
+      this.#stalledSince = now;
+      this.#stallCount++;
+    }
+    this.#state = state;
+    this.#reason = reason;
+    if (state !== 'open') {
+      this.#onChange({ state, ...(reason === undefined ? {} : { reason }) });
+      return;
+    }
+    const stalledMs = now - this.#stalledSince;
+    this.#stalledMs += stalledMs;
+    this.#onChange({ state, stalledMs });
+  }
+
+  /** How long the next group should wait before it enters, in milliseconds; 0 when the gate is open. */
+  delayMs(): number {
+    return this.#state === 'slow' ? Math.max(0, this.#nextGroupAt - performance.now()) : 0;
+  }
+
+  /** A group entered: the next one waits until its bytes are paid for. */
+  charge(byteLength: number): void {
+    if (this.#state !== 'slow') return;
+    this.#nextGroupAt = Math.max(performance.now(), this.#nextGroupAt) + byteLength / this.#bytesPerMs;
+  }
+}

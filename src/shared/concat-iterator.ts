@@ -1,0 +1,132 @@
+/**
+ * Walks tables that are sorted and disjoint (a level, or the chosen tables of one) as if they were one, opening a
+ * table when the walk reaches it and closing it when it leaves.
+ *
+ *   1. a seek finds the only table that can hold the key by binary search over the bounds, and opens that one
+ *   2. a move that runs off a table's end goes on at the near end of its neighbour
+ *
+ * Invariants: at most one child is open. A table without entries inside is skipped, in both directions.
+ * Owns:       the open child; what `open` needs to make one belongs to the caller.
+ * Lifetime:   `entry` is the open child's own entry: read it again after each move.
+ */
+import { assert } from './assert.ts';
+import { compareKeys } from './bytes.ts';
+import { Entry, type InternalIterator } from './iterator.ts';
+import type { TableMeta } from './version-edit.ts';
+
+/** What is known of a table before it is opened: user keys, both inclusive. */
+export type TableBounds = Pick<TableMeta, 'smallestKey' | 'largestKey'>;
+
+export class ConcatIterator implements InternalIterator {
+  readonly #nowhere: Entry = new Entry();
+  readonly #tables: readonly TableBounds[];
+  readonly #open: (index: number) => InternalIterator;
+  /** Of the open child; -1 when none is open. */
+  #index = -1;
+  #child: InternalIterator | undefined;
+
+  entry: Entry = this.#nowhere;
+
+  constructor(tables: readonly TableBounds[], open: (index: number) => InternalIterator) {
+    this.#tables = tables;
+    this.#open = open;
+  }
+
+  seekToFirst(): boolean {
+    return this.#enterForward(0);
+  }
+
+  seekToLast(): boolean {
+    return this.#enterBackward(this.#tables.length - 1);
+  }
+
+  seek(key: Uint8Array): boolean {
+    const index = firstTableReaching(this.#tables, key);
+    if (index === this.#tables.length) return this.#leave();
+    return this.#enter(index).seek(key) ? this.#stand() : this.#enterForward(index + 1);
+  }
+
+  seekBefore(key: Uint8Array): boolean {
+    const index = lastTableStartingBefore(this.#tables, key);
+    if (index < 0) return this.#leave();
+    return this.#enter(index).seekBefore(key) ? this.#stand() : this.#enterBackward(index - 1);
+  }
+
+  next(): boolean {
+    return this.#standing().next() ? this.#stand() : this.#enterForward(this.#index + 1);
+  }
+
+  prev(): boolean {
+    return this.#standing().prev() ? this.#stand() : this.#enterBackward(this.#index - 1);
+  }
+
+  close(): void {
+    this.#leave();
+  }
+
+  #enterForward(from: number): boolean {
+    for (let index = from; index < this.#tables.length; index++) {
+      if (this.#enter(index).seekToFirst()) return this.#stand();
+    }
+    return this.#leave();
+  }
+
+  #enterBackward(from: number): boolean {
+    for (let index = from; index >= 0; index--) {
+      if (this.#enter(index).seekToLast()) return this.#stand();
+    }
+    return this.#leave();
+  }
+
+  #standing(): InternalIterator {
+    assert(this.#child !== undefined, 'move on an iterator that stands nowhere');
+    return this.#child;
+  }
+
+  /** Makes table `index` the open one. A seek within the open table keeps it open. */
+  #enter(index: number): InternalIterator {
+    if (this.#child !== undefined && this.#index === index) return this.#child;
+    this.#leave();
+    this.#child = this.#open(index);
+    this.#index = index;
+    return this.#child;
+  }
+
+  #stand(): true {
+    this.entry = this.#standing().entry;
+    return true;
+  }
+
+  #leave(): false {
+    const child = this.#child;
+    this.#child = undefined;
+    this.#index = -1;
+    this.entry = this.#nowhere;
+    child?.close();
+    return false;
+  }
+}
+
+/** The first table whose largest key is >= `key`; tables.length when there is none. */
+function firstTableReaching(tables: readonly TableBounds[], key: Uint8Array): number {
+  let low = 0;
+  let high = tables.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(tables[middle]!.largestKey, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The last table whose smallest key is < `key`; -1 when there is none. */
+function lastTableStartingBefore(tables: readonly TableBounds[], key: Uint8Array): number {
+  let low = 0;
+  let high = tables.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys(tables[middle]!.smallestKey, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}

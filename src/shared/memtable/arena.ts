@@ -1,0 +1,132 @@
+/**
+ * The memtable's memory: one SharedArrayBuffer of fixed size that holds the log's bytes and the index over them.
+ *
+ *   byte 0        header: 32 words of 4 bytes (below)
+ *        128      data, growing up: the log file's exact bytes, start record first (log-format.ts). A write is encoded
+ *                 here once; the log is written from here and the index points into it
+ *        ...      free
+ *        nodeStart  index nodes (tree.ts), growing down to meet the data
+ *        capacity
+ *
+ *   word  0 layout version      4 data end (byte)      8 tombstone count       12 bytes of keys and values
+ *         1 root node (word)    5 node start (byte)    9,10 first sequence     13 index version: odd while the root changes
+ *         2 height              6 first leaf (word)    11 published entries    14 data start (byte)
+ *         3 entry count         7 last leaf (word)                             15 leaf count
+ *
+ * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
+ * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
+ *
+ * Invariants: an entry's bytes never change once it is in the index. Word 11 counts the entries that reads may see; it is
+ *             stored with Atomics after the log write, and entry i has sequence firstSequence + i.
+ * Thread:     main writes; any thread may read. Once frozen nothing changes.
+ * Not chosen: a growable buffer (length-tracking views measured 15 times slower); a second copy of each write for the log.
+ */
+import { assert } from '../assert.ts';
+
+export const HEADER_BYTES = 128;
+const LAYOUT_VERSION = 1;
+
+export const ROOT = 1;
+export const HEIGHT = 2;
+export const ENTRY_COUNT = 3;
+export const DATA_END = 4;
+export const NODE_START = 5;
+export const FIRST_LEAF = 6;
+export const LAST_LEAF = 7;
+export const TOMBSTONE_COUNT = 8;
+const FIRST_SEQUENCE_LOW = 9;
+const FIRST_SEQUENCE_HIGH = 10;
+const PUBLISHED_COUNT = 11;
+export const RAW_BYTES = 12;
+export const INDEX_VERSION = 13;
+const DATA_START = 14;
+export const LEAF_COUNT = 15;
+
+/** Refs and offsets are 32-bit words. */
+export const MAX_ARENA_BYTES = 0xfffff000;
+
+export class MemtableArena {
+  readonly buffer: SharedArrayBuffer;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly words: Uint32Array<SharedArrayBuffer>;
+  readonly firstSequence: number;
+
+  private constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+    this.firstSequence = this.words[FIRST_SEQUENCE_HIGH]! * 0x100000000 + this.words[FIRST_SEQUENCE_LOW]!;
+  }
+
+  /** A fresh arena of `capacityBytes` (rounded to words); nothing is committed by the OS until it is touched. */
+  static create(capacityBytes: number, firstSequence: number): MemtableArena {
+    const capacity = Math.min(MAX_ARENA_BYTES, Math.ceil(capacityBytes / 8) * 8);
+    const buffer = new SharedArrayBuffer(capacity);
+    const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
+    words[0] = LAYOUT_VERSION;
+    words[DATA_START] = HEADER_BYTES;
+    words[DATA_END] = HEADER_BYTES;
+    words[NODE_START] = capacity;
+    words[FIRST_SEQUENCE_LOW] = firstSequence % 0x100000000;
+    words[FIRST_SEQUENCE_HIGH] = Math.floor(firstSequence / 0x100000000);
+    return new MemtableArena(buffer);
+  }
+
+  /** The same memory, seen from another thread. */
+  static attach(buffer: SharedArrayBuffer): MemtableArena {
+    const arena = new MemtableArena(buffer);
+    assert(arena.words[0] === LAYOUT_VERSION, 'not a memtable arena of this version');
+    return arena;
+  }
+
+  get capacityBytes(): number {
+    return this.buffer.byteLength;
+  }
+
+  get dataStart(): number {
+    return this.words[DATA_START]!;
+  }
+
+  get dataEnd(): number {
+    return this.words[DATA_END]!;
+  }
+
+  get entryCount(): number {
+    return this.words[ENTRY_COUNT]!;
+  }
+
+  get tombstoneCount(): number {
+    return this.words[TOMBSTONE_COUNT]!;
+  }
+
+  /** Bytes of keys and values, as given by the user. */
+  get rawBytes(): number {
+    return this.words[RAW_BYTES]!;
+  }
+
+  /** Bytes in use by data and index together. */
+  get usedBytes(): number {
+    return this.words[DATA_END]! + (this.capacityBytes - this.words[NODE_START]!);
+  }
+
+  get freeBytes(): number {
+    return this.words[NODE_START]! - this.words[DATA_END]!;
+  }
+
+  /** Makes room for `byteLength` data bytes and returns where they start. Requires: freeBytes allow it. */
+  reserve(byteLength: number): number {
+    const start = this.words[DATA_END]!;
+    assert(start + byteLength <= this.words[NODE_START]!, 'the arena is full');
+    this.words[DATA_END] = start + byteLength;
+    return start;
+  }
+
+  /** Lets readers on every thread see the first `count` entries. The store is the release that makes them whole. */
+  publish(count: number): void {
+    Atomics.store(this.words, PUBLISHED_COUNT, count);
+  }
+
+  get publishedCount(): number {
+    return Atomics.load(this.words, PUBLISHED_COUNT);
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Iterates a memtable in key order, over entries up to a sequence, while main may go on inserting.
+ *
+ * The iterator remembers the ref it stands on and its leaf's version. When the version moved, an insert shifted or split
+ * the leaf, and the iterator finds its ref again by descending; otherwise a step is an increment.
+ *
+ * Invariants: entries above `maxSequence` are skipped, so one moment is seen however long the iterator lives.
+ * Thread:     main for a live memtable; any thread for a frozen one.
+ */
+import { readU32 } from '../bytes.ts';
+import { Entry, type InternalIterator } from '../iterator.ts';
+import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { FIRST_LEAF, LAST_LEAF } from './arena.ts';
+import { readEntry } from './entry-codec.ts';
+import { Memtable } from './memtable.ts';
+import {
+  LEAF_REFS,
+  NEWEST,
+  NEXT_LEAF,
+  NODE_COUNT,
+  NODE_VERSION,
+  PREVIOUS_LEAF,
+  TreePosition,
+} from './tree.ts';
+
+/** Iterates all of a frozen memtable, in place: what a flush reads. */
+export function memtableIterator(buffer: SharedArrayBuffer): InternalIterator {
+  return new MemtableIterator(Memtable.attach(buffer), Number.MAX_SAFE_INTEGER);
+}
+
+export class MemtableIterator implements InternalIterator {
+  readonly entry: Entry = new Entry();
+  readonly #memtable: Memtable;
+  readonly #words: Uint32Array<SharedArrayBuffer>;
+  readonly #maxRelative: number;
+  readonly #position = new TreePosition();
+  #ref = 0;
+  #version = 0;
+
+  constructor(memtable: Memtable, maxSequence: number) {
+    this.#memtable = memtable;
+    this.#words = memtable.arena.words;
+    this.#maxRelative = maxSequence - memtable.arena.firstSequence;
+  }
+
+  seekToFirst(): boolean {
+    this.#position.leaf = this.#words[FIRST_LEAF]!;
+    this.#position.slot = 0;
+    return this.#position.leaf !== 0 && this.#settleForward();
+  }
+
+  seek(key: Uint8Array): boolean {
+    return (
+      this.#memtable.tree.lowerBound(key, 0, key.length, NEWEST, this.#position) && this.#settleForward()
+    );
+  }
+
+  next(): boolean {
+    this.#findAgain();
+    this.#position.slot++;
+    return this.#settleForward();
+  }
+
+  seekToLast(): boolean {
+    const leaf = this.#words[LAST_LEAF]!;
+    if (leaf === 0) return false;
+    this.#position.leaf = leaf;
+    this.#position.slot = this.#words[leaf + NODE_COUNT]! - 1;
+    return this.#settleBackward();
+  }
+
+  seekBefore(key: Uint8Array): boolean {
+    if (!this.#memtable.tree.lowerBound(key, 0, key.length, NEWEST, this.#position)) return this.seekToLast();
+    this.#position.slot--;
+    return this.#settleBackward();
+  }
+
+  prev(): boolean {
+    this.#findAgain();
+    this.#position.slot--;
+    return this.#settleBackward();
+  }
+
+  close(): void {
+    // Holds nothing but memory.
+  }
+
+  #findAgain(): void {
+    const position = this.#position;
+    if (this.#words[position.leaf + NODE_VERSION] === this.#version) return;
+    const bytes = this.#memtable.arena.bytes;
+    const keyStart = entryKeyStart(bytes, this.#ref);
+    this.#memtable.tree.lowerBound(
+      bytes,
+      keyStart,
+      entryKeyEnd(bytes, this.#ref, keyStart),
+      this.#ref,
+      position,
+    );
+  }
+
+  /** From the position on, forward, to the next entry that may be seen. */
+  #settleForward(): boolean {
+    const words = this.#words;
+    const position = this.#position;
+    for (;;) {
+      if (position.slot >= words[position.leaf + NODE_COUNT]!) {
+        const next = words[position.leaf + NEXT_LEAF]!;
+        if (next === 0) return false;
+        position.leaf = next;
+        position.slot = 0;
+        continue;
+      }
+      if (this.#accept(words[position.leaf + LEAF_REFS + position.slot]!)) return true;
+      position.slot++;
+    }
+  }
+
+  #settleBackward(): boolean {
+    const words = this.#words;
+    const position = this.#position;
+    for (;;) {
+      if (position.slot < 0) {
+        const previous = words[position.leaf + PREVIOUS_LEAF]!;
+        if (previous === 0) return false;
+        position.leaf = previous;
+        position.slot = words[previous + NODE_COUNT]! - 1;
+        continue;
+      }
+      if (this.#accept(words[position.leaf + LEAF_REFS + position.slot]!)) return true;
+      position.slot--;
+    }
+  }
+
+  #accept(ref: number): boolean {
+    const arena = this.#memtable.arena;
+    if (readU32(arena.bytes, ref) > this.#maxRelative) return false;
+    this.#ref = ref;
+    this.#version = this.#words[this.#position.leaf + NODE_VERSION]!;
+    readEntry(arena.bytes, ref, arena.firstSequence, this.entry);
+    return true;
+  }
+}

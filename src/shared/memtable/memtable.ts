@@ -1,0 +1,132 @@
+/**
+ * A memtable: writes of one log, in an arena, found through a tree. The passive part: append, look up, iterate.
+ *
+ *   append/appendEncoded   encode or copy into the arena, then index (main only)
+ *   lookup                 the newest version a reader may see, three-valued through Entry.kind
+ *
+ * Thread: main appends; once frozen, any thread looks up and iterates.
+ * Owns:   nothing beyond the arena it is given.
+ */
+import { readU32, writeU32 } from '../bytes.ts';
+import { type Entry, EntryKind } from '../iterator.ts';
+import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
+import {
+  DATA_END,
+  ENTRY_COUNT,
+  LEAF_COUNT,
+  MemtableArena,
+  NODE_START,
+  RAW_BYTES,
+  TOMBSTONE_COUNT,
+} from './arena.ts';
+import { copyInto, encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
+import {
+  LEAF_REFS,
+  MemtableTree,
+  NEWEST,
+  NEXT_LEAF,
+  NODE_COUNT,
+  TreePosition,
+  worstCaseNodeBytes,
+} from './tree.ts';
+
+export class Memtable {
+  readonly arena: MemtableArena;
+  readonly tree: MemtableTree;
+  readonly #position = new TreePosition();
+
+  constructor(arena: MemtableArena) {
+    this.arena = arena;
+    this.tree = new MemtableTree(arena);
+  }
+
+  static attach(buffer: SharedArrayBuffer): Memtable {
+    return new Memtable(MemtableArena.attach(buffer));
+  }
+
+  /** The sequence number the next appended entry gets. */
+  get nextSequence(): number {
+    return this.arena.firstSequence + this.arena.entryCount;
+  }
+
+  /** Whether `count` entries of `dataBytes` in all are sure to fit, index included. */
+  hasRoom(dataBytes: number, count: number): boolean {
+    const words = this.arena.words;
+    return words[NODE_START]! - words[DATA_END]! >= dataBytes + worstCaseNodeBytes(count, words[LEAF_COUNT]!);
+  }
+
+  /** Appends one entry with the next sequence. Requires: hasRoom. */
+  append(
+    kind: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    const arena = this.arena;
+    const ref = arena.reserve(encodedEntryBytes(keyEnd - keyStart, valueEnd - valueStart));
+    encodeEntry(arena.bytes, ref, arena.entryCount, kind, key, keyStart, keyEnd, value, valueStart, valueEnd);
+    this.#index(ref, kind, keyEnd - keyStart + valueEnd - valueStart);
+  }
+
+  /** Appends entries that are encoded already (a WriteBatch, a recovered log), renumbering them. Requires: hasRoom. */
+  appendEncoded(bytes: Uint8Array, start: number, end: number): void {
+    const arena = this.arena;
+    const target = arena.bytes;
+    let ref = arena.reserve(end - start);
+    const dataEnd = ref + end - start;
+    copyInto(target, ref, bytes, start, end);
+    while (ref < dataEnd) {
+      const keyStart = entryKeyStart(target, ref);
+      const keyEnd = entryKeyEnd(target, ref, keyStart);
+      const valueEnd = entryValueEnd(target, ref, keyEnd);
+      writeU32(target, ref, arena.entryCount);
+      this.#index(ref, target[ref + 4]!, valueEnd - keyStart);
+      ref = valueEnd;
+    }
+  }
+
+  #index(ref: number, kind: number, rawBytes: number): void {
+    this.tree.insert(ref);
+    const words = this.arena.words;
+    words[RAW_BYTES]! += rawBytes;
+    if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
+  }
+
+  /**
+   * The newest version of `key` with a sequence <= `maxSequence`, in `into`; false when the memtable holds none.
+   * A tombstone is found, with kind Delete.
+   */
+  lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean {
+    const words = this.arena.words;
+    if (words[ENTRY_COUNT] === 0) return false;
+    const maxRelative = maxSequence - this.arena.firstSequence;
+    if (maxRelative < 0) return false;
+    const position = this.#position;
+    if (!this.tree.lowerBound(key, 0, key.length, NEWEST, position)) return false;
+    let { leaf, slot } = position;
+    const bytes = this.arena.bytes;
+    for (;;) {
+      const ref = words[leaf + LEAF_REFS + slot]!;
+      if (!keyEquals(bytes, ref, key)) return false;
+      if (readU32(bytes, ref) <= maxRelative) {
+        readEntry(bytes, ref, this.arena.firstSequence, into);
+        return true;
+      }
+      if (++slot === words[leaf + NODE_COUNT]!) {
+        leaf = words[leaf + NEXT_LEAF]!;
+        slot = 0;
+        if (leaf === 0) return false;
+      }
+    }
+  }
+}
+
+function keyEquals(bytes: Uint8Array, ref: number, key: Uint8Array): boolean {
+  const start = entryKeyStart(bytes, ref);
+  if (entryKeyEnd(bytes, ref, start) - start !== key.length) return false;
+  for (let i = 0; i < key.length; i++) if (bytes[start + i] !== key[i]) return false;
+  return true;
+}

@@ -1,0 +1,58 @@
+/**
+ * A block's content <-> its bytes on disk: compression, trailer, checksum. See format.ts for the layout.
+ *
+ * Invariants: openBlock returns exactly what sealBlock was given, or throws CorruptionError; the checksum is compared
+ *             before anything else is believed.
+ * Thread: any. Pure.
+ */
+import { readU32, writeU32 } from '../bytes.ts';
+import { crc32 } from '../checksum.ts';
+import { CODEC_NONE, type Codec, CodecError, codecById } from '../compression.ts';
+import { CorruptionError } from '../errors.ts';
+import { BLOCK_TRAILER_BYTES, blockSeed } from './format.ts';
+
+/** Room that sealBlock needs for a content of `length` bytes. */
+export function maxSealedLength(codec: Codec, length: number): number {
+  // A block that does not shrink is stored as it is, so there must be room for that, too.
+  return Math.max(codec.maxCompressedLength(length), length) + BLOCK_TRAILER_BYTES;
+}
+
+/** Writes `content` as a block to the start of `output`, and returns its length there. */
+export function sealBlock(
+  content: Uint8Array,
+  codec: Codec,
+  fileNumber: number,
+  offset: number,
+  output: Uint8Array,
+): number {
+  let id = codec.id;
+  let length = content.length;
+  if (id !== CODEC_NONE) length = codec.compress(content, output);
+  // Saving less than an eighth is not worth decompressing for on every read.
+  if (id === CODEC_NONE || length > content.length - Math.floor(content.length / 8)) {
+    output.set(content);
+    id = CODEC_NONE;
+    length = content.length;
+  }
+  writeU32(output, length, content.length);
+  output[length + 4] = id;
+  writeU32(output, length + 5, crc32(output, 0, length + 5, blockSeed(fileNumber, offset)));
+  return length + BLOCK_TRAILER_BYTES;
+}
+
+/** The content of the block `sealed`, which was read from `offset` of table `fileNumber`, in a buffer of its own. */
+export function openBlock(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Uint8Array {
+  const length = sealed.length - BLOCK_TRAILER_BYTES;
+  if (length < 0) throw new CorruptionError('block is shorter than its trailer', { file, offset });
+  if (readU32(sealed, length + 5) !== crc32(sealed, 0, length + 5, blockSeed(fileNumber, offset))) {
+    throw new CorruptionError('block checksum mismatch', { file, offset });
+  }
+  const codec = codecById(sealed[length + 4]!);
+  if (codec === undefined) throw new CorruptionError('block has an unknown codec', { file, offset });
+  try {
+    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length));
+  } catch (cause) {
+    if (cause instanceof CodecError) throw new CorruptionError(cause.message, { cause, file, offset });
+    throw cause;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Where a table's bytes come from: pread today, a mapping behind the same interface later.
+ *
+ * Lifetime: what `read` returns is valid until the next read or close; whoever keeps bytes copies them.
+ * Owns: a source owns its file; close is idempotent.
+ * Thread: the one that made it.
+ */
+import { CorruptionError } from '../errors.ts';
+import { readFully, type StorageFile } from '../file-system.ts';
+
+export interface BlockSource {
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
+  read(offset: number, length: number): Uint8Array;
+  close(): void;
+}
+
+/** Larger reads (huge values, meta blocks) get a buffer of their own, so that no source keeps one for ever. */
+const MAX_KEPT_BYTES: number = 256 * 1024;
+
+/** Reads into one buffer that it keeps and reuses. */
+export class PreadSource implements BlockSource {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly #file: StorageFile;
+  #buffer = new Uint8Array(8192);
+
+  constructor(file: StorageFile) {
+    this.path = file.path;
+    this.sizeBytes = file.size();
+    this.#file = file;
+  }
+
+  read(offset: number, length: number): Uint8Array {
+    // Before allocating: a damaged length must not cost memory.
+    if (offset < 0 || length < 0 || offset + length > this.sizeBytes) {
+      throw new CorruptionError('table is too short for a block', { file: this.path, offset });
+    }
+    const into = this.#room(length);
+    if (readFully(this.#file, into, offset) !== length) {
+      throw new CorruptionError('table became shorter while it was open', { file: this.path, offset });
+    }
+    return into;
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  #room(length: number): Uint8Array {
+    if (length > MAX_KEPT_BYTES) return new Uint8Array(length);
+    if (length > this.#buffer.length) {
+      this.#buffer = new Uint8Array(Math.min(MAX_KEPT_BYTES, 2 ** Math.ceil(Math.log2(length))));
+    }
+    return this.#buffer.subarray(0, length);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * An open table: answers lookups and makes iterators.
+ *
+ *   open:   footer -> meta block -> properties, sparse index, bloom filter        read once, kept
+ *   lookup: bloom filter -> sparse index -> block (cache, or read + check + decompress) -> search in the block
+ *
+ * Invariants: nothing a lookup or iterator returns comes from bytes whose checksum was not compared. Whatever the file
+ *             holds, failures are CorruptionError with file and offset, or STRATA_UNSUPPORTED (newer format, missing
+ *             codec).
+ * Owns:     the source. `close` closes it; blocks handed out stay valid, as they are copies.
+ * Thread:   the one that opened it.
+ * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
+ */
+import { crc32 } from '../checksum.ts';
+import { requireCodec } from '../compression.ts';
+import { CorruptionError } from '../errors.ts';
+import type { FileNumber } from '../ids.ts';
+import type { Entry, InternalIterator } from '../iterator.ts';
+import { Block, Found, findInBlock } from './block.ts';
+import { openBlock } from './block-codec.ts';
+import type { BlockSource } from './block-source.ts';
+import { decodeFooter, FOOTER_BYTES } from './format.ts';
+import { decodeMeta, type TableMetaBlock } from './meta.ts';
+import type { TableProperties } from './properties.ts';
+import type { SparseIndex } from './sparse-index.ts';
+import { TableIterator } from './table-iterator.ts';
+
+/** Decoded blocks, by small-integer ids that are never reused. */
+export interface BlockCache {
+  /** The first of `blockCount` consecutive ids. */
+  allocate(blockCount: number): number;
+  get(id: number): Block | undefined;
+  set(id: number, block: Block): void;
+}
+
+/** Counted up by every reader that shares them. */
+export interface TableCounters {
+  bloomChecks: number;
+  bloomRejections: number;
+  blockReads: number;
+  blockBytesRead: number;
+}
+
+export interface TableReaderOptions {
+  readonly cache?: BlockCache | undefined;
+  readonly counters?: TableCounters | undefined;
+}
+
+export interface TableIteratorOptions {
+  /** false: blocks that are not cached are read past the cache (large scans, compaction). */
+  readonly fillCache?: boolean;
+}
+
+/** What a reader costs besides index and filter: objects, properties, the source's buffer. */
+const OBJECT_BYTES = 10_000;
+
+export class TableReader {
+  readonly number: FileNumber;
+  readonly properties: TableProperties;
+  /** What the reader keeps in memory, blocks not included. */
+  readonly memoryBytes: number;
+  /** Where the blocks lie, and the keys that separate them. */
+  readonly index: SparseIndex;
+  readonly #filter: TableMetaBlock['filter'];
+  readonly #source: BlockSource;
+  readonly #cache: BlockCache | undefined;
+  readonly #firstBlockId: number;
+  readonly #counters: TableCounters;
+
+  private constructor(source: BlockSource, meta: TableMetaBlock, options: TableReaderOptions) {
+    this.number = meta.properties.number;
+    this.properties = meta.properties;
+    this.index = meta.index;
+    this.memoryBytes = OBJECT_BYTES + meta.index.memoryBytes + (meta.filter?.memoryBytes ?? 0);
+    this.#filter = meta.filter;
+    this.#source = source;
+    this.#cache = options.cache;
+    this.#firstBlockId = options.cache?.allocate(meta.index.blockCount) ?? 0;
+    this.#counters = options.counters ?? {
+      bloomChecks: 0,
+      bloomRejections: 0,
+      blockReads: 0,
+      blockBytesRead: 0,
+    };
+  }
+
+  /** Opens the table in `source`, which must be `expected.number`. The source stays the caller's if this throws. */
+  static open(
+    source: BlockSource,
+    expected: { readonly number: FileNumber },
+    options: TableReaderOptions = {},
+  ): TableReader {
+    const file = source.path;
+    const size = source.sizeBytes;
+    if (size < FOOTER_BYTES)
+      throw new CorruptionError('table is too short for its footer', { file, offset: 0 });
+    const footer = decodeFooter(source.read(size - FOOTER_BYTES, FOOTER_BYTES), size, file);
+    const offset = footer.metaOffset;
+    const bytes = source.read(offset, footer.metaLength);
+    if (crc32(bytes) !== footer.metaChecksum) {
+      throw new CorruptionError('meta block checksum mismatch', { file, offset });
+    }
+    const meta = decodeMeta(bytes, offset, file);
+    if (meta.properties.number !== expected.number) {
+      throw new CorruptionError(
+        `table is number ${meta.properties.number} where ${expected.number} is expected`,
+        { file, offset },
+      );
+    }
+    requireCodec(meta.properties.codec);
+    return new TableReader(source, meta, options);
+  }
+
+  get path(): string {
+    return this.#source.path;
+  }
+
+  get blockCount(): number {
+    return this.index.blockCount;
+  }
+
+  /**
+   * Points `into` at the newest entry of exactly `key` with sequence <= maxSequence; a tombstone is one, too. false:
+   * this table says nothing about the key. `keyHash` is hashKey(key).
+   */
+  lookup(key: Uint8Array, keyHash: number, maxSequence: number, into: Entry): boolean {
+    if (this.#filter !== undefined) {
+      this.#counters.bloomChecks++;
+      if (!this.#filter.mayContain(keyHash)) {
+        this.#counters.bloomRejections++;
+        return false;
+      }
+    }
+    for (let index = this.index.find(key); index < this.index.blockCount; index++) {
+      const found = findInBlock(this.readBlock(index), key, maxSequence, into);
+      if (found !== Found.Beyond) return found === Found.Here;
+    }
+    return false;
+  }
+
+  iterator(options: TableIteratorOptions = {}): InternalIterator {
+    return new TableIterator(this, options.fillCache ?? true);
+  }
+
+  /** Block `index`, from the cache or the file. */
+  readBlock(index: number, fillCache = true): Block {
+    const cache = this.#cache;
+    if (cache === undefined) return this.#loadBlock(index);
+    const id = this.#firstBlockId + index;
+    const cached = cache.get(id);
+    if (cached !== undefined) return cached;
+    const block = this.#loadBlock(index);
+    if (fillCache) cache.set(id, block);
+    return block;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#source.close();
+  }
+
+  #loadBlock(index: number): Block {
+    const offset = this.index.blockOffset(index);
+    const size = this.index.blockSize(index);
+    const sealed = this.#source.read(offset, size);
+    this.#counters.blockReads++;
+    this.#counters.blockBytesRead += size;
+    const content = openBlock(sealed, this.number, offset, this.#source.path);
+    return new Block(content, this.properties.baseSequence, this.#source.path, offset);
+  }
+}

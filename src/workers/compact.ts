@@ -1,0 +1,107 @@
+/**
+ * Compaction: tables of one or two levels become tables of one level.
+ *
+ *   inputs -> InputRun (one per sorted run) -> MergingIterator -> CompactionIterator -> OutputSplitter -> TableBuilder
+ *             opens table after table          orders them        drops versions       cuts tables      writes them
+ *
+ * Invariants: every entry of the inputs was read (unless the job is for a part of the key range), or the job fails:
+ *             inputs are deleted on the strength of its answer.
+ *             The directory is synced once, after the last output, before the answer.
+ * Thread:     any; synchronous.
+ * Owns:       the input files, for the length of the job.
+ */
+import { assert } from '../shared/assert.ts';
+import { CorruptionError } from '../shared/errors.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import { type FileNumber, fileNumber } from '../shared/ids.ts';
+import type { CompactJob, CompactResult } from '../shared/jobs.ts';
+import { MergingIterator } from '../shared/merging-iterator.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import { CompactionIterator } from './compaction-iterator.ts';
+import { DeeperLevels } from './deeper-levels.ts';
+import { InputRun } from './input-run.ts';
+import { JobMonitor } from './job-monitor.ts';
+import type { JobOutputs } from './job-outputs.ts';
+import { OutputSplitter } from './output-splitter.ts';
+import type { TableBuilder } from './table-builder.ts';
+
+export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOutputs): CompactResult {
+  // A zeroed sequence would be older than everything in L0, where age is told by sequence.
+  assert(job.outputLevel > 0, 'a compaction writes to L1 or deeper');
+  const tables = job.inputs.flat();
+  const inputBytes = sum(tables, (table) => table.sizeBytes);
+  const inputEntries = sum(tables, (table) => table.entryCount);
+  const monitor = new JobMonitor(job, inputBytes, inputEntries);
+  const runs = job.inputs.map((run) => new InputRun(fileSystem, job.directory, run));
+  try {
+    const survivors = new CompactionIterator(new MergingIterator(runs.map((run) => run.iterator)), {
+      snapshots: job.snapshots,
+      deeper: new DeeperLevels(job.deeper),
+      range: job.range,
+      onPulse: (entriesRead) => monitor.pulse(entriesRead),
+    });
+    const entriesWritten = writeSurvivors(job, survivors, outputs);
+    if (isWhole(job)) checkAllRead(survivors.entriesRead, inputEntries);
+    const finished = outputs.commit();
+    monitor.pulse(inputEntries);
+    return {
+      outputs: finished,
+      stats: {
+        bytesRead: bytesReadOf(job, inputBytes, survivors.entriesRead, inputEntries),
+        bytesWritten: sum(finished, (table) => table.sizeBytes),
+        entriesRead: survivors.entriesRead,
+        entriesWritten,
+        elapsedMs: monitor.elapsedMs,
+      },
+    };
+  } finally {
+    for (const run of runs) run.close();
+  }
+}
+
+/** Returns how many entries were written. */
+function writeSurvivors(job: CompactJob, survivors: CompactionIterator, outputs: JobOutputs): number {
+  const splitter = new OutputSplitter(job);
+  let builder: TableBuilder | undefined;
+  let tablesBegun = 0;
+  let entriesWritten = 0;
+  while (survivors.next()) {
+    if (
+      survivors.startsKey &&
+      splitter.beginsTable(survivors.entry, builder === undefined ? 0 : builder.fileSizeBytes)
+    ) {
+      outputs.finish();
+      // Zeroed entries have sequence 0, so no larger base would do.
+      builder = outputs.begin(outputNumber(job, tablesBegun++), job.table, 0);
+    }
+    builder!.add(survivors.entry);
+    entriesWritten++;
+  }
+  return entriesWritten;
+}
+
+function outputNumber(job: CompactJob, index: number): FileNumber {
+  assert(index < job.outputCount, 'a compaction must not use more file numbers than it was given');
+  return fileNumber(job.firstOutput + index);
+}
+
+function isWhole(job: CompactJob): boolean {
+  return job.range.start === undefined && job.range.end === undefined;
+}
+
+function checkAllRead(entriesRead: number, expected: number): void {
+  if (entriesRead !== expected) {
+    throw new CorruptionError(
+      `the tables of a compaction hold ${entriesRead} entries instead of ${expected}`,
+    );
+  }
+}
+
+/** A part of a compaction reads about its share of the bytes. */
+function bytesReadOf(job: CompactJob, inputBytes: number, entriesRead: number, inputEntries: number): number {
+  return isWhole(job) ? inputBytes : Math.round((inputBytes * entriesRead) / Math.max(1, inputEntries));
+}
+
+function sum(tables: readonly TableMeta[], of: (table: TableMeta) => number): number {
+  return tables.reduce((total, table) => total + of(table), 0);
+}

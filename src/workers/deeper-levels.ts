@@ -1,0 +1,44 @@
+/**
+ * Tells whether a key may exist in tables below a merge's output: if not, a delete hides nothing and a put needs no
+ * sequence.
+ *
+ *   keys ascend, so each level keeps a cursor on its first table that does not end before the key: over a whole merge
+ *   every bound is compared about once
+ *
+ * Requires:   the keys asked for ascend (repeats are fine).
+ * Invariants: "no" is certain, "maybe" is not: only bounds are known, not what lies within.
+ * Thread:     any; pure.
+ */
+import { compareBytes } from '../shared/bytes.ts';
+import type { KeyBounds } from '../shared/jobs.ts';
+
+export class DeeperLevels {
+  readonly #levels: readonly (readonly KeyBounds[])[];
+  readonly #cursors: number[];
+  readonly #holdsEverything: boolean;
+
+  /** One list of bounds per level, sorted and disjoint; 'unknown': any key may exist (a flush does not look). */
+  constructor(levels: readonly (readonly KeyBounds[])[] | 'unknown') {
+    this.#holdsEverything = levels === 'unknown';
+    this.#levels = levels === 'unknown' ? [] : levels.filter((bounds) => bounds.length > 0);
+    this.#cursors = this.#levels.map(() => 0);
+  }
+
+  mayHold(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#holdsEverything) return true;
+    for (let level = 0; level < this.#levels.length; level++) {
+      const tables = this.#levels[level]!;
+      let cursor = this.#cursors[level]!;
+      while (cursor < tables.length && isBefore(tables[cursor]!.largest, bytes, start, end)) cursor++;
+      this.#cursors[level] = cursor;
+      if (cursor === tables.length) continue;
+      const { smallest } = tables[cursor]!;
+      if (compareBytes(bytes, start, end, smallest, 0, smallest.length) >= 0) return true;
+    }
+    return false;
+  }
+}
+
+function isBefore(bound: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  return compareBytes(bound, 0, bound.length, bytes, start, end) < 0;
+}

@@ -1,0 +1,54 @@
+/**
+ * Flush: a frozen memtable becomes one L0 table.
+ *
+ *   1. walk the arena in key order, where it lies: it is shared, not copied
+ *   2. drop what no reader can see any more (compaction-iterator.ts); deletes stay, as older tables may hold their keys
+ *   3. build one table, however large: an L0 table is one run
+ *
+ * Invariants: every entry of the memtable was read, or the job fails.
+ *             Sequences stay as they are: the age of an L0 table is told by them.
+ * Thread:     any; synchronous.
+ */
+import { assert } from '../shared/assert.ts';
+import type { FlushJob, FlushResult } from '../shared/jobs.ts';
+import { MemtableArena } from '../shared/memtable/arena.ts';
+import { memtableIterator } from '../shared/memtable/memtable-iterator.ts';
+import { CompactionIterator } from './compaction-iterator.ts';
+import { DeeperLevels } from './deeper-levels.ts';
+import { JobMonitor } from './job-monitor.ts';
+import type { JobOutputs } from './job-outputs.ts';
+import type { TableBuilder } from './table-builder.ts';
+
+export function flush(job: FlushJob, outputs: JobOutputs): FlushResult {
+  const arena = MemtableArena.attach(job.memtable);
+  const monitor = new JobMonitor(job, arena.rawBytes, arena.entryCount);
+  const input = memtableIterator(job.memtable);
+  const survivors = new CompactionIterator(input, {
+    snapshots: job.snapshots,
+    deeper: new DeeperLevels('unknown'),
+    onPulse: (entriesRead) => monitor.pulse(entriesRead),
+  });
+
+  let builder: TableBuilder | undefined;
+  let entriesWritten = 0;
+  while (survivors.next()) {
+    if (builder === undefined) builder = outputs.begin(job.output, job.table, arena.firstSequence);
+    builder.add(survivors.entry);
+    entriesWritten++;
+  }
+  input.close();
+  assert(survivors.entriesRead === arena.entryCount, 'a flush must read every entry of its memtable');
+
+  const output = outputs.commit()[0];
+  monitor.pulse(survivors.entriesRead);
+  return {
+    output,
+    stats: {
+      bytesRead: survivors.rawBytesRead,
+      bytesWritten: output?.sizeBytes ?? 0,
+      entriesRead: survivors.entriesRead,
+      entriesWritten,
+      elapsedMs: monitor.elapsedMs,
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * One sorted run of a compaction's input: tables opened one after the other as the merge reaches them.
+ *
+ * Invariants: at most one file is open. A table whose size is not the manifest's is refused before it is read.
+ * Thread:     any; synchronous.
+ * Owns:       the open file and its reader.
+ */
+import { ConcatIterator } from '../shared/concat-iterator.ts';
+import { CorruptionError } from '../shared/errors.ts';
+import { tablePath } from '../shared/file-names.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { InternalIterator } from '../shared/iterator.ts';
+import { PreadSource } from '../shared/table/block-source.ts';
+import { TableReader } from '../shared/table/table-reader.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+
+export class InputRun {
+  readonly iterator: ConcatIterator;
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #tables: readonly TableMeta[];
+  #reader: TableReader | undefined;
+
+  constructor(fileSystem: FileSystem, directory: string, tables: readonly TableMeta[]) {
+    this.#fileSystem = fileSystem;
+    this.#directory = directory;
+    this.#tables = tables;
+    this.iterator = new ConcatIterator(tables, (index) => this.#open(index));
+  }
+
+  close(): void {
+    this.iterator.close();
+    this.#closeReader();
+  }
+
+  /** The iterator has closed its child before it asks for the next one, so the last reader is done with. */
+  #open(index: number): InternalIterator {
+    this.#closeReader();
+    const table = this.#tables[index]!;
+    const file = this.#fileSystem.openRead(tablePath(this.#directory, table.number));
+    try {
+      const size = file.size();
+      if (size !== table.sizeBytes) {
+        throw new CorruptionError(`table has ${size} bytes instead of ${table.sizeBytes}`, {
+          file: file.path,
+        });
+      }
+      this.#reader = TableReader.open(new PreadSource(file), { number: table.number });
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    return this.#reader.iterator({ fillCache: false });
+  }
+
+  #closeReader(): void {
+    this.#reader?.close();
+    this.#reader = undefined;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The tables a job is writing: begins, finishes and, when the job fails, removes them.
+ *
+ *   1. begin     creates the file exclusively
+ *   2. finish    writes what is left of the table and syncs its data (in TableBuilder), closes the file
+ *   3. commit    one sync of the directory for all: only now may a reply name the tables
+ *   4. discard   instead of 3, after a failure: closes and unlinks every file this job created
+ *
+ * Invariants: a file that was there before (createExclusive refused it) is not ours and is never unlinked.
+ *             After commit or discard nothing is open.
+ * Thread:     any; synchronous.
+ * Owns:       the descriptors and, until commit, the files of the outputs.
+ */
+import { assert } from '../shared/assert.ts';
+import { tablePath } from '../shared/file-names.ts';
+import type { FileSystem, StorageFile } from '../shared/file-system.ts';
+import type { FileNumber } from '../shared/ids.ts';
+import type { TableOptions } from '../shared/jobs.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import { TableBuilder } from './table-builder.ts';
+
+export class JobOutputs {
+  readonly finished: TableMeta[] = [];
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #created: StorageFile[] = [];
+  #builder: TableBuilder | undefined;
+
+  constructor(fileSystem: FileSystem, directory: string) {
+    this.#fileSystem = fileSystem;
+    this.#directory = directory;
+  }
+
+  /** `baseSequence`: no entry of the table has a smaller sequence. */
+  begin(number: FileNumber, options: TableOptions, baseSequence: number): TableBuilder {
+    assert(this.#builder === undefined, 'a table is still being written');
+    const file = this.#fileSystem.createExclusive(tablePath(this.#directory, number));
+    this.#created.push(file);
+    this.#builder = new TableBuilder(file, number, options, baseSequence);
+    return this.#builder;
+  }
+
+  /** Ends the table in progress, if there is one. */
+  finish(): void {
+    if (this.#builder === undefined) return;
+    this.finished.push(this.#builder.finish());
+    this.#builder = undefined;
+    this.#created.at(-1)?.close();
+  }
+
+  commit(): readonly TableMeta[] {
+    this.finish();
+    if (this.finished.length > 0) this.#fileSystem.syncDirectory(this.#directory);
+    return this.finished;
+  }
+
+  discard(): void {
+    this.#builder = undefined;
+    for (const file of this.#created) {
+      quietly(() => file.close());
+      quietly(() => this.#fileSystem.unlink(file.path));
+    }
+    this.#created.length = 0;
+  }
+}
+
+/** The failure being reported matters more than one of cleaning up after it; the next open collects what is left. */
+function quietly(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // See above.
+  }
+}

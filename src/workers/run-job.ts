@@ -1,0 +1,38 @@
+/**
+ * Runs any job to its reply: the one entry to the workers' code, on a pool thread or inline.
+ *
+ * Invariants: never throws; a failed job has removed the files it began, and nothing stays open or cached.
+ *             Running a job again, with new file numbers, does no harm: it only reads its inputs.
+ * Thread:     any; synchronous.
+ */
+import { assertNever } from '../shared/assert.ts';
+import { errorToWire } from '../shared/errors.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { Job, JobReply, ResultOf } from '../shared/jobs.ts';
+import { compact } from './compact.ts';
+import { flush } from './flush.ts';
+import { JobOutputs } from './job-outputs.ts';
+import { verify } from './verify.ts';
+
+export function runJob(job: Job, fileSystem: FileSystem): JobReply {
+  const outputs = new JobOutputs(fileSystem, job.directory);
+  try {
+    return { ok: true, value: carryOut(job, fileSystem, outputs) };
+  } catch (error) {
+    outputs.discard();
+    return { ok: false, error: errorToWire(error) };
+  }
+}
+
+function carryOut(job: Job, fileSystem: FileSystem, outputs: JobOutputs): ResultOf[Job['kind']] {
+  switch (job.kind) {
+    case 'flush':
+      return flush(job, outputs);
+    case 'compact':
+      return compact(job, fileSystem, outputs);
+    case 'verify':
+      return verify(job, fileSystem);
+    default:
+      return assertNever(job);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Builds one table from entries in order.
+ *
+ *   add(entry)*  ->  block builder  ->  (block full) compress + checksum  ->  output  ->  finish(): meta, footer, sync
+ *
+ * Invariants: entries strictly rise by user key and fall by sequence, asserted on every add. A block is cut before an
+ *             entry that is larger than a block, so a huge value lies alone.
+ *             The directory entry is not synced here; that is the job's.
+ * Owns:   not the file: whoever created it closes it, and removes it when the build fails.
+ * Thread: a worker's. Keys and values may lie in shared memory.
+ */
+import { assert } from '../shared/assert.ts';
+import { copyBytes, sharedPrefixLength } from '../shared/bytes.ts';
+import { crc32 } from '../shared/checksum.ts';
+import { type Codec, codecByName, MAX_UNCOMPRESSED_BYTES, requireCodec } from '../shared/compression.ts';
+import type { StorageFile } from '../shared/file-system.ts';
+import type { FileNumber, SequenceNumber } from '../shared/ids.ts';
+import { type Entry, EntryKind } from '../shared/iterator.ts';
+import type { TableOptions } from '../shared/jobs.ts';
+import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
+import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
+import {
+  encodeFooter,
+  FOOTER_BYTES,
+  MAX_KEY_BYTES,
+  MAX_RESTART_INTERVAL,
+  MAX_VALUE_BYTES,
+  TABLE_FORMAT_VERSION,
+} from '../shared/table/format.ts';
+import { encodeMeta } from '../shared/table/meta.ts';
+import { SparseIndexBuilder, shortestSeparator } from '../shared/table/sparse-index.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
+import { BlockBuilder, copyInto } from './block-builder.ts';
+import { TableFileWriter } from './table-file-writer.ts';
+
+export class TableBuilder {
+  readonly #number: FileNumber;
+  readonly #options: TableOptions;
+  readonly #baseSequence: number;
+  readonly #codec: Codec;
+  readonly #output: TableFileWriter;
+  readonly #block: BlockBuilder;
+  readonly #index = new SparseIndexBuilder();
+  readonly #filter: BloomFilterBuilder | undefined;
+  /** Size of the last block written, until the next key tells what separates it; 0 = none waits. */
+  #pendingBlockSize = 0;
+  #lastKey: Uint8Array = new Uint8Array(256);
+  #lastKeyLength = 0;
+  #lastSequence = 0;
+  #firstKey: Uint8Array | undefined;
+  #entryCount = 0;
+  #tombstoneCount = 0;
+  #rawBytes = 0;
+  #smallestSequence = Number.MAX_SAFE_INTEGER;
+  #largestSequence = 0;
+  #isFinished = false;
+
+  /** `baseSequence`: no entry has a smaller sequence number. The closer it is, the smaller the table. */
+  constructor(file: StorageFile, number: FileNumber, options: TableOptions, baseSequence: number) {
+    requireCodec(options.compression);
+    this.#number = number;
+    this.#options = options;
+    this.#baseSequence = baseSequence;
+    this.#codec = codecByName(options.compression);
+    this.#output = new TableFileWriter(file);
+    const interval = Math.min(Math.max(1, options.restartInterval), MAX_RESTART_INTERVAL);
+    this.#block = new BlockBuilder(interval, options.blockSizeBytes);
+    this.#filter = options.bloomBitsPerKey > 0 ? new BloomFilterBuilder(options.bloomBitsPerKey) : undefined;
+  }
+
+  get entryCount(): number {
+    return this.#entryCount;
+  }
+
+  /** What is written, with an estimate of the open block and of what `finish` adds. */
+  get fileSizeBytes(): number {
+    const open = this.#block.isEmpty ? 0 : this.#block.contentBytes;
+    const filter = this.#filter?.encodedLength ?? 0;
+    return this.#output.offset + open + this.#index.encodedLength + filter + FOOTER_BYTES;
+  }
+
+  add(entry: Entry): void {
+    const { keyBytes, keyStart, keyEnd, sequence } = entry;
+    const keyLength = keyEnd - keyStart;
+    const valueLength = entry.valueEnd - entry.valueStart;
+    assert(keyLength <= MAX_KEY_BYTES && valueLength <= MAX_VALUE_BYTES, 'key or value too long for a table');
+    assert(sequence >= this.#baseSequence, 'sequence number below the base of the table');
+    const lastLength = this.#lastKeyLength;
+    const shared = sharedPrefixLength(this.#lastKey, 0, lastLength, keyBytes, keyStart, keyEnd);
+    const isSameKey = shared === lastLength && shared === keyLength && this.#entryCount > 0;
+    if (isSameKey) {
+      assert(sequence < this.#lastSequence, 'entries of a table must fall by sequence number');
+    } else {
+      const isAbove =
+        shared === lastLength ||
+        (shared < keyLength && keyBytes[keyStart + shared]! > this.#lastKey[shared]!);
+      assert(isAbove, 'entries of a table must rise by key');
+      this.#filter?.add(hashKey(keyBytes, keyStart, keyEnd));
+    }
+
+    const block = this.#block;
+    if (keyLength + valueLength >= this.#options.blockSizeBytes && !block.isEmpty) this.#writeBlock();
+    if (this.#pendingBlockSize > 0) {
+      const separator = shortestSeparator(this.#lastKey, lastLength, keyBytes, keyStart, keyEnd);
+      this.#index.add(this.#pendingBlockSize, separator);
+      this.#pendingBlockSize = 0;
+    }
+    block.add(entry, shared, sequence - this.#baseSequence);
+
+    this.#firstKey ??= copyBytes(keyBytes, keyStart, keyEnd);
+    if (keyLength > this.#lastKey.length) this.#growLastKey(keyLength);
+    copyInto(this.#lastKey, shared, keyBytes, keyStart + shared, keyEnd);
+    this.#lastKeyLength = keyLength;
+    this.#lastSequence = sequence;
+    if (sequence < this.#smallestSequence) this.#smallestSequence = sequence;
+    if (sequence > this.#largestSequence) this.#largestSequence = sequence;
+    if (entry.kind === EntryKind.Delete) this.#tombstoneCount++;
+    this.#entryCount++;
+    this.#rawBytes += keyLength + valueLength;
+    if (block.contentBytes >= this.#options.blockSizeBytes) this.#writeBlock();
+  }
+
+  /** Writes meta and footer, and syncs the file. At least one entry was added. */
+  finish(): TableMeta {
+    assert(this.#entryCount > 0 && !this.#isFinished, 'a table is finished once, with entries');
+    this.#isFinished = true;
+    if (!this.#block.isEmpty) this.#writeBlock();
+    const largestKey = copyBytes(this.#lastKey, 0, this.#lastKeyLength);
+    this.#index.add(this.#pendingBlockSize, largestKey);
+    const facts = {
+      number: this.#number,
+      entryCount: this.#entryCount,
+      tombstoneCount: this.#tombstoneCount,
+      rawBytes: this.#rawBytes,
+      smallestKey: this.#firstKey!,
+      largestKey,
+      smallestSequence: this.#smallestSequence as SequenceNumber,
+      largestSequence: this.#largestSequence as SequenceNumber,
+    };
+    const meta = encodeMeta(
+      {
+        ...facts,
+        baseSequence: this.#baseSequence as SequenceNumber,
+        blockCount: this.#index.blockCount,
+        codec: this.#options.compression,
+        creationFormatVersion: TABLE_FORMAT_VERSION,
+      },
+      this.#index.encode(),
+      this.#filter?.encode(),
+    );
+    const metaOffset = this.#output.offset;
+    this.#output.write(meta);
+    this.#output.write(encodeFooter({ metaOffset, metaLength: meta.length, metaChecksum: crc32(meta) }));
+    this.#output.finish();
+    return { ...facts, sizeBytes: this.#output.offset, checksum: this.#output.checksum };
+  }
+
+  #writeBlock(): void {
+    const content = this.#block.finish();
+    assert(content.length <= MAX_UNCOMPRESSED_BYTES, 'block larger than readers accept');
+    const output = this.#output.reserve(maxSealedLength(this.#codec, content.length));
+    const size = sealBlock(content, this.#codec, this.#number, this.#output.offset, output);
+    this.#output.commit(size);
+    this.#pendingBlockSize = size;
+  }
+
+  #growLastKey(length: number): void {
+    const grown = new Uint8Array(length * 2);
+    grown.set(this.#lastKey);
+    this.#lastKey = grown;
+  }
+}

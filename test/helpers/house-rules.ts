@@ -1,0 +1,254 @@
+/**
+ * The house rules as functions from one source file (or all of them) to complaints. Each complaint says what to do
+ * instead. `test/tidy.test.ts` runs them over the tree and shows that each one fires.
+ *
+ * Not chosen: lint plugins. These rules are about this project's layers and words, and a test needs no configuration.
+ */
+import { dirname, posix } from 'node:path';
+import { findFunctions, type SourceViews, viewSource } from './source-text.ts';
+
+export interface SourceFile {
+  /** From the root of the project, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+interface ViewedFile extends SourceFile, SourceViews {}
+
+type Complain = (file: SourceFile, offset: number, message: string) => void;
+
+const LINES_MAX = 400;
+const FUNCTION_LINES_MAX = 70;
+
+/** Packages and builtins that one file (or folder) wraps for everybody else. */
+const SINGLE_IMPORTERS: readonly {
+  readonly modules: RegExp;
+  readonly allowed: readonly string[];
+  readonly instead: string;
+}[] = [
+  {
+    modules: /^(?:node:)?fs(?:\/promises)?$/,
+    allowed: ['src/shared/node-file-system.ts', 'src/main/cli/user-files.ts'],
+    instead: 'take a FileSystem (src/shared/file-system.ts), so that tests can put a faulty disk under it',
+  },
+  {
+    modules: /^piscina$/,
+    allowed: ['src/main/worker-pool.ts'],
+    instead: 'go through src/main/worker-pool.ts',
+  },
+  {
+    modules: /^lru-cache$/,
+    allowed: ['src/main/block-cache.ts'],
+    instead: 'go through src/main/block-cache.ts',
+  },
+  { modules: /^crc-32$/, allowed: ['src/shared/checksum.ts'], instead: 'call src/shared/checksum.ts' },
+  {
+    modules: /^(?:snappyjs|snappy|lz4-napi)$/,
+    allowed: ['src/shared/compression.ts'],
+    instead: 'call src/shared/compression.ts',
+  },
+  {
+    modules: /^(?:commander|cli-progress)$|^node:readline/,
+    allowed: ['src/main/cli/'],
+    instead: 'keep terminal matters in src/main/cli',
+  },
+];
+
+/** Not tied to a file, but to being wrapped once. */
+const ONE_IMPORTER_AT_MOST: readonly string[] = ['comlink', 'koffi'];
+
+/** Folders under src, and the folders under src each may import from. */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  shared: ['shared'],
+  workers: ['workers', 'shared'],
+  main: ['main', 'shared'],
+};
+/** The one file that names the workers, by URL. */
+const WORKER_GATE = 'src/main/worker-pool.ts';
+
+const SHARED_MEMORY_HOMES: readonly string[] = ['src/shared/control-block.ts', 'src/shared/memtable/'];
+const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
+/** These hold the banned words as patterns and samples. */
+const RULE_FILES: readonly string[] = ['test/helpers/house-rules.ts', 'test/tidy.test.ts'];
+
+/** What no file may say. `in`: which view of the file is searched. */
+const BANNED: readonly {
+  readonly pattern: RegExp;
+  readonly in: 'text' | 'noComments' | 'code';
+  readonly instead: string;
+  readonly allowed?: readonly string[];
+}[] = [
+  {
+    pattern: /\bconsole\./,
+    in: 'code',
+    instead: 'no console output from a library: emit an event or throw',
+    allowed: CONSOLE_HOMES,
+  },
+  { pattern: /\bdebugger\b/, in: 'code', instead: 'remove the debugger statement' },
+  { pattern: /\.only\(|\bonly: true\b/, in: 'code', instead: 'run one test with --test-name-pattern' },
+  {
+    pattern: /\b(?:test|it|describe|suite)\.skip\(|\.skip\(\s*\)|\bskip: true\b/,
+    in: 'code',
+    instead: "say why: t.skip('reason') or { skip: 'reason' }",
+  },
+  { pattern: /\b(?:FIXME|TODO|XXX)\b/, in: 'text', instead: 'do it now, or write an issue' },
+  {
+    pattern: /@ts-(?:ignore|nocheck)/,
+    in: 'text',
+    instead: 'fix the type, or use @ts-expect-error with a reason in a test',
+  },
+  {
+    pattern: /\bas any\b|:\s*any\b|<any\b|\bany>/,
+    in: 'code',
+    instead: 'use unknown and narrow it, or name the type',
+  },
+  {
+    pattern: /^\s*\/\/\s*(?:import|export)\b.*\bfrom\b/m,
+    in: 'text',
+    instead: 'delete the commented-out import; git remembers it',
+  },
+];
+
+/** Every complaint about `files`, as `path:line: what, and what to do instead`. */
+export function checkHouseRules(files: readonly SourceFile[]): string[] {
+  const complaints: string[] = [];
+  const complain: Complain = (file, offset, message) => {
+    const line = file.text.slice(0, offset).split('\n').length;
+    complaints.push(`${file.path}:${line}: ${message}`);
+  };
+  const viewed = files.map((file): ViewedFile => ({ ...file, ...viewSource(file.text) }));
+  for (const file of viewed) {
+    checkHeader(file, complain);
+    checkSize(file, complain);
+    checkImports(file, complain);
+    checkSharedMemory(file, complain);
+    checkBanned(file, complain);
+    checkEmptyCatch(file, complain);
+  }
+  checkOneImporterAtMost(viewed, complain);
+  return complaints;
+}
+
+function checkHeader(file: ViewedFile, complain: Complain): void {
+  if (/^(?:#!.*\n)?\/\*\*[\s\S]*?\w/.test(file.text)) return;
+  complain(
+    file,
+    0,
+    'open the file with a header comment: what it is, then Invariants, Thread, Owns, Not chosen',
+  );
+}
+
+/** A header line `Long: <reason>` excuses a file and its functions. */
+function checkSize(file: ViewedFile, complain: Complain): void {
+  const header = file.text.slice(0, file.text.indexOf('*/'));
+  if (/^\s*\*?\s*Long:\s*\S+/m.test(header)) return;
+  const lineCount = file.text.trimEnd().split('\n').length;
+  if (lineCount > LINES_MAX) {
+    complain(file, 0, `${lineCount} lines; split it by concept (at most ${LINES_MAX}, or say why: "Long:")`);
+  }
+  for (const { head, startLine, lineCount } of findFunctions(file.code)) {
+    // A describe block is a chapter, not a function: its tests are measured one by one.
+    if (lineCount <= FUNCTION_LINES_MAX || /^(?:describe|suite)\(/.test(head)) continue;
+    const name = head.length > 60 ? `...${head.slice(-57)}` : head;
+    const advice = `extract its steps (at most ${FUNCTION_LINES_MAX} lines, or say why: "Long:")`;
+    complain(file, offsetOfLine(file.text, startLine), `${lineCount} lines in "${name}"; ${advice}`);
+  }
+}
+
+function offsetOfLine(text: string, line: number): number {
+  return text.split('\n', line - 1).join('\n').length + (line > 1 ? 1 : 0);
+}
+
+interface Import {
+  readonly specifier: string;
+  readonly offset: number;
+}
+
+const IMPORT =
+  /(?:\bfrom\s*|\bimport\s*|\bimport\s*\(\s*|\brequire(?:\.resolve)?\s*\(\s*)(['"])(?<specifier>[^'"\n]+)\1/g;
+
+function findImports(file: ViewedFile): Import[] {
+  return [...file.noComments.matchAll(IMPORT)].map((match) => ({
+    specifier: match.groups!['specifier']!,
+    offset: match.index,
+  }));
+}
+
+function checkImports(file: ViewedFile, complain: Complain): void {
+  const layer = /^src\/(\w+)\//.exec(file.path)?.[1];
+  if (layer === undefined) return;
+  for (const { specifier, offset } of findImports(file)) {
+    for (const { modules, allowed, instead } of SINGLE_IMPORTERS) {
+      if (modules.test(specifier) && !isIn(file.path, allowed)) {
+        complain(file, offset, `only ${allowed.join(' and ')} may import ${specifier}; ${instead}`);
+      }
+    }
+    if (specifier.startsWith('.')) checkLayer(file, layer, specifier, offset, complain);
+  }
+  const workerPath = /['"`](?:\.\.?\/)+workers\//.exec(file.noComments);
+  if (layer === 'main' && workerPath !== null && file.path !== WORKER_GATE) {
+    complain(file, workerPath.index, `only ${WORKER_GATE} names the workers; send it a job`);
+  }
+}
+
+function checkLayer(
+  file: SourceFile,
+  layer: string,
+  specifier: string,
+  offset: number,
+  complain: Complain,
+): void {
+  const target = posix.normalize(`${dirname(file.path)}/${specifier}`);
+  const targetLayer = /^src\/(\w+)\//.exec(target)?.[1];
+  const allowed = LAYERS[layer] ?? [];
+  if (targetLayer !== undefined && allowed.includes(targetLayer)) return;
+  const instead =
+    layer === 'main'
+      ? 'send a job through worker-pool.ts'
+      : `move what is needed to src/${allowed.at(-1)}, or pass it in`;
+  complain(file, offset, `src/${layer} may not import ${target}; ${instead}`);
+}
+
+function checkSharedMemory(file: ViewedFile, complain: Complain): void {
+  if (!file.path.startsWith('src/') || isIn(file.path, SHARED_MEMORY_HOMES)) return;
+  const match = /\bnew SharedArrayBuffer\b|\bAtomics\./.exec(file.code);
+  if (match === null) return;
+  const instead = `give the layout's own file a method (${SHARED_MEMORY_HOMES.join(', ')})`;
+  complain(file, match.index, `shared memory is touched only where its layout is written down; ${instead}`);
+}
+
+function checkBanned(file: ViewedFile, complain: Complain): void {
+  if (RULE_FILES.includes(file.path)) return;
+  for (const { pattern, in: view, instead, allowed } of BANNED) {
+    const match = pattern.exec(file[view]);
+    if (match === null || isIn(file.path, allowed ?? [])) continue;
+    complain(file, match.index, `"${match[0].trim()}": ${instead}`);
+  }
+}
+
+/** A comment inside is an answer to "why may this be ignored?", so it counts as content. */
+function checkEmptyCatch(file: ViewedFile, complain: Complain): void {
+  for (const match of file.code.matchAll(
+    /\bcatch\s*(?:\([^)]*\))?\s*\{(\s*)\}|\.catch\(\(\)\s*=>\s*\{(\s*)\}\)/g,
+  )) {
+    if (/\/[/*]/.test(file.text.slice(match.index, match.index + match[0].length))) continue;
+    complain(file, match.index, 'empty catch: handle the error, or say in a comment why it may be ignored');
+  }
+}
+
+function checkOneImporterAtMost(files: readonly ViewedFile[], complain: Complain): void {
+  for (const module of ONE_IMPORTER_AT_MOST) {
+    const importers = files.filter(
+      (file) =>
+        file.path.startsWith('src/') && findImports(file).some(({ specifier }) => specifier === module),
+    );
+    for (const file of importers.slice(1)) {
+      complain(file, 0, `${importers[0]!.path} already imports ${module}; go through it`);
+    }
+  }
+}
+
+/** `homes` are paths of files, or of folders (ending in a slash). */
+function isIn(path: string, homes: readonly string[]): boolean {
+  return homes.some((home) => (home.endsWith('/') ? path.startsWith(home) : path === home));
+}
