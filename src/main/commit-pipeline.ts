@@ -230,6 +230,7 @@ export class CommitPipeline {
       (error: unknown) => {
         this.#isWriting = false;
         this.#fail(error, groups);
+        this.#notifyIdle();
       },
     );
   }
@@ -288,12 +289,21 @@ export class CommitPipeline {
 
   /** Resolves once no write is open, held, queued, being written or being synced. */
   async drain(): Promise<void> {
-    while (this.#error === undefined) {
+    for (;;) {
       if (this.#open !== undefined) this.#commit(this.#open);
-      if (this.#queue.length === 0 && !this.#isWriting && this.#held.length === 0) break;
+      const isBusy = this.#isWriting || this.#queue.length > 0 || this.#held.length > 0;
+      if (!isBusy) break;
       await this.#idle();
     }
     await this.#logSync.idle();
+  }
+
+  /** Rejects the writes that wait for the gate, which will not open in time. */
+  rejectHeld(error: StorageError): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const { deferred } of held) deferred.reject(error);
+    this.#nothingHeld();
   }
 
   #idle(): Promise<void> {

@@ -6,7 +6,8 @@
  *      L1..L6: one table, with what comes along for free -> the next level in use
  *   3. nothing due: a table that is mostly tombstones goes down, or is rewritten where nothing lies below
  *   4. complete the plan with the overlapping tables of the output level (compaction-plan.ts); if running plans stand
- *      in the way, try the next candidate
+ *      in the way, try the next candidate; but when it is L0 that must wait, start nothing else in its base level, or
+ *      a few threads at work there would lock it out until writers stall
  *
  * Which table of a level goes down: of the next few after the level's cursor, the one that overlaps least per byte of
  * its own. The cursor (LevelDB's compact_pointer) goes round, so that every key range has its turn; the choice among
@@ -64,13 +65,18 @@ export function pickCompaction(
     .map((score, i) => ({ level: toLevel(i), score }))
     .filter(({ score }) => score >= 1)
     .sort((a, b) => b.score - a.score);
+  let isLevelZeroWaiting = false;
   for (const { level } of due) {
+    // Whatever starts in the base level now would keep level 0 waiting even longer.
+    if (isLevelZeroWaiting && level === targets.baseLevel) continue;
     const plan =
       level === 0
         ? pickLevelZero(version, options, busy, targets)
         : pickLevel(version, level, options, busy, targets, state.cursors[level]);
     if (plan !== undefined) return plan;
+    isLevelZeroWaiting ||= level === 0 && isWaiting(busy);
   }
+  if (isLevelZeroWaiting) return undefined;
   return pickTombstones(version, options, busy, targets);
 }
 
@@ -88,6 +94,11 @@ function pickLevelZero(
 ): CompactionPlan | undefined {
   const oldest = version.levels[0]!.at(-1);
   return oldest && planLevelZero(version, oldest, 'l0-count', options, busy, targets);
+}
+
+/** Whether level 0 is held up by others; not by a compaction of its own, nor by tables that nothing will ever free. */
+function isWaiting(busy: BusyTables): boolean {
+  return busy.plans.length > 0 && busy.plans.every((plan) => plan.level !== 0);
 }
 
 function planLevelZero(

@@ -13,6 +13,7 @@
  *             or, if it died, by the next open.
  * Thread:     main.
  */
+import { assert } from '../shared/assert.ts';
 import { StorageError } from '../shared/errors.ts';
 import { type FileNumber, fileNumber, level as toLevel } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
@@ -95,16 +96,20 @@ export class Compactor {
         upTo,
       );
       if (step.status === 'done') return;
-      if (step.status === 'ready') await this.#launch(step.plan).done;
+      if (step.status === 'ready') {
+        await this.#launch(step.plan).done;
+        continue;
+      }
       // Blocked: one of the running ones is in the way; how it ends is its own affair.
-      else await Promise.race([...this.#running].map((running) => running.done.catch(() => undefined)));
+      assert(this.#running.size > 0, 'a compaction is blocked by nothing');
+      await Promise.race([...this.#running].map((running) => running.done.catch(() => undefined)));
     }
   }
 
   /** Cancels what runs by itself; nothing starts any more. Resolves when all has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#retry.skip();
+    this.#retry.cancel();
     for (const { token } of this.#running) token.cancel();
     await Promise.allSettled([...this.#running].map((running) => running.done));
   }

@@ -70,7 +70,7 @@ export class Flusher {
     const { memtables } = this.#store;
     const ticket = memtables.frozenTicket;
     this.#requested = Math.max(this.#requested, ticket);
-    this.#retry.skip();
+    this.#retry.cancel();
     while (memtables.removedCount < ticket) {
       if (this.#isStopped)
         throw new StorageError('STRATA_CLOSED', 'the store was closed before the flush ended');
@@ -85,7 +85,7 @@ export class Flusher {
   /** No flush starts any more. Resolves when the running one has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#retry.skip();
+    this.#retry.cancel();
     await this.#running;
   }
 
@@ -155,6 +155,8 @@ export class Flusher {
     if (this.#isStopped) return;
     const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
     this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
+    // Nobody waits for room once the store closes.
+    if (this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();
     else this.#store.becomeReadOnly('flush', cause);
   }

@@ -14,13 +14,13 @@
  *
  * Invariants: reads only; recovery never changes a log, so it can be killed and run again.
  */
+
 import { readU32, VarintReader } from '../shared/bytes.ts';
 import { CorruptionError, StorageError } from '../shared/errors.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
 import {
   ENTRY_PREFIX_BYTES,
   LOG_FORMAT_VERSION,
-  MAX_KEY_BYTES,
-  MAX_VALUE_BYTES,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,

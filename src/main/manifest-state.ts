@@ -7,13 +7,12 @@
  * Thread: main. Pure.
  */
 import { type FileNumber, LEVEL_COUNT, level as toLevel } from '../shared/ids.ts';
+import { MAX_KEY_BYTES } from '../shared/limits.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { levelProblem } from './version.ts';
 
 export const MANIFEST_FORMAT_VERSION = 1;
 
-/** The longest key a store accepts. */
-export const MAX_KEY_BYTES: number = 64 * 1024;
 /** Far beyond any store one process can serve; bounds what a hostile manifest makes us build. */
 export const MAX_TABLE_COUNT = 1_000_000;
 export const MAX_SEALED_LOG_COUNT = 10_000;

@@ -35,7 +35,7 @@ export class RetryDelay {
   }
 
   /** Somebody asks for the work now. */
-  skip(): void {
+  cancel(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -113,6 +113,7 @@ export class Runtime {
       snapshots: new SnapshotList(),
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
+      isClosing: () => this.#closing !== undefined,
       report: (name, ...payload) => report(emitter(), name, ...payload),
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
@@ -217,6 +218,8 @@ export class Runtime {
     const canSeal = this.#status === 'open';
     this.#status = 'closing';
     try {
+      const stuck = scheduler.error;
+      if (stuck !== undefined) store.pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([...this.#operations, store.pipeline.drain()]);
       await scheduler.stop();

@@ -13,6 +13,7 @@
  *             (the tables are damaged), writes go on and L0 grows.
  * Thread:     main.
  */
+import type { StorageError } from '../shared/errors.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import { MAX_FROZEN_MEMTABLES } from './commit-pipeline.ts';
 import { pendingCompactionBytes } from './compaction-picker.ts';
@@ -41,7 +42,7 @@ export class Scheduler {
   }
 
   /** The failure of background work that is yet to be overcome. */
-  get error(): Error | undefined {
+  get error(): StorageError | undefined {
     return this.#flusher.error ?? this.#compactor.error;
   }
 

@@ -35,6 +35,7 @@ export interface Store {
   readonly counters: Counters;
   /** The last sequence that reads may see. */
   visibleSequence(): SequenceNumber;
+  isClosing(): boolean;
   report<K extends keyof EngineEvents>(name: K, ...payload: EngineEvents[K]): void;
   /** The manifest or the log failed: no write may be accepted until the store is opened again. */
   becomeReadOnly(operation: string, error: unknown): void;

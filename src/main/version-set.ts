@@ -158,8 +158,9 @@ export class VersionSet {
       if (failures !== this.#failures) throw this.#lastFailure;
       return this.#applyNow(edit, extra);
     });
-    // The next edit waits for this one, however it ends; the caller hears of the failure.
-    this.#queue = applied.catch(() => {});
+    this.#queue = applied.catch(() => {
+      // The caller hears of the failure; the next edit only waits for this one to end, however it does.
+    });
     return applied;
   }
 

@@ -8,7 +8,7 @@
 import { types } from 'node:util';
 import { copyBytes } from './bytes.ts';
 import { invalidArgument } from './errors.ts';
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './log-format.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './limits.ts';
 
 /** A key or value: bytes, or a string that stands for its UTF-8 bytes. */
 export type Bytes = string | Uint8Array;

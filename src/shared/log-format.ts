@@ -37,12 +37,6 @@ export const RecordType = { Start: 1, Group: 2 } as const;
 /** sequence u32 + kind u8. */
 export const ENTRY_PREFIX_BYTES = 5;
 
-/** Limits of the store: checked at the call, so that nothing later can fail on them. */
-export const MAX_KEY_BYTES = 65536;
-export const MAX_VALUE_BYTES = 268435456;
-/** A batch must fit one arena, whose offsets are 32-bit, with room for its index. */
-export const MAX_BATCH_BYTES = 1073741824;
-
 /** Where the key of the entry at `ref` starts: behind two varints of at most 3 (64 KiB) and 5 bytes. */
 export function entryKeyStart(bytes: Uint8Array, ref: number): number {
   let position = ref + ENTRY_PREFIX_BYTES;

@@ -11,7 +11,7 @@
 import { invalidArgument } from './errors.ts';
 import { type Bytes, InputBytes } from './input-bytes.ts';
 import { EntryKind } from './iterator.ts';
-import { MAX_BATCH_BYTES } from './log-format.ts';
+import { MAX_BATCH_BYTES } from './limits.ts';
 import { encodedEntryBytes, encodeEntry } from './memtable/entry-codec.ts';
 
 const INITIAL_BYTES = 512;

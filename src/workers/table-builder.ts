@@ -9,6 +9,7 @@
  * Owns:   not the file: whoever created it closes it, and removes it when the build fails.
  * Thread: a worker's. Keys and values may lie in shared memory.
  */
+
 import { assert } from '../shared/assert.ts';
 import { copyBytes, sharedPrefixLength } from '../shared/bytes.ts';
 import { crc32 } from '../shared/checksum.ts';
@@ -17,14 +18,13 @@ import type { StorageFile } from '../shared/file-system.ts';
 import type { FileNumber, SequenceNumber } from '../shared/ids.ts';
 import { type Entry, EntryKind } from '../shared/iterator.ts';
 import type { TableOptions } from '../shared/jobs.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
 import {
   encodeFooter,
   FOOTER_BYTES,
-  MAX_KEY_BYTES,
   MAX_RESTART_INTERVAL,
-  MAX_VALUE_BYTES,
   TABLE_FORMAT_VERSION,
 } from '../shared/table/format.ts';
 import { encodeMeta } from '../shared/table/meta.ts';

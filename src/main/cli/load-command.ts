@@ -73,7 +73,7 @@ async function load(context: CommandContext, path: string, options: LoadOptions)
   }
   const elapsedMs = performance.now() - startedAt;
   const rates = `${formatRate(writer.rowCount, elapsedMs)} rows/s, ${formatByteRate(counts.bytes, elapsedMs)}`;
-  const skipped = counts.skipped === 0 ? '' : `, ${formatCount(counts.skipped)} malformed lines skipped`;
+  const skipped = counts.skipped === 0 ? '' : `; malformed lines skipped: ${formatCount(counts.skipped)}`;
   out.note(
     `loaded ${formatCount(writer.rowCount)} rows (${formatBytes(counts.bytes)}) in ${formatDuration(elapsedMs)}: ${rates}${skipped}`,
   );

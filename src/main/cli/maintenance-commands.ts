@@ -2,13 +2,18 @@
  * flush, compact, stats, verify, destroy: what is done to a store as a whole.
  */
 import type { Command } from 'commander';
-import type { CommandContext } from './context.ts';
+import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
-import { formatDuration } from './quantities.ts';
+import { Progress } from './progress.ts';
+import { formatBytes, formatCount, formatDuration } from './quantities.ts';
 import { formatStats } from './stats-table.ts';
 
 interface StatsOptions {
   readonly json?: boolean;
+}
+
+interface VerifyCommandOptions {
+  readonly progress: boolean;
 }
 
 interface DestroyOptions {
@@ -37,7 +42,8 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
   program
     .command('verify')
     .description('read and check every block of every file; exit code 4 when something is damaged')
-    .action(() => verify(context));
+    .addOption(noProgressOption())
+    .action((options: VerifyCommandOptions) => verify(context, options));
 
   program
     .command('destroy')
@@ -58,10 +64,21 @@ async function stats({ session, out }: CommandContext, options: StatsOptions): P
   await out.line(options.json === true ? JSON.stringify(figures) : formatStats(figures));
 }
 
-async function verify({ session, out }: CommandContext): Promise<void> {
+async function verify({ session, out }: CommandContext, options: VerifyCommandOptions): Promise<void> {
   const engine = await session.engine('read');
-  const report = await engine.verify();
-  await out.line(JSON.stringify(report));
+  const isShown = options.progress && out.isWatched;
+  const progress = new Progress({ label: 'verifying', totalBytes: engine.stats().tableBytes, isShown });
+  try {
+    const report = await engine.verify({ onProgress: ({ doneBytes }) => progress.update(doneBytes) });
+    progress.stop();
+    await out.line(
+      `ok: ${formatCount(report.tables)} tables, ${formatCount(report.blocks)} blocks, ` +
+        `${formatCount(report.entries)} entries, ${report.logs} logs, ${formatBytes(report.bytes)} read ` +
+        `in ${formatDuration(report.elapsedMs)}`,
+    );
+  } finally {
+    progress.stop();
+  }
 }
 
 async function destroy({ session, out, ask }: CommandContext, options: DestroyOptions): Promise<void> {

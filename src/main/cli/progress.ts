@@ -13,8 +13,8 @@ export interface ProgressOptions {
   readonly label: string;
   /** undefined: not known. */
   readonly totalBytes: number | undefined;
-  /** What is counted: 'rows'. */
-  readonly unit: string;
+  /** What is counted besides bytes: 'rows'. */
+  readonly unit?: string;
   /** False draws nothing. */
   readonly isShown: boolean;
 }
@@ -41,10 +41,10 @@ export class Progress {
       clearOnComplete: true,
       emptyOnZero: true,
     });
-    this.#bar.start(options.totalBytes ?? 0, 0, { label: options.label, counts: `0 ${options.unit}` });
+    this.#bar.start(options.totalBytes ?? 0, 0, { label: options.label, counts: '' });
   }
 
-  update(doneBytes: number, count: number): void {
+  update(doneBytes: number, count = 0): void {
     const now = performance.now();
     if (this.#bar === undefined || now - this.#drawnAt < REDRAW_INTERVAL_MS) return;
     this.#drawnAt = now;
@@ -58,11 +58,10 @@ export class Progress {
 
   #counts(doneBytes: number, count: number, elapsedMs: number): string {
     const { totalBytes, unit } = this.#options;
-    const parts = [
-      `${formatCount(count)} ${unit}`,
-      `${formatRate(count, elapsedMs)} ${unit}/s`,
-      formatByteRate(doneBytes, elapsedMs),
-    ];
+    const parts = [formatByteRate(doneBytes, elapsedMs)];
+    if (unit !== undefined) {
+      parts.unshift(`${formatCount(count)} ${unit}`, `${formatRate(count, elapsedMs)} ${unit}/s`);
+    }
     if (totalBytes !== undefined && doneBytes > 0) {
       const leftMs = (elapsedMs / doneBytes) * Math.max(0, totalBytes - doneBytes);
       parts.push(`${formatDuration(leftMs)} left`);

@@ -12,6 +12,7 @@
  * Owns: the terminal, between `runPrompt` and its end.
  */
 import { createInterface, type Interface } from 'node:readline';
+import type { Command } from 'commander';
 import { StorageError } from '../../shared/errors.ts';
 import type { CommandContext } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -81,6 +82,8 @@ async function runPipe(session: Session, out: Output): Promise<ExitCode> {
 
 async function runTerminal(session: Session, out: Output, options: PromptOptions): Promise<void> {
   const path = options.keepsHistory ? historyPath() : undefined;
+  const signal = new AbortController().signal;
+  const program = buildLineProgram({ session, out, isReadingStdin: true, signal, ask: undefined });
   const terminal = createInterface({
     input: process.stdin,
     output: process.stderr,
@@ -88,7 +91,7 @@ async function runTerminal(session: Session, out: Output, options: PromptOptions
     history: path === undefined ? [] : readHistory(path).reverse(),
     historySize: HISTORY_LINES_MAX,
     removeHistoryDuplicates: true,
-    completer: (line: string) => complete(line, session, out),
+    completer: (line: string) => complete(program, line),
   });
   let history: readonly string[] = [];
   terminal.on('history', (lines) => {
@@ -163,7 +166,8 @@ async function runLine(context: CommandContext, line: string): Promise<'leave' |
   return undefined;
 }
 
-function buildLineProgram(context: CommandContext): ReturnType<typeof buildProgram> {
+/** The commands of a line: those of the shell, and the way out. */
+export function buildLineProgram(context: CommandContext): Command {
   const program = buildProgram(context);
   program.command('exit').alias('quit').description('leave the prompt');
   return program
@@ -175,9 +179,7 @@ function buildLineProgram(context: CommandContext): ReturnType<typeof buildProgr
 }
 
 /** Commands for the first word, the command's options for a word that begins with a dash. */
-function complete(line: string, session: Session, out: Output): [string[], string] {
-  const signal = new AbortController().signal;
-  const program = buildLineProgram({ session, out, isReadingStdin: true, signal, ask: undefined });
+export function complete(program: Command, line: string): [string[], string] {
   const words = line.trimStart().split(/\s+/);
   const last = words.at(-1) ?? '';
   const names =

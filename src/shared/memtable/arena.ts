@@ -22,6 +22,7 @@
  * Not chosen: a growable buffer (length-tracking views measured 15 times slower); a second copy of each write for the log.
  */
 import { assert } from '../assert.ts';
+import { StorageError } from '../errors.ts';
 
 export const HEADER_BYTES = 128;
 const LAYOUT_VERSION = 1;
@@ -61,7 +62,7 @@ export class MemtableArena {
   /** A fresh arena of `capacityBytes` (rounded to words); nothing is committed by the OS until it is touched. */
   static create(capacityBytes: number, firstSequence: number): MemtableArena {
     const capacity = Math.min(MAX_ARENA_BYTES, Math.ceil(capacityBytes / 8) * 8);
-    const buffer = new SharedArrayBuffer(capacity);
+    const buffer = allocate(capacity);
     const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
     words[0] = LAYOUT_VERSION;
     words[DATA_START] = HEADER_BYTES;
@@ -128,5 +129,13 @@ export class MemtableArena {
 
   get publishedCount(): number {
     return Atomics.load(this.words, PUBLISHED_COUNT);
+  }
+}
+
+function allocate(byteLength: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(byteLength);
+  } catch (cause) {
+    throw new StorageError('STRATA_IO', `cannot allocate a memtable of ${byteLength} bytes`, { cause });
   }
 }

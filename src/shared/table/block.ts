@@ -17,7 +17,8 @@
 import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../bytes.ts';
 import { CorruptionError } from '../errors.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
-import { MAX_KEY_BYTES, U32_BYTES } from './format.ts';
+import { MAX_KEY_BYTES } from '../limits.ts';
+import { U32_BYTES } from './format.ts';
 
 /** What a Block object costs besides its bytes. */
 const OBJECT_BYTES = 160;

@@ -55,10 +55,6 @@ export const BLOCK_TRAILER_BYTES = 9;
 export const FOOTER_BYTES = 32;
 export const U32_BYTES = 4;
 
-/** Limits of the public interface that decoders rely on, so that damaged lengths can't ask for gigabytes. */
-export const MAX_KEY_BYTES: number = 64 * 1024;
-export const MAX_VALUE_BYTES: number = 256 * 1024 * 1024;
-
 /** Bounds what moving backwards costs, as that decodes a whole interval. Larger options are clamped. */
 export const MAX_RESTART_INTERVAL = 256;
 

@@ -1,0 +1,141 @@
+/** put, get, delete and scan at the command line: what they print where, and their exit codes. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { runCli, runLines } from '../helpers/run-cli.ts';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
+
+test('put, get and delete work across processes', async (t) => {
+  const db = temporaryDirectory(t);
+  assert.deepEqual(await outcome(runCli(db, ['put', 'user:1', 'Alice'])), [0, '', '']);
+  assert.deepEqual(await outcome(runCli(db, ['get', 'user:1'])), [0, 'Alice\n', '']);
+  assert.deepEqual(await outcome(runCli(db, ['delete', 'user:1'])), [0, '', '']);
+  assert.deepEqual(await outcome(runCli(db, ['get', 'user:1'])), [3, '', 'stratakv: not found\n']);
+  assert.deepEqual(await outcome(runCli(db, ['delete', 'user:1'])), [0, '', '']);
+});
+
+test('get --raw prints the bytes of the value and nothing else', async (t) => {
+  const db = temporaryDirectory(t);
+  await runCli(db, ['put', '--base64', 'aw==', '/wD+Cg==']);
+  const raw = await runCli(db, ['get', 'k', '--raw']);
+  assert.deepEqual(raw.stdoutBytes, Buffer.from([0xff, 0x00, 0xfe, 0x0a]));
+  assert.equal((await runCli(db, ['get', 'k'])).stdout, '\\xff\0\\xfe\n\n');
+  assert.equal((await runCli(db, ['get', '6b', '--hex'])).stdout, 'ff00fe0a\n');
+  assert.equal((await runCli(db, ['get', 'aw==', '--base64'])).stdout, '/wD+Cg==\n');
+});
+
+test('empty keys and values, spaces and line breaks are data like any other', async (t) => {
+  const db = temporaryDirectory(t);
+  await runCli(db, ['put', '', 'the empty key']);
+  await runCli(db, ['put', 'empty', '']);
+  await runCli(db, ['put', 'two words', 'line 1\nline 2']);
+  await runCli(db, ['put', 'dash', '--', '-x']);
+  assert.equal((await runCli(db, ['get', ''])).stdout, 'the empty key\n');
+  assert.equal((await runCli(db, ['get', 'empty'])).stdout, '\n');
+  assert.equal((await runCli(db, ['get', 'two words'])).stdout, 'line 1\nline 2\n');
+  assert.equal(
+    (await runCli(db, ['scan'])).stdout,
+    ' => the empty key\ndash => -x\nempty => \ntwo words => line 1\\nline 2\n',
+  );
+});
+
+test('scan takes a range (start inclusive, end exclusive) and its options', async (t) => {
+  const db = temporaryDirectory(t);
+  const puts = ['a', 'b', 'c', 'd', 'ca'].map((key) => `put ${key} v${key}`);
+  assert.equal((await runLines(db, puts)).exitCode, 0);
+  const { stdout, stderr, exitCode } = await runLines(db, [
+    'scan b d',
+    'scan b',
+    'scan b d --reverse --keys',
+    'scan --limit 2 --json',
+    'scan --limit 0',
+    'scan --prefix c --keys --json',
+    'scan d b',
+    'scan --limit 1 --hex',
+  ]);
+  assert.deepEqual([exitCode, stderr], [0, '']);
+  assert.deepEqual(stdout.split('\n'), [
+    ...['b => vb', 'c => vc', 'ca => vca'],
+    ...['b => vb', 'c => vc', 'ca => vca', 'd => vd'],
+    ...['ca', 'c', 'b'],
+    ...['{"key":"a","value":"va"}', '{"key":"b","value":"vb"}'],
+    ...['{"key":"c"}', '{"key":"ca"}'],
+    '61 => 7661',
+    '',
+  ]);
+});
+
+test('scan escapes what is not text, and its JSON says how it is encoded', async (t) => {
+  const db = temporaryDirectory(t);
+  await runCli(db, ['put', '--hex', 'c3a9ff', 'e282ac00']);
+  assert.equal((await runCli(db, ['scan'])).stdout, 'é\\xff => €\\x00\n');
+  assert.equal((await runCli(db, ['scan', '--json'])).stdout, '{"key_base64":"w6n/","value":"€\\u0000"}\n');
+  assert.equal((await runCli(db, ['scan', '--prefix', 'é', '--keys'])).stdout, 'é\\xff\n');
+  assert.equal(
+    (await runCli(db, ['scan', 'c3a9ff', '--hex', '--keys', '--json'])).stdout,
+    '{"key_hex":"c3a9ff"}\n',
+  );
+});
+
+test('looking at a directory without a store creates none', async (t) => {
+  const db = join(temporaryDirectory(t), 'nothing-here');
+  for (const command of [
+    ['get', 'k'],
+    ['scan'],
+    ['stats'],
+    ['verify'],
+    ['dump'],
+    ['delete', 'k'],
+    ['flush'],
+    ['compact'],
+  ]) {
+    const { exitCode, stdout, stderr } = await runCli(db, command);
+    assert.deepEqual([exitCode, stdout], [1, ''], command[0]);
+    assert.match(stderr, /^stratakv: .*does not exist.* \(STRATA_NO_DATABASE\)\n$/, command[0]);
+  }
+  assert.equal(existsSync(db), false);
+});
+
+test('bad usage has exit code 2 and one line on stderr', async (t) => {
+  const db = temporaryDirectory(t);
+  const cases: readonly (readonly [args: readonly string[], says: RegExp])[] = [
+    [['frobnicate'], /unknown command 'frobnicate'/],
+    [['put', 'k'], /missing required argument 'value'/],
+    [['get', 'a', 'b'], /too many arguments/],
+    [['get', '--colour', 'k'], /unknown option '--colour'; put -- before/],
+    [['scan', '--limit', 'ten'], /--limit.*must be a whole number/],
+    [['scan', '--limit', '-1'], /--limit/],
+    [['scan', '--limit', '1.5'], /--limit/],
+    [['scan', '--limit', '1e3'], /--limit/],
+    [['scan', 'a', '--prefix', 'b'], /either a range or --prefix/],
+    [['scan', '--hex', '--base64'], /cannot be used with/],
+    [['get', '--hex', 'abc'], /"abc" is not hex/],
+    [['get', '--base64', '%'], /"%" is not base64/],
+    [['load', '-', '--format', 'csv'], /Allowed choices are json, tsv/],
+    [['destroy'], /say --yes/],
+  ];
+  for (const [args, says] of cases) {
+    const { exitCode, stdout, stderr } = await runCli(db, args);
+    assert.deepEqual([exitCode, stdout], [2, ''], args.join(' '));
+    assert.match(stderr, says);
+    assert.match(stderr, /^stratakv: [^\n]+\n$/);
+  }
+});
+
+test('help and --version are results: stdout and exit code 0', async (t) => {
+  const db = temporaryDirectory(t);
+  const help = await runCli(db, ['help']);
+  assert.deepEqual([help.exitCode, help.stderr], [0, '']);
+  for (const command of 'put get delete scan flush compact load dump stats verify destroy'.split(' ')) {
+    assert.match(help.stdout, new RegExp(`^ {2}${command} `, 'm'));
+  }
+  assert.match((await runCli(db, ['scan', '--help'])).stdout, /^Usage: stratakv scan/);
+  assert.match((await runCli(db, ['help', 'load'])).stdout, /^Usage: stratakv load/);
+  assert.match((await runCli(db, ['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+async function outcome(run: ReturnType<typeof runCli>): Promise<[number | null, string, string]> {
+  const { exitCode, stdout, stderr } = await run;
+  return [exitCode, stdout, stderr];
+}
