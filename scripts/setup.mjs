@@ -2,7 +2,7 @@
  * Makes a checkout ready to run: installs what is missing, builds what is stale, says nothing when there is nothing to do.
  *
  *   1. node is new enough, else one clear line
- *   2. every package of package-lock.json is in node_modules at that version, else `npm ci`
+ *   2. every package of package-lock.json is in node_modules at that version, else `npm ci`, else `npm install`
  *   3. dist was built from exactly these sources, else tsc into a directory beside it, which then replaces dist
  *
  * Runs as `npm run setup`, and before start, test and pack. Plain Node without dependencies, as none may be there yet.
@@ -65,9 +65,22 @@ function findMissingPackage() {
 }
 
 function install() {
-  const command = existsSync(join(root, 'package-lock.json')) ? 'ci' : 'install';
+  const hasLock = existsSync(join(root, 'package-lock.json'));
+  let result = hasLock ? npm('ci') : npm('install');
+  if (hasLock && result.status !== 0) {
+    // npm 11 refuses a lockfile that leaves out the binaries of other platforms, which a registry may not carry.
+    // `install` takes the same versions from it; --no-save leaves the lockfile as it is.
+    say(`npm ci failed${reason(result)}, for the reason above; trying npm install`);
+    result = npm('install', '--no-save');
+  }
+  if (result.status !== 0) fail(`npm install failed${reason(result)}, for the reason above`);
+  const missing = findMissingPackage();
+  if (missing !== undefined) fail(`npm reported success but ${missing} is not what package-lock.json says`);
+}
+
+function npm(command, ...options) {
   // --include=dev: the build needs its tools under NODE_ENV=production too.
-  const args = [command, '--include=dev', '--no-audit', '--no-fund'];
+  const args = [command, ...options, '--include=dev', '--no-audit', '--no-fund'];
   say(`npm ${args.join(' ')}`);
   const env = { ...process.env };
   // What was meant for the npm that called us: `npm pack --dry-run` would make this install a dry run as well.
@@ -75,15 +88,13 @@ function install() {
     if (/^npm_config_(dry_run|json|global|location|workspaces?|include_workspace_root)$/i.test(name))
       delete env[name];
   }
+  const stdio = ['ignore', 2, 2];
   const cli = process.env.npm_execpath ?? '';
-  const result = /^npm-cli\.c?js$/.test(basename(cli))
-    ? spawnSync(process.execPath, [cli, ...args], { cwd: root, env, stdio: ['ignore', 2, 2] })
-    : // npm is a .cmd file on Windows, which only a shell can start. The arguments are constants.
-      spawnSync(`npm ${args.join(' ')}`, { cwd: root, env, stdio: ['ignore', 2, 2], shell: true });
-  if (result.status !== 0) fail(`npm ${command} failed${reason(result)}; what it said is above`);
-  const missing = findMissingPackage();
-  if (missing !== undefined)
-    fail(`npm ${command} reported success but ${missing} is not what package-lock.json says`);
+  if (/^npm-cli\.c?js$/.test(basename(cli))) {
+    return spawnSync(process.execPath, [cli, ...args], { cwd: root, env, stdio });
+  }
+  // npm is a .cmd file on Windows, which only a shell can start. The arguments are constants.
+  return spawnSync(`npm ${args.join(' ')}`, { cwd: root, env, stdio, shell: true });
 }
 
 function build(fingerprint) {

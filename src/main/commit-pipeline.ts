@@ -274,8 +274,10 @@ export class CommitPipeline {
       group.live.memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
       group.promise(sync).then(deferred.resolve, deferred.reject);
     }
-    if (entered < held.length) this.#held = held.slice(entered);
-    else this.#nothingHeld();
+    this.#held = held.slice(entered);
+    // The log failed while they entered: #fail() could not see those that were left.
+    if (this.#error !== undefined) this.#rejectAll(this.#error);
+    else if (this.#held.length === 0) this.#nothingHeld();
   }
 
   /** Resolves once what is encoded is in the log; rejects when it can't be written. */

@@ -1,17 +1,22 @@
 /**
  * destroy(): deletes a store's own files, and nothing else.
  *
- * The manifest goes first: once it is gone nothing can be half a store that opens. Then logs, tables and LOCK, by our exact
- * names and regular files only; the directory itself only if that leaves it empty.
+ *   1. is there a store? Some file must prove it by its content: names alone do not
+ *   2. lock it
+ *   3. delete the manifest first: once it is gone nothing can be half a store that opens. Then logs, tables and LOCK, by
+ *      our exact names and regular files only; the directory itself only if that leaves it empty
  *
  * Thread: main.
  */
 import { join } from 'node:path';
 import { systemErrorCode } from '../shared/errors.ts';
 import { LOCK_NAME, MANIFEST_NAME, parseFileName } from '../shared/file-names.ts';
-import type { FileSystem } from '../shared/file-system.ts';
+import { type FileSystem, readFully } from '../shared/file-system.ts';
+import { RecordType, readRecord, START_RECORD_BYTES } from '../shared/log-format.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
+import { TABLE_MAGIC } from '../shared/table/format.ts';
 import { acquireLock } from './directory-lock.ts';
+import { isManifestOfOurs } from './manifest.ts';
 import { resolveDirectory } from './open-store.ts';
 import { awaited } from './process-keeper.ts';
 
@@ -24,7 +29,7 @@ async function destroy(directory: string): Promise<void> {
   const found = fs.stat(directory);
   if (found === undefined) return;
   const names = fs.list(directory).filter((name) => isOurs(fs, directory, name));
-  if (names.length === 0) return;
+  if (!names.some((name) => provesStore(fs, directory, name))) return;
   const lock = await acquireLock(fs, directory);
   try {
     const order = (name: string): number => (name === MANIFEST_NAME ? 0 : name === LOCK_NAME ? 2 : 1);
@@ -40,6 +45,44 @@ async function destroy(directory: string): Promise<void> {
 
 function isOurs(fs: FileSystem, directory: string, name: string): boolean {
   return parseFileName(name) !== undefined && fs.stat(join(directory, name))?.kind === 'file';
+}
+
+/**
+ * Whether the file can only be a store's. A web application has a manifest.json, too, and a LevelDB database a 000003.log
+ * and a LOCK.
+ */
+function provesStore(fs: FileSystem, directory: string, name: string): boolean {
+  const path = join(directory, name);
+  const file = parseFileName(name);
+  switch (file?.kind) {
+    case 'manifest':
+    case 'manifest-temporary':
+      return isManifestOfOurs(fs, path);
+    case 'table': {
+      const magic = readPart(fs, path, -TABLE_MAGIC.length, TABLE_MAGIC.length);
+      return magic.length > 0 && magic.every((byte, i) => byte === TABLE_MAGIC[i]);
+    }
+    case 'log': {
+      const start = readPart(fs, path, 0, START_RECORD_BYTES);
+      return readRecord(start, 0, start.length, file.number)?.type === RecordType.Start;
+    }
+    default:
+      return false;
+  }
+}
+
+/** `length` bytes from `position`, which counts from the end when negative; empty when there are not so many. */
+function readPart(fs: FileSystem, path: string, position: number, length: number): Uint8Array {
+  const file = fs.openRead(path);
+  try {
+    const size = file.size();
+    if (size < length) return new Uint8Array(0);
+    const bytes = new Uint8Array(length);
+    readFully(file, bytes, position < 0 ? size + position : position);
+    return bytes;
+  } finally {
+    file.close();
+  }
 }
 
 /** A file that appeared meanwhile, or a directory that is a mount point or a link, keeps it: not ours to insist. */

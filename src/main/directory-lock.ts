@@ -91,6 +91,7 @@ export async function acquireLock(fs: FileSystem, directory: string): Promise<Di
   const held = ifPossible(() => holdDirectory(directory));
   let kernelLock: KernelLock | undefined;
   let lockFile: LockFile | undefined;
+  const isForeign = ifPossible(() => !isHolderRecord(readStart(fs, join(directory, LOCK_NAME))));
   try {
     if (process.platform === 'linux' || process.platform === 'android') {
       kernelLock = await listen(socketName(fs, directory), directory);
@@ -99,6 +100,7 @@ export async function acquireLock(fs: FileSystem, directory: string): Promise<Di
       lockFile = openExclusively(directory);
       kernelLock = { release: () => Promise.resolve() };
     }
+    if (isForeign) lockFile = lockFile && { ...lockFile, replaceContent: undefined };
     recordHolder(lockFile, describeSelf());
     return new DirectoryLock(kernelLock, lockFile, held);
   } catch (error) {
@@ -181,15 +183,7 @@ async function lockedError(fs: FileSystem, directory: string): Promise<StorageEr
 
 /** Who LOCK says holds the store; undefined when it says nothing, or names a process that is no more. */
 function readHolder(fs: FileSystem, path: string): string | undefined {
-  const file = fs.openRead(path);
-  const bytes = Buffer.alloc(MAX_LOCK_BYTES);
-  let length: number;
-  try {
-    length = readFully(file, bytes, 0);
-  } finally {
-    file.close();
-  }
-  const holder: unknown = JSON.parse(bytes.toString('utf8', 0, length));
+  const holder: unknown = JSON.parse(readStart(fs, path));
   if (typeof holder !== 'object' || holder === null) return undefined;
   const { pid, hostname: host } = holder as { pid?: unknown; hostname?: unknown };
   if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
@@ -198,6 +192,21 @@ function readHolder(fs: FileSystem, path: string): string | undefined {
   // Another host name in one kernel: a container, whose pids we can't look up. The name is not ours: quote it.
   const elsewhere = typeof host === 'string' ? ` on host ${JSON.stringify(host.slice(0, 64))}` : '';
   return `the process with pid ${pid}${elsewhere}`;
+}
+
+function readStart(fs: FileSystem, path: string): string {
+  const file = fs.openRead(path);
+  try {
+    const bytes = Buffer.alloc(MAX_LOCK_BYTES);
+    return bytes.toString('utf8', 0, readFully(file, bytes, 0));
+  } finally {
+    file.close();
+  }
+}
+
+/** Whether this is what LOCK may hold, so that it may be replaced; anything else is a file of somebody else. */
+function isHolderRecord(text: string): boolean {
+  return text === '' || text.startsWith('{"pid":');
 }
 
 function isAlive(pid: number): boolean {

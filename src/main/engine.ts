@@ -153,7 +153,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
       this.#runtime.checkWritable();
-      if (!(batch instanceof WriteBatch))
+      if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
       const { pipeline, counters, options: resolved } = this.#runtime.store;
       const sync = resolveSync(options, resolved.sync);
@@ -190,7 +190,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     if (!Array.isArray(keys))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const sequence = this.#sequenceFor(options);
-    return keys.map((key: Bytes) => (this.#find(key, sequence) ? this.#takeValue() : undefined));
+    const values: (Buffer | undefined)[] = [];
+    // Not map(), which passes over the holes of a sparse array.
+    for (let i = 0; i < keys.length; i++)
+      values.push(this.#find(keys[i]!, sequence) ? this.#takeValue() : undefined);
+    return values;
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, and copies nothing. */

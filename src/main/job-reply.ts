@@ -42,7 +42,8 @@ function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
   switch (job.kind) {
     case 'flush': {
       const { output } = value;
-      return hasStats(value) && (output === undefined || isTable(output, job.output, 1));
+      const isOutput = output === undefined ? 'output' in value : isTable(output, job.output, 1);
+      return isOutput && hasStats(value);
     }
     case 'compact': {
       const { outputs } = value;

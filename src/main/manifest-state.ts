@@ -97,6 +97,9 @@ function tableProblem(table: TableMeta, state: ManifestState): string | undefine
   if (!isCount(table.sizeBytes) || table.sizeBytes === 0) return 'the size is out of range';
   if (!isCount(table.checksum) || table.checksum > 0xffffffff) return 'the checksum is out of range';
   if (!isCount(table.entryCount) || table.entryCount === 0) return 'the number of entries is out of range';
+  if (!isCount(table.shadowedCount) || table.shadowedCount > table.entryCount) {
+    return 'the number of shadowed entries is out of range';
+  }
   if (!isCount(table.tombstoneCount) || table.tombstoneCount > table.entryCount) {
     return 'the number of tombstones is out of range';
   }

@@ -43,6 +43,7 @@ import {
 export { emptyState, MANIFEST_FORMAT_VERSION, type ManifestState, type SealedLog } from './manifest-state.ts';
 
 const HEADER_LENGTH = 30;
+const HEADER_START = '{"checksum":"crc32:';
 /** Node's strings end at 512 MiB. Some two million tables fit. */
 const MAX_MANIFEST_BYTES: number = 500 * 1024 * 1024;
 
@@ -58,6 +59,21 @@ export function loadManifest(fs: FileSystem, directory: string): ManifestState |
   }
   try {
     return decodeManifest(readWhole(file), path);
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Whether the file at `path` begins as a manifest of ours, damaged or not. Its name is a common one: a web application's
+ * manifest.json is nothing of a store's.
+ */
+export function isManifestOfOurs(fs: FileSystem, path: string): boolean {
+  const start = Buffer.from(HEADER_START);
+  const file = fs.openRead(path);
+  try {
+    const found = Buffer.alloc(start.length);
+    return readFully(file, found, 0) === start.length && found.equals(start);
   } finally {
     file.close();
   }
@@ -132,7 +148,7 @@ function readWhole(file: StorageFile): Uint8Array {
 }
 
 function headerOf(body: Uint8Array): string {
-  return `{"checksum":"crc32:${crc32(body).toString(16).padStart(8, '0')}",\n`;
+  return `${HEADER_START}${crc32(body).toString(16).padStart(8, '0')}",\n`;
 }
 
 function bodyOf(state: ManifestState): string {
@@ -164,6 +180,7 @@ function lineOf(level: number, table: TableMeta): string {
       checksum: table.checksum,
       entryCount: table.entryCount,
       tombstoneCount: table.tombstoneCount,
+      shadowedCount: table.shadowedCount,
       rawBytes: table.rawBytes,
       smallestKey: toBase64(table.smallestKey),
       largestKey: toBase64(table.largestKey),
@@ -242,6 +259,7 @@ class StateReader {
       checksum: this.#number(fields, 'checksum'),
       entryCount: this.#number(fields, 'entryCount'),
       tombstoneCount: this.#number(fields, 'tombstoneCount'),
+      shadowedCount: this.#number(fields, 'shadowedCount'),
       rawBytes: this.#number(fields, 'rawBytes'),
       smallestKey: this.#bytes(fields, 'smallestKey'),
       largestKey: this.#bytes(fields, 'largestKey'),

@@ -9,14 +9,14 @@
  *
  *   1. L0 tables in the range, with all that overlap them   -> the next level that holds any of their keys
  *   2. from the shallowest level, as many tables at once as maxCompactionBytes allows -> likewise
- *   3. tables of the bottom level that still hold tombstones -> rewritten in place
+ *   3. tables of the bottom level that still hold tombstones or shadowed versions that no snapshot needs any more
+ *      -> rewritten in place
  *
  * Each step leaves less to do, so the loop ends; what is written after compact() was called is left out
  * (`upToSequence`), or a busy writer would keep it going for ever.
  *
  * Thread: main. Pure.
- * Not chosen: rewriting the whole bottom level to make sure that no shadowed version is left. A flush or merge leaves
- *             one only where a snapshot needs it, and a table doesn't tell that from its meta data.
+ * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
  */
 import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../shared/ids.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
@@ -49,13 +49,17 @@ export function planManualCompaction(
     const tables = version
       .overlapping(level, range)
       .filter((table) => table.smallestSequence <= upToSequence)
-      .filter((table) => level < bottom || (table.tombstoneCount > 0 && canShedTombstones(table, options)));
+      .filter((table) => level < bottom || canShed(table, options));
     if (tables.length === 0) continue;
     const plan = pickRange(version, level, bottom, tables, options, busy);
     if (plan !== undefined) return { status: 'ready', plan };
     isBlocked = true;
   }
   return { status: isBlocked ? 'blocked' : 'done' };
+}
+
+function canShed(table: TableMeta, options: CompactionOptions): boolean {
+  return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
 }
 
 /** The bottom: the deepest level in use; of a store that has only L0 tables, the deepest there is. */

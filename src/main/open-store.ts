@@ -6,7 +6,7 @@
  *   3. the manifest: loaded, or a new store   7. wire the parts together
  *   4. check that every table is there
  *
- * Invariants: a failure gives back the lock and leaves the store as it was. A directory with tables or logs but no manifest
+ * Invariants: a failure gives back the lock and leaves the store as it was; what is not a store does not even get a LOCK. A directory with tables or logs but no manifest
  *             is damage, never an empty store.
  * Thread:     main.
  */
@@ -19,7 +19,7 @@ import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
 import { describe } from '../shared/input-bytes.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
-import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { emptyState, isManifestOfOurs, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
 import { removeOrphans } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
@@ -93,6 +93,7 @@ function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOp
   const found = fs.stat(directory);
   if (found !== undefined) {
     if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
+    refuseForeign(fs, directory, options);
     return false;
   }
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
@@ -100,6 +101,15 @@ function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOp
   // The entry in the parent must survive, or everything in the directory goes with it.
   fs.syncDirectory(dirname(directory));
   return true;
+}
+
+/** Before the lock, as that may leave a LOCK behind: a directory that is plainly no store is not to be written to. */
+function refuseForeign(fs: FileSystem, directory: string, options: ResolvedOptions): void {
+  const manifest = join(directory, MANIFEST_NAME);
+  if (fs.stat(manifest) === undefined) {
+    const isNobodys = !fs.list(directory).some((name) => parseFileName(name) !== undefined);
+    if (isNobodys && (!options.createIfMissing || options.readOnly)) throw noDatabase(directory);
+  } else if (!isManifestOfOurs(fs, manifest)) loadManifest(fs, directory);
 }
 
 async function loadOrCreate(

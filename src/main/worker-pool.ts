@@ -13,8 +13,8 @@
  *             memory, answers nonsense, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
  *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
  * Thread:     main only.
- * Owns:       the queues, the threads of its own pool, the timer that keeps the process alive. A pool given by the
- *             application is used and never destroyed; piscina keeps the process alive while such a pool runs a job.
+ * Owns:       the queues, the threads of its own pool. A pool given by the application is used and never destroyed;
+ *             piscina keeps the process alive while such a pool runs a job.
  * Not chosen: piscina's own queue (first in, first out, so a flush would wait behind every compaction) and its
  *             close() (gives up after 30 s, in the middle of a job).
  */
@@ -24,14 +24,12 @@ import { JobCancelledError } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { readReply, workerFault } from './job-reply.ts';
+import { awaited, keepProcessAlive } from './process-keeper.ts';
 
 export { isWorkerFault } from './job-reply.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
 const IDLE_TIMEOUT_MS = 10_000;
-/** Timers can't wait longer; what it does when it fires is nothing. */
-const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
-
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
 const WORKER_URL: URL = new URL(`../workers/worker${extname(import.meta.url)}`, import.meta.url);
 
@@ -65,6 +63,8 @@ interface Task {
   readonly job: Job;
   readonly isUrgent: boolean;
   readonly keepAlive: boolean;
+  /** Lets go of the process. */
+  readonly release: () => void;
   /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
   readonly answer: (reply: unknown) => void;
   readonly fail: (error: Error) => void;
@@ -79,7 +79,6 @@ export class WorkerPool {
   /** With the promise of being done, which never rejects. */
   readonly #running = new Map<Task, Promise<void>>();
   #urgentRunning = 0;
-  readonly #keeper = new ProcessKeeper();
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
@@ -114,11 +113,11 @@ export class WorkerPool {
         job,
         isUrgent: options.urgent,
         keepAlive: options.keepAlive,
+        release: options.keepAlive ? keepProcessAlive() : () => undefined,
         answer: (reply) => resolve(readReply(job, reply)),
         fail: reject,
       };
       (task.isUrgent ? this.#urgent : this.#ordinary).push(task);
-      if (task.keepAlive) this.#keeper.hold();
       this.#startWhatMay();
     });
   }
@@ -128,21 +127,16 @@ export class WorkerPool {
    * this quick) and ends the threads. Idempotent.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#shutDown();
+    this.#closing ??= awaited(this.#shutDown());
     return this.#closing;
   }
 
   async #shutDown(): Promise<void> {
-    this.#keeper.hold();
-    try {
-      for (const task of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) {
-        this.#settle(task, () => task.fail(new JobCancelledError()));
-      }
-      await Promise.all(this.#running.values());
-      await this.#threads.close();
-    } finally {
-      this.#keeper.release();
+    for (const task of [...this.#urgent.splice(0), ...this.#ordinary.splice(0)]) {
+      this.#settle(task, () => task.fail(new JobCancelledError()));
     }
+    await Promise.all(this.#running.values());
+    await this.#threads.close();
   }
 
   #startWhatMay(): void {
@@ -175,30 +169,13 @@ export class WorkerPool {
   }
 
   #settle(task: Task, settle: () => void): void {
-    if (task.keepAlive) this.#keeper.release();
+    task.release();
     try {
       settle();
     } catch (error) {
       // What the worker answered was an error, or not an answer at all.
       task.fail(error as Error);
     }
-  }
-}
-
-/** Keeps the process alive while it is held. */
-class ProcessKeeper {
-  #holds = 0;
-  #timer: NodeJS.Timeout | undefined;
-
-  hold(): void {
-    this.#holds++;
-    this.#timer ??= setInterval(() => undefined, LONGEST_TIMER_MS);
-  }
-
-  release(): void {
-    if (--this.#holds > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
   }
 }
 
@@ -345,7 +322,7 @@ class StartingJobs implements TaskQueue {
 }
 
 /**
- * Lets the process exit while a job runs; ProcessKeeper decides about that. piscina keeps a worker's port referenced
+ * Lets the process exit while a job runs; process-keeper.ts decides about that. piscina keeps a worker's port referenced
  * for the length of a job and has no option against it, but carries the object that owns the port under a symbol of
  * what a load balancer is given. Should a later version not: the process exits when the job is done.
  */

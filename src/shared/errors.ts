@@ -39,9 +39,9 @@ export interface StorageErrorDetails {
 export class StorageError extends Error {
   readonly code: StorageErrorCode;
   /** Path of the file concerned, where there is one. */
-  readonly file?: string;
+  declare readonly file?: string;
   /** Byte offset in `file`, where there is one. */
-  readonly offset?: number;
+  declare readonly offset?: number;
 
   constructor(code: StorageErrorCode, message: string, details: StorageErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });

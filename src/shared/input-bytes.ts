@@ -42,7 +42,8 @@ export class InputBytes {
 
   #set(input: Bytes, what: string): void {
     if (typeof input === 'string') this.#setString(input, what);
-    else if (input instanceof Uint8Array || types.isUint8Array(input)) {
+    // Not `instanceof`, which an object with that prototype, or a proxy, passes as well.
+    else if (types.isUint8Array(input)) {
       this.bytes = input;
       this.end = input.length;
     } else throw invalidArgument(`a ${what} must be a string or a Uint8Array, not ${describe(input)}`);

@@ -9,8 +9,8 @@
  *   it.seekToFirst() / it.seekToLast()
  *   each returns whether the iterator now stands on an entry; `next`/`prev` require that it does.
  *
- * Lifetime:   everything reachable through `entry` is valid until the next move; `entry` itself is one object per
- *             iterator, reused. Copy what must live longer.
+ * Lifetime:   everything reachable through `entry` is valid until the next move, and `entry` itself may be another object
+ *             after it: read `it.entry` again after each move. Copy what must live longer.
  * Errors:     a bad block throws CorruptionError from the move that meets it. An iterator never ends early.
  * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
  */

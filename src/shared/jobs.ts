@@ -3,7 +3,7 @@
  * (a memtable goes as its SharedArrayBuffer, tables go through the file system).
  *
  *   main:    pool.run(job)          -> JobReply
- *   worker:  runJob(job)            the same function, callable without a thread (threads: 0, tests)
+ *   worker:  runJob(job, fileSystem) the same function, callable without a thread (threads: 0, tests)
  *
  * A job writes tables and nothing else; it never touches logs or the manifest, and leaves no state, no open file and
  * no unfinished I/O behind. A failed job removes the tables it had begun; one that was killed leaves orphans, which

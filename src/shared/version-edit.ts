@@ -15,6 +15,8 @@ export interface TableMeta {
   readonly checksum: number;
   readonly entryCount: number;
   readonly tombstoneCount: number;
+  /** Entries whose key has a newer version in the same table: kept for snapshots, to be dropped once they close. */
+  readonly shadowedCount: number;
   /** Bytes of keys and values before compression. */
   readonly rawBytes: number;
   /** User keys, both inclusive. */

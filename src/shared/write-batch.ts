@@ -74,6 +74,11 @@ export class WriteBatch {
     return this.#dataBytes;
   }
 
+  /** @internal Whether `value` is a batch, and not merely something with its prototype. */
+  static isBatch(value: unknown): value is WriteBatch {
+    return typeof value === 'object' && value !== null && #bytes in value;
+  }
+
   /** @internal The encoded entries: for the engine, valid until the batch changes. */
   static encoded(batch: WriteBatch): Uint8Array {
     return batch.#bytes.subarray(0, batch.#end);

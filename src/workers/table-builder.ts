@@ -50,6 +50,7 @@ export class TableBuilder {
   #firstKey: Uint8Array | undefined;
   #entryCount = 0;
   #tombstoneCount = 0;
+  #shadowedCount = 0;
   #rawBytes = 0;
   #smallestSequence = Number.MAX_SAFE_INTEGER;
   #largestSequence = 0;
@@ -90,6 +91,7 @@ export class TableBuilder {
     const isSameKey = shared === lastLength && shared === keyLength && this.#entryCount > 0;
     if (isSameKey) {
       assert(sequence < this.#lastSequence, 'entries of a table must fall by sequence number');
+      this.#shadowedCount++;
     } else {
       const isAbove =
         shared === lastLength ||
@@ -131,6 +133,7 @@ export class TableBuilder {
       number: this.#number,
       entryCount: this.#entryCount,
       tombstoneCount: this.#tombstoneCount,
+      shadowedCount: this.#shadowedCount,
       rawBytes: this.#rawBytes,
       smallestKey: this.#firstKey!,
       largestKey,

@@ -73,6 +73,7 @@ class TableWalk {
   readonly #reader: TableReader;
   readonly #header = new EntryHeader();
   #tombstoneCount = 0;
+  #shadowedCount = 0;
   #rawBytes = 0;
   #smallestSequence = Number.MAX_SAFE_INTEGER;
   #largestSequence = 0;
@@ -112,6 +113,7 @@ class TableWalk {
     };
     check('number of entries', facts.entryCount === this.entryCount);
     check('number of tombstones', facts.tombstoneCount === this.#tombstoneCount);
+    check('number of shadowed entries', facts.shadowedCount === this.#shadowedCount);
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
     check('smallest sequence number', facts.smallestSequence === this.#smallestSequence);
     check('largest sequence number', facts.largestSequence === this.#largestSequence);
@@ -158,6 +160,7 @@ class TableWalk {
     this.#smallestKey ??= this.#key.slice(0, length);
     this.entryCount++;
     if (header.kind === EntryKind.Delete) this.#tombstoneCount++;
+    if (this.#isSameKey) this.#shadowedCount++;
     this.#rawBytes += length + header.valueEnd - header.valueStart;
     this.#smallestSequence = Math.min(this.#smallestSequence, header.sequence);
     this.#largestSequence = Math.max(this.#largestSequence, header.sequence);

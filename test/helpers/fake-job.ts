@@ -18,6 +18,7 @@ export function fakeJob(behaviour: string, control: SharedArrayBuffer = new Shar
       checksum: 0,
       entryCount: 1,
       tombstoneCount: 0,
+      shadowedCount: 0,
       rawBytes: 1,
       smallestKey: new Uint8Array(1),
       largestKey: new Uint8Array(1),

@@ -21,6 +21,7 @@ export function tableMeta(
     checksum: 0xdeadbeef,
     entryCount: 10,
     tombstoneCount: 0,
+    shadowedCount: 0,
     rawBytes: 200,
     smallestKey: new TextEncoder().encode(smallest),
     largestKey: new TextEncoder().encode(largest),

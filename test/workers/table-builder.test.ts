@@ -155,6 +155,7 @@ test('TableBuilder reports what it wrote', () => {
     checksum: meta.checksum,
     entryCount: 3,
     tombstoneCount: 1,
+    shadowedCount: 1,
     rawBytes: 8,
     smallestKey: utf8('a'),
     largestKey: utf8('b'),

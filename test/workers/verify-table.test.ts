@@ -127,6 +127,7 @@ test('verifyTable notices a table that is intact but not the one the manifest me
   for (const changed of [
     { entryCount: meta.entryCount + 1 },
     { tombstoneCount: 0 },
+    { shadowedCount: meta.shadowedCount + 1 },
     { rawBytes: 0 },
     { sizeBytes: meta.sizeBytes - 1 },
     { checksum: 1 },

@@ -50,9 +50,10 @@ async function main(words: readonly string[], out: Output): Promise<ExitCode> {
     });
   try {
     await run(program, words);
-    await out.flush();
   } finally {
     await session?.close();
+    // After a failure too: what was found before the damage is worth having.
+    await out.flush();
   }
   return promptCode;
 }

@@ -41,7 +41,7 @@ export class Progress {
       clearOnComplete: true,
       emptyOnZero: true,
     });
-    this.#bar.start(options.totalBytes ?? 0, 0, { label: options.label, counts: '' });
+    this.#bar.start(options.totalBytes ?? 0, 0, { label: options.label, counts: 'starting' });
   }
 
   update(doneBytes: number, count = 0): void {

@@ -147,11 +147,12 @@ async function answerLines(terminal: Interface, session: Session, out: Output): 
     };
     try {
       if ((await runLine(context, line)) === 'leave') return;
+      await out.flush();
     } catch (error) {
+      await out.flush();
       out.error(error);
     }
     running = undefined;
-    await out.flush();
     terminal.prompt();
   }
   out.note('');

@@ -74,6 +74,7 @@ export const PropertyTag = {
   LargestKey: 10,
   Codec: 11,
   CreationFormatVersion: 12,
+  ShadowedCount: 13,
 } as const;
 
 /** Seeds a block's checksum with where the block belongs. */

@@ -21,6 +21,8 @@ export interface TableProperties {
   readonly baseSequence: SequenceNumber;
   readonly entryCount: number;
   readonly tombstoneCount: number;
+  /** Entries whose key has a newer version in the same table. */
+  readonly shadowedCount: number;
   /** Bytes of keys and values before compression. */
   readonly rawBytes: number;
   readonly blockCount: number;
@@ -48,6 +50,7 @@ export function encodeProperties(properties: TableProperties): Uint8Array {
     [PropertyTag.LargestKey, properties.largestKey],
     [PropertyTag.Codec, codecByName(properties.codec).id],
     [PropertyTag.CreationFormatVersion, properties.creationFormatVersion],
+    [PropertyTag.ShadowedCount, properties.shadowedCount],
   ];
   const lengthOf = (value: number | Uint8Array): number =>
     typeof value === 'number' ? varintLength(value) : value.length;
@@ -92,6 +95,7 @@ export function decodeProperties(
     baseSequence: number(PropertyTag.BaseSequence) as SequenceNumber,
     entryCount: number(PropertyTag.EntryCount),
     tombstoneCount: number(PropertyTag.TombstoneCount),
+    shadowedCount: number(PropertyTag.ShadowedCount),
     rawBytes: number(PropertyTag.RawBytes),
     blockCount: number(PropertyTag.BlockCount),
     smallestSequence: number(PropertyTag.SmallestSequence) as SequenceNumber,

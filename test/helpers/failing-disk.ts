@@ -1,0 +1,84 @@
+/**
+ * The real disk with switches, under every thread of a store: while one is on, that kind of operation fails.
+ *
+ *   const disk = new FailingDisk();
+ *   const engine = await openEngine(path, options, { fileSystem: disk.spec });
+ *   disk.fail('createTable', 'ENOSPC');
+ *
+ * The switches are words of shared memory, so that workers see them at once.
+ */
+import { ioError } from '../../src/shared/errors.ts';
+import type { FileSystem, FileSystemSpec, StorageFile } from '../../src/shared/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+
+const OPERATIONS = ['createTable', 'writeLog', 'syncLog', 'stageManifest', 'renameManifest'] as const;
+const CODES = ['', 'ENOSPC', 'EIO'] as const;
+
+export type DiskOperation = (typeof OPERATIONS)[number];
+
+interface DiskOptions {
+  readonly switches: SharedArrayBuffer;
+}
+
+export class FailingDisk {
+  readonly #words = new Int32Array(new SharedArrayBuffer(OPERATIONS.length * 4));
+
+  get spec(): FileSystemSpec {
+    const options: DiskOptions = { switches: this.#words.buffer as SharedArrayBuffer };
+    return { module: import.meta.url, options };
+  }
+
+  fail(operation: DiskOperation, code: 'ENOSPC' | 'EIO'): void {
+    Atomics.store(this.#words, OPERATIONS.indexOf(operation), CODES.indexOf(code));
+  }
+
+  recover(): void {
+    for (let i = 0; i < this.#words.length; i++) Atomics.store(this.#words, i, 0);
+  }
+}
+
+export function createFileSystem(options: DiskOptions): FileSystem {
+  const words = new Int32Array(options.switches);
+  const check = (operation: DiskOperation, path: string): void => {
+    const code = CODES[Atomics.load(words, OPERATIONS.indexOf(operation))]!;
+    if (code === '') return;
+    const cause = Object.assign(new Error(`${code}: from the failing disk`), { code });
+    throw ioError('write', path, cause);
+  };
+  return {
+    ...nodeFileSystem,
+    spec: { module: import.meta.url, options },
+    createExclusive: (path) => {
+      if (path.endsWith('.sst')) check('createTable', path);
+      if (path.endsWith('.tmp')) check('stageManifest', path);
+      const file = nodeFileSystem.createExclusive(path);
+      return path.endsWith('.log') ? failingLog(file, check) : file;
+    },
+    renameAsync: async (from, to) => {
+      check('renameManifest', to);
+      await nodeFileSystem.renameAsync(from, to);
+    },
+  };
+}
+
+function failingLog(file: StorageFile, check: (operation: DiskOperation, path: string) => void): StorageFile {
+  return {
+    path: file.path,
+    readAt: (into, position) => file.readAt(into, position),
+    writeAt: (bytes, position) => {
+      check('writeLog', file.path);
+      return file.writeAt(bytes, position);
+    },
+    writeAtAsync: async (bytes, position) => {
+      check('writeLog', file.path);
+      return await file.writeAtAsync(bytes, position);
+    },
+    datasync: () => file.datasync(),
+    datasyncAsync: async () => {
+      check('syncLog', file.path);
+      await file.datasyncAsync();
+    },
+    size: () => file.size(),
+    close: () => file.close(),
+  };
+}
