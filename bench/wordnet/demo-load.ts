@@ -17,7 +17,7 @@ import type { WordNetSource } from './wordnet-source.ts';
 /** Without a terminal, a line each time so many rows are in. */
 const ROWS_PER_LINE = 100_000;
 
-export interface Loaded {
+interface Loaded {
   readonly rows: number;
   /** Keys and values. */
   readonly rawBytes: number;
@@ -27,11 +27,10 @@ export async function loadWordNet(
   engine: StorageEngine,
   source: WordNetSource,
   report: DemoReport,
-): Promise<Loaded> {
-  const events = { flushes: 0, compactions: 0, stalls: 0 };
+): Promise<void> {
+  const events = { flushes: 0, compactions: 0 };
   engine.on('flush', () => events.flushes++);
   engine.on('compaction', () => events.compactions++);
-  engine.on('stall', () => events.stalls++);
   const { result, elapsedMs } = await timed(() => copyAll(engine, source, report));
   report.say(
     `${formatCount(result.rows)} records, ${formatBytes(result.rawBytes)} of keys and values, in ` +
@@ -39,7 +38,6 @@ export async function loadWordNet(
       `${formatByteRate(result.rawBytes, elapsedMs)} (parsing included)`,
   );
   report.say(`meanwhile on the pool: ${events.flushes} flushes, ${events.compactions} compactions`);
-  return result;
 }
 
 async function copyAll(engine: StorageEngine, source: WordNetSource, report: DemoReport): Promise<Loaded> {

@@ -72,6 +72,8 @@ function sampleKeys(engine: StorageEngine, prefix: string, count: number): strin
 
 export interface Contents {
   readonly records: number;
+  /** Keys and values. */
+  readonly rawBytes: number;
   readonly checksum: number;
 }
 
@@ -79,12 +81,14 @@ export interface Contents {
 export async function readAll(engine: StorageEngine, report: DemoReport): Promise<Contents> {
   const { result, elapsedMs } = await timed(() => {
     let records = 0;
+    let rawBytes = 0;
     let checksum = 0;
     for (const [key, value] of engine.scan()) {
       records++;
+      rawBytes += key.length + value.length;
       checksum = crc32(value, 0, value.length, crc32(key, 0, key.length, checksum));
     }
-    return { records, checksum };
+    return { records, rawBytes, checksum };
   });
   report.say(
     `full scan: ${formatCount(result.records)} records in ${formatDuration(elapsedMs)}, ${formatRate(result.records, elapsedMs)}/s`,

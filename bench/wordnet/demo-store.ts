@@ -46,8 +46,10 @@ async function openExisting(directory: string): Promise<StorageEngine | undefine
   try {
     return await StorageEngine.open(directory, { createIfMissing: false, readOnly: true });
   } catch (error) {
-    if (error instanceof StorageError && error.code === 'STRATA_NO_DATABASE') return undefined;
-    throw error;
+    if (!(error instanceof StorageError)) throw error;
+    if (error.code === 'STRATA_NO_DATABASE') return undefined;
+    const isUnreadable = error.code === 'STRATA_CORRUPTION' || error.code === 'STRATA_UNSUPPORTED';
+    throw isUnreadable ? notOurs(directory, `holds a store that can't be read (${error.message})`) : error;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * One group of a group commit: the writes of one turn of the event loop, contiguous in one arena, one log record.
+ * One group of a group commit: the writes of one stretch of synchronous code, contiguous in one arena, one log record.
  *
  * All plain writers of a group share one promise, and all syncing writers another: 256 puts in flight cost one promise.
  *

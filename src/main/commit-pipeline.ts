@@ -1,9 +1,10 @@
 /**
- * Group commit: turns all writes of one turn of the event loop into one log append.
+ * Group commit: turns all writes made in one stretch of synchronous code into one log append.
  *
- *   1. encode the write into the active memtable's arena and index it (in the caller's turn: buffers are copied)
- *   2. at the end of the turn, seal the group's record (checksum) and queue it
- *   3. write the log from the arena itself: in place when small, through the thread pool when large; one at a time
+ *   1. encode the write into the active memtable's arena and index it (within the call: buffers are copied)
+ *   2. end the group in the microtask that its first write queued (later while the gate is slow), and queue it
+ *   3. seal its record (checksum) and write the log from the arena itself: in place when small, through the thread pool
+ *      when large; one at a time
  *   4. publish the group's last sequence: reads see the group from here on
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
  *
@@ -28,7 +29,7 @@ import {
   sealRecord,
 } from '../shared/log-format.ts';
 import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
-import { worstCaseNodeBytes } from '../shared/memtable/tree.ts';
+import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import { CommitGroup, Deferred } from './commit-group.ts';
 import { LogSync, type SyncableLog } from './log-sync.ts';
@@ -171,7 +172,7 @@ export class CommitPipeline {
     this.#env.frozen();
   }
 
-  /** Step 2: the turn is over. */
+  /** Step 2: no further write joins the group. */
   #commit(group: CommitGroup): void {
     if (this.#open !== group) return;
     this.#open = undefined;

@@ -19,9 +19,12 @@ export class Counters {
   retriedJobCount = 0;
 }
 
+/** One level, now. */
 export interface LevelStats {
+  /** 0 to 7. */
   readonly level: number;
   readonly files: number;
+  /** On disk. */
   readonly bytes: number;
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
@@ -30,20 +33,26 @@ export interface LevelStats {
 
 /** A plain object, safe for JSON. Bytes and counts since open, unless said otherwise. */
 export interface EngineStats {
+  /** As {@link StorageEngine.status}. */
   readonly status: string;
+  /** As {@link StorageEngine.path}. */
   readonly path: string;
   /** L0 to L7, now. */
   readonly levels: readonly LevelStats[];
-  /** Of all tables, now. */
+  /** Of all tables on disk, now. */
   readonly tableBytes: number;
+  /** Active and frozen, now; bytes with the index. */
   readonly memtables: { readonly count: number; readonly bytes: number; readonly entries: number };
+  /** The block cache; `bytes` now. A hit or miss is one block asked for. */
   readonly cache: {
     readonly bytes: number;
     readonly capacityBytes: number;
     readonly hits: number;
     readonly misses: number;
   };
+  /** How often a filter was asked, and how often it spared a read. */
   readonly bloom: { readonly checks: number; readonly rejections: number };
+  /** Blocks read from files, by reads and scans. Jobs are not counted. */
   readonly blockReads: { readonly count: number; readonly bytes: number };
   readonly bytesWritten: { readonly wal: number; readonly flush: number; readonly compaction: number };
   readonly compactionBytesRead: number;
@@ -59,26 +68,30 @@ export interface EngineStats {
     readonly heldWrites: number;
   };
   readonly jobs: {
+    /** Now, on threads. */
     readonly running: number;
+    /** Now, waiting for a thread. */
     readonly queued: number;
     readonly flushes: number;
     readonly compactions: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
+    /** Attempts made again because a worker died. */
     readonly retried: number;
   };
   /** 1 and above: a compaction is due. */
   readonly compactionScore: number;
-  /** About how much is left to rewrite until every level is within its target. */
+  /** About how many bytes are left to rewrite until every level is within its target. */
   readonly pendingCompactionBytes: number;
   readonly openTables: number;
   /** Index and filters of open tables. */
   readonly tableMemoryBytes: number;
   readonly openSnapshots: number;
   readonly openScans: number;
+  /** Of the last write that reads can see; 0 in a new store. */
   readonly sequence: number;
   /** Rises with every installed version. */
   readonly versionCounter: number;
-  /** The last failure of background work that has not been overcome, if any. */
+  /** The last failure of background work that has not been overcome, if any; `code` is the system's (ENOSPC) where it has one. */
   readonly backgroundError: { readonly code: string; readonly message: string } | null;
 }

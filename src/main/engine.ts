@@ -82,6 +82,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_LOCKED (names the holder), STRATA_NO_DATABASE,
    * STRATA_EXISTS, STRATA_CORRUPTION (names the file), STRATA_UNSUPPORTED (a newer format, a codec that is not installed),
    * STRATA_IO.
+   * @example
+   * const engine = await StorageEngine.open('./db_data', { sync: true, cacheSize: 256 * 1024 * 1024 });
    */
   static async open(path: string, options?: EngineOptions): Promise<StorageEngine> {
     return await openEngine(path, options, {});
@@ -89,7 +91,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * Deletes a store: its own files only, and the directory if nothing else is in it. No store there: nothing happens.
-   * @throws {@link StorageError} STRATA_LOCKED when it is open, STRATA_IO.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_LOCKED when it is open, STRATA_IO.
+   * @example
+   * await StorageEngine.destroy('./db_data');
    */
   static async destroy(path: string): Promise<void> {
     await destroyStore(path);
@@ -103,6 +107,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return engine;
   }
 
+  /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */
   get status(): EngineStatus {
     return this.#runtime.status;
   }
@@ -126,7 +131,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     }
   }
 
-  /** Removes a key, which need not exist. Resolves and fails as {@link StorageEngine.put} does. */
+  /**
+   * Removes a key, which need not exist. Resolves and fails as {@link StorageEngine.put} does.
+   * @example
+   * await engine.delete('user:1');
+   */
   delete(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
       this.#runtime.checkWritable();
@@ -166,7 +175,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The value of a key, or undefined. Sees every write that was acknowledged before the call.
+   * The value of a key, or undefined. Sees every write that was acknowledged before the call. Reads the disk within the call,
+   * like {@link StorageEngine.getSync}: the promise is a form, not a thread.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
    * STRATA_IO.
    */
@@ -174,7 +184,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return this.getSync(key, options);
   }
 
-  /** As {@link StorageEngine.get}, without a promise. Blocks while a block is read from the disk. */
+  /**
+   * As {@link StorageEngine.get}, without a promise; throws what that rejects with.
+   * @example
+   * const name = engine.getSync('user:1')?.toString();
+   */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     this.#runtime.checkReadable();
     return this.#find(key, this.#sequenceFor(options)) ? this.#takeValue() : undefined;
@@ -182,6 +196,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * The values of many keys, in their order, undefined for those that don't exist; all of one moment.
+   * @throws {@link StorageError} as {@link StorageEngine.get}: all values or none.
    * @example
    * const [a, b] = await engine.getMany(['a', 'b']);
    */
@@ -197,11 +212,12 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return values;
   }
 
-  /** Whether a key exists; reads no more than {@link StorageEngine.get}, and copies nothing. */
+  /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
     return this.hasSync(key, options);
   }
 
+  /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     this.#runtime.checkReadable();
     return this.#find(key, this.#sequenceFor(options));
@@ -247,14 +263,21 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return scan;
   }
 
-  /** A frozen moment to read from. Close it when done: old versions are kept for it. */
+  /**
+   * A frozen moment to read from: the writes acknowledged so far. Close it when done: old versions are kept for it.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   */
   snapshot(): Snapshot {
     this.#runtime.checkReadable();
     const { store } = this.#runtime;
     return store.snapshots.take(store.visibleSequence());
   }
 
-  /** Writes what is in memory to tables. Resolves when everything written before the call is in one. */
+  /**
+   * Writes what is in memory to tables. Resolves when everything written before the call is in one, durably.
+   * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED, STRATA_IO; after a full disk the store goes on trying by
+   * itself.
+   */
   async flush(): Promise<void> {
     this.#runtime.checkWritable();
     await this.#runtime.operation(this.#runtime.scheduler.flush());
@@ -262,14 +285,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
-   * versions are gone afterwards, except what open snapshots need.
+   * versions are gone afterwards, except what open snapshots need. Flushes first. Takes as long as rewriting the range does.
+   * @throws {@link StorageError} as {@link StorageEngine.flush}, STRATA_INVALID_ARGUMENT, STRATA_CORRUPTION (nothing is lost).
+   * @example
+   * await engine.compact({ start: 'log:2023', end: 'log:2024' });
    */
   async compact(range?: CompactRange): Promise<void> {
     this.#runtime.checkWritable();
     await this.#runtime.operation(this.#runtime.scheduler.compact(resolveCompactRange(range)));
   }
 
-  /** What the store holds and has done: a plain object, safe for JSON. Cheap: reads no disk. */
+  /**
+   * What the store holds and has done since it was opened: a plain object, safe for JSON. Reads no disk.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   */
   stats(): EngineStats {
     this.#runtime.checkReadable();
     return storeStats(this.#runtime);
@@ -286,11 +315,16 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return await this.#runtime.operation(verifyStore(this.#runtime.store, options));
   }
 
-  /** Waits for running work and closes the store. Idempotent. Writes that were accepted complete. */
+  /**
+   * Waits for running work and closes the store. Idempotent. Writes that were accepted complete; what is in memory stays in
+   * the logs.
+   * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then.
+   */
   close(): Promise<void> {
     return awaited(this.#runtime.close());
   }
 
+  /** {@link StorageEngine.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

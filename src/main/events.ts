@@ -10,25 +10,37 @@ import type { EventEmitter } from 'node:events';
 import type { StorageError } from '../shared/errors.ts';
 import type { StallEvent } from './write-gate.ts';
 
+/** A memtable has become a table of L0. */
 export interface FlushEvent {
+  /** Entries written; older versions that nobody can see are dropped on the way. */
   readonly entries: number;
+  /** Size of the table on disk; 0 when nothing was left to write. */
   readonly bytes: number;
+  /** What the job took on its thread. */
   readonly elapsedMs: number;
 }
 
+/** Tables were merged or moved, and the result is in force. */
 export interface CompactionEvent {
+  /** 'l0-count', 'level-size', 'tombstones', or 'manual' for a step of compact(). */
   readonly reason: string;
   /** A table that overlapped nothing and only changed its level. */
   readonly isMove: boolean;
+  /** 0 to 7: where the tables came from. */
   readonly level: number;
+  /** 1 to 7: where they went; equal to `level` when a table was rewritten in place. */
   readonly outputLevel: number;
+  /** Of both levels together. */
   readonly inputTables: number;
   readonly outputTables: number;
+  /** Size on disk of what was merged; 0 for a move, as is bytesWritten. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** From the start of the plan to its installation, waiting for a thread included. */
   readonly elapsedMs: number;
 }
 
+/** Work that nobody awaits has failed. */
 export interface BackgroundErrorEvent {
   readonly error: StorageError;
   /** What failed: 'flush', 'compaction', 'log', 'manifest', 'delete'. */

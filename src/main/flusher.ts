@@ -9,7 +9,8 @@
  * A memtable recovered from the logs of an earlier run is due when it is worth a table; until then its logs stay, so that
  * opening a store for one read writes nothing.
  *
- * Errors: a full disk -> tell, wait, try again, nothing is lost; any other error -> once more to a new file, then
+ * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused;
+ *         any other error -> once more to a new file, then
  * read-only. Manifest failures are VersionSet's.
  *
  * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
@@ -29,6 +30,9 @@ const RECOVERED_FLUSH_BYTES = 1048576;
 /** ... and so many logs are company enough. */
 const RECOVERED_FLUSH_LOGS = 4;
 
+/** Held writers wait no longer than this to hear that there is still no room. */
+const LONGEST_RETRY_MS = 8000;
+
 export class Flusher {
   readonly #store: Store;
   readonly #onDone: () => void;
@@ -44,7 +48,7 @@ export class Flusher {
   constructor(store: Store, onDone: () => void) {
     this.#store = store;
     this.#onDone = onDone;
-    this.#retry = new RetryDelay(() => this.start());
+    this.#retry = new RetryDelay(() => this.start(), LONGEST_RETRY_MS);
   }
 
   /** Whether a flush is running or will start by itself: when its memtable settles, or after a failure. */
@@ -155,8 +159,9 @@ export class Flusher {
     if (this.#isStopped) return;
     const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
     this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
-    // Nobody waits for room once the store closes.
-    if (this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
+    // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and
+    // nobody waits for room once the store closes.
+    if (this.#failures > 1 || this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();
     else this.#store.becomeReadOnly('flush', cause);
   }

@@ -55,6 +55,11 @@ function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
     }
     case 'verify':
       return typeof value['blockCount'] === 'number' && typeof value['entryCount'] === 'number';
+    case 'salvage': {
+      const { output, damage } = value;
+      const isOutput = output === undefined || (job.output !== undefined && isTable(output, job.output, 1));
+      return isOutput && Array.isArray(damage) && typeof value['entryCount'] === 'number';
+    }
   }
 }
 

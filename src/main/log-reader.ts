@@ -26,6 +26,7 @@ import {
   readRecord,
   START_PAYLOAD_BYTES,
 } from '../shared/log-format.ts';
+import { RecordSearch } from './record-search.ts';
 
 /** The unit in which a disk loses unwritten data. */
 const PAGE_BYTES = 4096;
@@ -113,7 +114,7 @@ export function readLog(
 const varint = new VarintReader();
 
 /** Walks the entries of a payload, trusting nothing in it; returns how many there are. */
-function countEntries(
+export function countEntries(
   bytes: Uint8Array,
   start: number,
   end: number,
@@ -143,20 +144,17 @@ function countEntries(
 
 /** Step 3: returns if a crash explains that no intact record stands at `position`, throws CorruptionError otherwise. */
 function explainDamage(bytes: Uint8Array, position: number, end: number, number: number, path: string): void {
+  const search = new RecordSearch(bytes, position, end, number);
   let nextRecord = -1;
-  for (let at = position + 1; at + RECORD_HEADER_BYTES <= end; at++) {
-    const type = bytes[at + 4]!;
-    if ((type !== RecordType.Group && type !== RecordType.Start) || readU32(bytes, at + 5) !== number)
-      continue;
-    const record = readRecord(bytes, at, end, number);
-    if (record === undefined) continue;
-    if (record.syncedUpTo > position)
+  for (let found = search.next(position + 1); found !== undefined; ) {
+    const { at, header } = found;
+    if (header.syncedUpTo > position)
       throw new CorruptionError('the log is damaged in a part that had been synced', {
         file: path,
         offset: position,
       });
     if (nextRecord < 0) nextRecord = at;
-    at += RECORD_HEADER_BYTES + record.payloadLength - 1;
+    found = search.next(at + RECORD_HEADER_BYTES + header.payloadLength);
   }
   if (nextRecord >= 0 && !hasZeroPage(bytes, position, nextRecord))
     throw new CorruptionError('the log is damaged in the middle', { file: path, offset: position });

@@ -64,6 +64,8 @@ export class LogSync {
 
   async syncAll(): Promise<void> {
     for (const writer of [...this.#unsynced]) {
+      // Forgotten while an older one was synced: a flush has made a table of it, and deletes the file.
+      if (!this.#unsynced.includes(writer)) continue;
       const upTo = writer.writtenUpTo;
       await writer.sync();
       // The newest log may have been written to meanwhile; an older one never is.

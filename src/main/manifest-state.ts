@@ -28,7 +28,7 @@ export interface ManifestState {
   readonly formatVersion: number;
   /** A random UUID, made with the store: tells two stores apart, whatever they are called. */
   readonly storeId: string;
-  /** Every file number in use lies below. */
+  /** Every file number this state names lies below. Files made since may bear higher ones: open looks at the names. */
   readonly nextFileNumber: number;
   /** No sequence number in a table lies above. */
   readonly lastSequence: number;

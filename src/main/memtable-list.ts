@@ -1,8 +1,8 @@
 /**
  * The memtables of an open store: one active, and the frozen ones waiting to be flushed, oldest first.
  *
- *   rotate    active -> last of `frozen`, a new one becomes active
- *   remove    the oldest frozen one leaves, once the edit that adds its table is installed
+ *   freezeActive    active -> last of `frozen`; there is no active one until the next write activates it
+ *   removeOldest    the oldest frozen one leaves, once the edit that adds its table is installed
  *
  * Invariants: every acknowledged write is in the active memtable, a frozen one, or a table of the current version, at every
  *             moment. `frozen` is replaced, never changed, so a read view may keep it.
@@ -60,6 +60,13 @@ export class LiveMemtable {
     const { arena } = this.memtable;
     return [{ number: this.writer.number, sizeBytes: arena.dataEnd - arena.dataStart }];
   }
+
+  /** The same, with the length that is in the files: less, while writes are under way or have failed. */
+  writtenLogs(): readonly LogExtent[] {
+    if (this.writer === undefined) return this.#recovered;
+    const { number, writtenUpTo } = this.writer;
+    return writtenUpTo === 0 ? [] : [{ number, sizeBytes: writtenUpTo }];
+  }
 }
 
 export class MemtableList {
@@ -116,6 +123,12 @@ export class MemtableList {
     const all = this.#frozen.flatMap((live) => live.logs());
     if (this.#active !== undefined && !this.#active.isEmpty) all.push(...this.#active.logs());
     return all;
+  }
+
+  /** All logs in use, ascending, as far as they are written. */
+  writtenLogs(): LogExtent[] {
+    const all = this.#active === undefined ? this.#frozen : [...this.#frozen, this.#active];
+    return all.flatMap((live) => live.writtenLogs());
   }
 
   activate(live: LiveMemtable): void {

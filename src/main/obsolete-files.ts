@@ -4,7 +4,7 @@
  *   removeObsoleteFiles   in a running store: tables no live version holds, logs whose entries are in tables
  *   removeOrphans         at open: what a crash left between writing a file and the manifest that names it
  *
- * Invariants: called only after the manifest without these files is durable. Only names this store would write
+ * Invariants: called only when a manifest without these files is durable. Only names this store would write
  *             (file-names.ts) and only regular files are deleted; directories, links and foreign files are not touched.
  * Thread:     main.
  * Not chosen: deleting in parallel. Unlinking a large table can take long in the file system, and the four threads of

@@ -1,9 +1,9 @@
 /**
- * Opens a store: from a path to the record of its parts.
+ * Opens a store: from a path to what Runtime makes the parts of.
  *
  *   1. the directory: created if allowed      5. recover the logs into memtables
  *   2. the lock                               6. only now delete orphans: nothing is touched in a store that can't be opened
- *   3. the manifest: loaded, or a new store   7. wire the parts together
+ *   3. the manifest: loaded, or a new store
  *   4. check that every table is there
  *
  * Invariants: a failure gives back the lock and leaves the store as it was; what is not a store does not even get a LOCK. A directory with tables or logs but no manifest
@@ -97,9 +97,11 @@ function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOp
     return false;
   }
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
+  const parents = [dirname(directory)];
+  while (fs.stat(parents[0]!) === undefined) parents.unshift(dirname(parents[0]!));
   fs.makeDirectory(directory);
-  // The entry in the parent must survive, or everything in the directory goes with it.
-  fs.syncDirectory(dirname(directory));
+  // Every new entry on the path must survive, or everything in the directory goes with it.
+  for (const parent of parents) fs.syncDirectory(parent);
   return true;
 }
 

@@ -10,6 +10,7 @@ import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
 import { describe } from '../shared/input-bytes.ts';
 import type { TableOptions } from '../shared/jobs.ts';
+import { canMapFiles } from '../shared/memory-map.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
 const KIB = 1024;
@@ -20,12 +21,14 @@ export interface EngineOptions {
   readonly createIfMissing?: boolean;
   /** Refuse a store that exists, with STRATA_EXISTS. Default false. */
   readonly errorIfExists?: boolean;
-  /** Refuse all writes and change nothing on disk. The store must exist. Default false. */
+  /** Refuse all writes and change nothing on disk but LOCK, which names the owner. The store must exist, and is locked like
+   * any other: two readers exclude each other. Default false. */
   readonly readOnly?: boolean;
   /** Whether writes wait for the disk (fdatasync) unless they say otherwise. Default false: they survive the death of the
    * process, not of the power supply. */
   readonly sync?: boolean;
-  /** Size of a memtable with its index, in bytes, 4 KiB to 2 GiB. Default 64 MiB. Up to three exist at once. */
+  /** Size of a memtable with its index, in bytes, 4 KiB to 2 GiB; less is rounded up. Default 64 MiB. Up to three exist at
+   * once, and one grows beyond this for a single batch that is larger. */
   readonly writeBufferSize?: number;
   /** Size of the block cache in bytes; 0 = none. Default 64 MiB. */
   readonly cacheSize?: number;
@@ -33,20 +36,22 @@ export interface EngineOptions {
   readonly blockSize?: number;
   /** Entries between two whole keys in a block, 1 to 256. Default 16. */
   readonly blockRestartInterval?: number;
-  /** Size at which compaction closes a table, in bytes, from 4 KiB. Default 32 MiB, or half the write buffer if that is less. */
+  /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB. Default 32 MiB, or half the write buffer if that is
+   * less. A flush writes one table, whatever its size. */
   readonly maxFileSize?: number;
   /** Codec for new blocks; every codec can always be read. 'lz4' needs the package lz4-napi. Default 'snappy'. */
   readonly compression?: 'snappy' | 'lz4' | 'none';
   /** Bits of bloom filter per key, 0 (none) to 64. Default 10: 1 % of look-ups for absent keys read a block. */
   readonly bloomBitsPerKey?: number;
-  /** Tables open at once, from 8. Default 1000. */
+  /** Tables open at once, each with a file descriptor, its index and its filter: 8 to 1,000,000. Default 1000. */
   readonly maxOpenFiles?: number;
   /** Worker threads for compaction, 0 to 62; 0 = run on the calling thread. Default: one less than there are cores, at
    * least 1. While all are busy, a flush gets one more. */
   readonly threads?: number;
   /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
   readonly pool?: ForeignPool;
-  /** Read tables through memory mapping. Only false is possible in this release. */
+  /** Read tables through memory mapping. Default: where the optional package koffi is installed (not on Windows); else
+   * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS. */
   readonly mmap?: boolean;
 }
 
@@ -60,6 +65,7 @@ export interface ResolvedOptions {
   readonly cacheBytes: number;
   readonly maxFileSizeBytes: number;
   readonly maxOpenFiles: number;
+  readonly mmap: boolean;
   readonly threads: number;
   readonly pool: ForeignPool | undefined;
   readonly table: TableOptions;
@@ -100,6 +106,7 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
       4 * KIB,
     ),
     maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
+    mmap: boolean(options, 'mmap', true),
     threads: integer(options, 'threads', Math.max(1, availableParallelism() - 1), 0, JOB_SLOT_COUNT - 2),
     pool: pool(options),
     table: Object.freeze({
@@ -109,8 +116,12 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
       bloomBitsPerKey: integer(options, 'bloomBitsPerKey', 10, 0, 64),
     }),
   };
-  if (boolean(options, 'mmap', false))
-    throw new StorageError('STRATA_UNSUPPORTED', 'memory mapping is not available in this release');
+  // Without the option mapping is tried when the first table opens: loading koffi is not free.
+  if (options.mmap === true && !canMapFiles())
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      'option mmap needs the package koffi, which is not installed or not for this platform',
+    );
   return Object.freeze(resolved);
 }
 

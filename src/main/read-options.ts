@@ -12,26 +12,30 @@ import { boolean, checkObject } from './options.ts';
 import type { ScanLimits } from './scan.ts';
 import type { Snapshot } from './snapshot.ts';
 
+/** Options of put, delete and write. */
 export interface WriteOptions {
   /** Wait until the write would survive power loss. Default: the engine's `sync` option. */
   readonly sync?: boolean;
 }
 
+/** Options of get, getMany and has. */
 export interface ReadOptions {
   /** Read the moment of this snapshot. Default: now. */
   readonly snapshot?: Snapshot;
 }
 
+/** What a scan covers and gives. */
 export interface ScanOptions {
-  /** Bounds, by unsigned bytes. Of two bounds on one side the narrower counts. */
+  /** Bounds, by unsigned bytes: `gt` above, `gte` from, `lt` below, `lte` up to. Of two on one side the narrower counts. */
   readonly gt?: Bytes;
   readonly gte?: Bytes;
   readonly lt?: Bytes;
   readonly lte?: Bytes;
   /** Start at the largest key. Default false. */
   readonly reverse?: boolean;
-  /** At most so many entries. Default: no limit; -1 means the same, as in LevelDB bindings. */
+  /** At most so many entries, an integer from 0. Default: no limit; -1 and Infinity mean the same. */
   readonly limit?: number;
+  /** Read the moment of this snapshot. Default: the moment of the call. */
   readonly snapshot?: Snapshot;
   /** false: the key's slot is undefined, and no time is spent on it. */
   readonly keys?: boolean;

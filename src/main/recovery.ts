@@ -17,7 +17,7 @@ import { CorruptionError, ioError } from '../shared/errors.ts';
 import { logPath, parseFileName } from '../shared/file-names.ts';
 import { type FileSystem, readFully } from '../shared/file-system.ts';
 import { fileNumber } from '../shared/ids.ts';
-import { worstCaseNodeBytes } from '../shared/memtable/tree.ts';
+import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
 import { hasZeroPage, type RecoveredLog, readLog } from './log-reader.ts';
 import type { ManifestState } from './manifest.ts';
 import { createMemtable, LiveMemtable, type LogExtent } from './memtable-list.ts';
@@ -164,18 +164,21 @@ function replay(
 ): RecoveredState {
   const memtables: LiveMemtable[] = [];
   let lastSequence = manifestSequence;
+  /** Of the first write in `pending`, or of the next one to come if none of its logs got beyond its start record. */
+  let nextSequence = lastSequence + 1;
   let pending: RecoveredLog[] = [];
   const build = (): void => {
     if (pending.length === 0) return;
-    memtables.push(buildMemtable(pending, files, writeBufferBytes));
+    memtables.push(buildMemtable(pending, files, nextSequence, writeBufferBytes));
     pending = [];
+    nextSequence = lastSequence + 1;
   };
   for (const log of logs) {
-    const last = log.groups.at(-1);
-    if (last !== undefined) lastSequence = Math.max(lastSequence, last.firstSequence + last.count - 1);
     const size = pending.reduce((sum, other) => sum + other.validBytes, log.validBytes);
     if (size > writeBufferBytes) build();
     pending.push(log);
+    const last = log.groups.at(-1);
+    if (last !== undefined) lastSequence = Math.max(lastSequence, last.firstSequence + last.count - 1);
   }
   build();
   const extents = logs.map((log) => ({ number: fileNumber(log.number), sizeBytes: log.validBytes }));
@@ -185,12 +188,13 @@ function replay(
 function buildMemtable(
   logs: readonly RecoveredLog[],
   files: readonly LogFile[],
+  nextSequence: number,
   writeBufferBytes: number,
 ): LiveMemtable {
   const groups = logs.flatMap((log) => log.groups.map((group) => ({ log, group })));
   const dataBytes = groups.reduce((sum, { group }) => sum + group.end - group.start, 0);
   const entryCount = groups.reduce((sum, { group }) => sum + group.count, 0);
-  const firstSequence = groups[0]?.group.firstSequence ?? 1;
+  const firstSequence = groups[0]?.group.firstSequence ?? nextSequence;
   const needed = dataBytes + worstCaseNodeBytes(entryCount, 0);
   const memtable = createMemtable(Math.min(needed, writeBufferBytes), needed, firstSequence);
   for (const { log, group } of groups) {

@@ -1,5 +1,5 @@
 /**
- * Waits between attempts of background work that failed: 1 s, doubling to 60 s, back to 1 s after a success.
+ * Waits between attempts of background work that failed: 1 s, doubling to 60 s (or less), back to 1 s after a success.
  *
  * Invariants: the timer never keeps the process alive; whoever awaits the work does (process-keeper.ts).
  * Thread:     main.
@@ -9,11 +9,13 @@ const LONGEST_DELAY_MS = 60_000;
 
 export class RetryDelay {
   readonly #onElapsed: () => void;
+  readonly #longestDelayMs: number;
   #delayMs = FIRST_DELAY_MS;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(onElapsed: () => void) {
+  constructor(onElapsed: () => void, longestDelayMs: number = LONGEST_DELAY_MS) {
     this.#onElapsed = onElapsed;
+    this.#longestDelayMs = longestDelayMs;
   }
 
   get isWaiting(): boolean {
@@ -27,7 +29,7 @@ export class RetryDelay {
       this.#timer = undefined;
       this.#onElapsed();
     }, this.#delayMs).unref();
-    this.#delayMs = Math.min(this.#delayMs * 2, LONGEST_DELAY_MS);
+    this.#delayMs = Math.min(this.#delayMs * 2, this.#longestDelayMs);
   }
 
   succeeded(): void {

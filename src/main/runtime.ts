@@ -66,7 +66,7 @@ export class Runtime {
     const { fs, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new LruBlockCache(options.cacheBytes);
-    const tables = new TableCache(fs, directory, options.maxOpenFiles, blocks);
+    const tables = new TableCache(fs, directory, options, blocks);
     const memtables = new MemtableList(opened.recovered.memtables);
     const versions = VersionSet.create(fs, directory, control, opened.state, (obsolete) => {
       const numbers = obsolete.map((table) => table.number);

@@ -82,6 +82,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #slab = new Slab();
   #remaining: number;
   #sinceTurn = 0;
+  /** Under way: the event loop has its turn. */
+  #turn: Promise<void> | undefined;
 
   /** @internal Use {@link StorageEngine.scan}. */
   constructor(core: ScanCore, limits: ScanLimits) {
@@ -91,7 +93,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   /**
-   * Up to `count` further entries; an empty array at the end.
+   * Up to `count` (at least 1) further entries, fewer only at the end; an empty array behind it.
    * @throws {@link StorageError} STRATA_CORRUPTION for a damaged block, STRATA_IO, STRATA_CLOSED when the engine was
    * closed; the signal's reason when aborted.
    */
@@ -131,10 +133,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   [Symbol.asyncIterator](): AsyncIterableIterator<ScanEntry> {
     const iterator: AsyncIterableIterator<ScanEntry> = {
       next: async (): Promise<IteratorResult<ScanEntry>> => {
-        if (++this.#sinceTurn >= ENTRIES_PER_TURN) {
-          this.#sinceTurn = 0;
-          await new Promise<void>((resolve) => setImmediate(resolve));
-        }
+        if (++this.#sinceTurn >= ENTRIES_PER_TURN) this.#beginTurn();
+        if (this.#turn !== undefined) await this.#turn;
         return toResult(this.#take());
       },
       return: async (): Promise<IteratorResult<ScanEntry>> => {
@@ -144,6 +144,17 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       [Symbol.asyncIterator]: () => iterator,
     };
     return iterator;
+  }
+
+  /** Calls of next() that come during the turn wait for its end, in their order, or they would overtake this one. */
+  #beginTurn(): void {
+    this.#sinceTurn = 0;
+    const before = this.#turn ?? Promise.resolve();
+    const turn = before.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
+    this.#turn = turn;
+    void turn.then(() => {
+      if (this.#turn === turn) this.#turn = undefined;
+    });
   }
 
   #take(): ScanEntry | undefined {

@@ -32,6 +32,7 @@ export class Snapshot {
     this.#sequence = sequence;
   }
 
+  /** Reading through a closed snapshot is STRATA_CLOSED. */
   get isClosed(): boolean {
     return this.#isClosed;
   }

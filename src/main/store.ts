@@ -1,7 +1,7 @@
 /**
  * The parts of an open store, as one record: what the modules that do the work are given.
  *
- * Thread: main.     Owns: nothing; Engine opens and closes the parts.
+ * Thread: main.     Owns: nothing; Runtime makes and closes the parts.
  */
 import type { ControlBlock } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';

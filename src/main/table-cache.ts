@@ -14,7 +14,7 @@ import { tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
-import { PreadSource } from '../shared/table/block-source.ts';
+import { openSource } from '../shared/table/block-source.ts';
 import { type BlockCache, type TableCounters, TableReader } from '../shared/table/table-reader.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 
@@ -36,6 +36,7 @@ export class TableCache {
   readonly #fs: FileSystem;
   readonly #directory: string;
   readonly #maxOpenFiles: number;
+  readonly #mmap: boolean;
   readonly #blocks: BlockCache;
   readonly counters: TableCounters = { bloomChecks: 0, bloomRejections: 0, blockReads: 0, blockBytesRead: 0 };
   /** In order of use, oldest first. */
@@ -43,10 +44,16 @@ export class TableCache {
   /** The table used last: most lookups in a row go to few tables, and moving one in the Map costs more than they do. */
   #latest: OpenTable | undefined;
 
-  constructor(fs: FileSystem, directory: string, maxOpenFiles: number, blocks: BlockCache) {
+  constructor(
+    fs: FileSystem,
+    directory: string,
+    options: { readonly maxOpenFiles: number; readonly mmap: boolean },
+    blocks: BlockCache,
+  ) {
     this.#fs = fs;
     this.#directory = directory;
-    this.#maxOpenFiles = maxOpenFiles;
+    this.#maxOpenFiles = options.maxOpenFiles;
+    this.#mmap = options.mmap;
     this.#blocks = blocks;
   }
 
@@ -133,7 +140,10 @@ export class TableCache {
           file: path,
           offset: file.size(),
         });
-      return TableReader.open(new PreadSource(file), meta, { cache: this.#blocks, counters: this.counters });
+      return TableReader.open(openSource(file, this.#mmap), meta, {
+        cache: this.#blocks,
+        counters: this.counters,
+      });
     } catch (error) {
       file.close();
       throw error;

@@ -11,16 +11,20 @@
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
  */
 
-/** Why writes are slowed or held. */
+/**
+ * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact.
+ */
 export type StallReason = 'memtables' | 'level0' | 'compaction-debt';
 
+/** How writes enter: at once, at a limited rate, or not until there is room. */
 export type GateState = 'open' | 'slow' | 'closed';
 
+/** A stall began, changed or, with state `open`, ended. */
 export interface StallEvent {
   readonly state: GateState;
   /** Absent when the stall ended. */
   readonly reason?: StallReason;
-  /** When a stall ended: how long it lasted. */
+  /** When a stall ended: how long it lasted, slow and closed together. */
   readonly stalledMs?: number;
 }
 

@@ -3,7 +3,7 @@
  *
  *   byte  name     package               payload
  *   0     none     -                     the bytes themselves
- *   1     snappy   snappyjs              varint length, snappy elements (the raw snappy format)
+ *   1     snappy   snappyjs to compress  varint length, snappy elements (the raw snappy format; snappy-decoder.ts)
  *   2     lz4      lz4-napi (optional)   u32 length, lz4 block
  *
  * Invariants: bytes on disk are never renumbered. Decompression never allocates before the length it is told has been
@@ -14,10 +14,9 @@
  */
 import { createRequire } from 'node:module';
 import { SnappyCompressor } from 'snappyjs/snappy_compressor.js';
-import { SnappyDecompressor } from 'snappyjs/snappy_decompressor.js';
 import { readU32 } from './bytes.ts';
 import { StorageError } from './errors.ts';
-import { checkSnappyStream } from './snappy-stream.ts';
+import { decodeSnappy } from './snappy-decoder.ts';
 
 export type CodecName = 'none' | 'snappy' | 'lz4';
 
@@ -69,12 +68,9 @@ const snappy: Codec = {
   compress: (input, output) => new SnappyCompressor(input).compressToBuffer(output),
   decompress(input, length) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
-    const wrong = checkSnappyStream(input, length);
-    if (wrong !== undefined) throw new CodecError(wrong);
     const output = new Uint8Array(length);
-    const decompressor = new SnappyDecompressor(input);
-    decompressor.readUncompressedLength();
-    if (!decompressor.uncompressToBuffer(output)) throw new CodecError('snappy block is invalid');
+    const wrong = decodeSnappy(input, output);
+    if (wrong !== undefined) throw new CodecError(wrong);
     return output;
   },
 };

@@ -2,7 +2,7 @@
  * The control block: one SharedArrayBuffer per open store, seen by main, by every job and by attached clients.
  *
  *   Int32 word  0      manifest version counter   main adds 1 after the manifest is durable and the version installed
- *               1      status                     0 open, 1 closing or closed
+ *               1      status                     0 open, 1 closed: set when writes and jobs have ended
  *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
  *               4..15  reserved
  *               16 + 4 * slot, for 64 slots:

@@ -38,6 +38,8 @@ export interface StorageFile {
   datasync(): void;
   datasyncAsync(): Promise<void>;
   size(): number;
+  /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
+  map?(): Uint8Array | undefined;
   /** Idempotent. */
   close(): void;
 }

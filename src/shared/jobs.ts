@@ -82,7 +82,27 @@ export interface VerifyJob extends JobContext {
   readonly table: TableMeta;
 }
 
-export type Job = FlushJob | CompactJob | VerifyJob;
+/** Finds out what of a file verifies as table `number` and, if asked to, copies that into a new table: repair's eyes. */
+export interface SalvageJob extends JobContext {
+  readonly kind: 'salvage';
+  /** The file's name in the directory. */
+  readonly file: string;
+  /** Whose blocks are looked for: they carry the number of their table in their checksums. */
+  readonly number: FileNumber;
+  /** What a sound manifest says; places the entries in time where the table's own meta data are lost. */
+  readonly sequences: SequenceBounds | undefined;
+  /** undefined: only look. */
+  readonly output: FileNumber | undefined;
+  readonly table: TableOptions;
+}
+
+/** Both inclusive. */
+export interface SequenceBounds {
+  readonly smallest: number;
+  readonly largest: number;
+}
+
+export type Job = FlushJob | CompactJob | VerifyJob | SalvageJob;
 export type JobKind = Job['kind'];
 export type JobOf<K extends JobKind> = Extract<Job, { kind: K }>;
 
@@ -111,10 +131,34 @@ export interface VerifyResult {
   readonly bytesRead: number;
 }
 
+/** Bytes of a file that don't verify, and why. */
+export interface DamagedRange {
+  readonly offset: number;
+  readonly bytes: number;
+  readonly reason: string;
+}
+
+export interface SalvageResult {
+  /** The table as it is, when nothing is wrong with it. */
+  readonly sound: TableMeta | undefined;
+  /** undefined: not asked for, or nothing is left of the table. */
+  readonly output: TableMeta | undefined;
+  /** The number in intact meta data: another one than asked for means that the file bears another table's name. */
+  readonly ownNumber: FileNumber | undefined;
+  /** What verifies. */
+  readonly entryCount: number;
+  readonly tombstoneCount: number;
+  /** What is missing of what the table says it holds; undefined when it can't say any more. */
+  readonly lostEntryCount: number | undefined;
+  readonly lostTombstoneCount: number | undefined;
+  readonly damage: readonly DamagedRange[];
+}
+
 export interface ResultOf {
   readonly flush: FlushResult;
   readonly compact: CompactResult;
   readonly verify: VerifyResult;
+  readonly salvage: SalvageResult;
 }
 
 /** What a worker answers: an Error would lose its class and code on the way. */

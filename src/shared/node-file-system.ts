@@ -1,7 +1,8 @@
 /**
  * The real disk: FileSystem (file-system.ts) on node:fs, and the raw opens that the directory lock needs.
  *
- * Every error of the operating system leaves this file as a StorageError `STRATA_IO` whose `cause` it is.
+ * Every error of the operating system leaves this file as a StorageError `STRATA_IO` whose `cause` it is; but for what a
+ * LockFile does once it is open, which only informs.
  *
  * Invariants: no symbolic link is followed to a file, and only regular files are opened: a FIFO or device in the
  *             directory of a store is refused, not waited for.
@@ -14,6 +15,7 @@ import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
+import { mapFile } from './memory-map.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -67,6 +69,10 @@ class NodeFile implements StorageFile {
 
   size(): number {
     return attempt('stat', this.path, () => fs.fstatSync(this.#fd).size);
+  }
+
+  map(): Uint8Array | undefined {
+    return mapFile(this.#fd, this.size());
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import type { Job, JobReply, ResultOf } from '../shared/jobs.ts';
 import { compact } from './compact.ts';
 import { flush } from './flush.ts';
 import { JobOutputs } from './job-outputs.ts';
+import { salvage } from './salvage.ts';
 import { verify } from './verify.ts';
 
 export function runJob(job: Job, fileSystem: FileSystem): JobReply {
@@ -32,6 +33,8 @@ function carryOut(job: Job, fileSystem: FileSystem, outputs: JobOutputs): Result
       return compact(job, fileSystem, outputs);
     case 'verify':
       return verify(job, fileSystem);
+    case 'salvage':
+      return salvage(job, fileSystem, outputs);
     default:
       return assertNever(job);
   }

@@ -20,8 +20,15 @@ import { temporaryDirectory } from './temp-directory.ts';
 /** A memtable of 8 KiB holds about a hundred small entries. */
 export const TINY: EngineOptions = { writeBufferSize: 8192, blockSize: 256, maxFileSize: 8192, threads: 1 };
 
+/** What each test opened: closed before its directories are removed. */
+const opened = new WeakMap<TestContext, StorageEngine[]>();
+
 /** The path of a store that is not there yet. */
 export function newPath(t: TestContext): string {
+  const engines = opened.get(t) ?? [];
+  opened.set(t, engines);
+  // Hooks run in the order in which they were given: this one comes before the one that removes the directory.
+  t.after(() => Promise.allSettled(engines.map((engine) => engine.close())));
   return join(temporaryDirectory(t), 'db');
 }
 
@@ -36,7 +43,7 @@ export async function openAt(
   options: EngineOptions = {},
 ): Promise<StorageEngine> {
   const engine = await StorageEngine.open(path, { ...TINY, ...options });
-  t.after(() => engine.close());
+  opened.get(t)?.push(engine);
   return engine;
 }
 

@@ -1,6 +1,8 @@
 /**
  * Logs made by hand, byte for byte, and a directory in memory that holds them: what recovery reads, without an engine.
  */
+
+import type { RecoveredState } from '../../src/main/recovery.ts';
 import { writeU32 } from '../../src/shared/bytes.ts';
 import { logName } from '../../src/shared/file-names.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
@@ -15,7 +17,6 @@ import {
 } from '../../src/shared/log-format.ts';
 import { encodedEntryBytes, encodeEntry } from '../../src/shared/memtable/entry-codec.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
-import type { RecoveredState } from '../../src/main/recovery.ts';
 import { MemoryFile } from './memory-file.ts';
 
 /** One write: a value, or undefined for a delete. */
@@ -31,7 +32,6 @@ export interface LogSpec {
   readonly firstSequence: number;
   readonly previousLog?: number;
   readonly previousBytes?: number;
-  readonly previousSynced?: number;
   readonly groups: readonly LogGroup[];
 }
 
@@ -61,7 +61,6 @@ function startRecord(spec: LogSpec): Uint8Array {
   writeU32(bytes, RECORD_HEADER_BYTES, LOG_FORMAT_VERSION);
   writeU32(bytes, RECORD_HEADER_BYTES + 4, spec.previousLog ?? 0);
   writeU32(bytes, RECORD_HEADER_BYTES + 8, spec.previousBytes ?? 0);
-  if (START_PAYLOAD_BYTES > 12) writeU32(bytes, RECORD_HEADER_BYTES + 12, spec.previousSynced ?? 0);
   sealRecord(bytes, 0, {
     type: RecordType.Start,
     logNumber: spec.number,

@@ -6,7 +6,13 @@ import { describe, test } from 'node:test';
 import { type LogManifest, type RecoveredState, recoverLogs } from '../../src/main/recovery.ts';
 import { CorruptionError } from '../../src/shared/errors.ts';
 import { fileNumber } from '../../src/shared/ids.ts';
-import { type BuiltLog, buildLog, type LogGroup, logDirectory, recoveredWrites } from '../helpers/log-files.ts';
+import {
+  type BuiltLog,
+  buildLog,
+  type LogGroup,
+  logDirectory,
+  recoveredWrites,
+} from '../helpers/log-files.ts';
 
 const WRITE_BUFFER_BYTES = 65536;
 const NO_MANIFEST: LogManifest = { logNumber: 0, lastSequence: 0, sealedLogs: [] };
@@ -94,7 +100,11 @@ describe('one log, after a crash', () => {
         const where = `byte ${offset} ^ ${flip}`;
         if (offset < lastRecord) assertRefused(() => recover([withBytes(log, bytes)]), where);
         else
-          assert.deepEqual(recoveredWrites(recover([withBytes(log, bytes)])), writesOf(all, all.length - 1), where);
+          assert.deepEqual(
+            recoveredWrites(recover([withBytes(log, bytes)])),
+            writesOf(all, all.length - 1),
+            where,
+          );
       }
   });
 
@@ -151,7 +161,11 @@ describe('pages lost in a power cut', () => {
   test('a hole below what a later record calls synced is refused', () => {
     const plain = buildLog({ number: 7, firstSequence: 1, groups: big('a', 20, []) });
     const syncedUpTo = plain.offsets[15]!;
-    const all = big('a', 20, Array.from({ length: 20 }, (_, g) => (g >= 16 ? syncedUpTo : 0)));
+    const all = big(
+      'a',
+      20,
+      Array.from({ length: 20 }, (_, g) => (g >= 16 ? syncedUpTo : 0)),
+    );
     const log = buildLog({ number: 7, firstSequence: 1, groups: all });
     for (let page = 0; (page + 1) * PAGE < log.offsets[17]!; page++) {
       const damaged = zeroed(log, page * PAGE, (page + 1) * PAGE);
@@ -207,7 +221,13 @@ describe('a chain of logs', () => {
   test('a missing log drops what follows it, unless something there was synced', () => {
     assert.deepEqual(recoveredWrites(recover([a, c])), []);
     const synced = groups('c', 2, [0, 60]);
-    const evidence = buildLog({ number: 8, firstSequence: 1, previousLog: 5, previousBytes: 100, groups: synced });
+    const evidence = buildLog({
+      number: 8,
+      firstSequence: 1,
+      previousLog: 5,
+      previousBytes: 100,
+      groups: synced,
+    });
     assertRefused(() => recover([a, evidence]), 'log 5 is missing, and log 8 was synced');
   });
 

@@ -76,7 +76,12 @@ export const OPTION_SETS: readonly OptionSet[] = [
   },
   {
     name: hasLz4() ? 'lz4, one thread' : 'no codec, one thread',
-    options: { threads: 1, writeBufferSize: 24 * KIB, compression: hasLz4() ? 'lz4' : 'none', maxFileSize: 16 * KIB },
+    options: {
+      threads: 1,
+      writeBufferSize: 24 * KIB,
+      compression: hasLz4() ? 'lz4' : 'none',
+      maxFileSize: 16 * KIB,
+    },
     keys: MIXED_KEYS,
     weight: 1,
   },

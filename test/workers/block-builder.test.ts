@@ -1,10 +1,10 @@
-/** The content of a block, byte for byte as docs/format-table.md shows it. */
+/** The content of a block, byte for byte as docs/format.md shows it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BlockBuilder } from '../../src/workers/block-builder.ts';
 import { entryOf, put, tombstone } from '../helpers/tables.ts';
 
-test('BlockBuilder writes the example of docs/format-table.md, also when its buffer is used again', () => {
+test('BlockBuilder writes the example of docs/format.md, also when its buffer is used again', () => {
   const builder = new BlockBuilder(16, 4096);
   for (let round = 0; round < 2; round++) {
     assert.ok(builder.isEmpty);

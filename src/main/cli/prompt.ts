@@ -81,6 +81,9 @@ async function runPipe(session: Session, out: Output): Promise<ExitCode> {
 }
 
 async function runTerminal(session: Session, out: Output, options: PromptOptions): Promise<void> {
+  out.note(`stratakv, ${session.directory}. "help" lists the commands, ctrl-d leaves.`);
+  // Before the terminal is read: a line that arrives while nobody iterates would be lost.
+  await openIfThere(session, out);
   const path = options.keepsHistory ? historyPath() : undefined;
   const signal = new AbortController().signal;
   const program = buildLineProgram({ session, out, isReadingStdin: true, signal, ask: undefined });
@@ -97,8 +100,6 @@ async function runTerminal(session: Session, out: Output, options: PromptOptions
   terminal.on('history', (lines) => {
     history = lines;
   });
-  out.note(`stratakv, ${session.directory}. "help" lists the commands, ctrl-d leaves.`);
-  await reportMissingStore(session, out);
   await answerLines(terminal, session, out);
   terminal.close();
   // Newest first in memory, oldest first in the file.
@@ -108,7 +109,7 @@ async function runTerminal(session: Session, out: Output, options: PromptOptions
 }
 
 /** Opens an existing store at once, so that a store that is locked or damaged says so before the first command. */
-async function reportMissingStore(session: Session, out: Output): Promise<void> {
+async function openIfThere(session: Session, out: Output): Promise<void> {
   try {
     await session.engine('change');
   } catch (error) {

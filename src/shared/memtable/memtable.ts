@@ -20,15 +20,8 @@ import {
   TOMBSTONE_COUNT,
 } from './arena.ts';
 import { copyInto, encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
-import {
-  LEAF_REFS,
-  MemtableTree,
-  NEWEST,
-  NEXT_LEAF,
-  NODE_COUNT,
-  TreePosition,
-  worstCaseNodeBytes,
-} from './tree.ts';
+import { worstCaseNodeBytes } from './node-room.ts';
+import { LEAF_REFS, MemtableTree, NEWEST, NEXT_LEAF, NODE_COUNT, TreePosition } from './tree.ts';
 
 export class Memtable {
   readonly arena: MemtableArena;

@@ -14,7 +14,7 @@
  *
  * Concurrent readers: a node's version is odd while main changes it. A reader on another thread reads the version, then
  * the node, then the version again, and starts over when it moved (optimistic lock coupling; Leis et al., "The ART of
- * Practical Synchronization", 2016). Readers never block main and take no lock.
+ * Practical Synchronization", 2016). Such readers would never block main and take no lock; there are none yet.
  *
  * Invariants: a node never moves; leaves are linked in both directions; refs are only added.
  * Thread:     main inserts; iterators on main use versions to notice changes; frozen trees are plain data.
@@ -44,26 +44,19 @@ export const NEXT_LEAF = 5;
 export const PREVIOUS_LEAF = 6;
 const HEADS = 8;
 
-const LEAF_CAPACITY = 64;
+export const LEAF_CAPACITY = 64;
 export const LEAF_REFS: number = HEADS + LEAF_CAPACITY;
-const LEAF_BYTES = (LEAF_REFS + LEAF_CAPACITY) * 4;
+export const LEAF_BYTES: number = (LEAF_REFS + LEAF_CAPACITY) * 4;
 
-const INNER_CAPACITY = 64;
+export const INNER_CAPACITY = 64;
 const SEPARATORS = HEADS + INNER_CAPACITY;
 const CHILDREN = SEPARATORS + INNER_CAPACITY;
-const INNER_BYTES = (CHILDREN + INNER_CAPACITY + 1) * 4;
+export const INNER_BYTES: number = (CHILDREN + INNER_CAPACITY + 1) * 4;
 
 /** Deeper than any tree of 2^32 bytes. */
 const MAX_HEIGHT = 12;
 /** The newest version of a key: no ref is larger. */
 export const NEWEST = 0xffffffff;
-
-/** Bytes of nodes that `count` further inserts may need, at worst, in a tree of `leafCount` leaves. */
-export function worstCaseNodeBytes(count: number, leafCount: number): number {
-  const leafSplits = Math.min(count, leafCount) + Math.ceil(count / (LEAF_CAPACITY / 2)) + 1;
-  const innerSplits = leafCount === 0 && count < LEAF_CAPACITY ? 0 : Math.ceil(leafSplits / 8) + 2;
-  return leafSplits * LEAF_BYTES + innerSplits * INNER_BYTES;
-}
 
 /** The four key bytes behind `prefix`, as one number that compares like them. */
 function headOf(bytes: Uint8Array, start: number, end: number): number {

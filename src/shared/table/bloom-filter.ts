@@ -3,7 +3,7 @@
  *
  *   filter = u32 probes  u32 lines  line * lines            a line is 64 bytes = 16 words of 32 bits
  *   a key's line  = high bits of hash * lines               all its bits lie in this line
- *   a key's bit i = top 9 bits of mixed * 0x9e3779b9^i
+ *   a key's bit i = top 9 bits of finish(hash) * 0x9e3779b9^i, i = 1 .. probes
  *
  * One 32-bit hash per key serves every table, so a lookup hashes once however many tables it asks.
  *

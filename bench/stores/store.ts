@@ -1,0 +1,57 @@
+/**
+ * BenchStore: what a store must do to be measured, and which stores there are.
+ *
+ * An adapter calls the fastest sensible public API of its store and nothing else; which, and why, its header says.
+ *
+ * Invariants: `get`, `getMany` and scans hand out bytes that belong to the caller (a peer's faster call that hands out
+ *             memory which the next call overwrites is not used). A write that resolved is visible to the next read.
+ *             Without `durably` it survives the process where the store's default makes it; with it, power loss.
+ */
+export interface Scan {
+  /** Reads up to `count` further entries, keys and values; returns how many, 0 at the end. */
+  next(count: number): Promise<number> | number;
+  close(): Promise<void> | void;
+}
+
+export type Found = Uint8Array | undefined;
+
+export interface BenchStore {
+  put(key: Buffer, value: Buffer): Promise<unknown>;
+  putDurably(key: Buffer, value: Buffer): Promise<unknown>;
+  /** Atomically; an undefined value deletes. */
+  write(keys: readonly Buffer[], values: readonly (Buffer | undefined)[]): Promise<unknown>;
+  get(key: Buffer): Promise<Found> | Found;
+  /** Absent where the store has no such call. */
+  getSync?(key: Buffer): Found;
+  getMany(keys: Buffer[]): Promise<readonly Found[]> | readonly Found[];
+  scan(isReverse: boolean): Scan;
+  /** Finds `key` or what follows it, and reads up to `count` entries from there with a fresh view; returns how many. */
+  seek(key: Buffer, count: number): Promise<number> | number;
+  /** Moves what is in memory to tables, where the store has a call for it. */
+  flush?(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly directory: string;
+  readonly writeBufferBytes: number;
+  readonly cacheBytes: number;
+}
+
+export const OURS = 'stratakv';
+/** Runs as a program of its own: see report of db-bench.ts. */
+export const DB_BENCH = 'db_bench';
+/** In the order of the tables. lmdb-nosync is measured only when it is named. */
+export const STORE_NAMES = [OURS, 'classic-level', 'lmdb', 'rocksdb', DB_BENCH, 'lmdb-nosync'] as const;
+export type StoreName = (typeof STORE_NAMES)[number];
+export const DEFAULT_STORES: readonly StoreName[] = STORE_NAMES.filter((name) => name !== 'lmdb-nosync');
+
+/** The npm package a store comes in, if it does. */
+export const PACKAGES: Readonly<Record<StoreName, string | undefined>> = {
+  stratakv: undefined,
+  'classic-level': 'classic-level',
+  lmdb: 'lmdb',
+  'lmdb-nosync': 'lmdb',
+  rocksdb: '@nxtedition/rocksdb',
+  db_bench: undefined,
+};

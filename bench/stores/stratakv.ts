@@ -1,0 +1,74 @@
+/**
+ * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`.
+ *
+ * Options: write buffer and cache as for everyone, all else at the defaults.
+ */
+import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import type { BenchStore, Found, Scan, StoreOptions } from './store.ts';
+
+const DURABLY = { sync: true } as const;
+
+export async function openStratakv(options: StoreOptions): Promise<BenchStore> {
+  const engine = await StorageEngine.open(options.directory, {
+    writeBufferSize: options.writeBufferBytes,
+    cacheSize: options.cacheBytes,
+  });
+  return new StratakvStore(engine);
+}
+
+class StratakvStore implements BenchStore {
+  readonly #engine: StorageEngine;
+  readonly #batch = new WriteBatch();
+
+  constructor(engine: StorageEngine) {
+    this.#engine = engine;
+  }
+
+  put(key: Buffer, value: Buffer): Promise<void> {
+    return this.#engine.put(key, value);
+  }
+
+  putDurably(key: Buffer, value: Buffer): Promise<void> {
+    return this.#engine.put(key, value, DURABLY);
+  }
+
+  write(keys: readonly Buffer[], values: readonly (Buffer | undefined)[]): Promise<void> {
+    // The engine copies a batch in the call, so one is enough, as an application would do it.
+    const batch = this.#batch.clear();
+    for (let i = 0; i < keys.length; i++) {
+      const value = values[i];
+      if (value === undefined) batch.delete(keys[i]!);
+      else batch.put(keys[i]!, value);
+    }
+    return this.#engine.write(batch);
+  }
+
+  get(key: Buffer): Promise<Found> {
+    return this.#engine.get(key);
+  }
+
+  getSync(key: Buffer): Found {
+    return this.#engine.getSync(key);
+  }
+
+  getMany(keys: Buffer[]): Promise<readonly Found[]> {
+    return this.#engine.getMany(keys);
+  }
+
+  scan(isReverse: boolean): Scan {
+    const scan = this.#engine.scan({ reverse: isReverse });
+    return { next: (count) => scan.nextMany(count).length, close: () => scan.close() };
+  }
+
+  seek(key: Buffer, count: number): number {
+    return this.#engine.scan({ gte: key, limit: count }).nextMany(count).length;
+  }
+
+  flush(): Promise<void> {
+    return this.#engine.flush();
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The child of the kill loop: opens the store and writes planned batches until it is killed.
+ *
+ *   on fd 3, synchronously, so that it survives the kill:
+ *     L        about to open        S n   batch n is about to be submitted      E text   something failed
+ *     O        open                 A n   batch n was acknowledged
+ */
+import { writeSync } from 'node:fs';
+import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
+import { WriteBatch } from '../../src/main/index.ts';
+import { killingSpec } from '../helpers/recording-file-system.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { toBytes } from '../helpers/sorted-model.ts';
+import { type CrashPlan, type PlannedBatch, plannedBatch } from './crash-plan.ts';
+
+const plan = JSON.parse(process.argv[2]!) as CrashPlan;
+const random = seededRandom(plan.seed + plan.round);
+
+function tell(line: string): void {
+  writeSync(3, `${line}\n`);
+}
+
+function fail(error: unknown): never {
+  tell(`E ${String(error instanceof Error ? (error.stack ?? error) : error).replaceAll('\n', ' | ')}`);
+  process.exit(1);
+}
+
+process.on('uncaughtException', fail);
+process.on('unhandledRejection', fail);
+
+tell('L');
+const internals = plan.killAfter > 0 ? { fileSystem: killingSpec(plan.killAfter) } : {};
+const engine = await openEngine(plan.directory, plan.options, internals);
+engine.on('backgroundError', ({ error }) => fail(error));
+tell('O');
+
+let nextBatch = plan.firstBatch;
+await Promise.all(Array.from({ length: plan.inFlight }, () => writeForEver()));
+
+/** One of several writers; together they submit the batches in order. */
+async function writeForEver(): Promise<void> {
+  for (;;) {
+    const n = nextBatch++;
+    const batch = plannedBatch(plan, n);
+    tell(`S ${n}`);
+    await submit(engine, batch);
+    tell(`A ${n}`);
+    if (random.chance(0.02)) engine.flush().catch(fail);
+    if (random.chance(0.008)) engine.compact().catch(fail);
+    if (random.chance(0.15)) await new Promise((resolve) => setTimeout(resolve, random.below(3)));
+  }
+}
+
+function submit(store: StorageEngine, { entries, sync }: PlannedBatch): Promise<void> {
+  const options = sync ? { sync } : {};
+  const [only] = entries;
+  if (entries.length === 1 && only !== undefined) {
+    const [key, value] = only;
+    if (value === undefined) return store.delete(toBytes(key), options);
+    return store.put(toBytes(key), toBytes(value), options);
+  }
+  const batch = new WriteBatch();
+  for (const [key, value] of entries) {
+    if (value === undefined) batch.delete(toBytes(key));
+    else batch.put(toBytes(key), toBytes(value));
+  }
+  return store.write(batch, options);
+}

@@ -1,0 +1,139 @@
+/**
+ * kill -9, again and again, of one and the same store: no acknowledged batch is lost, none is torn, none comes back.
+ *
+ *   each round   random options; a child writes; it is killed at a random time, at a random file operation, or while it
+ *                recovers (up to three times in a row); then the parent opens what it left and compares
+ *   the oracle   the store holds exactly the batches 1..P for some P with acknowledged <= P <= submitted
+ *
+ * STRATA_KILL_ROUNDS rounds. In every other round the parent looks at a copy, so that crash follows upon crash.
+ */
+import assert from 'node:assert/strict';
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { runBudget, runSeed } from '../helpers/run-budget.ts';
+import { SortedModel } from '../helpers/sorted-model.ts';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
+import { applyBatch, type CrashPlan, plannedBatch, randomOptions } from './crash-plan.ts';
+import { type KillTime, type Life, runUntilKilled } from './kill-round.ts';
+import { checkedContent } from './store-check.ts';
+
+const rounds = runBudget('STRATA_KILL_ROUNDS', 25);
+
+test('a store survives kill -9 at any moment', async (t) => {
+  const seed = runSeed(t);
+  const loop = new KillLoop(seed, temporaryDirectory(t));
+  for (let round = 0; round < rounds; round++) await loop.round(round);
+  loop.report(t);
+});
+
+class KillLoop {
+  readonly #random: Random;
+  readonly #seed: number;
+  readonly #root: string;
+  readonly #directory: string;
+  /** What the store holds for certain: the batches up to #lastBatch. */
+  #model = new SortedModel();
+  #lastBatch = 0;
+  #kills = 0;
+  #inRecovery = 0;
+  #acknowledged = 0;
+  #unacknowledged = 0;
+
+  constructor(seed: number, root: string) {
+    this.#seed = seed;
+    this.#random = seededRandom(seed);
+    this.#root = root;
+    this.#directory = join(root, 'store');
+  }
+
+  async round(round: number): Promise<void> {
+    const random = this.#random;
+    const depth = random.chance(0.3) ? random.between(1, 3) : 0;
+    const plan = this.#plan(round);
+    const life = await this.#live(plan, this.#killTime(false));
+    await this.#compare(plan, life, round, depth > 0 || random.chance(0.5));
+    // Killed while it opens, or soon after: what one recovery left half done is what the next one finds.
+    for (let i = 0; i < depth; i++) {
+      const next = this.#plan(round + (i + 1) * 100_000);
+      const short = await this.#live(next, this.#killTime(true));
+      await this.#compare(next, short, round, i < depth - 1);
+    }
+  }
+
+  report(t: TestContext): void {
+    t.diagnostic(
+      `${this.#kills} kills, ${this.#inRecovery} of them before the store was open; ` +
+        `${this.#acknowledged} batches acknowledged, none lost; ${this.#unacknowledged} more had survived`,
+    );
+  }
+
+  #plan(round: number): CrashPlan {
+    const random = this.#random;
+    return {
+      directory: this.#directory,
+      seed: this.#seed,
+      round,
+      firstBatch: this.#lastBatch + 1,
+      options: randomOptions(random),
+      inFlight: random.pick([1, 3, 8, 32]),
+      killAfter: random.chance(0.4) ? random.between(1, random.pick([8, 40, 300])) : 0,
+    };
+  }
+
+  #killTime(isNested: boolean): KillTime {
+    const random = this.#random;
+    if (isNested) return { since: 'opening', delayMs: random.below(random.pick([3, 12, 40])) };
+    return { since: 'open', delayMs: random.below(random.pick([5, 60, 400])) };
+  }
+
+  async #live(plan: CrashPlan, kill: KillTime): Promise<Life> {
+    const life = await runUntilKilled(plan, kill);
+    this.#kills++;
+    if (!life.isOpen) this.#inRecovery++;
+    if (life.error !== undefined) throw new Error(`${this.#context(plan)}: the child failed: ${life.error}`);
+    return life;
+  }
+
+  #context(plan: CrashPlan): string {
+    return `seed ${this.#seed}, round ${plan.round}, ${JSON.stringify(plan)}`;
+  }
+
+  /** Opens what is left (or a copy of it) and takes over the prefix of batches it holds. */
+  async #compare(plan: CrashPlan, life: Life, round: number, onCopy: boolean): Promise<void> {
+    const looked = onCopy ? join(this.#root, 'copy') : this.#directory;
+    if (onCopy) cpSync(this.#directory, looked, { recursive: true });
+    let content: SortedModel;
+    try {
+      content = await checkedContent(looked, randomOptions(this.#random));
+    } catch (error) {
+      throw new Error(`${this.#context(plan)}: killed in round ${round}, the store is unsound`, {
+        cause: error,
+      });
+    }
+    if (onCopy) rmSync(looked, { recursive: true });
+    this.#takeOver(plan, life, content);
+  }
+
+  #takeOver(plan: CrashPlan, { acknowledged, submitted }: Life, content: SortedModel): void {
+    const model = this.#model;
+    let difference: string | undefined;
+    for (let n = plan.firstBatch - 1; n <= submitted; n++) {
+      if (n >= plan.firstBatch) applyBatch(model, plannedBatch(plan, n));
+      if (n < acknowledged) continue;
+      const found =
+        model.size === content.size ? model.difference(content) : `${content.size} keys, not ${model.size}`;
+      difference ??= found;
+      if (found !== undefined) continue;
+      this.#lastBatch = n;
+      this.#acknowledged += acknowledged - plan.firstBatch + 1;
+      this.#unacknowledged += n - acknowledged;
+      return;
+    }
+    assert.fail(
+      `${this.#context(plan)}: the store holds no prefix from ${acknowledged} to ${submitted}; ` +
+        `beside all that was acknowledged: ${difference}`,
+    );
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * What must hold of a store that was killed: it opens, says one thing however it is asked, and has only its own files.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
+import { loadManifest } from '../../src/main/manifest.ts';
+import { parseFileName } from '../../src/shared/file-names.ts';
+import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { type ModelEntry, SortedModel, toBytes, toText } from '../helpers/sorted-model.ts';
+
+/** Opens the store twice and returns what it holds. */
+export async function checkedContent(directory: string, options: EngineOptions): Promise<SortedModel> {
+  const first = await readAllWays(directory, options);
+  const second = await readAllWays(directory, options);
+  assert.equal(first.difference(second), undefined, 'opened again, the store holds something else');
+  return first;
+}
+
+async function readAllWays(directory: string, options: EngineOptions): Promise<SortedModel> {
+  const engine = await StorageEngine.open(directory, options);
+  try {
+    checkFiles(directory);
+    await engine.verify();
+    const entries = [...engine.scan()].map(([key, value]): ModelEntry => [toText(key), toText(value)]);
+    const backward = [...engine.scan({ reverse: true })].map(([key, value]) => [toText(key), toText(value)]);
+    assert.deepEqual(backward.reverse(), entries, 'a scan backward');
+    const keys = entries.map(([key]) => key);
+    const found = await engine.getMany(keys.map(toBytes));
+    assert.deepEqual(
+      found.map((value) => value && toText(value)),
+      entries.map(([, value]) => value),
+      'point reads',
+    );
+    return new SortedModel(entries);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** Every file is one that the manifest counts. Called right after opening; background work may only add tables. */
+function checkFiles(directory: string): void {
+  const manifest = loadManifest(nodeFileSystem, directory);
+  assert.ok(manifest !== undefined);
+  const tables = new Set<number>(manifest.levels.flat().map((table) => table.number));
+  for (const name of readdirSync(directory)) {
+    const file = parseFileName(name);
+    assert.ok(file !== undefined, `a foreign file: ${name}`);
+    if (file.kind === 'log')
+      assert.ok(file.number >= manifest.logNumber, `a log that is no longer needed: ${name}`);
+    if (file.kind === 'table' && file.number < manifest.nextFileNumber)
+      assert.ok(tables.has(file.number), `an orphaned table: ${name}`);
+  }
+}

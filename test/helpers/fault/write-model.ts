@@ -1,0 +1,104 @@
+/**
+ * What a store must hold after every prefix of a history of writes, as one hash per prefix.
+ *
+ * The hash of a state is the sum of the hashes of its entries, so that each write changes it in constant time and a scan
+ * computes it in any order. Equal hashes are taken for equal states: 64 bits and the number of entries.
+ *
+ * Moments come from the trace's clock: a write counts as submitted before it is handed to the store, and as durable
+ * once the store has said so.
+ */
+import { crc32 } from '../../../src/shared/checksum.ts';
+
+/** One atomic write: a put, a delete, or a batch. undefined removes the key. */
+export type Change = readonly (readonly [key: string, value: Uint8Array | undefined])[];
+
+export class StateHash {
+  #low = 0;
+  #high = 0;
+  #count = 0;
+
+  add(key: Uint8Array, value: Uint8Array): void {
+    this.#mix(key, value, 1);
+  }
+
+  remove(key: Uint8Array, value: Uint8Array): void {
+    this.#mix(key, value, -1);
+  }
+
+  #mix(key: Uint8Array, value: Uint8Array, sign: number): void {
+    const a = crc32(value, 0, value.length, crc32(key));
+    const b = crc32(key, 0, key.length, crc32(value, 0, value.length, 0x5bd1e995));
+    const mixed = Math.imul(b ^ (a >>> 13), 0x9e3779b1) ^ value.length;
+    this.#low = (this.#low + sign * Math.imul(a, 0x85ebca77)) | 0;
+    this.#high = (this.#high + sign * mixed) | 0;
+    this.#count += sign;
+  }
+
+  toString(): string {
+    return `${this.#count}:${this.#high}:${this.#low}`;
+  }
+}
+
+export class WriteModel {
+  readonly #values = new Map<string, Uint8Array>();
+  readonly #hash = new StateHash();
+  /** Lengths of the prefixes that end in a state. */
+  readonly #prefixes = new Map<string, number[]>([[new StateHash().toString(), [0]]]);
+  /** When the n-th write was submitted, ascending. */
+  readonly #submitted: number[] = [];
+  readonly #durable: { readonly moment: number; readonly count: number }[] = [];
+
+  /** How many writes there are. */
+  get length(): number {
+    return this.#submitted.length;
+  }
+
+  get values(): ReadonlyMap<string, Uint8Array> {
+    return this.#values;
+  }
+
+  submit(moment: number, change: Change): void {
+    for (const [key, value] of change) {
+      const before = this.#values.get(key);
+      const keyBytes = Buffer.from(key);
+      if (before !== undefined) this.#hash.remove(keyBytes, before);
+      if (value === undefined) this.#values.delete(key);
+      else {
+        this.#values.set(key, value);
+        this.#hash.add(keyBytes, value);
+      }
+    }
+    this.#submitted.push(moment);
+    const state = this.#hash.toString();
+    const lengths = this.#prefixes.get(state);
+    if (lengths === undefined) this.#prefixes.set(state, [this.length]);
+    else lengths.push(this.length);
+  }
+
+  /** The store has promised that the first `count` writes survive. */
+  promise(moment: number, count: number): void {
+    this.#durable.push({ moment, count });
+  }
+
+  /** How many writes must be there after a power loss at `moment`, and how many may be. */
+  boundsAt(moment: number): { readonly least: number; readonly most: number } {
+    let least = 0;
+    for (const promise of this.#durable)
+      if (promise.moment <= moment && promise.count > least) least = promise.count;
+    let most = 0;
+    while (most < this.length && this.#submitted[most]! <= moment) most++;
+    return { least, most };
+  }
+
+  /** What is wrong with finding `state` after a power loss at `moment`; undefined: nothing. */
+  problem(state: string, moment: number): string | undefined {
+    const { least, most } = this.boundsAt(moment);
+    const lengths = this.#prefixes.get(state);
+    if (lengths === undefined)
+      return `holds ${state.split(':')[0]} entries, which is no prefix of the writes (${least} to ${most} expected)`;
+    if (lengths.some((length) => length >= least && length <= most)) return undefined;
+    return lengths.some((length) => length < least)
+      ? `lost durable writes: ${lengths.join(' or ')} of ${least}`
+      : `holds ${lengths.join(' or ')} writes where only ${most} had been submitted`;
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * WriteGate: says when a stall begins and ends, once each, and spaces groups by their bytes.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type StallEvent, WriteGate } from '../../src/main/write-gate.ts';
+
+test('a stall is told when it begins, changes and ends, and counted once', async () => {
+  const events: StallEvent[] = [];
+  const gate = new WriteGate((event) => events.push(event));
+  gate.set('open');
+  gate.set('slow', 'level0', 100);
+  gate.set('slow', 'level0', 50);
+  gate.set('closed', 'level0');
+  await delay(20);
+  assert.ok(gate.stalledMs >= 15);
+  gate.set('open');
+  gate.set('open');
+  assert.deepEqual(
+    events.map(({ state, reason }) => [state, reason]),
+    [
+      ['slow', 'level0'],
+      ['closed', 'level0'],
+      ['open', undefined],
+    ],
+  );
+  assert.equal(gate.stallCount, 1);
+  assert.ok(events[2]!.stalledMs! >= 15);
+  const total = gate.stalledMs;
+  await delay(10);
+  assert.equal(gate.stalledMs, total, 'an open gate counts no time');
+});
+
+test('while slow, the next group waits until the bytes of the last are paid for', () => {
+  const gate = new WriteGate(() => {});
+  gate.charge(1_000_000);
+  assert.equal(gate.delayMs(), 0);
+  gate.set('slow', 'level0', 1000);
+  assert.equal(gate.delayMs(), 0, 'the first group enters at once');
+  gate.charge(50_000);
+  assert.ok(gate.delayMs() > 30 && gate.delayMs() <= 50);
+  gate.charge(50_000);
+  assert.ok(gate.delayMs() > 80 && gate.delayMs() <= 100);
+  gate.set('open');
+  assert.equal(gate.delayMs(), 0);
+});
