@@ -4,6 +4,7 @@
  *   ok   shared/bytes.test.js               14 tests   0.1 s
  *   FAIL main/engine.test.js                31 tests   2.4 s
  *
+ * Tests are counted under the file that defines them, which may be a helper: node says no more.
  * Not chosen: the built-in `spec`, which prints thousands of lines for a suite that passes, and `dot`, which on Node 20
  *             doesn't say what failed.
  */

@@ -19,6 +19,7 @@ import { type FileNumber, fileNumber, level as toLevel } from '../shared/ids.ts'
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactJob, CompactResult, JobContext, KeyBounds } from '../shared/jobs.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
+import { discardOutputs, toStorageError } from './background-errors.ts';
 import {
   advanceCursor,
   type BusyTables,
@@ -29,10 +30,8 @@ import {
   pickCompaction,
 } from './compaction-picker.ts';
 import { planBytes, planRange } from './compaction-plan.ts';
-import { toStorageError } from './flusher.ts';
 import { CancelToken } from './job-runner.ts';
 import { planManualCompaction } from './manual-compaction.ts';
-import { removeObsoleteFiles } from './obsolete-files.ts';
 import { RetryDelay } from './retry-delay.ts';
 import { compactionOptions, type Store } from './store.ts';
 
@@ -152,8 +151,7 @@ export class Compactor {
     try {
       await this.#install(plan, result.outputs);
     } catch (error) {
-      // Unless the manifest's state is unknown, nobody will ever name these outputs.
-      if (!this.#store.versions.isPoisoned) await this.#discard(result.outputs);
+      await discardOutputs(this.#store, result.outputs);
       throw error;
     }
     const { counters } = this.#store;
@@ -202,17 +200,13 @@ export class Compactor {
         ...plan.overlapping.map(({ number }) => ({ level: plan.outputLevel, number })),
       ],
     };
-    await this.#store.versions.apply(edit, { lastSequence: 0 });
-  }
-
-  async #discard(outputs: readonly TableMeta[]): Promise<void> {
-    const { fs, directory } = this.#store;
-    await removeObsoleteFiles(
-      fs,
-      directory,
-      { tables: outputs.map((table) => table.number) },
-      () => undefined,
-    );
+    const { versions } = this.#store;
+    try {
+      await versions.apply(edit, { lastSequence: 0 });
+    } catch (error) {
+      if (versions.isPoisoned) this.#store.becomeReadOnly('manifest', error);
+      throw error;
+    }
   }
 
   #reportDone(plan: CompactionPlan, result: CompactResult | undefined, elapsedMs: number): void {
@@ -235,12 +229,12 @@ export class Compactor {
     const error = toStorageError(cause, 'a compaction failed');
     this.error = error;
     const { versions } = this.#store;
-    const willRetry = !versions.isPoisoned && error.code !== 'STRATA_CORRUPTION';
+    // A manifest in doubt has been reported, and has ended all writing.
+    if (versions.isPoisoned) return;
+    const willRetry = error.code !== 'STRATA_CORRUPTION';
     this.#store.report('backgroundError', { error, operation: 'compaction', willRetry });
-    if (versions.isPoisoned) {
-      this.#store.becomeReadOnly('manifest', cause);
-      return;
-    }
+    // Nobody waits for room once the store closes.
+    if (this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
     if (error.code === 'STRATA_CORRUPTION')
       for (const table of [...plan.inputs, ...plan.overlapping]) this.#damaged.add(table.number);
     else this.#retry.failed();

@@ -51,7 +51,7 @@ function isOurs(fs: FileSystem, directory: string, name: string): boolean {
  * Whether the file can only be a store's. A web application has a manifest.json, too, and a LevelDB database a 000003.log
  * and a LOCK.
  */
-function provesStore(fs: FileSystem, directory: string, name: string): boolean {
+export function provesStore(fs: FileSystem, directory: string, name: string): boolean {
   const path = join(directory, name);
   const file = parseFileName(name);
   switch (file?.kind) {

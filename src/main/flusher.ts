@@ -17,9 +17,10 @@
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
-import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
+import { StorageError } from '../shared/errors.ts';
 import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
+import { discardOutputs, isRoomProblem, reportDeletion, toStorageError } from './background-errors.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { removeObsoleteFiles } from './obsolete-files.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -138,7 +139,12 @@ export class Flusher {
     const lastSequence = arena.firstSequence + arena.entryCount - 1;
     const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
     const logs = live.logs().map((log) => log.number);
-    await versions.apply({ added, removed: [], logNumber: next }, { lastSequence });
+    try {
+      await versions.apply({ added, removed: [], logNumber: next }, { lastSequence });
+    } catch (error) {
+      await discardOutputs(store, output === undefined ? [] : [output]);
+      throw error;
+    }
     memtables.removeOldest(live);
     store.pipeline.retire(live);
     counters.flushCount++;
@@ -158,28 +164,11 @@ export class Flusher {
     this.#failures++;
     if (this.#isStopped) return;
     const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
-    this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
+    if (willRetry) this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
     // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and
     // nobody waits for room once the store closes.
     if (this.#failures > 1 || this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();
     else this.#store.becomeReadOnly('flush', cause);
   }
-}
-
-/** Problems that end when room returns: a full disk, no file descriptors left. */
-export function isRoomProblem(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return isDiskFull(error) || code === 'EMFILE' || code === 'ENFILE';
-}
-
-export function toStorageError(cause: unknown, message: string): StorageError {
-  return cause instanceof StorageError
-    ? cause
-    : new StorageError('STRATA_IO', `${message}: ${String(cause)}`, { cause });
-}
-
-export function reportDeletion(store: Store, cause: unknown): void {
-  const error = toStorageError(cause, 'a file that is no longer needed could not be deleted');
-  store.report('backgroundError', { error, operation: 'delete', willRetry: false });
 }

@@ -44,6 +44,7 @@ export class JobRunner {
   readonly #counters: Counters;
   readonly #freeSlots: number[] = Array.from({ length: JOB_SLOT_COUNT }, (_, i) => JOB_SLOT_COUNT - 1 - i);
   readonly #waiting: (() => void)[] = [];
+  readonly #waitingUrgently: (() => void)[] = [];
 
   constructor(
     pool: WorkerPool,
@@ -73,7 +74,7 @@ export class JobRunner {
     token: CancelToken = new CancelToken(),
     onProgress?: (doneBytes: number) => void,
   ): Promise<ResultOf[K]> {
-    const slot = await this.#takeSlot();
+    const slot = await this.#takeSlot(options.urgent ? this.#waitingUrgently : this.#waiting);
     const watch =
       onProgress === undefined
         ? undefined
@@ -93,7 +94,7 @@ export class JobRunner {
       clearInterval(watch);
       token.bind(undefined, 0);
       this.#freeSlots.push(slot);
-      this.#waiting.shift()?.();
+      (this.#waitingUrgently.shift() ?? this.#waiting.shift())?.();
     }
   }
 
@@ -101,8 +102,8 @@ export class JobRunner {
     return this.#pool.close();
   }
 
-  async #takeSlot(): Promise<number> {
-    while (this.#freeSlots.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async #takeSlot(waiting: (() => void)[]): Promise<number> {
+    while (this.#freeSlots.length === 0) await new Promise<void>((resolve) => waiting.push(resolve));
     const slot = this.#freeSlots.pop();
     assert(slot !== undefined, 'no job slot is free');
     return slot;

@@ -72,6 +72,8 @@ export function readLog(
   if (first.type !== RecordType.Start || first.payloadLength < START_PAYLOAD_BYTES)
     throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
   const version = readU32(bytes, RECORD_HEADER_BYTES);
+  if (version === 0)
+    throw new CorruptionError('the log has no format version', { file: path, offset: RECORD_HEADER_BYTES });
   if (version > LOG_FORMAT_VERSION)
     throw new StorageError(
       'STRATA_UNSUPPORTED',

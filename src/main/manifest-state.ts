@@ -6,7 +6,7 @@
  *
  * Thread: main. Pure.
  */
-import { type FileNumber, LEVEL_COUNT, level as toLevel } from '../shared/ids.ts';
+import { type FileNumber, LEVEL_COUNT, MAX_FILE_NUMBER, level as toLevel } from '../shared/ids.ts';
 import { MAX_KEY_BYTES } from '../shared/limits.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { levelProblem } from './version.ts';
@@ -56,7 +56,7 @@ export function emptyState(storeId: string): ManifestState {
 /** What is wrong with `state`, in words without key bytes; undefined when nothing is. */
 export function stateProblem(state: ManifestState): string | undefined {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(state.storeId)) return 'the store id is not a uuid';
-  if (!isCount(state.nextFileNumber) || state.nextFileNumber < 1)
+  if (!isCount(state.nextFileNumber) || state.nextFileNumber < 1 || state.nextFileNumber > MAX_FILE_NUMBER)
     return 'the next file number is out of range';
   if (!isCount(state.lastSequence)) return 'the last sequence number is out of range';
   if (!isCount(state.logNumber) || state.logNumber > state.nextFileNumber)

@@ -53,10 +53,10 @@ export async function openStore(
   const options = resolveOptions(userOptions);
   const directory = resolveDirectory(path);
   const fs = await loadFileSystem(internals.fileSystem);
-  const isNew = prepareDirectory(fs, directory, options);
+  prepareDirectory(fs, directory, options);
   const lock = await acquireLock(fs, directory);
   try {
-    const state = await loadOrCreate(fs, directory, options, isNew);
+    const state = await loadOrCreate(fs, directory, options);
     checkTables(fs, directory, state);
     const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
     const deletionErrors: unknown[] = [];
@@ -88,13 +88,13 @@ export function resolveDirectory(path: unknown): string {
   return resolve(path);
 }
 
-/** Makes sure that there is a directory; returns whether it was made now. */
-function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOptions): boolean {
+/** Makes sure that there is a directory. */
+function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOptions): void {
   const found = fs.stat(directory);
   if (found !== undefined) {
     if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
     refuseForeign(fs, directory, options);
-    return false;
+    return;
   }
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
   const parents = [dirname(directory)];
@@ -102,7 +102,6 @@ function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOp
   fs.makeDirectory(directory);
   // Every new entry on the path must survive, or everything in the directory goes with it.
   for (const parent of parents) fs.syncDirectory(parent);
-  return true;
 }
 
 /** Before the lock, as that may leave a LOCK behind: a directory that is plainly no store is not to be written to. */
@@ -118,15 +117,14 @@ async function loadOrCreate(
   fs: FileSystem,
   directory: string,
   options: ResolvedOptions,
-  isNew: boolean,
 ): Promise<ManifestState> {
-  const state = isNew ? undefined : loadManifest(fs, directory);
+  const state = loadManifest(fs, directory);
   if (state !== undefined) {
     if (options.errorIfExists)
       throw new StorageError('STRATA_EXISTS', `the store ${directory} exists already`);
     return state;
   }
-  if (!isNew) refuseWithoutManifest(fs, directory);
+  refuseWithoutManifest(fs, directory);
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
   const created = emptyState(randomUUID());
   await saveManifest(fs, directory, created);

@@ -50,8 +50,8 @@ export function recoverLogs(
   checkSealedLogs(directory, files, manifest);
   const sealed = new Map(manifest.sealedLogs.map((log) => [log.number as number, log.sizeBytes]));
   const whole = files.map((file) => readLog(file.bytes, file.path, file.number, sealed.get(file.number)));
-  const chain = findChain(whole, manifest.logNumber);
-  const counted = walkChain(chain, files, manifest);
+  const chain = findChain(whole, files, manifest.logNumber);
+  const counted = walkChain(chain, files);
   return replay(counted, files, manifest.lastSequence, writeBufferBytes);
 }
 
@@ -92,35 +92,44 @@ function checkSealedLogs(directory: string, files: readonly LogFile[], manifest:
   }
 }
 
-/** Step 2. Oldest first. */
-function findChain(logs: readonly RecoveredLog[], logNumber: number): RecoveredLog[] {
+/**
+ * Step 2. Oldest first. Where a predecessor is lost, all that follows it is dropped, and the chain is looked for again among
+ * the logs before it: they are as the recovery found them that started the lost one.
+ */
+function findChain(
+  logs: readonly RecoveredLog[],
+  files: readonly LogFile[],
+  logNumber: number,
+): RecoveredLog[] {
   const byNumber = new Map(logs.map((log) => [log.number, log]));
-  const chain: RecoveredLog[] = [];
+  let chain: RecoveredLog[] = [];
   let log = logs.findLast((candidate) => candidate.start !== undefined);
   while (log !== undefined) {
     chain.unshift(log);
-    const previous: number = log.start?.previousLog ?? 0;
-    if (previous === 0 || previous < logNumber) return chain;
-    if (previous >= log.number)
+    const { previousLog = 0, previousBytes = 0 } = log.start ?? {};
+    if (previousLog === 0 || previousLog < logNumber) return chain;
+    if (previousLog >= log.number)
       throw new CorruptionError('a log names a later one as its predecessor', { file: log.path, offset: 0 });
-    log = byNumber.get(previous);
+    const previous = byNumber.get(previousLog);
+    if (previous?.start === undefined) {
+      const bytes = files.find((file) => file.number === previousLog)?.bytes;
+      if (previous !== undefined && bytes !== undefined && !isCrashLoss(bytes, 0, previousBytes))
+        throw new CorruptionError('the log has no start record', { file: previous.path, offset: 0 });
+      refuseIfSynced(chain, `log ${previousLog} is missing`, log.path, 0);
+      chain = [];
+      log = logs.findLast((candidate) => candidate.start !== undefined && candidate.number < previousLog);
+    } else log = previous;
   }
   return chain;
 }
 
+/** Whether a power cut explains that a log is sound up to `from` only, although `to` bytes were handed to the system. */
+function isCrashLoss(bytes: Uint8Array, from: number, to: number): boolean {
+  return bytes.length < to || hasZeroPage(bytes, from, to);
+}
+
 /** Step 3: the logs that count, cut where their successors say. */
-function walkChain(
-  chain: readonly RecoveredLog[],
-  files: readonly LogFile[],
-  manifest: LogManifest,
-): RecoveredLog[] {
-  const first = chain[0];
-  if (first === undefined) return [];
-  const before = first.start?.previousLog ?? 0;
-  if (before !== 0 && before >= manifest.logNumber) {
-    refuseIfSynced(chain, `log ${before} is missing`, first.path, 0);
-    return [];
-  }
+function walkChain(chain: readonly RecoveredLog[], files: readonly LogFile[]): RecoveredLog[] {
   const counted: RecoveredLog[] = [];
   for (const [index, log] of chain.entries()) {
     const successor = chain[index + 1];
@@ -135,7 +144,7 @@ function walkChain(
     if (cut.validBytes !== length) {
       const problem = `the log ends before byte ${length}`;
       // Only a lost page explains it: its successor was created after all of this log had been handed to the system.
-      if (bytes.length >= length && !hasZeroPage(bytes, cut.validBytes, length))
+      if (!isCrashLoss(bytes, cut.validBytes, length))
         throw new CorruptionError(problem, { file: log.path, offset: cut.validBytes });
       refuseIfSynced(chain.slice(index + 1), problem, log.path, cut.validBytes);
       break;

@@ -66,36 +66,49 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
   }
 }
 
-/** All tables at once; the pool queues them. The first damage cancels the rest. */
+/** A few tables at once, so that other jobs find their turn. The first damage cancels the rest. */
 async function verifyTables(
   store: Store,
   tables: readonly TableMeta[],
   onProgress: (progress: VerifyProgress) => void,
 ): Promise<VerifyResult[]> {
   const totalBytes = tables.reduce((sum, table) => sum + table.sizeBytes, 0);
-  const done = new Map<TableMeta, number>();
-  const tokens = tables.map(() => new CancelToken());
-  const tell = (table: TableMeta, bytes: number): void => {
-    done.set(table, Math.min(bytes, table.sizeBytes));
-    let doneBytes = 0;
-    for (const part of done.values()) doneBytes += part;
-    onProgress({ doneBytes, totalBytes });
+  let doneBytes = 0;
+  const running = new Set<CancelToken>();
+  const queue = [...tables];
+  const results: VerifyResult[] = [];
+  const lane = async (): Promise<void> => {
+    for (let table = queue.shift(); table !== undefined; table = queue.shift()) {
+      const meta = table;
+      const own = new CancelToken();
+      running.add(own);
+      let told = 0;
+      const tell = (bytes: number): void => {
+        doneBytes += Math.min(bytes, meta.sizeBytes) - told;
+        told = Math.min(bytes, meta.sizeBytes);
+        onProgress({ doneBytes, totalBytes });
+      };
+      const options = { urgent: false, keepAlive: true };
+      results.push(
+        await store.jobs.run<'verify'>(
+          (context) => ({ ...context, kind: 'verify', table: meta }),
+          options,
+          own,
+          tell,
+        ),
+      );
+      tell(meta.sizeBytes);
+      running.delete(own);
+    }
   };
-  const jobs = tables.map(async (table, index) => {
-    const result = await store.jobs.run<'verify'>(
-      (context) => ({ ...context, kind: 'verify', table }),
-      { urgent: false, keepAlive: true },
-      tokens[index],
-      (bytes) => tell(table, bytes),
-    );
-    tell(table, table.sizeBytes);
-    return result;
-  });
+  const lanes = Array.from({ length: Math.max(1, store.options.threads) }, lane);
   try {
-    return await Promise.all(jobs);
+    await Promise.all(lanes);
+    return results;
   } finally {
-    for (const token of tokens) token.cancel();
-    await Promise.allSettled(jobs);
+    queue.length = 0;
+    for (const own of running) own.cancel();
+    await Promise.allSettled(lanes);
   }
 }
 

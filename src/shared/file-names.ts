@@ -5,9 +5,11 @@
  *   manifest.json        the root of truth           manifest.json.tmp    a replacement being written
  *   000012.log           a write-ahead log           LOCK                 who holds the store
  *   000013.sst           a table
+ *   000013.sst.set-aside a damaged file (of any kind but LOCK) that repair has replaced, kept for whoever wants to look; a
+ *                        second one of that name gets -2, and so on
  */
 import { join } from 'node:path';
-import { type FileNumber, fileNumber } from './ids.ts';
+import { type FileNumber, fileNumber, MAX_FILE_NUMBER } from './ids.ts';
 
 export const MANIFEST_NAME = 'manifest.json';
 export const MANIFEST_TEMPORARY_NAME = 'manifest.json.tmp';
@@ -15,7 +17,9 @@ export const LOCK_NAME = 'LOCK';
 
 export type StoreFile =
   | { readonly kind: 'log' | 'table'; readonly number: FileNumber }
-  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' };
+  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' }
+  /** `number` is that of the log or table; 0 for a manifest. */
+  | { readonly kind: 'set-aside'; readonly of: 'log' | 'table' | 'manifest'; readonly number: FileNumber };
 
 export function logName(number: FileNumber): string {
   return `${String(number).padStart(6, '0')}.log`;
@@ -33,17 +37,31 @@ export function logPath(directory: string, number: FileNumber): string {
   return join(directory, logName(number));
 }
 
+/** What the file `name` is called once it is set aside, as the `attempt`-th of that name. */
+export function setAsideName(name: string, attempt = 1): string {
+  return `${name}.set-aside${attempt === 1 ? '' : `-${attempt}`}`;
+}
+
 /** What `name` is to a store; undefined for a file that is not ours. */
 export function parseFileName(name: string): StoreFile | undefined {
   if (name === MANIFEST_NAME) return { kind: 'manifest' };
   if (name === MANIFEST_TEMPORARY_NAME) return { kind: 'manifest-temporary' };
   if (name === LOCK_NAME) return { kind: 'lock' };
-  const match = /^(\d{6,16})\.(log|sst)$/.exec(name);
+  const aside = /^(.+)\.set-aside(?:-(?:[2-9]|[1-9]\d{1,5}))?$/.exec(name);
+  if (aside !== null) return parseSetAside(aside[1]!);
+  const match = /^(\d{6,10})\.(log|sst)$/.exec(name);
   if (match === null) return undefined;
   const value = Number(match[1]);
-  if (!Number.isSafeInteger(value)) return undefined;
+  if (value > MAX_FILE_NUMBER) return undefined;
   const kind = match[2] === 'log' ? 'log' : 'table';
   const number = fileNumber(value);
   // Only the spelling we would write ourselves: `0000012.log` is somebody else's.
   return name === (kind === 'log' ? logName(number) : tableName(number)) ? { kind, number } : undefined;
+}
+
+function parseSetAside(original: string): StoreFile | undefined {
+  const of = parseFileName(original);
+  if (of?.kind === 'manifest') return { kind: 'set-aside', of: 'manifest', number: fileNumber(0) };
+  if (of?.kind !== 'log' && of?.kind !== 'table') return undefined;
+  return { kind: 'set-aside', of: of.kind, number: of.number };
 }

@@ -11,6 +11,7 @@
  */
 
 import { ioError } from './errors.ts';
+import type { FileMapping } from './memory-map.ts';
 
 /** How to make a FileSystem in another thread: plain data, cloneable. undefined = the real disk. */
 export interface FileSystemSpec {
@@ -39,7 +40,7 @@ export interface StorageFile {
   datasyncAsync(): Promise<void>;
   size(): number;
   /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
-  map?(): Uint8Array | undefined;
+  map?(): FileMapping | undefined;
   /** Idempotent. */
   close(): void;
 }

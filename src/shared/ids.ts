@@ -17,6 +17,12 @@ export type FileNumber = Brand<number, 'FileNumber'>;
 /** 0 (overlapping tables, straight from a flush) to {@link MAX_LEVEL} (disjoint tables, the bottom). */
 export type Level = Brand<number, 'Level'>;
 
+/**
+ * Log records hold their log's number in 32 bits. A store that makes a file a second reaches this after 68 years; a name with
+ * a larger number is not one of ours.
+ */
+export const MAX_FILE_NUMBER = 0x7fffffff;
+
 /** The deepest level: L0..L7, as the seed names them. */
 export const MAX_LEVEL: Level = 7 as Level;
 export const LEVEL_COUNT = 8;
@@ -27,7 +33,7 @@ export function sequenceNumber(value: number): SequenceNumber {
 }
 
 export function fileNumber(value: number): FileNumber {
-  assert(Number.isSafeInteger(value) && value >= 0, 'file number out of range');
+  assert(Number.isSafeInteger(value) && value >= 0 && value <= MAX_FILE_NUMBER, 'file number out of range');
   return value as FileNumber;
 }
 

@@ -5,12 +5,15 @@
  * A mapping is private and writable: a stray write into a view changes a copy of the page, never the file, and does not
  * kill the process as a write to read-only memory would.
  *
- * Lifetime:   a mapping is given back when its ArrayBuffer is collected, that is, when no view of it can be alive. It
- *             outlives the descriptor it was made from and the file's name: a table deleted under it stays readable.
+ * Lifetime:   a mapping is given back by `unmap`, or when its ArrayBuffer is collected. It outlives the descriptor it was
+ *             made from and the file's name: a table deleted under it stays readable, and its space taken.
+ *             After `unmap` a view of it must not be touched: reading unmapped memory ends the process. BlockSource keeps
+ *             that promise, as what it hands out is valid only until its close, and every block is decoded into memory of
+ *             its own.
  * Hazard:     a page that the disk can't deliver, or of a file that somebody else truncates, is a SIGBUS, which ends the
  *             process; pread would report an error. Whoever fears that sets `mmap: false`.
  * Thread:     any; mappings are per thread.
- * Not chosen: closing a mapping by hand: one view still in use, and the process reads unmapped memory.
+ * Not chosen: leaving it to the collector alone: deleted tables then held their disk space for seconds and longer.
  */
 import { createRequire } from 'node:module';
 
@@ -67,13 +70,28 @@ export function canMapFiles(): boolean {
   return loadCalls() !== undefined;
 }
 
+/** A file in memory. */
+export interface FileMapping {
+  readonly bytes: Uint8Array;
+  /** Gives the memory back, see Lifetime above. Idempotent. */
+  unmap(): void;
+}
+
 /** The first `byteLength` bytes of an open file, mapped; undefined when that is not possible. */
-export function mapFile(fd: number, byteLength: number): Uint8Array<ArrayBuffer> | undefined {
+export function mapFile(fd: number, byteLength: number): FileMapping | undefined {
   const native = loadCalls();
   if (native === undefined || byteLength === 0) return undefined;
   const address = native.map(fd, byteLength);
   if (BigInt.asUintN(64, address) === MAP_FAILED || address === 0n) return undefined;
   const buffer = native.view(address, byteLength);
-  mappings.register(buffer, { address, byteLength });
-  return new Uint8Array(buffer);
+  const token = {};
+  mappings.register(buffer, { address, byteLength }, token);
+  let isMapped = true;
+  const unmap = (): void => {
+    if (!isMapped) return;
+    isMapped = false;
+    mappings.unregister(token);
+    native.unmap(address, byteLength);
+  };
+  return { bytes: new Uint8Array(buffer), unmap };
 }

@@ -15,7 +15,7 @@ import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
-import { mapFile } from './memory-map.ts';
+import { type FileMapping, mapFile } from './memory-map.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -71,7 +71,7 @@ class NodeFile implements StorageFile {
     return attempt('stat', this.path, () => fs.fstatSync(this.#fd).size);
   }
 
-  map(): Uint8Array | undefined {
+  map(): FileMapping | undefined {
     return mapFile(this.#fd, this.size());
   }
 

@@ -93,11 +93,13 @@ export class BlockSearch {
     const head = codec === 1 ? varintOf(length) : u32Of(length);
     const window = this.#window;
     if (window.subarray(from, from + head.length).equals(head) && this.#isIntact(from, end)) return from;
-    let begin = window.indexOf(head, Math.max(from + 1, payloadEnd - LOOKBACK_BYTES));
-    while (begin >= 0 && begin + head.length <= payloadEnd) {
+    const first = Math.max(from + 1, payloadEnd - LOOKBACK_BYTES);
+    const region = window.subarray(0, payloadEnd);
+    this.#checksumBudget -= (payloadEnd - first) / 16;
+    let begin = region.indexOf(head, first);
+    while (begin >= 0 && this.#checksumBudget > 0) {
       if (this.#isIntact(begin, end)) return begin;
-      if (this.#checksumBudget <= 0) return -1;
-      begin = window.indexOf(head, begin + 1);
+      begin = region.indexOf(head, begin + 1);
     }
     return -1;
   }

@@ -3,16 +3,16 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openEngine } from '../../src/main/engine.ts';
-import { type EngineOptions, WriteBatch } from '../../src/main/index.ts';
+import { WriteBatch } from '../../src/main/index.ts';
+import { systemErrorCode } from '../../src/shared/errors.ts';
 import {
   failsWith,
   fill,
   keyOf,
   keysOf,
   newPath,
+  openOn,
   openTiny,
-  TINY,
   until,
   valueFor,
 } from '../helpers/engines.ts';
@@ -80,9 +80,7 @@ test('flush and compact called while writes are held resolve, and so do the writ
 
 test('with no room for tables writes wait, and get in when there is room again', async (t) => {
   const disk = new FailingDisk();
-  const path = newPath(t);
-  const engine = await openEngine(path, { ...TINY, writeBufferSize: 4096 }, { fileSystem: disk.spec });
-  t.after(() => engine.close());
+  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096 });
   const told: boolean[] = [];
   engine.on('backgroundError', ({ willRetry }) => told.push(willRetry));
   disk.fail('createTable', 'ENOSPC');
@@ -95,14 +93,11 @@ test('with no room for tables writes wait, and get in when there is room again',
   disk.recover();
   await Promise.all(writes);
   assert.equal(keysOf(engine.scan()).length, 300);
-  await engine.close();
 });
 
 test('when there is no room for long, held writes are refused and later ones get in once there is', async (t) => {
   const disk = new FailingDisk();
-  const options: EngineOptions = { ...TINY, writeBufferSize: 4096 };
-  const engine = await openEngine(newPath(t), options, { fileSystem: disk.spec });
-  t.after(() => engine.close());
+  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096 });
   disk.fail('createTable', 'ENOSPC');
   let acknowledged = 0;
   const writes = Array.from({ length: 300 }, (_, i) =>
@@ -119,14 +114,11 @@ test('when there is no room for long, held writes are refused and later ones get
   await engine.put('later', '1');
   await engine.flush();
   assert.equal(keysOf(engine.scan()).length, acknowledged + 1, 'what was refused was not written');
-  await engine.close();
 });
 
 test('held writes are refused, not forgotten, when the log fails', async (t) => {
   const disk = new FailingDisk();
-  const options: EngineOptions = { ...TINY, writeBufferSize: 4096 };
-  const engine = await openEngine(newPath(t), options, { fileSystem: disk.spec });
-  t.after(() => engine.close());
+  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096 });
   disk.fail('createTable', 'ENOSPC');
   const outcomes = Promise.allSettled(
     Array.from({ length: 2000 }, (_, i) => engine.put(keyOf(i), valueFor(i, 60))),
@@ -142,14 +134,13 @@ test('held writes are refused, not forgotten, when the log fails', async (t) => 
   assert.equal(engine.status, 'read-only');
   await failsWith('STRATA_READ_ONLY', engine.put('a', '1'));
   assert.equal(engine.hasSync(keyOf(0)), true, 'reads go on');
-  await engine.close();
 });
 
 test('a failed log makes the store read-only, the write indeterminate, and reopening ends it', async (t) => {
   for (const operation of ['writeLog', 'syncLog'] as const) {
     const disk = new FailingDisk();
     const path = newPath(t);
-    let engine = await openEngine(path, TINY, { fileSystem: disk.spec });
+    let engine = await openOn(t, disk.spec, {}, path);
     const told: string[] = [];
     engine.on('backgroundError', (event) => told.push(`${event.operation} ${event.willRetry}`));
     await engine.put('before', '1', { sync: true });
@@ -164,7 +155,7 @@ test('a failed log makes the store read-only, the write indeterminate, and reope
     disk.recover();
     await failsWith('STRATA_READ_ONLY', engine.put('later', '1'));
     await engine.close();
-    engine = await openEngine(path, TINY, { fileSystem: disk.spec });
+    engine = await openOn(t, disk.spec, {}, path);
     assert.equal(engine.getSync('before')?.toString(), '1');
     await engine.put('later', '2');
     await engine.close();
@@ -174,7 +165,7 @@ test('a failed log makes the store read-only, the write indeterminate, and reope
 test('a failed manifest makes the store read-only; nothing acknowledged is lost', async (t) => {
   const disk = new FailingDisk();
   const path = newPath(t);
-  let engine = await openEngine(path, TINY, { fileSystem: disk.spec });
+  let engine = await openOn(t, disk.spec, {}, path);
   await fill(engine, 50);
   disk.fail('renameManifest', 'EIO');
   await failsWith('STRATA_IO', engine.flush());
@@ -183,9 +174,8 @@ test('a failed manifest makes the store read-only; nothing acknowledged is lost'
   assert.equal(keysOf(engine.scan()).length, 50);
   await engine.close();
   disk.recover();
-  engine = await openEngine(path, TINY, { fileSystem: disk.spec });
+  engine = await openOn(t, disk.spec, {}, path);
   assert.equal(keysOf(engine.scan()).length, 50);
   await engine.compact();
   await engine.verify();
-  await engine.close();
 });

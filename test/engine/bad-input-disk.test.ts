@@ -35,15 +35,13 @@ test(
   needsMount,
   (t) => {
     const { acknowledged, wasTold, outcome, closing, ...rest } = onSmallDisk(t, 1024, 'full');
-    assert.ok((acknowledged as number) > 100, `${acknowledged}`);
+    assert.ok((acknowledged as number) > 50, `${acknowledged}`);
     assert.equal(wasTold, true);
     assert.match(outcome as string, /^STRATA_(IO|READ_ONLY) ENOSPC$/);
     // To measure the logs for the next open takes room as well; without, they are read as after a crash.
     assert.match(closing as string, /^(ok|STRATA_IO ENOSPC)$/);
     assert.deepEqual(rest, {
       readsWhileFull: true,
-      status: 'read-only',
-      closing: 'ok',
       readsAfterwards: true,
       verify: 'ok',
       writes: 'ok',

@@ -3,7 +3,6 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openEngine } from '../../src/main/engine.ts';
 import { StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
 import {
   contentsOf,
@@ -13,6 +12,7 @@ import {
   keysOf,
   newPath,
   openAt,
+  openOn,
   openTiny,
   TINY,
   until,
@@ -167,7 +167,7 @@ test('opening and closing a store without a change leaves its files as they were
 test('close on a disk without room does not hang, tells held writers, and loses nothing', async (t) => {
   const disk = new FailingDisk();
   const path = newPath(t);
-  const engine = await openEngine(path, { ...TINY, writeBufferSize: 4096 }, { fileSystem: disk.spec });
+  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096 }, path);
   disk.fail('createTable', 'ENOSPC');
   const acknowledged: number[] = [];
   const outcomes = Promise.allSettled(

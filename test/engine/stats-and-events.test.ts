@@ -4,9 +4,8 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type TestContext, test } from 'node:test';
-import { openEngine } from '../../src/main/engine.ts';
 import type { CompactionEvent, EngineStats, FlushEvent, StallEvent } from '../../src/main/index.ts';
-import { fill, keyOf, newPath, openAt, openTiny, TINY, turn, until } from '../helpers/engines.ts';
+import { fill, keyOf, newPath, openAt, openOn, openTiny, turn, until } from '../helpers/engines.ts';
 import { FailingDisk } from '../helpers/failing-disk.ts';
 
 /** Everything published on stratakv:* while the test runs. */
@@ -134,8 +133,7 @@ test('a stall is told when it begins, with its reason, and when it ends', async 
 test('a failure in the background is told and kept in stats; there is no error event to forget', async (t) => {
   const heard = listen(t);
   const disk = new FailingDisk();
-  const engine = await openEngine(newPath(t), TINY, { fileSystem: disk.spec });
-  t.after(() => engine.close());
+  const engine = await openOn(t, disk.spec);
   await fill(engine, 30);
   disk.fail('createTable', 'ENOSPC');
   // Nobody listens on the engine: that must harm nothing.
@@ -149,7 +147,6 @@ test('a failure in the background is told and kept in stats; there is no error e
   await engine.flush();
   assert.equal(engine.stats().backgroundError, null);
   assert.equal(engine.stats().levels[0]?.entries, 30);
-  await engine.close();
 });
 
 test('a listener that throws does not break what it was told about', async (t) => {

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { openEngine } from '../../src/main/engine.ts';
 import {
   type EngineOptions,
   type Scan,
@@ -15,6 +16,7 @@ import {
   StorageError,
   type StorageErrorCode,
 } from '../../src/main/index.ts';
+import type { FileSystemSpec } from '../../src/shared/file-system.ts';
 import { temporaryDirectory } from './temp-directory.ts';
 
 /** A memtable of 8 KiB holds about a hundred small entries. */
@@ -43,6 +45,18 @@ export async function openAt(
   options: EngineOptions = {},
 ): Promise<StorageEngine> {
   const engine = await StorageEngine.open(path, { ...TINY, ...options });
+  opened.get(t)?.push(engine);
+  return engine;
+}
+
+/** As openAt, on another disk. */
+export async function openOn(
+  t: TestContext,
+  fileSystem: FileSystemSpec,
+  options: EngineOptions = {},
+  path: string = newPath(t),
+): Promise<StorageEngine> {
+  const engine = await openEngine(path, { ...TINY, ...options }, { fileSystem });
   opened.get(t)?.push(engine);
   return engine;
 }

@@ -219,7 +219,9 @@ describe('a chain of logs', () => {
   });
 
   test('a missing log drops what follows it, unless something there was synced', () => {
-    assert.deepEqual(recoveredWrites(recover([a, c])), []);
+    assert.deepEqual(recoveredWrites(recover([a, c])), writesOf(first));
+    for (const left of [cut(b, 0), cut(b, 20), zeroed(b, 0, b.bytes.length)])
+      assert.deepEqual(recoveredWrites(recover([a, left, c])), writesOf(first));
     const synced = groups('c', 2, [0, 60]);
     const evidence = buildLog({
       number: 8,
@@ -242,6 +244,26 @@ describe('a chain of logs', () => {
       const intact = Math.max(0, d.offsets.filter((offset) => offset <= length).length - 2);
       const state = recover([holed, b, cut(d, length)]);
       assert.deepEqual(recoveredWrites(state), [...kept, ...writesOf(after, intact)], `cut at ${length}`);
+    }
+  });
+
+  test('records behind the length that the next log names do not count', () => {
+    const after = groups('d', 2);
+    for (const [i, offset] of a.offsets.entries()) {
+      if (i < 1) continue;
+      const kept = writesOf(first, i - 1);
+      const next = {
+        number: 9,
+        firstSequence: 1 + kept.length,
+        previousLog: 3,
+        previousBytes: offset,
+        groups: after,
+      };
+      assert.deepEqual(
+        recoveredWrites(recover([a, buildLog(next)])),
+        [...kept, ...writesOf(after)],
+        `cut at ${offset}`,
+      );
     }
   });
 

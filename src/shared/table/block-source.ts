@@ -10,6 +10,7 @@
  */
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
+import type { FileMapping } from '../memory-map.ts';
 
 export interface BlockSource {
   readonly path: string;
@@ -60,16 +61,18 @@ export class PreadSource implements BlockSource {
   }
 }
 
-/** Hands out views of a mapping, which stay valid as long as anyone holds them. */
+/** Hands out views of a mapping. */
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
+  readonly #mapping: FileMapping;
   #bytes: Uint8Array | undefined;
 
-  constructor(path: string, bytes: Uint8Array) {
+  constructor(path: string, mapping: FileMapping) {
     this.path = path;
-    this.sizeBytes = bytes.length;
-    this.#bytes = bytes;
+    this.sizeBytes = mapping.bytes.length;
+    this.#mapping = mapping;
+    this.#bytes = mapping.bytes;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -81,14 +84,15 @@ class MappedSource implements BlockSource {
 
   close(): void {
     this.#bytes = undefined;
+    this.#mapping.unmap();
   }
 }
 
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
 export function openSource(file: StorageFile, mmap: boolean): BlockSource {
-  const bytes = mmap ? file.map?.() : undefined;
-  if (bytes === undefined) return new PreadSource(file);
+  const mapping = mmap ? file.map?.() : undefined;
+  if (mapping === undefined) return new PreadSource(file);
   // The mapping outlives the descriptor.
   file.close();
-  return new MappedSource(file.path, bytes);
+  return new MappedSource(file.path, mapping);
 }

@@ -103,7 +103,7 @@ async function inspect(state: CrashState, ordinal: number, scratch: string): Pro
 
 async function inspectNow(state: CrashState, ordinal: number, scratch: string): Promise<Found> {
   if (ordinal % EVERY_ON_DISK === EVERY_ON_DISK - 1) return await inspectOnDisk(state, scratch);
-  const disk = mountMemory(state.files);
+  const disk = mountMemory(scratch, state.files);
   try {
     // A directory without a manifest holds no store yet: opening it for reading only is an error, and rightly so.
     const hasManifest = state.files?.has('manifest.json') === true;

@@ -48,14 +48,17 @@ class MemoryFile {
 const disks = new Map<number, MemoryFileSystem>();
 let diskCount = 0;
 
-/** A disk with these files; undefined: not even the store's directory is there. */
-export function mountMemory(files: ReadonlyMap<string, LazyFile> | undefined): {
+/** A disk with these files in `directory`; undefined: not even that is there, but everything above it. */
+export function mountMemory(
+  directory: string,
+  files: ReadonlyMap<string, LazyFile> | undefined,
+): {
   readonly spec: FileSystemSpec;
   readonly unmount: () => void;
 } {
   const id = ++diskCount;
   const spec = { module: import.meta.url, options: { id } };
-  disks.set(id, new MemoryFileSystem(spec, id, files));
+  disks.set(id, new MemoryFileSystem(spec, id, directory, files));
   return { spec, unmount: () => disks.delete(id) };
 }
 
@@ -69,12 +72,19 @@ export function createFileSystem(options: { readonly id: number }): FileSystem {
 class MemoryFileSystem implements FileSystem {
   readonly spec: FileSystemSpec;
   readonly #id: number;
+  readonly #directory: string;
   readonly #files = new Map<string, MemoryFile>();
   #hasDirectory: boolean;
 
-  constructor(spec: FileSystemSpec, id: number, files: ReadonlyMap<string, LazyFile> | undefined) {
+  constructor(
+    spec: FileSystemSpec,
+    id: number,
+    directory: string,
+    files: ReadonlyMap<string, LazyFile> | undefined,
+  ) {
     this.spec = spec;
     this.#id = id;
+    this.#directory = directory;
     this.#hasDirectory = files !== undefined;
     for (const [name, file] of files ?? []) this.#files.set(name, new MemoryFile(file));
   }
@@ -131,7 +141,7 @@ class MemoryFileSystem implements FileSystem {
     const file = this.#files.get(basename(path));
     if (file !== undefined)
       return { kind: 'file', sizeBytes: file.content.length, device: 0, inode: this.#id };
-    const isDirectory = this.#hasDirectory && /\.(?:log|sst|json|tmp)$/.test(path) === false;
+    const isDirectory = path === this.#directory ? this.#hasDirectory : this.#directory.startsWith(path);
     return isDirectory ? { kind: 'directory', sizeBytes: 0, device: -1, inode: this.#id } : undefined;
   }
 

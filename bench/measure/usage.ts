@@ -1,0 +1,40 @@
+/**
+ * What this process has used: processor time, bytes handed to the kernel, memory; and what a directory takes on disk.
+ *
+ * Bytes written are `wchar` of /proc/self/io: all write calls of all threads, log and tables alike, before the page cache
+ * merges anything. Where there is no /proc they are unknown, not zero.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const IO_FILE = '/proc/self/io';
+/** st_blocks counts these, whatever the file system's own blocks. */
+const STAT_BLOCK_BYTES = 512;
+
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+export function writtenBytes(): number | undefined {
+  if (!existsSync(IO_FILE)) return undefined;
+  const match = /^wchar: (\d+)$/m.exec(readFileSync(IO_FILE, 'utf8'));
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** The most memory the process had resident at any time; pages of mapped files count. */
+export function peakMemoryBytes(): number {
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+/** As allocated, so that a sparse file counts for what it takes. */
+export async function diskBytes(directory: string): Promise<number> {
+  let total = 0;
+  for (const entry of await readdir(directory, { withFileTypes: true, recursive: true })) {
+    if (!entry.isFile()) continue;
+    const { blocks, size } = await lstat(join(entry.parentPath ?? entry.path, entry.name));
+    total += blocks === undefined ? size : blocks * STAT_BLOCK_BYTES;
+  }
+  return total;
+}

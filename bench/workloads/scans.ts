@@ -1,0 +1,108 @@
+/**
+ * The scans: readseq, readreverse, seekrandom, and a scan over tombstones.
+ *
+ * Whole scans repeat until the time is up; an operation is an entry. Every entry's key and value are handed out.
+ */
+import { turn, inSeries, warmUp } from './loops.ts';
+import { type Context, type Workload, workload } from './workload.ts';
+
+const ENTRIES_PER_CHUNK = 1000;
+const ENTRIES_PER_SEEK = 10;
+const DRAWS: number = 1 << 16;
+/** Of ten records, one stays. */
+const KEPT_ONE_IN = 10;
+const DELETES_PER_BATCH = 1000;
+
+async function scanOnce({ store, meter }: Context, isReverse: boolean): Promise<number> {
+  const scan = store.scan(isReverse);
+  let total = 0;
+  for (;;) {
+    const begin = performance.now();
+    const taken = await scan.next(ENTRIES_PER_CHUNK);
+    if (taken === 0) break;
+    meter.record(begin);
+    meter.operations += taken;
+    total += taken;
+    if (meter.lap() && meter.operations > total) break;
+    await turn();
+  }
+  await scan.close();
+  return total;
+}
+
+function scans(isReverse: boolean): Workload['prepare'] {
+  return (context) => async () => {
+    const { data, meter } = context;
+    do {
+      const total = await scanOnce(context, isReverse);
+      if (total !== data.records && !meter.lap())
+        throw new Error(`a scan returned ${total} entries of ${data.records}`);
+    } while (!meter.lap());
+  };
+}
+
+async function prepareSeeks(context: Context): Promise<() => Promise<void>> {
+  const { store, data, random } = context;
+  // Not so close to the end that fewer entries would follow.
+  const drawn = random.draws(DRAWS, Math.max(1, data.records - ENTRIES_PER_SEEK));
+  const call = async (index: number): Promise<void> => {
+    const read = await store.seek(data.key(drawn[index & (DRAWS - 1)]!), ENTRIES_PER_SEEK);
+    if (read !== ENTRIES_PER_SEEK) throw new Error(`a seek returned ${read} entries of ${ENTRIES_PER_SEEK}`);
+  };
+  await warmUp(call);
+  return () => inSeries(context, { timeEvery: 7 }, call);
+}
+
+/** Deletes 90 % of the records, then measures scans over what is left, with the tombstones fresh. */
+async function prepareDeletedScan(context: Context): Promise<() => Promise<void>> {
+  const { store, data, meter } = context;
+  let keys: Buffer[] = [];
+  for (let record = 0; record < data.records; record++) {
+    if (record % KEPT_ONE_IN !== 0) keys.push(data.key(record));
+    if (keys.length < DELETES_PER_BATCH && record + 1 < data.records) continue;
+    await store.write(
+      keys,
+      keys.map(() => undefined),
+    );
+    keys = [];
+  }
+  const kept = Math.ceil(data.records / KEPT_ONE_IN);
+  return async () => {
+    do {
+      const total = await scanOnce(context, false);
+      if (total !== kept && !meter.lap())
+        throw new Error(`a scan over tombstones returned ${total} of ${kept}`);
+    } while (!meter.lap());
+  };
+}
+
+export const SCAN_WORKLOADS: readonly Workload[] = [
+  workload({
+    name: 'readseq',
+    group: 'scans',
+    operation: 'an entry of a scan over everything',
+    dbBench: ['--benchmarks=readseq'],
+    prepare: scans(false),
+  }),
+  workload({
+    name: 'readreverse',
+    group: 'scans',
+    operation: 'an entry of a backward scan over everything',
+    dbBench: ['--benchmarks=readreverse'],
+    prepare: scans(true),
+  }),
+  workload({
+    name: 'seekrandom',
+    group: 'scans',
+    operation: 'a seek to a random key and the 10 entries from there',
+    dbBench: ['--benchmarks=seekrandom', '--seek_nexts=10'],
+    prepare: prepareSeeks,
+  }),
+  workload({
+    name: 'readdeleted',
+    group: 'scans',
+    operation: 'an entry of a scan after nine of ten were deleted, not compacted',
+    writes: true,
+    prepare: prepareDeletedScan,
+  }),
+];

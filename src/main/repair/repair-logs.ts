@@ -1,0 +1,186 @@
+/**
+ * The logs of a store under repair.
+ *
+ *   sound      open would replay them without complaint: they stay as they are
+ *   otherwise  every intact record counts, before damage and behind it, and goes into tables with its own sequence numbers:
+ *              1. which logs count: from the newest back, each start record names its predecessor and its length. What is
+ *                 outside this chain, or behind that length, was given up by an earlier recovery. Where a start record is
+ *                 lost, the log before it in number follows
+ *              2. unbroken runs of records become memtables, and those tables: a record is a group of writes, whole or not
+ *                 there, but writes between two runs are lost
+ *
+ * Invariants: reads logs, writes tables. One log in memory at a time.
+ * Thread:     main; workers write.
+ */
+import { join } from 'node:path';
+import { readU32 } from '../../shared/bytes.ts';
+import { CorruptionError } from '../../shared/errors.ts';
+import { logName } from '../../shared/file-names.ts';
+import { readFully } from '../../shared/file-system.ts';
+import { fileNumber } from '../../shared/ids.ts';
+import type { DamagedRange } from '../../shared/jobs.ts';
+import { RECORD_HEADER_BYTES, RecordType, START_PAYLOAD_BYTES } from '../../shared/log-format.ts';
+import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
+import type { TableMeta } from '../../shared/version-edit.ts';
+import { countEntries } from '../log-reader.ts';
+import { createMemtable } from '../memtable-list.ts';
+import { RecordSearch } from '../record-search.ts';
+import type { Workshop } from './workshop.ts';
+
+/** Groups that follow each other in the log and in sequence. */
+interface Run {
+  readonly firstSequence: number;
+  readonly groups: { readonly start: number; readonly end: number }[];
+  count: number;
+}
+
+interface SalvagedLog {
+  readonly bytes: Uint8Array;
+  /** undefined: the start record is lost. */
+  readonly start: { readonly previousLog: number; readonly previousBytes: number } | undefined;
+  readonly runs: readonly Run[];
+  readonly damage: readonly DamagedRange[];
+}
+
+export interface LogSalvage {
+  /** Level 0 tables of what verifies. */
+  readonly tables: readonly TableMeta[];
+  /** Names of logs that are damaged or given up. */
+  readonly damaged: readonly string[];
+}
+
+/** Salvages the logs `numbers`; `lengths` are those that a sound manifest knows. */
+export async function salvageLogs(
+  shop: Workshop,
+  numbers: readonly number[],
+  lengths: ReadonlyMap<number, number>,
+): Promise<LogSalvage> {
+  const tables: TableMeta[] = [];
+  const damaged: string[] = [];
+  /** What the log after this one says of it; undefined: nothing does. */
+  let expected: { readonly previousLog: number; readonly previousBytes: number } | undefined;
+  for (const number of numbers.toReversed()) {
+    const name = logName(fileNumber(number));
+    if (expected !== undefined && expected.previousLog !== number && expected.previousLog < number) {
+      shop.log.note({ name, kind: 'log', outcome: 'dropped' });
+      shop.log.warn(`${name}: given up by an earlier recovery, and not used`);
+      damaged.push(name);
+      continue;
+    }
+    if (expected !== undefined && expected.previousLog > number && expected.previousLog !== 0)
+      shop.log.warn(`${logName(fileNumber(expected.previousLog))} is missing; older logs are used without it`);
+    const length = expected?.previousLog === number ? expected.previousBytes : lengths.get(number);
+    const log = readSalvagedLog(shop, name, number, length);
+    const entries = log.runs.reduce((sum, run) => sum + run.count, 0);
+    for (const run of log.runs) {
+      const table = await buildTable(shop, log.bytes, run);
+      if (table !== undefined) tables.push(table);
+    }
+    const isDamaged = log.damage.length > 0;
+    shop.log.note({
+      name,
+      kind: 'log',
+      outcome: isDamaged ? (entries > 0 ? 'salvaged' : 'dropped') : 'merged',
+      entries,
+      lostEntries: isDamaged ? undefined : 0,
+      lostTombstones: isDamaged ? undefined : 0,
+      damage: log.damage,
+    });
+    if (isDamaged) damaged.push(name);
+    if (log.runs.length > 1 || (isDamaged && entries > 0))
+      shop.log.warn(`${name}: what is kept of it may not be a prefix of what was written`);
+    expected = log.start ?? (entries > 0 ? undefined : expected);
+  }
+  return { tables, damaged };
+}
+
+/** `length`: where the log is known to have ended. */
+function readSalvagedLog(
+  shop: Workshop,
+  name: string,
+  number: number,
+  length: number | undefined,
+): SalvagedLog {
+  const path = join(shop.directory, name);
+  const bytes = readLogFile(shop, path);
+  const end = Math.min(length ?? bytes.length, bytes.length);
+  const search = new RecordSearch(bytes, 0, end, number);
+  const runs: Run[] = [];
+  const damage: DamagedRange[] = [];
+  let start: SalvagedLog['start'];
+  let position = 0;
+  for (let found = search.next(0); found !== undefined; found = search.next(position)) {
+    const { at, header } = found;
+    const payload = at + RECORD_HEADER_BYTES;
+    const next = payload + header.payloadLength;
+    const reason = 'no intact record stands here';
+    if (at > position) damage.push({ offset: position, bytes: at - position, reason });
+    if (header.type === RecordType.Start && at === 0 && header.payloadLength >= START_PAYLOAD_BYTES)
+      start = { previousLog: readU32(bytes, payload + 4), previousBytes: readU32(bytes, payload + 8) };
+    else {
+      const problem = addGroup(runs, bytes, { start: payload, end: next }, header.firstSequence, path);
+      if (problem !== undefined) damage.push({ offset: at, bytes: next - at, reason: problem });
+    }
+    position = next;
+  }
+  if (position < end)
+    damage.push({ offset: position, bytes: end - position, reason: 'no intact record follows' });
+  if (length !== undefined && bytes.length < length)
+    damage.push({ offset: bytes.length, bytes: length - bytes.length, reason: 'the log is cut short' });
+  return { bytes, start, runs, damage };
+}
+
+function readLogFile(shop: Workshop, path: string): Uint8Array {
+  const file = shop.fs.openRead(path);
+  try {
+    const bytes = new Uint8Array(file.size());
+    return bytes.subarray(0, readFully(file, bytes, 0));
+  } finally {
+    file.close();
+  }
+}
+
+/** Appends the group to the last run, or begins one; returns what is wrong with it if something is. */
+function addGroup(
+  runs: Run[],
+  bytes: Uint8Array,
+  group: { readonly start: number; readonly end: number },
+  firstSequence: number,
+  path: string,
+): string | undefined {
+  if (group.end === group.start) return 'a record is empty';
+  let count: number;
+  try {
+    count = countEntries(bytes, group.start, group.end, path, readU32(bytes, group.start));
+  } catch (error) {
+    if (error instanceof CorruptionError) return 'a record holds what is no entry';
+    throw error;
+  }
+  const last = runs.at(-1);
+  const next = last === undefined ? 0 : last.firstSequence + last.count;
+  if (firstSequence < Math.max(next, 1) || !Number.isSafeInteger(firstSequence + count))
+    return 'a record is out of order';
+  if (last !== undefined && next === firstSequence) {
+    last.groups.push(group);
+    last.count += count;
+  } else runs.push({ firstSequence, groups: [group], count });
+  return undefined;
+}
+
+async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<TableMeta | undefined> {
+  if (shop.isDryRun) return undefined;
+  const dataBytes = run.groups.reduce((sum, group) => sum + group.end - group.start, 0);
+  const needed = dataBytes + worstCaseNodeBytes(run.count, 0);
+  const memtable = createMemtable(needed, needed, run.firstSequence);
+  for (const { start, end } of run.groups) memtable.appendEncoded(bytes, start, end);
+  memtable.arena.publish(run.count);
+  const { output } = await shop.run<'flush'>((context) => ({
+    ...context,
+    kind: 'flush',
+    memtable: memtable.arena.buffer,
+    output: shop.allocateNumbers(1),
+    table: shop.options.table,
+    snapshots: [],
+  }));
+  return output;
+}

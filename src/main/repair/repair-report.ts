@@ -1,0 +1,86 @@
+/**
+ * What repair says it did: plain data, safe for JSON.
+ */
+import type { DamagedRange } from '../../shared/jobs.ts';
+
+export type { DamagedRange } from '../../shared/jobs.ts';
+
+export interface RepairOptions {
+  /** Look and report, change nothing on disk but LOCK. Default false. */
+  readonly dryRun?: boolean;
+}
+
+/** What became of one file. */
+export interface RepairedFile {
+  readonly name: string;
+  readonly kind: 'manifest' | 'table' | 'log';
+  /**
+   * `kept`: sound, and in use as it is. `merged`: sound; all it holds is in new tables. `salvaged`: damaged; what verifies is
+   * in new tables. `dropped`: nothing of it is in the store any more.
+   */
+  readonly outcome: 'kept' | 'merged' | 'salvaged' | 'dropped';
+  /** Entries that verify, older versions and deletions included; 0 for a manifest. */
+  readonly entries: number;
+  /** Entries the file once held and that are lost; undefined where nothing tells. */
+  readonly lostEntries: number | undefined;
+  /** How many of them were deletions; undefined where nothing tells. */
+  readonly lostTombstones: number | undefined;
+  /** What does not verify, by offset. */
+  readonly damage: readonly DamagedRange[];
+  /** The name under which the file is kept; undefined where it stays, or where all it held is elsewhere. */
+  readonly setAside: string | undefined;
+}
+
+/** The outcome of {@link StorageEngine.repair}. */
+export interface RepairReport {
+  /** The absolute path of the store. */
+  readonly path: string;
+  readonly dryRun: boolean;
+  /** Nothing was wrong, nothing was changed. */
+  readonly isSound: boolean;
+  /** `kept`: as it was. `updated`: sound, but tables or logs were replaced. `rebuilt`: made anew from the tables and logs. */
+  readonly manifest: 'kept' | 'updated' | 'rebuilt';
+  readonly files: readonly RepairedFile[];
+  /** What could not be known or saved, in sentences. */
+  readonly warnings: readonly string[];
+  readonly elapsedMs: number;
+}
+
+/** Gathers the report while repair goes on. */
+export class RepairLog {
+  readonly warnings: string[] = [];
+  readonly #files = new Map<string, RepairedFile>();
+
+  note(file: Pick<RepairedFile, 'name' | 'kind' | 'outcome'> & Partial<RepairedFile>): void {
+    const defaults = { entries: 0, lostEntries: 0, lostTombstones: 0, damage: [], setAside: undefined };
+    this.#files.set(file.name, { ...defaults, ...file });
+  }
+
+  /** A file already noted is kept aside under another name. */
+  noteSetAside(name: string, setAside: string): void {
+    const file = this.#files.get(name);
+    if (file !== undefined) this.#files.set(name, { ...file, setAside });
+  }
+
+  warn(text: string): void {
+    if (!this.warnings.includes(text)) this.warnings.push(text);
+  }
+
+  get files(): readonly RepairedFile[] {
+    return [...this.#files.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Every deletion that may have been lost brings older versions back: say so, file by file. */
+  warnOfLosses(): void {
+    for (const { name, kind, lostEntries, lostTombstones, damage } of this.files) {
+      if (kind === 'manifest' || damage.length === 0 || lostEntries === 0) continue;
+      const lost = lostEntries === undefined ? 'an unknown number of' : String(lostEntries);
+      this.warn(
+        lostTombstones === 0
+          ? `${name}: ${lost} entries are lost; where they were newer versions, older ones may be back`
+          : `${name}: ${lost} entries are lost, ${lostTombstones ?? 'an unknown number'} of them deletions: ` +
+              'deleted keys and older versions may be back',
+      );
+    }
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * What lies in the directory of a store to be repaired, and what its manifest says.
+ *
+ *   sound       manifest.json is intact; or, where it is not, an intact manifest.json.tmp: the edit after it, complete
+ *   damaged     its text still tells which tables were live, if every line of its list fits the file it is about (liveTables)
+ *   missing     nothing is known
+ *
+ * Invariants: reads only. A newer format is refused: STRATA_UNSUPPORTED.
+ * Thread:     main.
+ */
+import { join } from 'node:path';
+import { CorruptionError } from '../../shared/errors.ts';
+import {
+  MANIFEST_NAME,
+  MANIFEST_TEMPORARY_NAME,
+  parseFileName,
+  type StoreFile,
+} from '../../shared/file-names.ts';
+import { type FileSystem, readFully } from '../../shared/file-system.ts';
+import { decodeManifest, type ManifestState } from '../manifest.ts';
+
+export interface SurveyedManifest {
+  readonly state: ManifestState | undefined;
+  /** Why manifest.json is not in order; undefined when it is. */
+  readonly problem: CorruptionError | undefined;
+  readonly isPresent: boolean;
+  /** What a damaged one lists; undefined where it can't be told that the list is complete. */
+  readonly listed: readonly ListedTable[] | undefined;
+}
+
+/** A table as a damaged manifest has it: unproven. */
+export interface ListedTable {
+  readonly number: number;
+  readonly sizeBytes: number;
+  readonly checksum: number;
+}
+
+export interface Survey {
+  readonly manifest: SurveyedManifest;
+  /** Names of files, by the number of the table. */
+  readonly tables: ReadonlyMap<number, string>;
+  /** The same of tables that an earlier repair has set aside. */
+  readonly tablesAside: ReadonlyMap<number, string>;
+  /** Ascending. */
+  readonly logs: readonly number[];
+  /** No file has a higher number, nor does a sound manifest name one. */
+  readonly highestNumber: number;
+}
+
+export function surveyStore(fs: FileSystem, directory: string): Survey {
+  const tables = new Map<number, string>();
+  const tablesAside = new Map<number, string>();
+  const logs: number[] = [];
+  let highestNumber = 0;
+  for (const [name, file] of regularFiles(fs, directory)) {
+    if (file.kind !== 'table' && file.kind !== 'log' && file.kind !== 'set-aside') continue;
+    highestNumber = Math.max(highestNumber, file.number);
+    if (file.kind === 'table') tables.set(file.number, name);
+    else if (file.kind === 'log') logs.push(file.number);
+    else if (file.of === 'table') tablesAside.set(file.number, name);
+  }
+  logs.sort((a, b) => a - b);
+  const manifest = surveyManifest(fs, directory);
+  return {
+    manifest,
+    tables,
+    tablesAside,
+    logs,
+    highestNumber: Math.max(highestNumber, (manifest.state?.nextFileNumber ?? 1) - 1),
+  };
+}
+
+/** Only names of ours, and only regular files: a symbolic link is nothing to us. */
+function regularFiles(fs: FileSystem, directory: string): [string, StoreFile][] {
+  return fs
+    .list(directory)
+    .sort()
+    .flatMap((name): [string, StoreFile][] => {
+      const file = parseFileName(name);
+      return file !== undefined && fs.stat(join(directory, name))?.kind === 'file' ? [[name, file]] : [];
+    });
+}
+
+function surveyManifest(fs: FileSystem, directory: string): SurveyedManifest {
+  const path = join(directory, MANIFEST_NAME);
+  const bytes = readIfThere(fs, path);
+  const main = decode(bytes, path);
+  if (!(main instanceof CorruptionError))
+    return { state: main, problem: undefined, isPresent: true, listed: undefined };
+  const temporaryPath = join(directory, MANIFEST_TEMPORARY_NAME);
+  const next = decode(readIfThere(fs, temporaryPath), temporaryPath);
+  return {
+    state: next instanceof CorruptionError ? undefined : next,
+    problem: main,
+    isPresent: bytes !== undefined,
+    listed: bytes === undefined ? undefined : readList(bytes),
+  };
+}
+
+function decode(bytes: Uint8Array | undefined, path: string): ManifestState | CorruptionError {
+  if (bytes === undefined) return new CorruptionError('the manifest is missing', { file: path });
+  try {
+    return decodeManifest(bytes, path);
+  } catch (error) {
+    if (error instanceof CorruptionError) return error;
+    throw error;
+  }
+}
+
+/** undefined when there is no such regular file. */
+function readIfThere(fs: FileSystem, path: string): Uint8Array | undefined {
+  if (fs.stat(path)?.kind !== 'file') return undefined;
+  const file = fs.openRead(path);
+  try {
+    const bytes = new Uint8Array(file.size());
+    return bytes.subarray(0, readFully(file, bytes, 0));
+  } finally {
+    file.close();
+  }
+}
+
+const TABLE_LINE =
+  /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,.*"largestSequence":\d+\},?$/;
+
+/** The tables in the text of a damaged manifest; undefined unless the list begins, goes on and ends as it should. */
+function readList(bytes: Uint8Array): ListedTable[] | undefined {
+  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').split('\n');
+  const first = lines.findIndex((line) => line.startsWith('  "tables": ['));
+  if (first < 0) return undefined;
+  const isEmpty = lines[first] === '  "tables": []';
+  const body = isEmpty ? [] : lines.slice(first + 1, -3);
+  const tail = lines.slice(isEmpty ? first + 1 : -3).join('\n');
+  if (tail !== (isEmpty ? '}}\n' : '  ]\n}}\n')) return undefined;
+  const listed: ListedTable[] = [];
+  for (const [i, line] of body.entries()) {
+    const match = TABLE_LINE.exec(line);
+    if (match === null || line.endsWith(',') !== i + 1 < body.length) return undefined;
+    const [number, sizeBytes, checksum] = match.slice(1, 4).map(Number) as [number, number, number];
+    listed.push({ number, sizeBytes, checksum });
+  }
+  return new Set(listed.map(({ number }) => number)).size === listed.length ? listed : undefined;
+}

@@ -1,0 +1,61 @@
+/**
+ * What all steps of a repair work with: the directory, the jobs, the file numbers, the report.
+ *
+ * Invariants: new files get numbers past every number on disk. In a dry run nothing is written: `allocateNumber` is never
+ *             asked then.
+ * Thread:     main.     Owns: the pool.
+ */
+import { assert } from '../../shared/assert.ts';
+import { ControlBlock } from '../../shared/control-block.ts';
+import type { FileSystem } from '../../shared/file-system.ts';
+import { type FileNumber, fileNumber } from '../../shared/ids.ts';
+import type { JobContext, JobKind, JobOf, ResultOf } from '../../shared/jobs.ts';
+import { Counters } from '../counters.ts';
+import { JobRunner } from '../job-runner.ts';
+import type { ResolvedOptions } from '../options.ts';
+import { WorkerPool } from '../worker-pool.ts';
+import { RepairLog } from './repair-report.ts';
+
+export class Workshop {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly options: ResolvedOptions;
+  readonly isDryRun: boolean;
+  readonly log: RepairLog = new RepairLog();
+  readonly #jobs: JobRunner;
+  #nextFileNumber = 1;
+
+  constructor(fs: FileSystem, directory: string, options: ResolvedOptions, isDryRun: boolean) {
+    this.fs = fs;
+    this.directory = directory;
+    this.options = options;
+    this.isDryRun = isDryRun;
+    const pool = new WorkerPool({ threads: options.threads });
+    this.#jobs = new JobRunner(pool, new ControlBlock(), fs, directory, new Counters());
+  }
+
+  /** Never hands out `number` or a lower one from now on. */
+  bumpFileNumber(number: number): void {
+    this.#nextFileNumber = Math.max(this.#nextFileNumber, number + 1);
+  }
+
+  get nextFileNumber(): number {
+    return this.#nextFileNumber;
+  }
+
+  allocateNumbers(count: number): FileNumber {
+    assert(!this.isDryRun, 'a dry run writes nothing');
+    const first = fileNumber(this.#nextFileNumber);
+    this.#nextFileNumber = fileNumber(first + count);
+    return first;
+  }
+
+  /** `make` is called again, for new numbers, when a worker has died. */
+  run<K extends JobKind>(make: (context: JobContext) => JobOf<K>): Promise<ResultOf[K]> {
+    return this.#jobs.run(make, { urgent: false, keepAlive: true });
+  }
+
+  close(): Promise<void> {
+    return this.#jobs.close();
+  }
+}
