@@ -7,7 +7,7 @@ import { DEFAULT_STORES, OURS, STORE_NAMES, type StoreName } from './stores/stor
 
 const MIB: number = 1024 * 1024;
 
-export const USAGE = `npm run bench -- [options] [workloads or groups ...]
+export const USAGE: string = `npm run bench -- [options] [workloads or groups ...]
 
   --quick           small sizes, fewer workloads: about 3 minutes on 2 cores
   --rounds N        rounds per workload (default 3; quick 2)

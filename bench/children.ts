@@ -8,7 +8,9 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Reply, Task } from './task.ts';
 
-const CHILD: string = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url));
+const CHILD: string = fileURLToPath(
+  new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url),
+);
 const KEPT_STDERR_CHARS = 2000;
 
 const alive = new Set<ChildProcess>();
@@ -68,7 +70,8 @@ export function runProgram(file: string, args: readonly string[], timeoutMs: num
       clearTimeout(timer);
       alive.delete(child);
       if (code === 0) resolve(output);
-      else reject(new Error(`${file}: ${signal ?? `exit code ${code}`}: ${output.trim().split('\n').at(-1)}`));
+      else
+        reject(new Error(`${file}: ${signal ?? `exit code ${code}`}: ${output.trim().split('\n').at(-1)}`));
     });
   });
 }

@@ -37,7 +37,8 @@ export function installPackages(say: (line: string) => void): string | undefined
   mkdirSync(HOME, { recursive: true });
   for (const file of FILES) copyFileSync(join(SOURCE, file), join(HOME, file));
   say('installing the peers into node_modules/.cache/stratakv-bench (once)');
-  if (!npm('ci') && !npm('install', '--no-save')) return 'npm could not install the peers; its messages are above';
+  if (!npm('ci') && !npm('install', '--no-save'))
+    return 'npm could not install the peers; its messages are above';
   writeFileSync(STAMP, wanted);
   return undefined;
 }

@@ -9,8 +9,9 @@
  * Invariants: loaded stores are made when first needed, and removed when no further workload needs them. Readers share
  *             one; writers get a copy. A store that fails is left out of that round alone, and reported.
  */
-import { cp } from 'node:fs/promises';
+
 import { mkdirSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BenchArguments } from './arguments.ts';
 import { runTask } from './children.ts';
@@ -94,7 +95,11 @@ export class Runner {
       };
       const reply = await this.#send(task, workload);
       if (reply.kind === 'measured') return { ...named, measurement: reply.measurement, error: undefined };
-      return { ...named, measurement: undefined, error: reply.kind === 'failed' ? reply.message : reply.kind };
+      return {
+        ...named,
+        measurement: undefined,
+        error: reply.kind === 'failed' ? reply.message : reply.kind,
+      };
     } finally {
       if (!isShared) remove(directory);
     }
@@ -105,7 +110,10 @@ export class Runner {
     let base = this.#bases.get(key);
     if (base === undefined) {
       const directory = this.#fresh();
-      const reply = await this.#send({ ...this.#taskBase(workload, store, directory), kind: 'load' }, workload);
+      const reply = await this.#send(
+        { ...this.#taskBase(workload, store, directory), kind: 'load' },
+        workload,
+      );
       base = { directory, error: reply.kind === 'failed' ? reply.message : undefined };
       this.#bases.set(key, base);
     }

@@ -40,7 +40,7 @@ export async function runDbBench(
     }
     const existing = isLoaded ? ['--use_existing_db=1', ...readLimit(task, special)] : [];
     const output = await runProgram(DB_BENCH, [...common, ...existing, ...special], timeoutMs);
-    return { kind: 'measured', measurement: await toMeasurement(output, task, special) };
+    return { kind: 'measured', measurement: await toMeasurement(output, task) };
   } catch (error) {
     return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
   }
@@ -69,15 +69,10 @@ function readLimit(task: MeasureTask, special: readonly string[]): string[] {
   return isTimed && !isWrite ? [`--duration=${Math.max(1, Math.round(task.seconds))}`] : [];
 }
 
-async function toMeasurement(
-  output: string,
-  task: MeasureTask,
-  special: readonly string[],
-): Promise<Measurement> {
+async function toMeasurement(output: string, task: MeasureTask): Promise<Measurement> {
   const { opsPerSecond, seconds } = parseDbBench(output);
-  const isDurable = special.includes('--sync=1');
   return {
-    operations: isDurable ? task.records : Math.round(opsPerSecond * seconds),
+    operations: Math.round(opsPerSecond * seconds),
     seconds,
     opsPerSecond,
     latencyUs: null,

@@ -98,7 +98,8 @@ class LmdbStore implements BenchStore {
 
   seek(key: Buffer, count: number): number {
     let taken = 0;
-    for (const entry of this.#lmdb.getRange({ start: key, limit: count })) if (entry.value !== undefined) taken++;
+    for (const entry of this.#lmdb.getRange({ start: key, limit: count }))
+      if (entry.value !== undefined) taken++;
     return taken;
   }
 

@@ -81,7 +81,11 @@ class RocksdbStore implements BenchStore {
   }
 
   scan(isReverse: boolean): Scan {
-    const iterator = this.#level.iterator({ reverse: isReverse, keyEncoding: 'buffer', valueEncoding: 'buffer' });
+    const iterator = this.#level.iterator({
+      reverse: isReverse,
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+    });
     return {
       next: async (count) => (await iterator.nextv(count)).length,
       close: () => iterator.close(),

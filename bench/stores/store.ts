@@ -39,11 +39,18 @@ export interface StoreOptions {
 }
 
 export const OURS = 'stratakv';
-/** Runs as a program of its own: see report of db-bench.ts. */
+/** Runs as a program of its own: see db-bench.ts. */
 export const DB_BENCH = 'db_bench';
 /** In the order of the tables. lmdb-nosync is measured only when it is named. */
-export const STORE_NAMES = [OURS, 'classic-level', 'lmdb', 'rocksdb', DB_BENCH, 'lmdb-nosync'] as const;
-export type StoreName = (typeof STORE_NAMES)[number];
+export const STORE_NAMES: readonly StoreName[] = [
+  OURS,
+  'classic-level',
+  'lmdb',
+  'rocksdb',
+  DB_BENCH,
+  'lmdb-nosync',
+];
+export type StoreName = 'stratakv' | 'classic-level' | 'lmdb' | 'rocksdb' | 'db_bench' | 'lmdb-nosync';
 export const DEFAULT_STORES: readonly StoreName[] = STORE_NAMES.filter((name) => name !== 'lmdb-nosync');
 
 /** The npm package a store comes in, if it does. */

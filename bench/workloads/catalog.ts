@@ -16,7 +16,11 @@ const LONG_PREFIX = 'tenant/0000000042/region/eu-central/collection/customer-doc
 const VARIANTS: readonly { readonly shape: Shape; readonly divisor: number; readonly says: string }[] = [
   { shape: { suffix: '+1k', keyPrefix: '', valueBytes: 1024 }, divisor: 8, says: 'values of 1 KiB' },
   { shape: { suffix: '+16k', keyPrefix: '', valueBytes: 16_384 }, divisor: 100, says: 'values of 16 KiB' },
-  { shape: { ...DEFAULT_SHAPE, suffix: '+prefix', keyPrefix: LONG_PREFIX }, divisor: 1, says: 'long shared prefixes' },
+  {
+    shape: { ...DEFAULT_SHAPE, suffix: '+prefix', keyPrefix: LONG_PREFIX },
+    divisor: 1,
+    says: 'long shared prefixes',
+  },
 ];
 const VARIED = ['fillrandom-100', 'readrandom', 'readrandom-sync', 'readseq', 'seekrandom'];
 

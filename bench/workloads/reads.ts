@@ -53,8 +53,7 @@ async function prepareGetMany(context: Context): Promise<() => Promise<void>> {
   const call = async (index: number): Promise<void> => {
     const first = index * KEYS_PER_GET_MANY;
     const keys: Buffer[] = [];
-    for (let i = first; i < first + KEYS_PER_GET_MANY; i++)
-      keys.push(data.key(drawn[i & (DRAWS - 1)]!));
+    for (let i = first; i < first + KEYS_PER_GET_MANY; i++) keys.push(data.key(drawn[i & (DRAWS - 1)]!));
     const found = await store.getMany(keys);
     for (let i = 0; i < KEYS_PER_GET_MANY; i++)
       check(context, i, drawn[(first + i) & (DRAWS - 1)]!, found[i]);

@@ -3,7 +3,7 @@
  *
  * Whole scans repeat until the time is up; an operation is an entry. Every entry's key and value are handed out.
  */
-import { turn, inSeries, warmUp } from './loops.ts';
+import { inSeries, turn, warmUp } from './loops.ts';
 import { type Context, type Workload, workload } from './workload.ts';
 
 const ENTRIES_PER_CHUNK = 1000;

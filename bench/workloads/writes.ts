@@ -46,8 +46,7 @@ function puts(lanes: number, timeEvery: number, isDurable: boolean): Workload['p
       return isDurable ? store.putDurably(key, data.value(record)) : store.put(key, data.value(record));
     };
     const options = { timeEvery };
-    return () =>
-      lanes === 1 ? inSeries(context, options, call) : inFlight(context, lanes, options, call);
+    return () => (lanes === 1 ? inSeries(context, options, call) : inFlight(context, lanes, options, call));
   };
 }
 
@@ -107,7 +106,7 @@ export const WRITE_WORKLOADS: readonly Workload[] = [
     ...WRITES,
     name: 'fillsync',
     operation: 'a durable put, awaited before the next',
-    dbBench: ['--benchmarks=fillrandom', '--sync=1'],
+    dbBench: ['--benchmarks=fillrandom', '--sync=1', '--writes=2000'],
     prepare: puts(1, 1, true),
   }),
   workload({

@@ -28,7 +28,13 @@ const MIXES: readonly Mix[] = [
   { letter: 'a', readShare: 0.5, otherwise: 'update', read: 'get', says: '50 % reads, 50 % updates' },
   { letter: 'b', readShare: 0.95, otherwise: 'update', read: 'get', says: '95 % reads, 5 % updates' },
   { letter: 'c', readShare: 1, otherwise: 'update', read: 'get', says: 'reads only' },
-  { letter: 'd', readShare: 0.95, otherwise: 'insert', read: 'get-latest', says: '95 % latest reads, 5 % inserts' },
+  {
+    letter: 'd',
+    readShare: 0.95,
+    otherwise: 'insert',
+    read: 'get-latest',
+    says: '95 % latest reads, 5 % inserts',
+  },
   { letter: 'e', readShare: 0.95, otherwise: 'insert', read: 'scan', says: '95 % short scans, 5 % inserts' },
   { letter: 'f', readShare: 0.5, otherwise: 'read-modify-write', read: 'get', says: '50 % reads, 50 % RMW' },
 ];

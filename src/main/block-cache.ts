@@ -13,17 +13,24 @@ import type { BlockCache } from '../shared/table/table-reader.ts';
 
 /** What a block costs besides its bytes: the entry in the cache's arrays and map. */
 const ENTRY_OVERHEAD_BYTES = 64;
+/** A cache this close to its capacity counts as full: each new block pushes an old one out. */
+const FULL_MARGIN_BYTES = 65536;
+/** Of the blocks that lookups miss in a full cache, one in so many is kept. */
+const ADMIT_ONE_OF = 8;
 /** V8's small integers; beyond, keys become doubles. Reached after 2^30 blocks were opened, when ids start over. */
 const MAX_ID: number = 2 ** 30;
 
 export class LruBlockCache implements BlockCache {
   readonly #blocks: LRUCache<number, Block> | undefined;
+  readonly #fullBytes: number;
   #nextId = 1;
+  #sinceAdmitted = 0;
   hits = 0;
   misses = 0;
 
   /** `capacityBytes` 0 caches nothing. */
   constructor(capacityBytes: number) {
+    this.#fullBytes = capacityBytes - FULL_MARGIN_BYTES;
     this.#blocks =
       capacityBytes === 0
         ? undefined
@@ -56,6 +63,14 @@ export class LruBlockCache implements BlockCache {
 
   set(id: number, block: Block): void {
     this.#blocks?.set(id, block);
+  }
+
+  admits(): boolean {
+    if (this.#blocks === undefined) return false;
+    if (this.#blocks.calculatedSize < this.#fullBytes) return true;
+    // Every so-manieth in turn: as good as chance, and the same in every run.
+    this.#sinceAdmitted = (this.#sinceAdmitted + 1) % ADMIT_ONE_OF;
+    return this.#sinceAdmitted === 0;
   }
 
   clear(): void {

@@ -281,6 +281,11 @@ export class CommitPipeline {
     else if (this.#held.length === 0) this.#nothingHeld();
   }
 
+  /** Resolves once the writes held back now have been let in and written, or refused; undefined: there are none. */
+  held(): Promise<void> | undefined {
+    return this.#held.at(-1)?.deferred.promise.catch(() => undefined);
+  }
+
   /** Resolves once what is encoded is in the log; rejects when it can't be written. */
   async written(): Promise<void> {
     while (this.#open !== undefined || this.#queue.length > 0 || this.#isWriting) {

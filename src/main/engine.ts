@@ -5,7 +5,7 @@
  *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
- *   destroy          destroy-store.ts
+ *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
  *
  * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
  */
@@ -32,6 +32,8 @@ import {
   type WriteOptions,
 } from './read-options.ts';
 import { lookup } from './read-view.ts';
+import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
+import { repairStore } from './repair/repair-store.ts';
 import { Runtime } from './runtime.ts';
 import { Scan, Slab } from './scan.ts';
 import { Snapshot } from './snapshot.ts';
@@ -97,6 +99,21 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   static async destroy(path: string): Promise<void> {
     await destroyStore(path);
+  }
+
+  /**
+   * Makes a damaged store open again, with everything that still verifies: rebuilds a lost or damaged manifest, keeps the
+   * sound blocks of damaged tables and the sound records of damaged logs. Says what was kept and what was lost; where lost
+   * entries may have been deletions or newer versions, a warning says that older ones may be back. A sound store is not
+   * changed. Damaged files are kept beside the store as `NAME.set-aside`.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_LOCKED when the store is open, STRATA_NO_DATABASE,
+   * STRATA_CORRUPTION when nothing shows that this is a store, STRATA_UNSUPPORTED, STRATA_IO (repair again).
+   * @example
+   * const report = await StorageEngine.repair('./db_data');
+   * for (const warning of report.warnings) log(warning);
+   */
+  static async repair(path: string, options?: RepairOptions): Promise<RepairReport> {
+    return await repairStore(path, options);
   }
 
   /** @internal */

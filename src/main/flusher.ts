@@ -22,7 +22,6 @@ import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
 import { discardOutputs, isRoomProblem, reportDeletion, toStorageError } from './background-errors.ts';
 import type { LiveMemtable } from './memtable-list.ts';
-import { removeObsoleteFiles } from './obsolete-files.ts';
 import { RetryDelay } from './retry-delay.ts';
 import type { Store } from './store.ts';
 
@@ -155,7 +154,7 @@ export class Flusher {
       elapsedMs: stats.elapsedMs,
     });
     // In the background: what can't be deleted now is an orphan for the next open.
-    void removeObsoleteFiles(store.fs, store.directory, { logs }, (error) => reportDeletion(store, error));
+    store.deletions.remove({ logs });
   }
 
   #failed(cause: unknown): void {

@@ -8,6 +8,7 @@ export { type EngineStatus, StorageEngine } from './engine.ts';
 export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
 export type { EngineOptions } from './options.ts';
 export type { CompactRange, ReadOptions, ScanOptions, WriteOptions } from './read-options.ts';
+export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
 export type { Scan, ScanEntry } from './scan.ts';
 export type { Snapshot } from './snapshot.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';

@@ -30,7 +30,7 @@ import { RecordSearch } from './record-search.ts';
 
 /** The unit in which a disk loses unwritten data. */
 const PAGE_BYTES = 4096;
-/** Fewer zero bytes than this prove nothing. */
+/** Fewer zero bytes than this in the middle of a page prove nothing. */
 const MIN_HOLE_BYTES = 32;
 
 /** The entries of one group record: bytes[start, end), `count` of them from `firstSequence` on. */
@@ -158,18 +158,27 @@ function explainDamage(bytes: Uint8Array, position: number, end: number, number:
     if (nextRecord < 0) nextRecord = at;
     found = search.next(at + RECORD_HEADER_BYTES + header.payloadLength);
   }
-  if (nextRecord >= 0 && !hasZeroPage(bytes, position, nextRecord))
+  if (nextRecord >= 0 && !hasZeroPage(bytes, position, nextRecord, end))
     throw new CorruptionError('the log is damaged in the middle', { file: path, offset: position });
 }
 
-/** Whether some page's part of bytes[start, end) is all zero, as a page that was never written reads. */
-export function hasZeroPage(bytes: Uint8Array, start: number, end: number): boolean {
+/**
+ * Whether some page's part of bytes[start, end) is all zero, as a page that was never written reads. `fileEnd`: how long
+ * the file was meant to be. A part that reaches the end of its page may be short: a sync may end just before it.
+ */
+export function hasZeroPage(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  fileEnd: number = Number.POSITIVE_INFINITY,
+): boolean {
   for (let page = start - (start % PAGE_BYTES); page < end; page += PAGE_BYTES) {
     const from = Math.max(page, start);
-    const to = Math.min(page + PAGE_BYTES, end);
+    const pageEnd = Math.min(page + PAGE_BYTES, fileEnd);
+    const to = Math.min(pageEnd, end);
     let at = from;
     while (at < to && bytes[at] === 0) at++;
-    if (at === to && to - from >= MIN_HOLE_BYTES) return true;
+    if (at === to && (to === pageEnd || to - from >= MIN_HOLE_BYTES)) return true;
   }
   return false;
 }

@@ -44,6 +44,36 @@ export async function removeObsoleteFiles(
   }
 }
 
+/**
+ * Deletions of a running store, one after the other, in the order in which files became useless: older data first, so that
+ * what a crash leaves behind is never an old version without the newer one (repair relies on that).
+ */
+export class DeletionQueue {
+  readonly #fs: FileSystem;
+  readonly #directory: string;
+  readonly #onError: DeletionErrorHandler;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(fs: FileSystem, directory: string, onError: DeletionErrorHandler) {
+    this.#fs = fs;
+    this.#directory = directory;
+    this.#onError = onError;
+  }
+
+  /** Deletes in the background. */
+  remove(files: ObsoleteFiles): void {
+    this.#last = this.#last.then(() => removeObsoleteFiles(this.#fs, this.#directory, files, this.#onError));
+  }
+
+  /**
+   * Resolves when all is deleted. Awaited before the lock is given up: by then the directory may be another store's, with
+   * the same file names.
+   */
+  async done(): Promise<void> {
+    await this.#last;
+  }
+}
+
 /** What the manifest says is needed. */
 export interface LiveFiles {
   readonly liveTables: ReadonlySet<FileNumber>;

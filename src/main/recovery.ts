@@ -125,7 +125,7 @@ function findChain(
 
 /** Whether a power cut explains that a log is sound up to `from` only, although `to` bytes were handed to the system. */
 function isCrashLoss(bytes: Uint8Array, from: number, to: number): boolean {
-  return bytes.length < to || hasZeroPage(bytes, from, to);
+  return bytes.length < to || hasZeroPage(bytes, from, to, to);
 }
 
 /** Step 3: the logs that count, cut where their successors say. */

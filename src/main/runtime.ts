@@ -23,7 +23,7 @@ import { type EngineEvents, report } from './events.ts';
 import { JobRunner } from './job-runner.ts';
 import { LogWriter, RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
-import { removeObsoleteFiles } from './obsolete-files.ts';
+import { DeletionQueue } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
 import { awaited } from './process-keeper.ts';
 import { openSources, type ScanSources } from './read-view.ts';
@@ -68,12 +68,11 @@ export class Runtime {
     const blocks = new LruBlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
     const memtables = new MemtableList(opened.recovered.memtables);
+    const deletions = new DeletionQueue(fs, directory, (error) => reportDeletion(this.store, error));
     const versions = VersionSet.create(fs, directory, control, opened.state, (obsolete) => {
       const numbers = obsolete.map((table) => table.number);
       for (const number of numbers) tables.evict(number);
-      void removeObsoleteFiles(fs, directory, { tables: numbers }, (error) =>
-        reportDeletion(this.store, error),
-      );
+      deletions.remove({ tables: numbers });
     });
     versions.bumpFileNumber(opened.highestFileNumber);
     const gate = new WriteGate((event) => this.store.report('stall', event));
@@ -110,6 +109,7 @@ export class Runtime {
       tables,
       blocks,
       counters,
+      deletions,
       snapshots: new SnapshotList(),
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
@@ -253,6 +253,7 @@ export class Runtime {
     } finally {
       store.tables.close();
       store.blocks.clear();
+      await store.deletions.done();
       await this.#opened.lock.release();
       this.#status = 'closed';
     }

@@ -57,7 +57,14 @@ export class Scheduler {
 
   /** Everything written before the call is in tables when this resolves. */
   async flush(): Promise<void> {
-    this.#store.pipeline.freezeActive();
+    const { pipeline } = this.#store;
+    pipeline.freezeActive();
+    const held = pipeline.held();
+    await this.#flusher.flushFrozen();
+    if (held === undefined) return;
+    // Writes that the gate held back when the call was made come before it; what was flushed has made room for them.
+    await held;
+    pipeline.freezeActive();
     await this.#flusher.flushFrozen();
   }
 

@@ -13,6 +13,7 @@ import type { Counters } from './counters.ts';
 import type { EngineEvents } from './events.ts';
 import type { JobRunner } from './job-runner.ts';
 import type { MemtableList } from './memtable-list.ts';
+import type { DeletionQueue } from './obsolete-files.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { SnapshotList } from './snapshot.ts';
 import type { TableCache } from './table-cache.ts';
@@ -33,6 +34,7 @@ export interface Store {
   readonly blocks: LruBlockCache;
   readonly jobs: JobRunner;
   readonly counters: Counters;
+  readonly deletions: DeletionQueue;
   /** The last sequence that reads may see. */
   visibleSequence(): SequenceNumber;
   isClosing(): boolean;

@@ -227,7 +227,15 @@ export class VersionSet {
   #noteLeaving(before: Version, edit: VersionEdit): void {
     // A table that moved was removed from one level and added to another: it stays.
     const moved = new Set(edit.added.map(({ table }) => table.number));
-    for (const { level, number } of edit.removed) {
+    // Deepest level first, which holds the oldest data: see DeletionQueue. Level 0 has its newest table first.
+    const oldestFirst = edit.removed
+      .map(({ level, number }) => ({
+        level,
+        number,
+        place: before.levels[level]!.findIndex((table) => table.number === number),
+      }))
+      .sort((a, b) => b.level - a.level || b.place - a.place);
+    for (const { level, number } of oldestFirst) {
       if (moved.has(number)) continue;
       this.#leaving.set(number, before.levels[level]!.find((table) => table.number === number)!);
     }

@@ -196,7 +196,7 @@ function assertLevel(level: Level, tables: Tables): void {
 }
 
 /** Newest first. Tables of one age (a bulk load's) hold no common key: any order will do, but always the same. */
-function compareAge(a: TableMeta, b: TableMeta): number {
+export function compareAge(a: TableMeta, b: TableMeta): number {
   return (
     b.largestSequence - a.largestSequence || compareKeys(a.smallestKey, b.smallestKey) || a.number - b.number
   );

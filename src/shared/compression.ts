@@ -34,8 +34,16 @@ export interface Codec {
   maxCompressedLength(length: number): number;
   /** Compresses all of `input` into the start of `output` (at least maxCompressedLength); returns the length. */
   compress(input: Uint8Array, output: Uint8Array): number;
-  /** The bytes that were compressed, in a buffer of their own. Throws CodecError unless there are `length` of them. */
-  decompress(input: Uint8Array, length: number): Uint8Array;
+  /**
+   * The bytes that were compressed, in `room` if it is given, else in a buffer of their own. Throws CodecError unless there
+   * are `length` of them.
+   */
+  decompress(input: Uint8Array, length: number, room?: Room): Uint8Array;
+}
+
+/** Lends memory for `length` bytes, whatever is in it. */
+export interface Room {
+  take(length: number): Uint8Array;
 }
 
 /** The payload is not what a codec wrote. Callers who know the file turn it into a CorruptionError. */
@@ -51,10 +59,13 @@ const none: Codec = {
     output.set(input);
     return input.length;
   },
-  decompress(input, length) {
+  decompress(input, length, room) {
     if (input.length !== length)
       throw new CodecError('stored block has another length than its trailer says');
-    return new Uint8Array(input);
+    if (room === undefined) return new Uint8Array(input);
+    const output = room.take(length);
+    output.set(input);
+    return output;
   },
 };
 
@@ -66,9 +77,9 @@ const snappy: Codec = {
   id: 1,
   maxCompressedLength: (length) => 32 + length + Math.ceil(length / 6),
   compress: (input, output) => new SnappyCompressor(input).compressToBuffer(output),
-  decompress(input, length) {
+  decompress(input, length, room) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
-    const output = new Uint8Array(length);
+    const output = room?.take(length) ?? new Uint8Array(length);
     const wrong = decodeSnappy(input, output);
     if (wrong !== undefined) throw new CodecError(wrong);
     return output;

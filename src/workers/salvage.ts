@@ -122,11 +122,13 @@ class Facts {
   smallestSequence: number = Number.MAX_SAFE_INTEGER;
   largestSequence = 0;
 
-  add(entry: Entry): void {
+  /** Always true, as a visitor that goes on. */
+  add(entry: Entry): boolean {
     this.entryCount++;
     if (entry.kind === EntryKind.Delete) this.tombstoneCount++;
     this.smallestSequence = Math.min(this.smallestSequence, entry.sequence);
     this.largestSequence = Math.max(this.largestSequence, entry.sequence);
+    return true;
   }
 }
 
@@ -224,13 +226,13 @@ class Salvage {
   }
 
   /** Calls `visit` for each entry until it answers false; returns whether it never did. */
-  #forEach(place: BlockPlace, base: number, visit: (entry: Entry) => boolean | void): boolean {
+  #forEach(place: BlockPlace, base: number, visit: (entry: Entry) => boolean): boolean {
     const { path } = this.#source;
     const sealed = this.#source.read(place.offset, place.size);
     const content = openBlock(sealed, this.#job.number, place.offset, path);
     this.#iterator.reset(new Block(content, base, path, place.offset));
     for (let on = this.#iterator.seekToFirst(); on; on = this.#iterator.next())
-      if (visit(this.#iterator.entry) === false) return false;
+      if (!visit(this.#iterator.entry)) return false;
     return true;
   }
 
@@ -268,7 +270,10 @@ class Salvage {
     const builder = outputs.begin(this.#job.output!, this.#job.table, base);
     for (const place of this.#sound) {
       this.#monitor.pulse(place.offset);
-      this.#forEach(place, base, (entry) => builder.add(entry));
+      this.#forEach(place, base, (entry) => {
+        builder.add(entry);
+        return true;
+      });
     }
     return outputs.commit()[0];
   }

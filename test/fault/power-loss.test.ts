@@ -5,36 +5,87 @@
  * STRATA_CRASH_STATES=100000 looks at that many states; SEED=n at the runs of that seed.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { openEngine } from '../../src/main/engine.ts';
 import { searchCrashes } from '../helpers/fault/crash-search.ts';
-import { traceRun } from '../helpers/fault/traced-run.ts';
-import { freshSeed, reportSeed } from '../helpers/rng.ts';
+import { fateOf, filesOf } from '../helpers/fault/disk-model.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
+import { type TracedRun, traceRun } from '../helpers/fault/traced-run.ts';
+import { WriteModel } from '../helpers/fault/write-model.ts';
+import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
 
+// Of the states, every fifth is of a run that began in a crash state of another.
+const NESTED_SHARE = 0.2;
 const BUDGET = Number(process.env['STRATA_CRASH_STATES'] ?? 6000);
-const STATES_PER_RUN = Math.max(1500, Math.min(10_000, Math.ceil(BUDGET / 4)));
+const STATES_PER_RUN = Math.max(500, Math.min(5000, Math.ceil(BUDGET / 8)));
 const WRITES = 220;
 
 test(`power loss at any moment loses nothing that was promised (${BUDGET} states)`, async (t) => {
   const seed = freshSeed();
   reportSeed(t, seed);
-  let states = 0;
-  let distinct = 0;
-  let runs = 0;
-  let operations = 0;
-  for (; states < BUDGET; runs++) {
-    const run = await traceRun({ directory: storeDirectory(t), seed: seed + runs, writes: WRITES });
+  const totals = new Totals();
+  const share = Math.ceil(BUDGET * (1 - NESTED_SHARE));
+  for (let i = 0; totals.states < share; i++) {
+    const run = await traceRun({ directory: storeDirectory(t), seed: seed + i, writes: WRITES });
+    await totals.search(t, run, seed + i, share);
+  }
+  t.diagnostic(totals.text());
+});
+
+test('power loss while recovering from a power loss, and after it, loses nothing either', async (t) => {
+  const seed = freshSeed();
+  reportSeed(t, seed);
+  const random = seededRandom(seed);
+  const totals = new Totals();
+  const share = Math.floor(BUDGET * NESTED_SHARE);
+  for (let i = 0; totals.states < share; i++) {
+    const first = await traceRun({ directory: storeDirectory(t), seed: seed + i, writes: WRITES >> 1 });
+    for (let j = 0; j < 3 && totals.states < share; j++) {
+      const state = first.disk.stateAt(random.between(first.moments >> 2, first.moments), fateOf(2, random.next));
+      if (state.files === undefined) continue;
+      const files = filesOf(state);
+      const directory = storeDirectory(t, true);
+      for (const [name, bytes] of files) writeFileSync(join(directory, name), bytes);
+      const model = new WriteModel(await contents(directory));
+      const run = await traceRun({ directory, seed: seed + i + j, writes: 60, initial: { files, model } });
+      await totals.search(t, run, seed + i + j, share);
+    }
+  }
+  t.diagnostic(totals.text());
+});
+
+/** What the store in `directory` holds; nothing is written but LOCK. */
+async function contents(directory: string): Promise<[string, Uint8Array][]> {
+  const engine = await openEngine(directory, { threads: 0, readOnly: true }, {});
+  const entries = [...engine.scan()].map(([key, value]): [string, Uint8Array] => [key.toString(), value]);
+  await engine.close();
+  return entries;
+}
+
+class Totals {
+  states = 0;
+  #distinct = 0;
+  #runs = 0;
+  #operations = 0;
+
+  async search(t: TestContext, run: TracedRun, seed: number, wanted: number): Promise<void> {
     assert.deepEqual(run.leaks, {}, 'handles stayed open');
     assert.equal(run.changedBuffers, 0, 'bytes changed while they were being written');
-    const result = await searchCrashes(run, {
+    const { states, distinct, violations } = await searchCrashes(run, {
       scratch: storeDirectory(t, true),
-      seed: seed + runs,
-      states: Math.min(STATES_PER_RUN, BUDGET - states),
+      seed,
+      states: Math.min(STATES_PER_RUN, wanted - this.states),
     });
-    states += result.states;
-    distinct += result.distinct;
-    operations += run.operations;
-    assert.deepEqual(result.violations.slice(0, 5), [], `${result.violations.length} states are wrong, run ${runs}`);
+    this.states += states;
+    this.#distinct += distinct;
+    this.#runs++;
+    this.#operations += run.operations;
+    assert.deepEqual(violations.slice(0, 5), [], `${violations.length} of ${states} states are wrong (${seed})`);
   }
-  t.diagnostic(`${states} crash states (${distinct} different) of ${runs} runs with ${operations} operations on files`);
-});
+
+  text(): string {
+    return `${this.states} crash states (${this.#distinct} different) of ${this.#runs} runs, ${this.#operations} operations on files`;
+  }
+}

@@ -10,6 +10,7 @@ import { CommandError, ExitCode, usageError } from './exit-codes.ts';
 import { addLoadCommand } from './load-command.ts';
 import { addMaintenanceCommands } from './maintenance-commands.ts';
 import { addRecordCommands } from './record-commands.ts';
+import { addRepairCommand } from './repair-command.ts';
 import { addScanCommands } from './scan-commands.ts';
 
 /** Every command, without what belongs to the shell or the prompt alone. */
@@ -29,6 +30,7 @@ export function buildProgram(context: CommandContext): Command {
   addScanCommands(program, context);
   addLoadCommand(program, context);
   addMaintenanceCommands(program, context);
+  addRepairCommand(program, context);
   return program;
 }
 

@@ -6,7 +6,7 @@
  *             writing.
  * Owns: the open engine.
  */
-import { StorageEngine } from '../index.ts';
+import { type RepairOptions, type RepairReport, StorageEngine } from '../index.ts';
 
 /** What a command does to the store. */
 export type Access = 'read' | 'change' | 'create';
@@ -33,6 +33,12 @@ export class Session {
     const engine = this.#engine;
     this.#engine = undefined;
     await engine?.close();
+  }
+
+  /** Salvages what verifies. */
+  async repair(options: RepairOptions): Promise<RepairReport> {
+    await this.close();
+    return await StorageEngine.repair(this.directory, options);
   }
 
   /** Deletes the store's own files. */

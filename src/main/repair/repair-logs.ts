@@ -68,7 +68,9 @@ export async function salvageLogs(
       continue;
     }
     if (expected !== undefined && expected.previousLog > number && expected.previousLog !== 0)
-      shop.log.warn(`${logName(fileNumber(expected.previousLog))} is missing; older logs are used without it`);
+      shop.log.warn(
+        `${logName(fileNumber(expected.previousLog))} is missing; older logs are used without it`,
+      );
     const length = expected?.previousLog === number ? expected.previousBytes : lengths.get(number);
     const log = readSalvagedLog(shop, name, number, length);
     const entries = log.runs.reduce((sum, run) => sum + run.count, 0);

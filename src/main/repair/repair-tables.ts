@@ -52,7 +52,8 @@ export class TableFinder {
       if (file === undefined) continue;
       const result = await this.#lookKnowing(file, number, expected);
       if (result.ownNumber !== undefined && result.ownNumber !== number) continue;
-      const isSound = result.sound !== undefined && (expected === undefined || isSame(result.sound, expected));
+      const isSound =
+        result.sound !== undefined && (expected === undefined || isSame(result.sound, expected));
       const isInPlace = isSound && file === tableName(fileNumber(number));
       found.push({ number, file, isAside, result, isInPlace });
       if (isSound) return found.at(-1);

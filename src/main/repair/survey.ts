@@ -57,7 +57,7 @@ export function surveyStore(fs: FileSystem, directory: string): Survey {
     highestNumber = Math.max(highestNumber, file.number);
     if (file.kind === 'table') tables.set(file.number, name);
     else if (file.kind === 'log') logs.push(file.number);
-    else if (file.of === 'table') tablesAside.set(file.number, name);
+    else if (file.kind === 'set-aside' && file.of === 'table') tablesAside.set(file.number, name);
   }
   logs.sort((a, b) => a - b);
   const manifest = surveyManifest(fs, directory);

@@ -11,6 +11,10 @@ import { CODEC_NONE, type Codec, CodecError, codecById } from '../compression.ts
 import { CorruptionError } from '../errors.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from './format.ts';
 
+/** A room grown for one huge value is not kept for the small blocks after it. */
+const MAX_KEPT_BYTES = 1048576;
+const MIN_ROOM_BYTES = 16384;
+
 /** Room that sealBlock needs for a content of `length` bytes. */
 export function maxSealedLength(codec: Codec, length: number): number {
   // A block that does not shrink is stored as it is, so there must be room for that, too.
@@ -40,8 +44,29 @@ export function sealBlock(
   return length + BLOCK_TRAILER_BYTES;
 }
 
-/** The content of the block `sealed`, which was read from `offset` of table `fileNumber`, in a buffer of its own. */
-export function openBlock(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Uint8Array {
+/** Memory for one decoded block at a time: saves allocating it, which takes as long as decoding. */
+export class DecodeRoom {
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  /** Room for `length` bytes, with anything in it; valid until the next call. */
+  take(length: number): Uint8Array {
+    if (length > MAX_KEPT_BYTES) return new Uint8Array(length);
+    if (length > this.#bytes.length) this.#bytes = new Uint8Array(Math.max(length * 2, MIN_ROOM_BYTES));
+    return this.#bytes.subarray(0, length);
+  }
+}
+
+/**
+ * The content of the block `sealed`, which was read from `offset` of table `fileNumber`: in `room` if there is one, else in a
+ * buffer of its own.
+ */
+export function openBlock(
+  sealed: Uint8Array,
+  fileNumber: number,
+  offset: number,
+  file: string,
+  room?: DecodeRoom,
+): Uint8Array {
   const length = sealed.length - BLOCK_TRAILER_BYTES;
   if (length < 0) throw new CorruptionError('block is shorter than its trailer', { file, offset });
   if (readU32(sealed, length + 5) !== crc32(sealed, 0, length + 5, blockSeed(fileNumber, offset))) {
@@ -50,7 +75,7 @@ export function openBlock(sealed: Uint8Array, fileNumber: number, offset: number
   const codec = codecById(sealed[length + 4]!);
   if (codec === undefined) throw new CorruptionError('block has an unknown codec', { file, offset });
   try {
-    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length));
+    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length), room);
   } catch (cause) {
     if (cause instanceof CodecError) throw new CorruptionError(cause.message, { cause, file, offset });
     throw cause;

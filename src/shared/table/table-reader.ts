@@ -17,7 +17,8 @@ import { CorruptionError } from '../errors.ts';
 import type { FileNumber } from '../ids.ts';
 import type { Entry, InternalIterator } from '../iterator.ts';
 import { Block, Found, findInBlock } from './block.ts';
-import { openBlock } from './block-codec.ts';
+import { DecodeRoom, openBlock } from './block-codec.ts';
+import { BlockKeyIndex } from './block-key-index.ts';
 import type { BlockSource } from './block-source.ts';
 import { decodeFooter, FOOTER_BYTES } from './format.ts';
 import { decodeMeta, type TableMetaBlock } from './meta.ts';
@@ -31,6 +32,12 @@ export interface BlockCache {
   allocate(blockCount: number): number;
   get(id: number): Block | undefined;
   set(id: number, block: Block): void;
+  /**
+   * Whether a block that a lookup has just missed should be kept. A full cache says no to most: keeping one costs more than
+   * the lookup, and among blocks looked up equally often any set is as good as any other, while a block that is looked up
+   * often is soon asked for again.
+   */
+  admits(): boolean;
 }
 
 /** Counted up by every reader that shares them. */
@@ -50,6 +57,9 @@ export interface TableIteratorOptions {
   /** false: blocks that are not cached are read past the cache (large scans, compaction). */
   readonly fillCache?: boolean;
 }
+
+/** For blocks that are looked into once and not kept. */
+const scratch = new DecodeRoom();
 
 /** What a reader costs besides index and filter: objects, properties, the source's buffer. */
 const OBJECT_BYTES = 10_000;
@@ -121,7 +131,8 @@ export class TableReader {
 
   /**
    * Points `into` at the newest entry of exactly `key` with sequence <= maxSequence; a tombstone is one, too. false:
-   * this table says nothing about the key. `keyHash` is hashKey(key).
+   * this table says nothing about the key. `keyHash` is hashKey(key). What `into` points to is valid until the next lookup in
+   * any table.
    */
   lookup(key: Uint8Array, keyHash: number, maxSequence: number, into: Entry): boolean {
     if (this.#filter !== undefined) {
@@ -132,10 +143,26 @@ export class TableReader {
       }
     }
     for (let index = this.index.find(key); index < this.index.blockCount; index++) {
-      const found = findInBlock(this.readBlock(index), key, maxSequence, into);
+      const found = this.#findIn(index, key, maxSequence, into);
       if (found !== Found.Beyond) return found === Found.Here;
     }
     return false;
+  }
+
+  #findIn(index: number, key: Uint8Array, maxSequence: number, into: Entry): Found {
+    const cache = this.#cache;
+    if (cache === undefined) return findInBlock(this.#loadBlock(index), key, maxSequence, into);
+    const id = this.#firstBlockId + index;
+    const cached = cache.get(id);
+    if (cached !== undefined) {
+      cached.keyIndex ??= BlockKeyIndex.build(cached);
+      const found = cached.keyIndex.find(cached, key, maxSequence, into);
+      return found ?? findInBlock(cached, key, maxSequence, into);
+    }
+    const isKept = cache.admits();
+    const block = this.#loadBlock(index, isKept ? undefined : scratch);
+    if (isKept) cache.set(id, block);
+    return findInBlock(block, key, maxSequence, into);
   }
 
   iterator(options: TableIteratorOptions = {}): InternalIterator {
@@ -159,13 +186,14 @@ export class TableReader {
     this.#source.close();
   }
 
-  #loadBlock(index: number): Block {
+  /** With `room`, the block lives in it until the next block does. */
+  #loadBlock(index: number, room?: DecodeRoom): Block {
     const offset = this.index.blockOffset(index);
     const size = this.index.blockSize(index);
     const sealed = this.#source.read(offset, size);
     this.#counters.blockReads++;
     this.#counters.blockBytesRead += size;
-    const content = openBlock(sealed, this.number, offset, this.#source.path);
+    const content = openBlock(sealed, this.number, offset, this.#source.path, room);
     return new Block(content, this.properties.baseSequence, this.#source.path, offset);
   }
 }

@@ -225,8 +225,8 @@ export class FaultControl {
 
 export function fileTypeOf(path: string): FileType {
   const kind = parseFileName(basename(path))?.kind;
-  if (kind === undefined) return 'directory';
-  return kind === 'manifest-temporary' ? 'manifest' : kind;
+  if (kind === 'manifest-temporary') return 'manifest';
+  return FILE_TYPES.find((type) => type === kind) ?? 'directory';
 }
 
 function placeWord(kind: number, type: number): number {

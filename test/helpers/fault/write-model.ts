@@ -43,10 +43,19 @@ export class WriteModel {
   readonly #values = new Map<string, Uint8Array>();
   readonly #hash = new StateHash();
   /** Lengths of the prefixes that end in a state. */
-  readonly #prefixes = new Map<string, number[]>([[new StateHash().toString(), [0]]]);
+  readonly #prefixes: Map<string, number[]>;
   /** When the n-th write was submitted, ascending. */
   readonly #submitted: number[] = [];
   readonly #durable: { readonly moment: number; readonly count: number }[] = [];
+
+  /** `initial`: what the store holds before the first write, durably. */
+  constructor(initial: Iterable<readonly [key: string, value: Uint8Array]> = []) {
+    for (const [key, value] of initial) {
+      this.#values.set(key, value);
+      this.#hash.add(Buffer.from(key), value);
+    }
+    this.#prefixes = new Map([[this.#hash.toString(), [0]]]);
+  }
 
   /** How many writes there are. */
   get length(): number {

@@ -1,0 +1,84 @@
+/**
+ * Whether the logs can stay as they are: open would replay them without complaint.
+ *
+ * Without a manifest it is not known where the logs in use begin. Logs are deleted oldest first, once they are in tables, so
+ * those that are there and linked to the newest hold the newest writes of all: replaying them over the tables is right,
+ * whether or not the first of them are in tables already.
+ *
+ * Thread: main. Reads only.
+ */
+import { readU32 } from '../../shared/bytes.ts';
+import { CorruptionError } from '../../shared/errors.ts';
+import { logName, logPath } from '../../shared/file-names.ts';
+import { type FileSystem, readFully } from '../../shared/file-system.ts';
+import { fileNumber } from '../../shared/ids.ts';
+import {
+  RECORD_HEADER_BYTES,
+  RecordType,
+  readRecord,
+  START_PAYLOAD_BYTES,
+  START_RECORD_BYTES,
+} from '../../shared/log-format.ts';
+import type { ManifestState } from '../manifest.ts';
+import { type LogManifest, recoverLogs } from '../recovery.ts';
+
+export interface KeptLogs {
+  readonly logNumber: number;
+  readonly logs: readonly { readonly name: string; readonly entries: number }[];
+}
+
+/**
+ * @throws CorruptionError when open would; also, without a manifest, when the logs end before the tables do.
+ * `tablesEndAt` is the highest sequence number in a table.
+ */
+export function keepLogs(
+  fs: FileSystem,
+  directory: string,
+  numbers: readonly number[],
+  manifest: ManifestState | undefined,
+  tablesEndAt: number,
+  writeBufferBytes: number,
+): KeptLogs {
+  const logNumber = manifest?.logNumber ?? firstInChain(fs, directory, numbers);
+  const known: LogManifest = manifest ?? { logNumber, lastSequence: 0, sealedLogs: [] };
+  const { memtables, lastSequence, logs } = recoverLogs(fs, directory, known, writeBufferBytes);
+  if (manifest === undefined && logs.length > 0 && lastSequence < tablesEndAt)
+    throw new CorruptionError('the logs end before the tables do', { file: directory });
+  // Small logs share a memtable; the report gives the sum to the first of them.
+  const entries = new Map<number, number>();
+  for (const live of memtables) {
+    const first = live.logs()[0];
+    if (first !== undefined) entries.set(first.number, live.memtable.arena.entryCount);
+  }
+  return {
+    logNumber,
+    logs: logs.map(({ number }) => ({ name: logName(number), entries: entries.get(number) ?? 0 })),
+  };
+}
+
+/** The oldest log that the newest leads back to; 0 without logs. */
+function firstInChain(fs: FileSystem, directory: string, numbers: readonly number[]): number {
+  let first = numbers.at(-1) ?? 0;
+  for (;;) {
+    const previous = previousOf(fs, directory, first);
+    if (previous === undefined || previous === 0 || !numbers.includes(previous) || previous >= first)
+      return first;
+    first = previous;
+  }
+}
+
+function previousOf(fs: FileSystem, directory: string, number: number): number | undefined {
+  if (number === 0) return undefined;
+  const path = logPath(directory, fileNumber(number));
+  const file = fs.openRead(path);
+  try {
+    const bytes = new Uint8Array(START_RECORD_BYTES);
+    const count = readFully(file, bytes, 0);
+    const record = readRecord(bytes, 0, count, number);
+    const isStart = record?.type === RecordType.Start && record.payloadLength >= START_PAYLOAD_BYTES;
+    if (isStart) return readU32(bytes, RECORD_HEADER_BYTES + 4);
+    throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
+  } finally {
+    file.close();
+  }
+}

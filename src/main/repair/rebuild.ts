@@ -1,0 +1,271 @@
+/**
+ * Decides what the repaired store consists of, and has the tables made that it needs: steps 2 and 3 of repair-store.ts.
+ *
+ * Which tables were live, when the manifest is not sound:
+ *
+ *   its text lists them all         those (and no other: the rest had been replaced by compactions)
+ *   otherwise                       all there are. Tables that a compaction had replaced, if a crash kept them from being
+ *                                   deleted, may then bring back what that compaction dropped; the report says so
+ *
+ * Thread: main.
+ */
+import { randomUUID } from 'node:crypto';
+import { CorruptionError } from '../../shared/errors.ts';
+import { logName, MANIFEST_NAME, tableName } from '../../shared/file-names.ts';
+import { fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
+import type { TableMeta } from '../../shared/version-edit.ts';
+import { emptyState, type ManifestState, type SealedLog } from '../manifest.ts';
+import { stateProblem } from '../manifest-state.ts';
+import { compareAge } from '../version.ts';
+import { type KeptLogs, keepLogs } from './keep-logs.ts';
+import { mergeTables } from './merge-tables.ts';
+import { salvageLogs } from './repair-logs.ts';
+import { type FoundTable, TableFinder } from './repair-tables.ts';
+import type { Survey } from './survey.ts';
+import type { Workshop } from './workshop.ts';
+
+export interface RepairPlan {
+  readonly isChanged: boolean;
+  readonly isRebuilt: boolean;
+  /** Names of files to be set aside. */
+  readonly setAside: readonly string[];
+  /** The new manifest; `nextFileNumber` lies above every file's. */
+  state(nextFileNumber: number): ManifestState;
+}
+
+interface Logs {
+  readonly kept: KeptLogs | undefined;
+  readonly tables: readonly TableMeta[];
+  readonly setAside: readonly string[];
+}
+
+export class Rebuild {
+  readonly #shop: Workshop;
+  readonly #survey: Survey;
+  readonly #finder: TableFinder;
+  readonly #setAside = new Set<string>();
+
+  constructor(shop: Workshop, survey: Survey) {
+    this.#shop = shop;
+    this.#survey = survey;
+    this.#finder = new TableFinder(shop, survey);
+  }
+
+  async plan(): Promise<RepairPlan> {
+    const { state, problem } = this.#survey.manifest;
+    if (state !== undefined) {
+      const plan = await this.#keepLevels(state);
+      if (plan !== undefined) {
+        if (problem === undefined)
+          this.#shop.log.note({ name: MANIFEST_NAME, kind: 'manifest', outcome: 'kept' });
+        else this.#noteManifest(problem.message, 'salvaged');
+        return plan;
+      }
+    }
+    this.#noteManifest(problem?.message ?? 'it names tables that do not exist', 'dropped');
+    return await this.#rebuild();
+  }
+
+  #noteManifest(reason: string, outcome: 'salvaged' | 'dropped'): void {
+    if (!this.#survey.manifest.isPresent) this.#shop.log.warn('the manifest is missing');
+    else
+      this.#shop.log.note({
+        name: MANIFEST_NAME,
+        kind: 'manifest',
+        outcome,
+        damage: [{ offset: 0, bytes: 0, reason }],
+      });
+  }
+
+  /** With a sound manifest. undefined: a table is missing altogether, so that the manifest may be out of date. */
+  async #keepLevels(manifest: ManifestState): Promise<RepairPlan | undefined> {
+    const named = manifest.levels.flat();
+    const found = await Promise.all(named.map((table) => this.#finder.find(table.number, table)));
+    for (const [i, table] of found.entries())
+      if (table === undefined)
+        this.#shop.log.warn(`${tableName(named[i]!.number)} is missing: what it alone held is lost`);
+    if (found.includes(undefined)) return undefined;
+    const byNumber = new Map(found.map((table) => [table!.number, table!]));
+    let isChanged = this.#survey.manifest.problem !== undefined;
+    const levels: TableMeta[][] = [];
+    for (const tables of manifest.levels) {
+      const kept: TableMeta[] = [];
+      for (const table of tables) {
+        const at = byNumber.get(table.number)!;
+        const now = at.isInPlace ? table : await this.#salvage(at, table);
+        if (at.isInPlace) this.#noteKept(at);
+        else isChanged = true;
+        if (now !== undefined) kept.push(now);
+      }
+      levels.push(kept);
+    }
+    const logs = await this.#logs(manifest);
+    levels[0]!.push(...logs.tables);
+    // A part of a table may be older than the whole was: level 0 is sorted by age anew.
+    levels[0]!.sort(compareAge);
+    const lastSequence = highestSequence(levels, manifest.lastSequence);
+    const state = (nextFileNumber: number): ManifestState => ({
+      ...manifest,
+      ...logState(logs, manifest.logNumber, manifest.sealedLogs, nextFileNumber),
+      levels,
+      lastSequence,
+      nextFileNumber,
+    });
+    const outcome = this.#finish(isChanged || logs.kept === undefined, false, logs, state);
+    if (this.#shop.isDryRun || stateProblem(state(this.#shop.nextFileNumber)) === undefined) return outcome;
+    return undefined;
+  }
+
+  /** Without a manifest that can be relied on. */
+  async #rebuild(): Promise<RepairPlan> {
+    const { log } = this.#shop;
+    const listed = await this.#listedTables();
+    const found = listed ?? (await this.#finder.findAll());
+    if (listed === undefined && found.length > 0)
+      log.warn(
+        'nothing says which tables and logs were in use: if a table that had been replaced was not yet deleted, ' +
+          'deleted keys and older versions may be back',
+      );
+    this.#noteUnused(found, listed !== undefined);
+    const usable: TableMeta[] = [];
+    for (const table of found) {
+      if (table.isInPlace) this.#noteKept(table);
+      const meta = table.isInPlace ? table.result.sound : await this.#salvage(table, undefined);
+      if (meta !== undefined) usable.push(meta);
+    }
+    const logs = await this.#logs(undefined, highestSequence([usable], 0));
+    usable.push(...logs.tables);
+    const lastSequence = highestSequence([usable], 0);
+    const { tables, merged } = await mergeTables(this.#shop, usable);
+    for (const { number, entryCount } of merged) this.#noteMerged(tableName(number), entryCount);
+    const levels: (readonly TableMeta[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
+    levels[MAX_LEVEL] = tables;
+    return this.#finish(true, true, logs, (nextFileNumber) => ({
+      ...emptyState(this.#survey.manifest.state?.storeId ?? randomUUID()),
+      ...logState(logs, 0, [], nextFileNumber),
+      levels,
+      lastSequence,
+      nextFileNumber,
+    }));
+  }
+
+  #finish(
+    isChanged: boolean,
+    isRebuilt: boolean,
+    logs: Logs,
+    state: (nextFileNumber: number) => ManifestState,
+  ): RepairPlan {
+    return { isChanged, isRebuilt, setAside: [...this.#setAside, ...logs.setAside], state };
+  }
+
+  /** The tables of a damaged manifest's list; undefined unless the files bear out every line of it. */
+  async #listedTables(): Promise<FoundTable[] | undefined> {
+    const { listed } = this.#survey.manifest;
+    if (listed === undefined) return undefined;
+    const found: FoundTable[] = [];
+    for (const { number, sizeBytes, checksum } of listed) {
+      const table = await this.#finder.find(number);
+      const sound = table?.result.sound;
+      if (table === undefined || sound?.sizeBytes !== sizeBytes || sound.checksum !== checksum)
+        return undefined;
+      found.push(table);
+    }
+    return found;
+  }
+
+  /** Files with the names of tables that hold none of those in use. */
+  #noteUnused(found: readonly FoundTable[], isListed: boolean): void {
+    const used = new Set(found.map((table) => table.file));
+    for (const name of this.#survey.tables.values()) {
+      if (used.has(name)) continue;
+      this.#setAside.add(name);
+      this.#shop.log.note({ name, kind: 'table', outcome: 'dropped' });
+      this.#shop.log.warn(
+        isListed
+          ? `${name}: not in use any more, by what is left of the manifest`
+          : `${name}: a copy of another table`,
+      );
+    }
+  }
+
+  async #salvage(found: FoundTable, expected: TableMeta | undefined): Promise<TableMeta | undefined> {
+    const { result, file, isAside } = found;
+    const table = await this.#finder.salvage(found, expected);
+    const isWhole = result.damage.length === 0;
+    this.#shop.log.note({
+      name: file,
+      kind: 'table',
+      outcome: result.entryCount === 0 ? 'dropped' : isWhole ? 'merged' : 'salvaged',
+      entries: result.entryCount,
+      lostEntries: isWhole ? 0 : result.lostEntryCount,
+      lostTombstones: isWhole ? 0 : result.lostTombstoneCount,
+      damage: result.damage,
+    });
+    if (!isAside) this.#setAside.add(file);
+    return table;
+  }
+
+  #noteKept({ file, result }: FoundTable): void {
+    this.#shop.log.note({ name: file, kind: 'table', outcome: 'kept', entries: result.entryCount });
+  }
+
+  /** Tables that this repair has made on the way are not worth a line. */
+  #noteMerged(name: string, entries: number): void {
+    if ([...this.#survey.tables.values()].includes(name))
+      this.#shop.log.note({ name, kind: 'table', outcome: 'merged', entries });
+  }
+
+  /** Without a manifest: logs that the newest does not lead back to. */
+  #unusedLogs(kept: KeptLogs): string[] {
+    const used = new Set(kept.logs.map((log) => log.name));
+    const unused = this.#survey.logs
+      .map((number) => logName(fileNumber(number)))
+      .filter((name) => !used.has(name));
+    for (const name of unused) {
+      this.#shop.log.note({ name, kind: 'log', outcome: 'dropped' });
+      this.#shop.log.warn(`${name}: the newest log does not lead back to it; it is not used`);
+    }
+    return unused;
+  }
+
+  async #logs(manifest: ManifestState | undefined, tablesEndAt = 0): Promise<Logs> {
+    const { fs, directory, log, options } = this.#shop;
+    try {
+      const kept = keepLogs(
+        fs,
+        directory,
+        this.#survey.logs,
+        manifest,
+        tablesEndAt,
+        options.writeBufferBytes,
+      );
+      for (const { name, entries } of kept.logs) log.note({ name, kind: 'log', outcome: 'kept', entries });
+      return { kept, tables: [], setAside: manifest === undefined ? this.#unusedLogs(kept) : [] };
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      const numbers = this.#survey.logs.filter((number) => number >= (manifest?.logNumber ?? 0));
+      const lengths = new Map(
+        manifest?.sealedLogs.map((sealed) => [sealed.number as number, sealed.sizeBytes]),
+      );
+      for (const number of lengths.keys())
+        if (!numbers.includes(number)) log.warn(`${error.message}: what it held and no table does is lost`);
+      const { tables, damaged } = await salvageLogs(this.#shop, numbers, lengths);
+      return { kept: undefined, tables, setAside: damaged };
+    }
+  }
+}
+
+function logState(
+  logs: Logs,
+  logNumber: number,
+  sealedLogs: readonly SealedLog[],
+  nextFileNumber: number,
+): Pick<ManifestState, 'logNumber' | 'sealedLogs'> {
+  // Salvaged logs are in tables now: everything below the next number is done with.
+  if (logs.kept === undefined) return { logNumber: fileNumber(nextFileNumber), sealedLogs: [] };
+  return { logNumber: Math.max(logNumber, logs.kept.logNumber), sealedLogs };
+}
+
+function highestSequence(levels: readonly (readonly TableMeta[])[], atLeast: number): number {
+  return levels.flat().reduce((highest, table) => Math.max(highest, table.largestSequence), atLeast);
+}

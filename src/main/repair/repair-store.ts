@@ -1,0 +1,115 @@
+/**
+ * repair(): makes a store open again, with everything that can still be believed.
+ *
+ *   1. lock it, see what is there (survey.ts)
+ *   2. a sound manifest, every table of which is found in some state: each stays on its level, damaged ones are replaced by
+ *      what verifies of them (repair-tables.ts)
+ *      otherwise: all tables are taken together, and the newest version of each key counts (merge-tables.ts)
+ *   3. logs that open would accept stay; else what verifies of them becomes tables (repair-logs.ts)
+ *   4. if anything is to change: new tables are durable by now; damaged files get another name (NAME.set-aside), a damaged
+ *      manifest a copy under such a name; then, in one step, the new manifest
+ *
+ * Nothing that could hold data is deleted. What a later open removes are files whose every entry is in the new tables.
+ * Killed at any point, a second run comes to the same result: before step 4 only tables with new numbers were added, which
+ * hold copies; during step 4 the old manifest, sound or not, is still the one there, and tables it names are found aside.
+ *
+ * Invariants: refuses an open store (STRATA_LOCKED) and what is no store (STRATA_NO_DATABASE, or STRATA_CORRUPTION where
+ *             only names look like one). A sound store is not changed. Errors of the disk are not taken for damage: they end the repair, with nothing lost.
+ * Thread:     main; jobs on the pool. Memory: one block per table, one log, and the manifest.
+ */
+import { join } from 'node:path';
+import { CorruptionError, StorageError } from '../../shared/errors.ts';
+import { MANIFEST_NAME, parseFileName } from '../../shared/file-names.ts';
+import type { FileSystem, FileSystemSpec } from '../../shared/file-system.ts';
+import { loadFileSystem } from '../../shared/node-file-system.ts';
+import { provesStore } from '../destroy-store.ts';
+import { acquireLock } from '../directory-lock.ts';
+import { saveManifest } from '../manifest.ts';
+import { resolveDirectory } from '../open-store.ts';
+import { boolean, checkObject, resolveOptions } from '../options.ts';
+import { awaited } from '../process-keeper.ts';
+import { Rebuild, type RepairPlan } from './rebuild.ts';
+import type { RepairOptions, RepairReport } from './repair-report.ts';
+import { copyManifestAside, setAside } from './set-aside.ts';
+import { type Survey, surveyStore } from './survey.ts';
+import { Workshop } from './workshop.ts';
+
+/** What tests may put in place of the real thing. */
+export interface RepairInternals {
+  readonly fileSystem?: FileSystemSpec | undefined;
+  readonly threads?: number | undefined;
+}
+
+export async function repairStore(
+  path: string,
+  options: RepairOptions = {},
+  internals: RepairInternals = {},
+): Promise<RepairReport> {
+  checkObject(options, 'repair options', new Set(['dryRun']));
+  const isDryRun = boolean(options, 'dryRun', false);
+  return await awaited(repair(resolveDirectory(path), isDryRun, internals));
+}
+
+async function repair(
+  directory: string,
+  isDryRun: boolean,
+  internals: RepairInternals,
+): Promise<RepairReport> {
+  const startedAt = performance.now();
+  const fs = await loadFileSystem(internals.fileSystem);
+  refuseForeign(fs, directory);
+  const lock = await acquireLock(fs, directory);
+  try {
+    const { threads } = internals;
+    const shop = new Workshop(
+      fs,
+      directory,
+      resolveOptions(threads === undefined ? {} : { threads }),
+      isDryRun,
+    );
+    try {
+      const survey = surveyStore(fs, directory);
+      shop.bumpFileNumber(survey.highestNumber);
+      const plan = await new Rebuild(shop, survey).plan();
+      if (plan.isChanged && !isDryRun) await carryOut(shop, survey, plan);
+      shop.log.warnOfLosses();
+      return {
+        path: directory,
+        dryRun: isDryRun,
+        isSound: !plan.isChanged,
+        manifest: plan.isRebuilt ? 'rebuilt' : plan.isChanged ? 'updated' : 'kept',
+        files: shop.log.files,
+        warnings: shop.log.warnings,
+        elapsedMs: performance.now() - startedAt,
+      };
+    } finally {
+      await shop.close();
+    }
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Some file must prove by its content that this is a store: repair writes a manifest, and so must not guess. */
+function refuseForeign(fs: FileSystem, directory: string): void {
+  const found = fs.stat(directory)?.kind;
+  const names = found === undefined || found === 'file' ? [] : fs.list(directory);
+  const ours = names.filter(
+    (name) => parseFileName(name) !== undefined && fs.stat(join(directory, name))?.kind === 'file',
+  );
+  if (ours.length === 0)
+    throw new StorageError('STRATA_NO_DATABASE', `the store ${directory} does not exist`);
+  if (!ours.some((name) => provesStore(fs, directory, name)))
+    throw new CorruptionError('no file shows by its content that this is a store', { file: directory });
+}
+
+/** Step 4. */
+async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promise<void> {
+  const { fs, directory, log } = shop;
+  if (survey.manifest.isPresent && survey.manifest.problem !== undefined)
+    log.noteSetAside(MANIFEST_NAME, copyManifestAside(fs, directory));
+  for (const name of plan.setAside) log.noteSetAside(name, setAside(fs, directory, name));
+  // Before the manifest: once that no longer names them, the next open would take them for orphans.
+  await fs.syncDirectoryAsync(directory);
+  await saveManifest(fs, directory, plan.state(shop.nextFileNumber));
+}
