@@ -2,10 +2,14 @@
  * A child process: carries out one task on one store and answers through IPC.
  *
  *   load      write everything  ->  flush  ->  settle  ->  close  ->  open (which recovers a log into tables)  ->  settle
- *   measure   open  ->  prepare, warm up  ->  [ the loop ]  ->  settle  ->  close
+ *   measure   (writers: the same on a small store that is thrown away)  ->  open  ->  prepare  ->  [ the loop ]
+ *             ->  settle  ->  close
+ *
+ * The small store warms the code up, as reads do on the real one: what is measured is a process that has been running.
  *
  * A process each, so that no store inherits another's heap, compiled code, threads or page-cache luck.
  */
+import { mkdir, rm } from 'node:fs/promises';
 import { Dataset } from './data/dataset.ts';
 import { Random } from './data/random.ts';
 import type { Measurement } from './measure/measurement.ts';
@@ -16,24 +20,18 @@ import { openBenchStore } from './stores/open-store.ts';
 import type { BenchStore } from './stores/store.ts';
 import type { LoadTask, MeasureTask, Reply, Task } from './task.ts';
 import { CATALOG } from './workloads/catalog.ts';
+import type { Workload } from './workloads/workload.ts';
 
 const LOAD_SEED = 7;
+const REHEARSAL_RECORDS = 20_000;
+const REHEARSAL_SECONDS = 0.4;
 const RECORDS_PER_BATCH = 1000;
 /** Batches hold no more than this, however large the values. */
 const BATCH_BYTES: number = 1024 * 1024;
 
 async function load(task: LoadTask): Promise<Reply> {
-  const data = new Dataset(task.records, task.shape);
-  const order = new Random(LOAD_SEED).permutation(task.records);
-  const perBatch = Math.max(1, Math.min(RECORDS_PER_BATCH, Math.floor(BATCH_BYTES / data.recordBytes)));
   const store = await openBenchStore(task.store, task);
-  for (let begin = 0; begin < order.length; begin += perBatch) {
-    const records = [...order.subarray(begin, begin + perBatch)];
-    await store.write(
-      records.map((record) => data.key(record)),
-      records.map((record) => data.value(record)),
-    );
-  }
+  await fill(store, task);
   await store.flush?.();
   await settle(task.settleLimitMs);
   await store.close();
@@ -44,11 +42,54 @@ async function load(task: LoadTask): Promise<Reply> {
   return { kind: 'loaded' };
 }
 
+/** Every record once, in random order. */
+async function fill(store: BenchStore, { records, shape }: Pick<Task, 'records' | 'shape'>): Promise<void> {
+  const data = new Dataset(records, shape);
+  const order = new Random(LOAD_SEED).permutation(records);
+  const perBatch = Math.max(1, Math.min(RECORDS_PER_BATCH, Math.floor(BATCH_BYTES / data.recordBytes)));
+  for (let begin = 0; begin < order.length; begin += perBatch) {
+    const batch = [...order.subarray(begin, begin + perBatch)];
+    await store.write(
+      batch.map((record) => data.key(record)),
+      batch.map((record) => data.value(record)),
+    );
+  }
+}
+
 async function measure(task: MeasureTask): Promise<Reply> {
   const workload = CATALOG.find(({ name }) => name === task.workload);
   if (workload === undefined) throw new Error(`no workload ${task.workload}`);
+  if (workload.writes && !workload.isLong) await rehearse(task, workload);
+  const { meter, store } = await perform(task, workload, task.seconds * workload.timeFactor);
+  return { kind: 'measured', measurement: await finish(task, meter, store, workload.writes) };
+}
+
+async function rehearse(task: MeasureTask, workload: Workload): Promise<void> {
+  const directory = `${task.directory}-rehearsal`;
+  const small = { ...task, directory, records: Math.min(task.records, REHEARSAL_RECORDS) };
+  await mkdir(directory);
+  try {
+    if (workload.base === 'loaded') {
+      const store = await openBenchStore(task.store, small);
+      await fill(store, small);
+      await store.close();
+    }
+    const { store } = await perform(small, workload, REHEARSAL_SECONDS);
+    await store.close();
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+interface Performance {
+  readonly meter: Meter;
+  /** The one that is open afterwards. */
+  readonly store: BenchStore;
+}
+
+async function perform(task: MeasureTask, workload: Workload, seconds: number): Promise<Performance> {
   let store: BenchStore = await openBenchStore(task.store, task);
-  const meter = new Meter(task.seconds * workload.timeFactor);
+  const meter = new Meter(seconds);
   const run = await workload.prepare({
     store,
     reopen: async () => {
@@ -59,12 +100,11 @@ async function measure(task: MeasureTask): Promise<Reply> {
     meter,
     random: new Random(task.seed),
     limit: workload.limit(task.records),
-    seconds: task.seconds,
   });
   meter.begin();
   await run();
   meter.end();
-  return { kind: 'measured', measurement: await finish(task, meter, store, workload.writes) };
+  return { meter, store };
 }
 
 async function finish(
@@ -74,13 +114,10 @@ async function finish(
   isChanged: boolean,
 ): Promise<Measurement> {
   const settled = isChanged ? await settle(task.settleLimitMs) : undefined;
-  const measurement = meter.report({
-    settledAtMs: settled?.sinceMs,
-    isCalm: settled?.isCalm ?? true,
-    diskBytes: await diskBytes(task.directory),
-  });
+  const usage = meter.report(settled?.sinceMs, settled?.isCalm ?? true);
   await store.close();
-  return measurement;
+  // After closing, when what a store had set aside for growing is gone.
+  return { ...usage, diskBytes: await diskBytes(task.directory) };
 }
 
 async function carryOut(task: Task): Promise<Reply> {

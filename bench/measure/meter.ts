@@ -1,7 +1,7 @@
 /**
  * Meter: the clock, the latencies and the counters of a measurement, around the phase that counts.
  *
- *   begin()  ->  lap() and record() in the loops  ->  end()  ->  report(...) once the store has settled
+ *   begin()  ->  lap() and record() in the loops  ->  end()  ->  report() once the store has settled
  *
  * Latencies go to Node's own HdrHistogram. A timed call costs two clock reads and a record, 0.4 us here, so a workload
  * of fast operations times one call in `timeEvery`.
@@ -23,12 +23,6 @@ const LOOP_RESOLUTION_MS = 1;
 const SERIES_INTERVAL_MS = 500;
 const NS_PER_MS = 1e6;
 const NS_PER_US = 1e3;
-
-export interface Aftermath {
-  readonly settledAtMs: number | undefined;
-  readonly isCalm: boolean;
-  readonly diskBytes: number | null;
-}
 
 export class Meter {
   operations = 0;
@@ -86,7 +80,7 @@ export class Meter {
     this.#latency.record(Math.max(1, Math.round((performance.now() - sinceMs) * NS_PER_MS)));
   }
 
-  report({ settledAtMs, isCalm, diskBytes }: Aftermath): Measurement {
+  report(settledAtMs: number | undefined, isCalm: boolean): Measurement {
     const seconds = this.elapsedSeconds;
     const written = writtenBytes();
     const loop = this.#loop;
@@ -101,7 +95,7 @@ export class Meter {
       userBytes: this.userBytes,
       writtenBytes:
         written === undefined || this.#beginWritten === undefined ? null : written - this.#beginWritten,
-      diskBytes,
+      diskBytes: null,
       peakMemoryBytes: peakMemoryBytes(),
       settledSeconds:
         settledAtMs === undefined ? null : Math.max(settledAtMs - this.#beginMs, seconds * 1000) / 1000,

@@ -22,8 +22,6 @@ export interface Context {
   readonly random: Random;
   /** How many operations at most. */
   readonly limit: number;
-  /** How many seconds at most, for those that would go on otherwise. */
-  readonly seconds: number;
 }
 
 export interface Workload {

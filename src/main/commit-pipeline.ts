@@ -144,7 +144,8 @@ export class CommitPipeline {
   /** A new memtable, with its log's start record in place. The log's file is created by its first write. */
   #activate(dataBytes: number, count: number): void {
     const { memtables } = this.#env;
-    const previous = memtables.newestLog;
+    const newest = memtables.newest;
+    const previous = newest?.logs().at(-1);
     const minimum = dataBytes + RECORD_HEADER_BYTES + worstCaseNodeBytes(count, 0);
     const memtable = createMemtable(this.#env.writeBufferBytes, minimum, this.#env.lastSequence + 1);
     const writer = this.#env.createLog();
@@ -153,6 +154,7 @@ export class CommitPipeline {
     writeU32(bytes, payload, LOG_FORMAT_VERSION);
     writeU32(bytes, payload + 4, previous?.number ?? 0);
     writeU32(bytes, payload + 8, previous?.sizeBytes ?? 0);
+    writeU32(bytes, payload + 12, durableBytes(newest, this.#logSync));
     sealRecord(bytes, dataStart, {
       type: RecordType.Start,
       logNumber: writer.number,
@@ -369,4 +371,11 @@ export class CommitPipeline {
     for (const { number } of live.logs()) this.#logSync.forget(number);
     live.writer?.retire();
   }
+}
+
+/** How much of the newest log would survive power loss now: of one being written, or of one recovered. */
+function durableBytes(newest: LiveMemtable | undefined, logSync: LogSync): number {
+  const log = newest?.logs().at(-1);
+  if (newest === undefined || log === undefined) return 0;
+  return newest.writer?.syncedUpTo ?? logSync.durableBytes(log);
 }

@@ -20,7 +20,7 @@
 import { StorageError } from '../shared/errors.ts';
 import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
-import { discardOutputs, isRoomProblem, reportDeletion, toStorageError } from './background-errors.ts';
+import { discardOutputs, isRoomProblem, toStorageError } from './background-errors.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { RetryDelay } from './retry-delay.ts';
 import type { Store } from './store.ts';

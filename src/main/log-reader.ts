@@ -45,7 +45,14 @@ export interface RecoveredLog {
   readonly path: string;
   readonly number: number;
   /** undefined: the log has no intact start record and nothing behind it: its first append was cut short. */
-  readonly start: { readonly previousLog: number; readonly previousBytes: number } | undefined;
+  readonly start:
+    | {
+        readonly previousLog: number;
+        readonly previousBytes: number;
+        /** How much of the previous log was durable when this one began. */
+        readonly previousSynced: number;
+      }
+    | undefined;
   readonly groups: readonly RecoveredGroup[];
   /** How many bytes from the front count. */
   readonly validBytes: number;
@@ -106,6 +113,7 @@ export function readLog(
     start: {
       previousLog: readU32(bytes, RECORD_HEADER_BYTES + 4),
       previousBytes: readU32(bytes, RECORD_HEADER_BYTES + 8),
+      previousSynced: readU32(bytes, RECORD_HEADER_BYTES + 12),
     },
     groups,
     validBytes: position,

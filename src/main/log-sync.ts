@@ -14,6 +14,8 @@ import type { CommitGroup } from './commit-group.ts';
 export interface SyncableLog {
   readonly number: FileNumber;
   readonly writtenUpTo: number;
+  /** How far a completed sync reaches. */
+  readonly syncedUpTo: number;
   sync(): Promise<void>;
 }
 
@@ -71,6 +73,11 @@ export class LogSync {
       // The newest log may have been written to meanwhile; an older one never is.
       if (writer.writtenUpTo === upTo) this.#unsynced = this.#unsynced.filter((other) => other !== writer);
     }
+  }
+
+  /** How much of a recovered log that is still needed would survive power loss now. */
+  durableBytes(log: { readonly number: FileNumber; readonly sizeBytes: number }): number {
+    return this.#unsynced.find((other) => other.number === log.number)?.syncedUpTo ?? log.sizeBytes;
   }
 
   /** The log needs no sync any more: its writes are in a table. */

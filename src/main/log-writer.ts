@@ -96,6 +96,7 @@ export class LogWriter implements SyncableLog {
 export class RecoveredLogFile implements SyncableLog {
   readonly number: FileNumber;
   readonly writtenUpTo: number;
+  readonly syncedUpTo = 0;
   readonly #fs: FileSystem;
   readonly #directory: string;
 

@@ -106,9 +106,9 @@ export class MemtableList {
     return total;
   }
 
-  /** The newest log in use, for the next log's start record. */
-  get newestLog(): LogExtent | undefined {
-    return (this.#active ?? this.#frozen.at(-1))?.logs().at(-1);
+  /** The newest memtable: the next log's start record names its last log. */
+  get newest(): LiveMemtable | undefined {
+    return this.#active ?? this.#frozen.at(-1);
   }
 
   /** The oldest log still needed once `flushed` has become a table; undefined: none. */

@@ -33,6 +33,9 @@ export interface RecoveredState {
 /** What of the manifest matters here. */
 export type LogManifest = Pick<ManifestState, 'logNumber' | 'lastSequence' | 'sealedLogs'>;
 
+/** The manifest is intact and not the latest: repair must not rely on it. */
+export class StaleManifestError extends CorruptionError {}
+
 interface LogFile {
   readonly number: number;
   readonly path: string;
@@ -52,6 +55,7 @@ export function recoverLogs(
   const whole = files.map((file) => readLog(file.bytes, file.path, file.number, sealed.get(file.number)));
   const chain = findChain(whole, files, manifest.logNumber);
   const counted = walkChain(chain, files);
+  refuseStale(counted, manifest);
   return replay(counted, files, manifest.lastSequence, writeBufferBytes);
 }
 
@@ -106,7 +110,7 @@ function findChain(
   let log = logs.findLast((candidate) => candidate.start !== undefined);
   while (log !== undefined) {
     chain.unshift(log);
-    const { previousLog = 0, previousBytes = 0 } = log.start ?? {};
+    const { previousLog = 0, previousBytes = 0, previousSynced = 0 } = log.start ?? {};
     if (previousLog === 0 || previousLog < logNumber) return chain;
     if (previousLog >= log.number)
       throw new CorruptionError('a log names a later one as its predecessor', { file: log.path, offset: 0 });
@@ -115,6 +119,11 @@ function findChain(
       const bytes = files.find((file) => file.number === previousLog)?.bytes;
       if (previous !== undefined && bytes !== undefined && !isCrashLoss(bytes, 0, previousBytes))
         throw new CorruptionError('the log has no start record', { file: previous.path, offset: 0 });
+      if (previousSynced > 0)
+        throw new CorruptionError(`log ${previousLog}, which was synced, is missing`, {
+          file: log.path,
+          offset: 0,
+        });
       refuseIfSynced(chain, `log ${previousLog} is missing`, log.path, 0);
       chain = [];
       log = logs.findLast((candidate) => candidate.start !== undefined && candidate.number < previousLog);
@@ -126,6 +135,17 @@ function findChain(
 /** Whether a power cut explains that a log is sound up to `from` only, although `to` bytes were handed to the system. */
 function isCrashLoss(bytes: Uint8Array, from: number, to: number): boolean {
   return bytes.length < to || hasZeroPage(bytes, from, to, to);
+}
+
+/** Every write is in a log until a durable manifest says that it is in a table. A gap: this is not the latest manifest. */
+function refuseStale(chain: readonly RecoveredLog[], manifest: LogManifest): void {
+  const first = chain.find((log) => log.groups.length > 0);
+  const firstSequence = first?.groups[0]?.firstSequence ?? 0;
+  if (first === undefined || firstSequence <= manifest.lastSequence + 1) return;
+  throw new StaleManifestError('the manifest is out of date: writes between it and this log are missing', {
+    file: first.path,
+    offset: 0,
+  });
 }
 
 /** Step 3: the logs that count, cut where their successors say. */
@@ -144,7 +164,8 @@ function walkChain(chain: readonly RecoveredLog[], files: readonly LogFile[]): R
     if (cut.validBytes !== length) {
       const problem = `the log ends before byte ${length}`;
       // Only a lost page explains it: its successor was created after all of this log had been handed to the system.
-      if (!isCrashLoss(bytes, cut.validBytes, length))
+      const wasSynced = cut.validBytes < (successor.start?.previousSynced ?? 0);
+      if (wasSynced || !isCrashLoss(bytes, cut.validBytes, length))
         throw new CorruptionError(problem, { file: log.path, offset: cut.validBytes });
       refuseIfSynced(chain.slice(index + 1), problem, log.path, cut.validBytes);
       break;

@@ -12,6 +12,7 @@
  *          21  payload length u32
  *
  *   start payload = format version u32 | previous log u32 (0 = none) | previous log's final length u32
+ *                 | how much of the previous log was durable then u32
  *   group payload = entry+         the writes of one commit group: they become durable together or not at all
  *
  *   entry   0  sequence u32         relative to the first sequence of the log
@@ -28,7 +29,7 @@ import { crc32 } from './checksum.ts';
 
 export const LOG_FORMAT_VERSION = 1;
 export const RECORD_HEADER_BYTES = 25;
-export const START_PAYLOAD_BYTES = 12;
+export const START_PAYLOAD_BYTES = 16;
 export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BYTES;
 
 /** On disk. Never renumber. */

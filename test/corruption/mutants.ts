@@ -3,23 +3,26 @@
  *
  * Lazy, as there are tens of thousands: `pickEvery` takes a sample that touches all kinds alike.
  */
+import type { LazyFile } from '../helpers/fault/memory-file-system.ts';
 import type { SmallStore } from './small-store.ts';
 
 export interface Mutant {
   /** What was done, to say in a failure. */
   readonly what: string;
-  /** The file that was changed; the others are as they were. */
+  /** The file that was changed, or two with a space between; the others are as they were. */
   readonly file: string;
+  /** Where, for a changed byte. */
+  readonly offset?: number;
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
 type Files = ReadonlyMap<string, Uint8Array>;
 
 /** All of them, kind after kind. */
-export function* allMutants(store: SmallStore): Generator<Mutant> {
+export function* allMutants(store: SmallStore, isFull = false): Generator<Mutant> {
   for (const [file, bytes] of store.files) {
     yield* byteMutants(store.files, file, bytes);
-    yield* lengthMutants(store.files, file, bytes);
+    yield* lengthMutants(store.files, file, bytes, isFull);
   }
   yield* wholeFileMutants(store);
 }
@@ -32,24 +35,30 @@ export function* byteMutants(files: Files, file: string, bytes: Uint8Array): Gen
       if (value === old) continue;
       const changed = bytes.slice();
       changed[at] = value;
-      yield replaced(files, file, changed, `byte ${at} of ${file}: ${old} -> ${value}`);
+      yield { ...replaced(files, file, changed, `byte ${at} of ${file}: ${old} -> ${value}`), offset: at };
     }
   }
 }
 
 /** Every shorter length; zeros behind the end. */
-export function* lengthMutants(files: Files, file: string, bytes: Uint8Array): Generator<Mutant> {
+export function* lengthMutants(
+  files: Files,
+  file: string,
+  bytes: Uint8Array,
+  isFull: boolean,
+): Generator<Mutant> {
   for (let length = 0; length < bytes.length; length++)
     yield replaced(files, file, bytes.slice(0, length), `${file} cut to ${length} bytes`);
-  for (const count of zeroTails()) {
+  for (const count of zeroTails(isFull)) {
     const longer = new Uint8Array(bytes.length + count);
     longer.set(bytes);
     yield replaced(files, file, longer, `${count} zeros behind ${file}`);
   }
 }
 
-/** 1 to 64, then larger steps up to a page: what matters is where headers, pages and alignments end. */
-function zeroTails(): number[] {
+/** 1 to 4096; in the short run, from 64 on in larger steps: what matters is where headers and pages end. */
+function zeroTails(isFull: boolean): number[] {
+  if (isFull) return Array.from({ length: 4096 }, (_, i) => i + 1);
   const counts = Array.from({ length: 64 }, (_, i) => i + 1);
   for (let count = 65; count < 4096; count += 61) counts.push(count);
   return [...counts, 4095, 4096];
@@ -80,6 +89,11 @@ export function* wholeFileMutants(store: SmallStore): Generator<Mutant> {
 
 function replaced(files: Files, file: string, bytes: Uint8Array, what: string): Mutant {
   return { what, file, files: new Map(files).set(file, bytes) };
+}
+
+/** For mountMemory(). */
+export function lazyFiles(files: Files): ReadonlyMap<string, LazyFile> {
+  return new Map([...files].map(([name, bytes]) => [name, { bytes: () => bytes }]));
 }
 
 /** Every `step`-th of `mutants`, beginning with the `offset`-th. */

@@ -51,10 +51,18 @@ function keyOf(i: number): string {
 
 export async function makeSmallStore(directory: string): Promise<SmallStore> {
   const maker = new Maker(directory);
-  await maker.phase('base', (i) => `base value of ${i} `.repeat(2), async (engine) => await engine.flush());
+  await maker.phase(
+    'base',
+    (i) => `base value of ${i} `.repeat(2),
+    async (engine) => await engine.flush(),
+  );
   const before = maker.tables();
   const staleBytes = readFileSync(join(directory, before[0]!));
-  await maker.phase('again', (i) => (i < 12 ? `again ${i}` : ''), async (engine) => await engine.compact());
+  await maker.phase(
+    'again',
+    (i) => (i < 12 ? `again ${i}` : ''),
+    async (engine) => await engine.compact(),
+  );
   const base = maker.newFile('.sst');
   const first = (i: number): string | undefined =>
     i % 3 === 0 ? undefined : i % 3 === 1 ? `first ${i}` : '';
@@ -95,10 +103,10 @@ class Maker {
     return fresh[0]!;
   }
 
-  /** Opens, writes, closes. `valueOf` answers '' to leave a key alone. */
+  /** Opens, writes, closes. `valueFor` answers '' to leave a key alone. */
   async phase(
     name: string,
-    valueOf: (i: number) => string | undefined,
+    valueFor: (i: number) => string | undefined,
     then: (engine: StorageEngine) => Promise<void> = async () => undefined,
   ): Promise<void> {
     const engine = await StorageEngine.open(this.#directory, SMALL);
@@ -106,7 +114,7 @@ class Maker {
     for (let i = 0; i < KEY_COUNT; i += 3) {
       const batch = new WriteBatch();
       for (let j = i; j < i + 3; j++) {
-        const value = valueOf(j);
+        const value = valueFor(j);
         if (value === '') continue;
         const key = keyOf(j);
         if (value === undefined) batch.delete(key);
@@ -129,7 +137,9 @@ class Maker {
 
   finish(staleManifest: Uint8Array, staleTable: SmallStore['staleTable']): SmallStore {
     const names = readdirSync(this.#directory).filter((name) => name !== 'LOCK');
-    const files = names.map((name) => [name, new Uint8Array(readFileSync(join(this.#directory, name)))] as const);
+    const files = names.map(
+      (name) => [name, new Uint8Array(readFileSync(join(this.#directory, name)))] as const,
+    );
     const keys = Array.from({ length: KEY_COUNT + 2 }, (_, i) => keyOf(i));
     return {
       files: new Map(files),

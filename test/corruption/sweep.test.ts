@@ -13,23 +13,25 @@ import { after, before, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type StorageEngine, StorageError } from '../../src/main/index.ts';
 import { mountMemory } from '../helpers/fault/memory-file-system.ts';
-import { runSeed } from '../helpers/run-budget.ts';
 import { seededRandom } from '../helpers/rng.ts';
-import { allMutants, type Mutant, pickEvery, wholeFileMutants } from './mutants.ts';
+import { runSeed } from '../helpers/run-budget.ts';
+import { allMutants, lazyFiles, type Mutant, pickEvery, wholeFileMutants } from './mutants.ts';
 import { makeSmallStore, SMALL, type SmallStore } from './small-store.ts';
 
 const IS_FULL = process.env['STRATA_SWEEP'] === 'full';
 /** One in so many mutants, in the short run. */
-const SAMPLE_STEP = 23;
+const SAMPLE_STEP = 3;
 const MAX_MS = 5000;
 const MAX_GROWTH_BYTES: number = 256 * 1024 * 1024;
+
+const DIRECTORY = '/stratakv-sweep/db';
 
 type Outcome = 'exact' | 'error at open' | 'error at read' | 'error at verify';
 
 async function outcomeOf(store: SmallStore, mutant: Mutant): Promise<Outcome> {
-  const disk = mountMemory(new Map([...mutant.files].map(([name, bytes]) => [name, { bytes: () => bytes }])));
+  const disk = mountMemory(DIRECTORY, lazyFiles(mutant.files));
   try {
-    const engine = await attempt(() => openEngine('/sweep', SMALL, { fileSystem: disk.spec }), mutant);
+    const engine = await attempt(() => openEngine(DIRECTORY, SMALL, { fileSystem: disk.spec }), mutant);
     if (engine === undefined) return 'error at open';
     try {
       // Each kind of read by itself: after an error in one of them the others must still be right or say so.
@@ -57,7 +59,8 @@ async function attempt<T>(run: () => Promise<T>, mutant: Mutant): Promise<T | un
   try {
     return await run();
   } catch (error) {
-    if (!(error instanceof StorageError)) throw new Error(`${mutant.what}: not a StorageError`, { cause: error });
+    if (!(error instanceof StorageError))
+      throw new Error(`${mutant.what}: not a StorageError`, { cause: error });
     assert.equal(error.code, 'STRATA_CORRUPTION', `${mutant.what}: ${error.message}`);
     assert.ok(error.file, `${mutant.what}: no file in: ${error.message}`);
     const isWhole = /missing|does not fit|manifest\.json/.test(error.message);
@@ -92,7 +95,8 @@ async function checkGets(engine: StorageEngine, store: SmallStore, mutant: Mutan
     if (value === undefined) failed++;
     else assert.equal(value.is?.toString(), store.model.get(key), `${mutant.what}: WRONG DATA for ${key}`);
   }
-  if (failed > 0) throw new StorageError('STRATA_CORRUPTION', 'a get failed', { file: 'see above', offset: 0 });
+  if (failed > 0)
+    throw new StorageError('STRATA_CORRUPTION', 'a get failed', { file: 'see above', offset: 0 });
   return true;
 }
 
@@ -112,6 +116,9 @@ async function sweep(mutants: Iterable<Mutant>): Promise<Map<Outcome, number>> {
     const outcome = await outcomeOf(store, mutant);
     const elapsedMs = performance.now() - startedAt;
     assert.ok(elapsedMs < MAX_MS, `${mutant.what}: took ${Math.round(elapsedMs)} ms`);
+    // After a clean close nothing but what lies behind the end of a log is without meaning.
+    const isBehindLog = /^\d+ zeros behind .*\.log$/.test(mutant.what);
+    if (outcome === 'exact') assert.ok(isBehindLog, `${mutant.what}: not noticed`);
     counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
   }
   return counts;
@@ -134,15 +141,12 @@ test('the store of the sweep is what it is meant to be, and reads as it should',
 test('every changed byte and length is harmless or a clear error', async (t) => {
   const seed = runSeed(t);
   const offset = seededRandom(seed).below(SAMPLE_STEP);
-  const mutants = allMutants(store);
+  const mutants = allMutants(store, IS_FULL);
   const rssBefore = process.memoryUsage().rss;
   const counts = await sweep(IS_FULL ? mutants : pickEvery(mutants, SAMPLE_STEP, offset));
   t.diagnostic(show(counts));
   const growth = process.memoryUsage().rss - rssBefore;
   assert.ok(growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes`);
-  // After a clean close nothing but the space behind a log is without meaning.
-  const harmless = counts.get('exact') ?? 0;
-  t.diagnostic(`harmless: ${harmless}`);
 });
 
 test('deleted, swapped, doubled and stale files are clear errors', async (t) => {

@@ -32,6 +32,7 @@ export interface LogSpec {
   readonly firstSequence: number;
   readonly previousLog?: number;
   readonly previousBytes?: number;
+  readonly previousSynced?: number;
   readonly groups: readonly LogGroup[];
 }
 
@@ -61,6 +62,7 @@ function startRecord(spec: LogSpec): Uint8Array {
   writeU32(bytes, RECORD_HEADER_BYTES, LOG_FORMAT_VERSION);
   writeU32(bytes, RECORD_HEADER_BYTES + 4, spec.previousLog ?? 0);
   writeU32(bytes, RECORD_HEADER_BYTES + 8, spec.previousBytes ?? 0);
+  writeU32(bytes, RECORD_HEADER_BYTES + 12, spec.previousSynced ?? 0);
   sealRecord(bytes, 0, {
     type: RecordType.Start,
     logNumber: spec.number,

@@ -11,6 +11,7 @@ import { fileNumber } from '../../src/shared/ids.ts';
 class FakeLog implements SyncableLog {
   readonly number;
   writtenUpTo = 1;
+  readonly syncedUpTo = 0;
   readonly #calls: string[];
   error: Error | undefined;
   onSync: () => void = () => {};

@@ -233,6 +233,23 @@ describe('a chain of logs', () => {
     assertRefused(() => recover([a, evidence]), 'log 5 is missing, and log 8 was synced');
   });
 
+  test('a synced log that is cut or missing is refused, although nothing later was ever synced', () => {
+    const synced = b.offsets[2]!;
+    const next = buildLog({
+      number: 8,
+      firstSequence: b.nextSequence,
+      previousLog: 5,
+      previousBytes: b.bytes.length,
+      previousSynced: synced,
+      groups: third,
+    });
+    assertRefused(() => recover([a, next]), 'log 5 is missing');
+    for (let length = 0; length < b.bytes.length; length++) {
+      if (length < synced) assertRefused(() => recover([a, cut(b, length), next]), `cut at ${length}`);
+      else recover([a, cut(b, length), next]);
+    }
+  });
+
   test('a log given up by an earlier recovery stays away, and what came after it stays', () => {
     const cutAt = a.offsets[2]!;
     const holed = withBytes(a, new Uint8Array(Buffer.concat([a.bytes.slice(0, cutAt), Buffer.alloc(300)])));

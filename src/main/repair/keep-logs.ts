@@ -24,6 +24,8 @@ import { type LogManifest, recoverLogs } from '../recovery.ts';
 
 export interface KeptLogs {
   readonly logNumber: number;
+  /** The sequence number before the first in these logs: what a manifest that goes with them must at least know of. */
+  readonly sequenceBefore: number;
   readonly logs: readonly { readonly name: string; readonly entries: number }[];
 }
 
@@ -39,8 +41,10 @@ export function keepLogs(
   tablesEndAt: number,
   writeBufferBytes: number,
 ): KeptLogs {
-  const logNumber = manifest?.logNumber ?? firstInChain(fs, directory, numbers);
-  const known: LogManifest = manifest ?? { logNumber, lastSequence: 0, sealedLogs: [] };
+  const first = manifest === undefined ? firstInChain(fs, directory, numbers) : undefined;
+  const logNumber = manifest?.logNumber ?? first?.number ?? 0;
+  const sequenceBefore = Math.max(0, (first?.firstSequence ?? 1) - 1);
+  const known: LogManifest = manifest ?? { logNumber, lastSequence: sequenceBefore, sealedLogs: [] };
   const { memtables, lastSequence, logs } = recoverLogs(fs, directory, known, writeBufferBytes);
   if (manifest === undefined && logs.length > 0 && lastSequence < tablesEndAt)
     throw new CorruptionError('the logs end before the tables do', { file: directory });
@@ -52,32 +56,38 @@ export function keepLogs(
   }
   return {
     logNumber,
+    sequenceBefore,
     logs: logs.map(({ number }) => ({ name: logName(number), entries: entries.get(number) ?? 0 })),
   };
 }
 
-/** The oldest log that the newest leads back to; 0 without logs. */
-function firstInChain(fs: FileSystem, directory: string, numbers: readonly number[]): number {
-  let first = numbers.at(-1) ?? 0;
-  for (;;) {
-    const previous = previousOf(fs, directory, first);
-    if (previous === undefined || previous === 0 || !numbers.includes(previous) || previous >= first)
-      return first;
-    first = previous;
-  }
+interface LogStart {
+  readonly number: number;
+  readonly firstSequence: number;
+  readonly previousLog: number;
 }
 
-function previousOf(fs: FileSystem, directory: string, number: number): number | undefined {
-  if (number === 0) return undefined;
+/** The oldest log that the newest leads back to; undefined without logs. */
+function firstInChain(fs: FileSystem, directory: string, numbers: readonly number[]): LogStart | undefined {
+  const newest = numbers.at(-1);
+  if (newest === undefined) return undefined;
+  let first = readStart(fs, directory, newest);
+  while (first.previousLog < first.number && numbers.includes(first.previousLog))
+    first = readStart(fs, directory, first.previousLog);
+  return first;
+}
+
+function readStart(fs: FileSystem, directory: string, number: number): LogStart {
   const path = logPath(directory, fileNumber(number));
   const file = fs.openRead(path);
   try {
     const bytes = new Uint8Array(START_RECORD_BYTES);
     const count = readFully(file, bytes, 0);
     const record = readRecord(bytes, 0, count, number);
-    const isStart = record?.type === RecordType.Start && record.payloadLength >= START_PAYLOAD_BYTES;
-    if (isStart) return readU32(bytes, RECORD_HEADER_BYTES + 4);
-    throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
+    if (record?.type !== RecordType.Start || record.payloadLength < START_PAYLOAD_BYTES)
+      throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
+    const previousLog = readU32(bytes, RECORD_HEADER_BYTES + 4);
+    return { number, firstSequence: record.firstSequence, previousLog };
   } finally {
     file.close();
   }

@@ -16,6 +16,7 @@ import { fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { emptyState, type ManifestState, type SealedLog } from '../manifest.ts';
 import { stateProblem } from '../manifest-state.ts';
+import { StaleManifestError } from '../recovery.ts';
 import { compareAge } from '../version.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
 import { mergeTables } from './merge-tables.ts';
@@ -62,7 +63,10 @@ export class Rebuild {
         return plan;
       }
     }
-    this.#noteManifest(problem?.message ?? 'it names tables that do not exist', 'dropped');
+    this.#noteManifest(
+      problem?.message ?? 'it is out of date, or tables that it names do not exist',
+      'dropped',
+    );
     return await this.#rebuild();
   }
 
@@ -100,6 +104,7 @@ export class Rebuild {
       levels.push(kept);
     }
     const logs = await this.#logs(manifest);
+    if (logs === undefined) return undefined;
     levels[0]!.push(...logs.tables);
     // A part of a table may be older than the whole was: level 0 is sorted by age anew.
     levels[0]!.sort(compareAge);
@@ -133,9 +138,9 @@ export class Rebuild {
       const meta = table.isInPlace ? table.result.sound : await this.#salvage(table, undefined);
       if (meta !== undefined) usable.push(meta);
     }
-    const logs = await this.#logs(undefined, highestSequence([usable], 0));
+    const logs = (await this.#logs(undefined, highestSequence([usable], 0)))!;
     usable.push(...logs.tables);
-    const lastSequence = highestSequence([usable], 0);
+    const lastSequence = highestSequence([usable], logs.kept?.sequenceBefore ?? 0);
     const { tables, merged } = await mergeTables(this.#shop, usable);
     for (const { number, entryCount } of merged) this.#noteMerged(tableName(number), entryCount);
     const levels: (readonly TableMeta[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
@@ -228,7 +233,8 @@ export class Rebuild {
     return unused;
   }
 
-  async #logs(manifest: ManifestState | undefined, tablesEndAt = 0): Promise<Logs> {
+  /** undefined: the logs show that the manifest is out of date. */
+  async #logs(manifest: ManifestState | undefined, tablesEndAt = 0): Promise<Logs | undefined> {
     const { fs, directory, log, options } = this.#shop;
     try {
       const kept = keepLogs(
@@ -243,6 +249,10 @@ export class Rebuild {
       return { kept, tables: [], setAside: manifest === undefined ? this.#unusedLogs(kept) : [] };
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
+      if (manifest !== undefined && error instanceof StaleManifestError) {
+        log.warn('the manifest is out of date');
+        return undefined;
+      }
       const numbers = this.#survey.logs.filter((number) => number >= (manifest?.logNumber ?? 0));
       const lengths = new Map(
         manifest?.sealedLogs.map((sealed) => [sealed.number as number, sealed.sizeBytes]),
