@@ -22,8 +22,8 @@ const DIGITS = 16;
 const ZERO = 0x30;
 const KEYS_PER_WINDOW = 4096;
 const PIECE_BYTES = 100;
-const MIN_POOL_BYTES: number = 1024 * 1024;
-/** Odd, so that neighbours in key order have unrelated values. */
+const MIN_POOL_BYTES: number = 4 * 1024 * 1024;
+/** Prime, so that neighbours in key order have unrelated values and all pieces are used. */
 const VALUE_STRIDE = 7919;
 const GENERATION_STRIDE = 104_729;
 const POOL_SEED = 301;
@@ -34,7 +34,8 @@ export class Dataset {
   readonly keyBytes: number;
   readonly #template: Buffer;
   readonly #pool: Buffer;
-  readonly #offsets: number;
+  /** Where a value may begin: only at a piece, as one cut in the middle would compress less. */
+  readonly #pieces: number;
   #window: Buffer = Buffer.alloc(0);
   #used = 0;
 
@@ -44,7 +45,7 @@ export class Dataset {
     this.#template = Buffer.from(shape.keyPrefix + '0'.repeat(DIGITS));
     this.keyBytes = this.#template.length;
     this.#pool = makePool(Math.max(MIN_POOL_BYTES, shape.valueBytes * 16));
-    this.#offsets = this.#pool.length - shape.valueBytes;
+    this.#pieces = Math.floor((this.#pool.length - shape.valueBytes) / PIECE_BYTES);
   }
 
   /** Of keys and values of a record. */
@@ -63,7 +64,7 @@ export class Dataset {
 
   /** `generation`: how often the record has been overwritten. */
   value(record: number, generation = 0): Buffer {
-    const at = (record * VALUE_STRIDE + generation * GENERATION_STRIDE) % this.#offsets;
+    const at = ((record * VALUE_STRIDE + generation * GENERATION_STRIDE) % this.#pieces) * PIECE_BYTES;
     return this.#pool.subarray(at, at + this.shape.valueBytes);
   }
 

@@ -124,6 +124,7 @@ export const MIXED_WORKLOADS: readonly Workload[] = [
     limit: (records) => Math.floor(records / 2),
     timeFactor: 12,
     dbBench: ['--benchmarks=deleterandom', '--batch_size=100'],
+    isQuick: false,
     prepare: prepareDeletes,
   }),
 ];

@@ -107,6 +107,7 @@ export const READ_WORKLOADS: readonly Workload[] = [
     name: 'readhot',
     group: 'reads',
     operation: 'a get, awaited; keys zipf-distributed (theta 0.99)',
+    isQuick: false,
     prepare: gets(({ random, data }) => new Zipf(random, data.records).draws(DRAWS)),
   }),
 ];

@@ -100,6 +100,7 @@ export const SCAN_WORKLOADS: readonly Workload[] = [
     group: 'scans',
     operation: 'an entry of a backward scan over everything',
     dbBench: ['--benchmarks=readreverse'],
+    isQuick: false,
     prepare: scans(true),
   }),
   workload({
@@ -114,6 +115,7 @@ export const SCAN_WORKLOADS: readonly Workload[] = [
     group: 'scans',
     operation: 'an entry of a scan after nine of ten were deleted, not compacted',
     writes: true,
+    isQuick: false,
     prepare: prepareDeletedScan,
   }),
 ];

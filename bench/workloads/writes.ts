@@ -71,7 +71,7 @@ export const WRITE_WORKLOADS: readonly Workload[] = [
       operation: `a put in random order, in batches of ${size.toLocaleString('en')}`,
       limit: (records) => (size === 1 ? Math.floor(records / 4) : records),
       timeFactor: FILL_TIME,
-      isQuick: size !== 100,
+      isQuick: size === 1000,
       dbBench: ['--benchmarks=fillrandom', `--batch_size=${size}`],
       prepare: (context) => writeBatches(context, size, randomRecords(context)),
     }),
@@ -84,6 +84,7 @@ export const WRITE_WORKLOADS: readonly Workload[] = [
     limit: (records) => records,
     timeFactor: FILL_TIME,
     dbBench: ['--benchmarks=overwrite', '--batch_size=100'],
+    isQuick: false,
     prepare: (context) => writeBatches(context, 100, randomRecords(context), 1),
   }),
   workload({
@@ -107,6 +108,7 @@ export const WRITE_WORKLOADS: readonly Workload[] = [
     name: 'fillsync',
     operation: 'a durable put, awaited before the next',
     dbBench: ['--benchmarks=fillrandom', '--sync=1', '--writes=2000'],
+    isQuick: false,
     prepare: puts(1, 1, true),
   }),
   workload({

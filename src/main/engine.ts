@@ -35,7 +35,7 @@ import { lookup } from './read-view.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { repairStore } from './repair/repair-store.ts';
 import { Runtime } from './runtime.ts';
-import { Scan, Slab } from './scan.ts';
+import { Scan, slab } from './scan.ts';
 import { Snapshot } from './snapshot.ts';
 import { storeStats } from './store-stats.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
@@ -69,7 +69,6 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #entry = new Entry();
-  readonly #slab = new Slab();
 
   private constructor(runtime: Runtime) {
     super();
@@ -262,7 +261,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   #takeValue(): Buffer {
     const { valueBytes, valueStart, valueEnd } = this.#entry;
-    return this.#slab.copy(valueBytes, valueStart, valueEnd);
+    return slab.copy(valueBytes, valueStart, valueEnd);
   }
 
   /**

@@ -12,7 +12,7 @@
 import type { EventEmitter } from 'node:events';
 import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
-import type { KeyRange } from '../shared/iterator.ts';
+import type { InternalIterator, KeyRange } from '../shared/iterator.ts';
 import { MergingIterator } from '../shared/merging-iterator.ts';
 import { reportDeletion, toStorageError } from './background-errors.ts';
 import { LruBlockCache } from './block-cache.ts';
@@ -45,6 +45,8 @@ export class Runtime {
   readonly scheduler: Scheduler;
   readonly #opened: OpenedStore;
   readonly #scans = new Set<ScanCore>();
+  /** Of this turn of the event loop. */
+  readonly #newScans = new Map<ScanCore, Scan>();
   readonly #operations = new Set<Promise<unknown>>();
   #status: EngineStatus;
   #visibleSequence: SequenceNumber;
@@ -189,13 +191,14 @@ export class Runtime {
     };
     const open = (): UserIterator =>
       new UserIterator(
-        new MergingIterator(isEmptyRange(range) ? [] : openSources(sources, tables, true)),
+        merge(isEmptyRange(range) ? [] : openSources(sources, tables, true)),
         range,
         sequence,
         reverse,
       );
     const core: ScanCore = new ScanCore(open, () => {
       this.#scans.delete(core);
+      this.#newScans.delete(core);
       forgottenScans.unregister(core);
       pin.release();
     });
@@ -205,7 +208,14 @@ export class Runtime {
 
   /** Closes `core` when `scan` is collected without having been closed. */
   watch(scan: Scan, core: ScanCore): void {
-    forgottenScans.register(scan, core, core);
+    // Registering costs more than a short scan, and most scans end in the turn they began in.
+    if (this.#newScans.size === 0) setImmediate(() => this.#watchNewScans()).unref();
+    this.#newScans.set(core, scan);
+  }
+
+  #watchNewScans(): void {
+    for (const [core, scan] of this.#newScans) forgottenScans.register(scan, core, core);
+    this.#newScans.clear();
   }
 
   close(): Promise<void> {
@@ -266,4 +276,9 @@ function closedError(): StorageError {
 
 function readOnlyError(): StorageError {
   return new StorageError('STRATA_READ_ONLY', 'the store is read-only');
+}
+
+/** One source needs no merging: the usual case of a compacted store. */
+function merge(sources: InternalIterator[]): InternalIterator {
+  return sources.length === 1 ? sources[0]! : new MergingIterator(sources);
 }

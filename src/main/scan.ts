@@ -10,6 +10,7 @@
  * Thread:     main.     Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
+import { copyInto } from '../shared/bytes.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Entry } from '../shared/iterator.ts';
 import type { UserIterator } from './user-iterator.ts';
@@ -17,7 +18,7 @@ import type { UserIterator } from './user-iterator.ts';
 /** A key and its value. With `keys: false` or `values: false` that slot is undefined. */
 export type ScanEntry = [Buffer, Buffer];
 
-const SLAB_BYTES = 8192;
+const SLAB_BYTES = 16384;
 /** A value this large gets memory of its own: one small slice must not keep a slab of others' bytes alive. */
 const OWN_BUFFER_BYTES = 2048;
 const ENTRIES_PER_TURN = 1000;
@@ -79,7 +80,6 @@ export interface ScanLimits {
 export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #core: ScanCore;
   readonly #limits: ScanLimits;
-  readonly #slab = new Slab();
   #remaining: number;
   #sinceTurn = 0;
   /** Under way: the event loop has its turn. */
@@ -172,8 +172,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       this.#remaining = 0;
       return undefined;
     }
-    const key = keys ? this.#slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
-    const value = values ? this.#slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
+    const key = keys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
+    const value = values ? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
     // Nothing is kept open for a caller who stops asking once the limit is reached.
     if (--this.#remaining === 0) this.close();
     return [key, value] as ScanEntry;
@@ -185,7 +185,7 @@ function toResult(entry: ScanEntry | undefined): IteratorResult<ScanEntry> {
 }
 
 /** Cuts private buffers out of larger allocations, as Buffer.from does: each belongs to the caller alone. */
-export class Slab {
+class Slab {
   #slab: Buffer = Buffer.alloc(0);
   #used = 0;
 
@@ -202,9 +202,11 @@ export class Slab {
     }
     const at = this.#used;
     this.#used += length;
-    const slab = this.#slab;
-    if (length <= 48) for (let i = 0; i < length; i++) slab[at + i] = bytes[start + i]!;
-    else slab.set(bytes.subarray(start, end), at);
-    return slab.subarray(at, at + length);
+    const room = this.#slab;
+    copyInto(room, at, bytes, start, end);
+    return room.subarray(at, at + length);
   }
 }
+
+/** Shared by all reads of this thread, as Buffer's pool is: a short scan doesn't use up a slab of its own. */
+export const slab: Slab = new Slab();

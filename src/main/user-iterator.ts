@@ -9,20 +9,23 @@
  * Thread:     main; clients' threads later.     Owns: the merged iterator.
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
-import { compareBytes, compareKeys } from '../shared/bytes.ts';
+import { compareBytes, compareKeys, copyInto } from '../shared/bytes.ts';
 import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/iterator.ts';
+
+const NOTHING = new Uint8Array(0);
+const MIN_HELD_BYTES = 48;
 
 /** Grows, never shrinks: a buffer for one key or value. */
 class Held {
-  bytes: Uint8Array = new Uint8Array(256);
+  bytes: Uint8Array = NOTHING;
   length = 0;
 
   set(bytes: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    if (length > this.bytes.length) this.bytes = new Uint8Array(Math.max(length, this.bytes.length * 2));
+    if (length > this.bytes.length)
+      this.bytes = new Uint8Array(Math.max(length, this.bytes.length * 2, MIN_HELD_BYTES));
     const target = this.bytes;
-    if (length <= 48) for (let i = 0; i < length; i++) target[i] = bytes[start + i]!;
-    else target.set(bytes.subarray(start, end));
+    copyInto(target, 0, bytes, start, end);
     this.length = length;
   }
 }

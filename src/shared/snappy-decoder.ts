@@ -16,7 +16,7 @@
  */
 
 /** Literals longer than this are copied by a native call, shorter ones by a loop. */
-const LOOP_COPY_BYTES = 40;
+const LOOP_COPY_BYTES = 24;
 
 /** Fills `output` from the stream in `input`. Returns what is wrong, or undefined. */
 export function decodeSnappy(input: Uint8Array, output: Uint8Array): string | undefined {
@@ -75,8 +75,11 @@ function decodeElements(input: Uint8Array, start: number, output: Uint8Array): s
     at += operands;
     if (offset === 0 || offset > out) return 'snappy copy reaches before the start of its block';
     if (length > outEnd - out) return 'snappy block yields more than it declares';
-    const stop = out + length;
-    for (let from = out - offset; out < stop; ) output[out++] = output[from++]!;
+    const from = out - offset;
+    // A copy that overlaps itself repeats what it writes: byte by byte, in order.
+    if (length > LOOP_COPY_BYTES && offset >= length) output.copyWithin(out, from, from + length);
+    else for (let i = 0; i < length; i++) output[out + i] = output[from + i]!;
+    out += length;
   }
   return out === outEnd ? undefined : 'snappy block yields less than it declares';
 }

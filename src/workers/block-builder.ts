@@ -4,14 +4,12 @@
  * Owns:   its buffer, which grows with the largest block and is used for block after block.
  * Thread: the builder's. Keys and values may lie in shared memory; they are copied at once.
  */
-import { writeU32, writeVarint } from '../shared/bytes.ts';
+import { copyInto, writeU32, writeVarint } from '../shared/bytes.ts';
 import type { Entry } from '../shared/iterator.ts';
 import { U32_BYTES } from '../shared/table/format.ts';
 
 /** Overlap, diff length and value length (5 each at most), kind, sequence (8). */
 const MAX_ENTRY_HEADER_BYTES = 24;
-/** Longer pieces are copied natively; below, a loop is faster than making the view that the native copy needs. */
-const LOOP_COPY_BYTES = 24;
 /** A buffer that one huge value made larger than this is not kept. */
 const MAX_KEPT_BYTES: number = 4 * 1024 * 1024;
 
@@ -96,15 +94,4 @@ export class BlockBuilder {
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }
-}
-
-export function copyInto(
-  into: Uint8Array,
-  position: number,
-  from: Uint8Array,
-  start: number,
-  end: number,
-): void {
-  if (end - start < LOOP_COPY_BYTES) while (start < end) into[position++] = from[start++]!;
-  else into.set(from.subarray(start, end), position);
 }

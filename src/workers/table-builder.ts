@@ -11,7 +11,7 @@
  */
 
 import { assert } from '../shared/assert.ts';
-import { copyBytes, sharedPrefixLength } from '../shared/bytes.ts';
+import { copyBytes, copyInto, sharedPrefixLength } from '../shared/bytes.ts';
 import { crc32 } from '../shared/checksum.ts';
 import { type Codec, codecByName, MAX_UNCOMPRESSED_BYTES, requireCodec } from '../shared/compression.ts';
 import type { StorageFile } from '../shared/file-system.ts';
@@ -30,7 +30,7 @@ import {
 import { encodeMeta } from '../shared/table/meta.ts';
 import { SparseIndexBuilder, shortestSeparator } from '../shared/table/sparse-index.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
-import { BlockBuilder, copyInto } from './block-builder.ts';
+import { BlockBuilder } from './block-builder.ts';
 import { TableFileWriter } from './table-file-writer.ts';
 
 export class TableBuilder {

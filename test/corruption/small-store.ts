@@ -33,6 +33,8 @@ export interface SmallStore {
   readonly files: ReadonlyMap<string, Uint8Array>;
   /** What each table or log holds. */
   readonly versions: ReadonlyMap<string, readonly Version[]>;
+  /** What no file but `staleTable` holds any more. */
+  readonly replaced: readonly Version[];
   /** What is there to be read. */
   readonly model: ReadonlyMap<string, string>;
   /** All keys ever written, and some that never were. */
@@ -144,6 +146,7 @@ class Maker {
     return {
       files: new Map(files),
       versions: this.#versions,
+      replaced: this.#base,
       model: this.#model,
       keys,
       staleManifest,

@@ -19,7 +19,13 @@ import { logName } from '../../shared/file-names.ts';
 import { readFully } from '../../shared/file-system.ts';
 import { fileNumber } from '../../shared/ids.ts';
 import type { DamagedRange } from '../../shared/jobs.ts';
-import { RECORD_HEADER_BYTES, RecordType, START_PAYLOAD_BYTES } from '../../shared/log-format.ts';
+import {
+  RECORD_HEADER_BYTES,
+  RecordType,
+  readRecord,
+  START_PAYLOAD_BYTES,
+  START_RECORD_BYTES,
+} from '../../shared/log-format.ts';
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { countEntries } from '../log-reader.ts';
@@ -49,6 +55,9 @@ export interface LogSalvage {
   readonly damaged: readonly string[];
 }
 
+/** What a start record says of the log before its own; undefined: nothing does. */
+type Link = { readonly previousLog: number; readonly previousBytes: number } | undefined;
+
 /** Salvages the logs `numbers`; `lengths` are those that a sound manifest knows. */
 export async function salvageLogs(
   shop: Workshop,
@@ -57,43 +66,80 @@ export async function salvageLogs(
 ): Promise<LogSalvage> {
   const tables: TableMeta[] = [];
   const damaged: string[] = [];
-  /** What the log after this one says of it; undefined: nothing does. */
-  let expected: { readonly previousLog: number; readonly previousBytes: number } | undefined;
-  for (const number of numbers.toReversed()) {
+  const files = findLogs(shop, numbers);
+  for (const number of numbers) {
     const name = logName(fileNumber(number));
-    if (expected !== undefined && expected.previousLog !== number && expected.previousLog < number) {
+    if ([...files.values()].includes(name)) continue;
+    shop.log.note({ name, kind: 'log', outcome: 'dropped' });
+    shop.log.warn(`${name}: a copy of another log`);
+    damaged.push(name);
+  }
+  let link: Link;
+  for (const [number, name] of [...files].sort(([a], [b]) => b - a)) {
+    if (link !== undefined && link.previousLog < number) {
       shop.log.note({ name, kind: 'log', outcome: 'dropped' });
       shop.log.warn(`${name}: given up by an earlier recovery, and not used`);
       damaged.push(name);
       continue;
     }
-    if (expected !== undefined && expected.previousLog > number && expected.previousLog !== 0)
-      shop.log.warn(
-        `${logName(fileNumber(expected.previousLog))} is missing; older logs are used without it`,
-      );
-    const length = expected?.previousLog === number ? expected.previousBytes : lengths.get(number);
+    if (link !== undefined && link.previousLog > number)
+      shop.log.warn(`${logName(fileNumber(link.previousLog))} is missing; older logs are used without it`);
+    const length = link?.previousLog === number ? link.previousBytes : lengths.get(number);
     const log = readSalvagedLog(shop, name, number, length);
-    const entries = log.runs.reduce((sum, run) => sum + run.count, 0);
     for (const run of log.runs) {
       const table = await buildTable(shop, log.bytes, run);
       if (table !== undefined) tables.push(table);
     }
-    const isDamaged = log.damage.length > 0;
-    shop.log.note({
-      name,
-      kind: 'log',
-      outcome: isDamaged ? (entries > 0 ? 'salvaged' : 'dropped') : 'merged',
-      entries,
-      lostEntries: isDamaged ? undefined : 0,
-      lostTombstones: isDamaged ? undefined : 0,
-      damage: log.damage,
-    });
-    if (isDamaged) damaged.push(name);
-    if (log.runs.length > 1 || (isDamaged && entries > 0))
-      shop.log.warn(`${name}: what is kept of it may not be a prefix of what was written`);
-    expected = log.start ?? (entries > 0 ? undefined : expected);
+    const entries = noteLog(shop, name, log);
+    if (log.damage.length > 0) damaged.push(name);
+    link = log.start ?? (entries > 0 ? undefined : link);
   }
   return { tables, damaged };
+}
+
+/** By number, the names of the files: a log under another log's name is found by the number in its start record. */
+function findLogs(shop: Workshop, numbers: readonly number[]): Map<number, string> {
+  const files = new Map<number, string>();
+  const misnamed: [number, string][] = [];
+  for (const number of numbers) {
+    const name = logName(fileNumber(number));
+    const own = ownNumber(shop, name);
+    if (own === undefined || own === number) files.set(number, name);
+    else misnamed.push([own, name]);
+  }
+  for (const [number, name] of misnamed) if (!files.has(number)) files.set(number, name);
+  return files;
+}
+
+/** What the start record says; undefined when it is lost. */
+function ownNumber(shop: Workshop, name: string): number | undefined {
+  const file = shop.fs.openRead(join(shop.directory, name));
+  try {
+    const bytes = new Uint8Array(START_RECORD_BYTES);
+    const count = readFully(file, bytes, 0);
+    const number = readU32(bytes, 5);
+    return number > 0 && readRecord(bytes, 0, count, number) !== undefined ? number : undefined;
+  } finally {
+    file.close();
+  }
+}
+
+/** Returns how many entries verify. */
+function noteLog(shop: Workshop, name: string, log: SalvagedLog): number {
+  const entries = log.runs.reduce((sum, run) => sum + run.count, 0);
+  const isDamaged = log.damage.length > 0;
+  shop.log.note({
+    name,
+    kind: 'log',
+    outcome: isDamaged ? (entries > 0 ? 'salvaged' : 'dropped') : 'merged',
+    entries,
+    lostEntries: isDamaged ? undefined : 0,
+    lostTombstones: isDamaged ? undefined : 0,
+    damage: log.damage,
+  });
+  if (isDamaged && entries > 0)
+    shop.log.warn(`${name}: what is kept of it may not be a prefix of what was written`);
+  return entries;
 }
 
 /** `length`: where the log is known to have ended. */

@@ -6,8 +6,8 @@
  *      what verifies of them (repair-tables.ts)
  *      otherwise: all tables are taken together, and the newest version of each key counts (merge-tables.ts)
  *   3. logs that open would accept stay; else what verifies of them becomes tables (repair-logs.ts)
- *   4. if anything is to change: new tables are durable by now; damaged files get another name (NAME.set-aside), a damaged
- *      manifest a copy under such a name; then, in one step, the new manifest
+ *   4. if anything is to change: new tables are durable by now; damaged tables get another name (NAME.set-aside),
+ *      damaged logs and a damaged manifest a copy of that name; then, in one step, the new manifest
  *
  * Nothing that could hold data is deleted. What a later open removes are files whose every entry is in the new tables.
  * Killed at any point, a second run comes to the same result: before step 4 only tables with new numbers were added, which
@@ -30,7 +30,7 @@ import { boolean, checkObject, resolveOptions } from '../options.ts';
 import { awaited } from '../process-keeper.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
-import { copyManifestAside, setAside } from './set-aside.ts';
+import { copyAside, renameAside } from './set-aside.ts';
 import { type Survey, surveyStore } from './survey.ts';
 import { Workshop } from './workshop.ts';
 
@@ -107,9 +107,17 @@ function refuseForeign(fs: FileSystem, directory: string): void {
 async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promise<void> {
   const { fs, directory, log } = shop;
   if (survey.manifest.isPresent && survey.manifest.problem !== undefined)
-    log.noteSetAside(MANIFEST_NAME, copyManifestAside(fs, directory));
-  for (const name of plan.setAside) log.noteSetAside(name, setAside(fs, directory, name));
+    log.noteSetAside(MANIFEST_NAME, copyAside(fs, directory, MANIFEST_NAME));
+  const copied: string[] = [];
+  for (const name of plan.setAside) {
+    if (parseFileName(name)?.kind === 'table') log.noteSetAside(name, renameAside(fs, directory, name));
+    else {
+      log.noteSetAside(name, copyAside(fs, directory, name));
+      copied.push(name);
+    }
+  }
   // Before the manifest: once that no longer names them, the next open would take them for orphans.
   await fs.syncDirectoryAsync(directory);
   await saveManifest(fs, directory, plan.state(shop.nextFileNumber));
+  for (const name of copied) fs.unlink(join(directory, name));
 }

@@ -1,43 +1,56 @@
 /**
  * Keeps damaged files, under a name that no store reads: for whoever wants to look, or has a better tool.
  *
+ *   tables      are renamed: they may be large, and a repair that runs again finds them under their new name
+ *   the others  are copied, as the originals must be there until the new manifest is: without it, they would be missing
+ *
  * Invariants: never replaces a file. Only destroy() deletes what is set aside.
  * Thread:     main.
  */
 import { join } from 'node:path';
-import { MANIFEST_NAME, setAsideName } from '../../shared/file-names.ts';
+import { setAsideName } from '../../shared/file-names.ts';
 import { type FileSystem, readFully, writeFully } from '../../shared/file-system.ts';
 
-/** Renames the file; returns its new name. */
-export function setAside(fs: FileSystem, directory: string, name: string): string {
-  const free = freeName(fs, directory, name);
-  fs.rename(join(directory, name), join(directory, free));
-  return free;
-}
-
-/** Copies it, as the manifest must stay in place until the new one replaces it; returns the name of the copy. */
-export function copyManifestAside(fs: FileSystem, directory: string): string {
-  const from = fs.openRead(join(directory, MANIFEST_NAME));
-  try {
-    const bytes = new Uint8Array(from.size());
-    const content = bytes.subarray(0, readFully(from, bytes, 0));
-    const free = freeName(fs, directory, MANIFEST_NAME);
-    const to = fs.createExclusive(join(directory, free));
-    try {
-      writeFully(to, content, 0);
-      to.datasync();
-    } finally {
-      to.close();
-    }
-    return free;
-  } finally {
-    from.close();
+/** Returns the new name. */
+export function renameAside(fs: FileSystem, directory: string, name: string): string {
+  for (let attempt = 1; ; attempt++) {
+    const aside = setAsideName(name, attempt);
+    if (fs.stat(join(directory, aside)) !== undefined) continue;
+    fs.rename(join(directory, name), join(directory, aside));
+    return aside;
   }
 }
 
-function freeName(fs: FileSystem, directory: string, name: string): string {
+/** Returns the name of the copy. One that an interrupted repair has made is good enough. */
+export function copyAside(fs: FileSystem, directory: string, name: string): string {
+  const content = readWhole(fs, join(directory, name));
   for (let attempt = 1; ; attempt++) {
-    const free = setAsideName(name, attempt);
-    if (fs.stat(join(directory, free)) === undefined) return free;
+    const aside = setAsideName(name, attempt);
+    const path = join(directory, aside);
+    if (fs.stat(path) === undefined) {
+      writeWhole(fs, path, content);
+      return aside;
+    }
+    if (fs.stat(path)?.kind === 'file' && content.equals(readWhole(fs, path))) return aside;
+  }
+}
+
+function readWhole(fs: FileSystem, path: string): Buffer {
+  const file = fs.openRead(path);
+  try {
+    const bytes = Buffer.alloc(file.size());
+    return bytes.subarray(0, readFully(file, bytes, 0));
+  } finally {
+    file.close();
+  }
+}
+
+function writeWhole(fs: FileSystem, path: string, content: Uint8Array): void {
+  const file = fs.createExclusive(path);
+  try {
+    writeFully(file, content, 0);
+    file.datasync();
+  } finally {
+    file.close();
   }
 }

@@ -120,12 +120,12 @@ function readIfThere(fs: FileSystem, path: string): Uint8Array | undefined {
 }
 
 const TABLE_LINE =
-  /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,.*"largestSequence":\d+\},?$/;
+  /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,[^{}]*"largestSequence":\d+\},?$/;
 
 /** The tables in the text of a damaged manifest; undefined unless the list begins, goes on and ends as it should. */
 function readList(bytes: Uint8Array): ListedTable[] | undefined {
   const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').split('\n');
-  const first = lines.findIndex((line) => line.startsWith('  "tables": ['));
+  const first = lines.findIndex((line) => line === '  "tables": [' || line === '  "tables": []');
   if (first < 0) return undefined;
   const isEmpty = lines[first] === '  "tables": []';
   const body = isEmpty ? [] : lines.slice(first + 1, -3);

@@ -1,7 +1,7 @@
 /**
  * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
  */
-import { readU32, varintLength, writeU32, writeVarint } from '../bytes.ts';
+import { copyInto, readU32, varintLength, writeU32, writeVarint } from '../bytes.ts';
 import type { Entry } from '../iterator.ts';
 import { ENTRY_PREFIX_BYTES, entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
 
@@ -22,19 +22,6 @@ export function readEntry(bytes: Uint8Array, ref: number, firstSequence: number,
   entry.valueEnd = entryValueEnd(bytes, ref, keyEnd);
   entry.sequence = firstSequence + readU32(bytes, ref);
   entry.kind = bytes[ref + 4]!;
-}
-
-/** Copies bytes[start, end) to `to` at `position`. A native call costs more than a loop over a few dozen bytes. */
-export function copyInto(
-  to: Uint8Array,
-  position: number,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-): void {
-  if (end - start <= 48) for (let i = start; i < end; i++) to[position++] = bytes[i]!;
-  else if (start === 0 && end === bytes.length) to.set(bytes, position);
-  else to.set(bytes.subarray(start, end), position);
 }
 
 /** Writes one entry at `position` and returns the position behind it. */

@@ -7,7 +7,7 @@
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
  */
-import { readU32, writeU32 } from '../bytes.ts';
+import { copyInto, readU32, writeU32 } from '../bytes.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
 import {
@@ -19,7 +19,7 @@ import {
   RAW_BYTES,
   TOMBSTONE_COUNT,
 } from './arena.ts';
-import { copyInto, encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
 import { worstCaseNodeBytes } from './node-room.ts';
 import { LEAF_REFS, MemtableTree, NEWEST, NEXT_LEAF, NODE_COUNT, TreePosition } from './tree.ts';
 

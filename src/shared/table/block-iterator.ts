@@ -11,14 +11,14 @@
  * Thread: the one that made it.
  * Not chosen: keeping whole keys of the interval for `prev`: damaged blocks could ask for gigabytes of them.
  */
-import { compareBytes } from '../bytes.ts';
+import { compareBytes, copyInto } from '../bytes.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { type Block, EntryHeader, findRestart } from './block.ts';
 import { MAX_RESTART_INTERVAL } from './format.ts';
 
-/** Longer pieces are copied natively; below, a loop is faster than making the view that the native copy needs. */
-const LOOP_COPY_BYTES = 24;
 const ROW_FIELDS = 3;
+/** Grows as needed; short scans should not pay for long keys. */
+const INITIAL_KEY_BYTES = 48;
 
 export class BlockIterator implements InternalIterator {
   readonly entry: Entry = new Entry();
@@ -26,7 +26,7 @@ export class BlockIterator implements InternalIterator {
   #block: Block | undefined;
   /** Where the current entry starts; -1 = on no entry. */
   #offset = -1;
-  #key: Uint8Array = new Uint8Array(256);
+  #key: Uint8Array = new Uint8Array(INITIAL_KEY_BYTES);
   #keyLength = 0;
   /** Offset, overlap and start of the diff of each entry of an interval, made at the first step backwards. */
   #rows: Uint32Array | undefined;
@@ -205,9 +205,4 @@ function lastRestartBefore(block: Block, offset: number): number {
     else high = middle - 1;
   }
   return low;
-}
-
-function copyInto(into: Uint8Array, position: number, from: Uint8Array, start: number, end: number): void {
-  if (end - start < LOOP_COPY_BYTES) while (start < end) into[position++] = from[start++]!;
-  else into.set(from.subarray(start, end), position);
 }

@@ -7,8 +7,15 @@
  * Thread: the reader's.
  */
 import type { Entry, InternalIterator } from '../iterator.ts';
+import { DecodeRoom } from './block-codec.ts';
 import { BlockIterator } from './block-iterator.ts';
 import type { TableReader } from './table-reader.ts';
+
+/** A walk offers this many blocks to the cache. A longer one is a large scan, which would push out what lookups need. */
+const CACHED_BLOCKS = 4;
+/** Rooms of closed iterators, for the next ones. */
+const rooms: DecodeRoom[] = [];
+const MAX_IDLE_ROOMS = 32;
 
 export class TableIterator implements InternalIterator {
   readonly entry: Entry;
@@ -17,6 +24,9 @@ export class TableIterator implements InternalIterator {
   readonly #block = new BlockIterator();
   /** The block that `#block` is on; -1 = none. */
   #index = -1;
+  #entered = 0;
+  /** For blocks that are not cached; one at a time. */
+  #room: DecodeRoom | undefined;
 
   constructor(reader: TableReader, fillCache: boolean) {
     this.#reader = reader;
@@ -59,6 +69,8 @@ export class TableIterator implements InternalIterator {
   close(): void {
     this.#block.close();
     this.#index = -1;
+    if (this.#room !== undefined && rooms.length < MAX_IDLE_ROOMS) rooms.push(this.#room);
+    this.#room = undefined;
   }
 
   #enterNext(): boolean {
@@ -76,7 +88,10 @@ export class TableIterator implements InternalIterator {
   #enter(index: number): void {
     if (index === this.#index) return;
     this.#index = -1;
-    this.#block.reset(this.#reader.readBlock(index, this.#fillCache));
+    const fillCache = this.#fillCache && this.#entered < CACHED_BLOCKS;
+    this.#entered++;
+    this.#room ??= rooms.pop() ?? new DecodeRoom();
+    this.#block.reset(this.#reader.readBlock(index, fillCache, this.#room));
     this.#index = index;
   }
 }

@@ -169,15 +169,16 @@ export class TableReader {
     return new TableIterator(this, options.fillCache ?? true);
   }
 
-  /** Block `index`, from the cache or the file. */
-  readBlock(index: number, fillCache = true): Block {
+  /** Block `index`, from the cache or the file. One that the cache doesn't keep lives in `room`, if there is one. */
+  readBlock(index: number, fillCache = true, room?: DecodeRoom): Block {
     const cache = this.#cache;
-    if (cache === undefined) return this.#loadBlock(index);
+    if (cache === undefined) return this.#loadBlock(index, room);
     const id = this.#firstBlockId + index;
     const cached = cache.get(id);
     if (cached !== undefined) return cached;
-    const block = this.#loadBlock(index);
-    if (fillCache) cache.set(id, block);
+    const isKept = fillCache && cache.admits();
+    const block = this.#loadBlock(index, isKept ? undefined : room);
+    if (isKept) cache.set(id, block);
     return block;
   }
 

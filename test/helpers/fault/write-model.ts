@@ -62,6 +62,11 @@ export class WriteModel {
     return this.#submitted.length;
   }
 
+  /** Equal for equal contents. */
+  get state(): string {
+    return this.#hash.toString();
+  }
+
   get values(): ReadonlyMap<string, Uint8Array> {
     return this.#values;
   }
