@@ -6,6 +6,9 @@ import { parseArgs } from 'node:util';
 import { DEFAULT_STORES, OURS, STORE_NAMES, type StoreName } from './stores/store.ts';
 
 const MIB: number = 1024 * 1024;
+/** Half of what is stored, roughly, in a quick run as in a full one: otherwise a quick run would never flush. */
+const BUFFER_BYTES: number = 64 * MIB;
+const QUICK_BUFFER_BYTES: number = 8 * MIB;
 
 export const USAGE: string = `npm run bench -- [options] [workloads or groups ...]
 
@@ -81,8 +84,8 @@ export function parseArguments(argv: readonly string[]): BenchArguments {
     from: values.from,
     nodeOptions: values['node-option'] ?? [],
     names: positionals,
-    writeBufferBytes: 64 * MIB,
-    cacheBytes: 64 * MIB,
+    writeBufferBytes: isQuick ? QUICK_BUFFER_BYTES : BUFFER_BYTES,
+    cacheBytes: isQuick ? QUICK_BUFFER_BYTES : BUFFER_BYTES,
   };
 }
 

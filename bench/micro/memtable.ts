@@ -1,5 +1,6 @@
 /**
  * The memtable: insertion in random and in key order, look-ups, a walk. Sizes that fit the caches and one that does not.
+ * An insertion's share of a fresh arena (pages touched for the first time) and of making the key is part of it.
  */
 import { Entry, EntryKind } from '../../src/shared/iterator.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
@@ -11,13 +12,13 @@ const SMALL = 10_000;
 const LARGE = 300_000;
 const ARENA_BYTES_PER_ENTRY = 256;
 const LOOKUPS = 1000;
+const data = makeDataset(LARGE);
 
 function inOrder(count: number): Uint32Array {
   return Uint32Array.from({ length: count }, (_, i) => i);
 }
 
 function insertAll(order: Uint32Array): Memtable {
-  const data = makeDataset(order.length);
   const table = new Memtable(MemtableArena.create(order.length * ARENA_BYTES_PER_ENTRY, 1));
   for (const record of order) {
     const key = data.key(record);
@@ -38,7 +39,6 @@ function lookups(count: number): Micro {
     make: () => {
       const order = randomOrder(count);
       const table = insertAll(order);
-      const data = makeDataset(count);
       const keys = Array.from(order.subarray(0, count - (count % LOOKUPS)), (record) => data.key(record));
       const entry = new Entry();
       let at = 0;

@@ -58,7 +58,7 @@ export function makeStamp(options: BenchArguments, stores: readonly StoreName[])
 }
 
 /** Equal for runs whose ratios may be compared. */
-export function machineOf({ cpu, cores, memoryGib, node, records, fileSystem }: Stamp): string {
+export function machineOf({ cpu, cores, memoryGib, node, records, fileSystem, cacheMib }: Stamp): string {
   return [
     cpu,
     `${cores} cores`,
@@ -66,6 +66,7 @@ export function machineOf({ cpu, cores, memoryGib, node, records, fileSystem }: 
     node.split('.')[0],
     fileSystem,
     `${records} records`,
+    `${cacheMib} MiB`,
   ].join(', ');
 }
 

@@ -36,6 +36,8 @@ interface ClassicLevelModule {
 }
 
 const DURABLY = { sync: true };
+/** By default `nextv` stops after 16 KiB, whatever count it was given: 140 of our entries. */
+const SCAN_BYTES: number = 1024 * 1024;
 
 export async function openClassicLevel(options: StoreOptions): Promise<BenchStore> {
   const { ClassicLevel } = loadPackage<ClassicLevelModule>('classic-level');
@@ -87,7 +89,7 @@ class ClassicLevelStore implements BenchStore {
   }
 
   scan(isReverse: boolean): Scan {
-    const iterator = this.#level.iterator({ reverse: isReverse });
+    const iterator = this.#level.iterator({ reverse: isReverse, highWaterMarkBytes: SCAN_BYTES });
     return {
       next: async (count) => (await iterator.nextv(count)).length,
       close: () => iterator.close(),
@@ -95,7 +97,7 @@ class ClassicLevelStore implements BenchStore {
   }
 
   async seek(key: Buffer, count: number): Promise<number> {
-    const iterator = this.#level.iterator({ gte: key, limit: count });
+    const iterator = this.#level.iterator({ gte: key, limit: count, highWaterMarkBytes: SCAN_BYTES });
     const entries = await iterator.nextv(count);
     await iterator.close();
     return entries.length;

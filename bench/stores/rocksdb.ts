@@ -34,6 +34,12 @@ interface RocksModule {
 }
 
 const DURABLY = { sync: true };
+const READ_OPTIONS = {
+  keyEncoding: 'buffer',
+  valueEncoding: 'buffer',
+  /** So that counts decide where a read ends, and not the binding's limit of bytes. */
+  highWaterMarkBytes: 1024 * 1024,
+};
 
 export async function openRocksdb(options: StoreOptions): Promise<BenchStore> {
   const { RocksLevel } = loadPackage<RocksModule>('@nxtedition/rocksdb');
@@ -81,11 +87,7 @@ class RocksdbStore implements BenchStore {
   }
 
   scan(isReverse: boolean): Scan {
-    const iterator = this.#level.iterator({
-      reverse: isReverse,
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-    });
+    const iterator = this.#level.iterator({ ...READ_OPTIONS, reverse: isReverse });
     return {
       next: async (count) => (await iterator.nextv(count)).length,
       close: () => iterator.close(),
@@ -93,12 +95,7 @@ class RocksdbStore implements BenchStore {
   }
 
   seek(key: Buffer, count: number): number {
-    const { rows } = this.#level.querySync({
-      gte: key,
-      limit: count,
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-    });
+    const { rows } = this.#level.querySync({ ...READ_OPTIONS, gte: key, limit: count });
     return rows.length / 2;
   }
 

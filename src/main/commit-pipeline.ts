@@ -86,6 +86,11 @@ export class CommitPipeline {
     this.#logSync = new LogSync(env.recoveredLogs, (error) => this.#fail(error));
   }
 
+  /** Whether writes are refused for good: the log or the manifest failed, or the store is closed. */
+  get hasFailed(): boolean {
+    return this.#error !== undefined;
+  }
+
   /** Writes held back by the gate. */
   get heldCount(): number {
     return this.#held.length;

@@ -161,7 +161,11 @@ export class Flusher {
     const error = toStorageError(cause, 'a flush failed');
     this.error = error;
     this.#failures++;
-    if (this.#isStopped) return;
+    if (this.#isStopped) {
+      // The store closes; its log keeps what the table would have held.
+      this.#store.report('backgroundError', { error, operation: 'flush', willRetry: false });
+      return;
+    }
     const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
     if (willRetry) this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
     // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and

@@ -32,9 +32,16 @@ export function workerFault(kind: JobKind, cause: unknown): StorageError {
 export function readReply<K extends JobKind>(job: JobOf<K>, reply: unknown): ResultOf[K] {
   if (isRecord(reply)) {
     if (reply['ok'] === true && isResultOf(job, reply['value'])) return reply['value'] as ResultOf[K];
-    if (reply['ok'] === false && isWireError(reply['error'])) throw errorFromWire(reply['error']);
+    if (reply['ok'] === false && isWireError(reply['error'])) throw jobError(job.kind, reply['error']);
   }
   throw new WorkerFaultError(job.kind, 'it did not answer with a reply to its job');
+}
+
+/** What the job failed with; a defect of ours (an assertion, a TypeError) gets a class and code on its way to the caller. */
+function jobError(kind: JobKind, wire: WireError): StorageError {
+  const cause = errorFromWire(wire);
+  if (cause instanceof StorageError) return cause;
+  return new StorageError('STRATA_IO', `a ${kind} job failed: ${cause.message}`, { cause });
 }
 
 function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {

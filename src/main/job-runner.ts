@@ -79,12 +79,13 @@ export class JobRunner {
       onProgress === undefined
         ? undefined
         : setInterval(() => onProgress(this.#control.progress(slot).doneBytes), PROGRESS_INTERVAL_MS);
+    const watched = { ...options, heartbeat: () => this.#control.heartbeat(slot) };
     try {
       for (let attempt = 1; ; attempt++) {
         this.#control.resetSlot(slot);
         token.bind(this.#control, slot);
         try {
-          return await this.#pool.run<K>(make({ ...this.#base, slot }), options);
+          return await this.#pool.run<K>(make({ ...this.#base, slot }), watched);
         } catch (error) {
           if (!isWorkerFault(error) || attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
           this.#counters.retriedJobCount++;

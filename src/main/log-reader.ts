@@ -100,6 +100,8 @@ export function readLog(
     const next = payload + record.payloadLength;
     if (record.type !== RecordType.Group || record.firstSequence !== nextSequence)
       throw new CorruptionError('a log record is out of order', { file: path, offset: position });
+    if (next === payload)
+      throw new CorruptionError('a log record is empty', { file: path, offset: position });
     const count = countEntries(bytes, payload, next, path, nextSequence - first.firstSequence);
     groups.push({ start: payload, end: next, count, firstSequence: nextSequence });
     if (record.syncedUpTo > 0) hasSyncEvidence = true;

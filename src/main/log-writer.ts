@@ -10,7 +10,13 @@
  */
 import { ioError } from '../shared/errors.ts';
 import { logPath } from '../shared/file-names.ts';
-import { type FileSystem, type StorageFile, writeFully, writeFullyAsync } from '../shared/file-system.ts';
+import {
+  closeQuietly,
+  type FileSystem,
+  type StorageFile,
+  writeFully,
+  writeFullyAsync,
+} from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { SyncableLog } from './log-sync.ts';
 
@@ -86,8 +92,9 @@ export class LogWriter implements SyncableLog {
     return this.#file;
   }
 
+  /** What of the log is needed has been synced, or its writers were told that it was not. */
   #close(): void {
-    this.#file?.close();
+    if (this.#file !== undefined) closeQuietly(this.#file);
     this.#file = undefined;
   }
 }

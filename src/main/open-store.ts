@@ -28,6 +28,8 @@ import { type RecoveredState, recoverLogs } from './recovery.ts';
 export interface OpenInternals {
   readonly fileSystem?: FileSystemSpec | undefined;
   readonly workerUrl?: URL | undefined;
+  /** After so long without a sign of life a job's worker is terminated. */
+  readonly stallLimitMs?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

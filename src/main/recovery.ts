@@ -22,6 +22,8 @@ import { hasZeroPage, type RecoveredLog, readLog } from './log-reader.ts';
 import type { ManifestState } from './manifest.ts';
 import { createMemtable, LiveMemtable, type LogExtent } from './memtable-list.ts';
 
+export const MAX_LOG_BYTES = 0xffffffff;
+
 export interface RecoveredState {
   /** Frozen, oldest first. */
   readonly memtables: readonly LiveMemtable[];
@@ -69,7 +71,11 @@ function readLogFiles(fs: FileSystem, directory: string, logNumber: number): Log
     const path = logPath(directory, fileNumber(number));
     const file = fs.openRead(path);
     try {
-      const bytes = new Uint8Array(file.size());
+      const size = file.size();
+      // Offsets in logs are 32 bits wide; a sparse file may claim anything.
+      if (size > MAX_LOG_BYTES)
+        throw new CorruptionError('the log is longer than logs get', { file: path, offset: MAX_LOG_BYTES });
+      const bytes = new Uint8Array(size);
       if (readFully(file, bytes, 0) !== bytes.length)
         throw ioError('read', path, new Error('it shrank while being read'));
       return { number, path, bytes };

@@ -82,6 +82,7 @@ export class Runtime {
       threads: options.threads,
       pool: options.pool,
       workerUrl: internals.workerUrl,
+      stallLimitMs: internals.stallLimitMs,
     });
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
@@ -233,7 +234,8 @@ export class Runtime {
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([...this.#operations, store.pipeline.drain()]);
       await scheduler.stop();
-      if (canSeal && !store.versions.isPoisoned) await this.#sealLogs();
+      // A log whose write or sync has failed is not to be measured: nobody knows what of it is on the disk.
+      if (canSeal && !store.versions.isPoisoned && !store.pipeline.hasFailed) await this.#sealLogs();
     } finally {
       await this.#release();
     }
@@ -263,8 +265,7 @@ export class Runtime {
     } finally {
       store.tables.close();
       store.blocks.clear();
-      await store.deletions.done();
-      await this.#opened.lock.release();
+      await store.deletions.done().finally(() => this.#opened.lock.release());
       this.#status = 'closed';
     }
   }

@@ -11,7 +11,7 @@
  */
 import { CorruptionError, systemErrorCode } from '../shared/errors.ts';
 import { tablePath } from '../shared/file-names.ts';
-import type { FileSystem } from '../shared/file-system.ts';
+import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
 import { openSource } from '../shared/table/block-source.ts';
@@ -28,7 +28,7 @@ class OpenTable {
   }
 
   closeIfUnused(): void {
-    if (this.isEvicted && this.leases === 0) this.reader.close();
+    if (this.isEvicted && this.leases === 0) closeQuietly(this.reader);
   }
 }
 

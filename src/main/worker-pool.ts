@@ -5,16 +5,18 @@
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
- *   4. the reply is read (job-reply.ts) and settles the promise of run()
+ *   4. the reply is read (job-reply.ts) and settles the promise of run(); a thread of ours whose job gives no sign of life
+ *      for half an hour is terminated (job-watchdog.ts)
  *
  * Invariants: no thread, and no piscina, before the first job. Idle threads never keep the process alive, running
  *             ones only for a job that somebody awaits (`keepAlive`).
  *             Each run() settles exactly once, whatever a worker does: throws, exits, is terminated, runs out of
- *             memory, answers nonsense, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
+ *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
  *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
  * Thread:     main only.
- * Owns:       the queues, the threads of its own pool. A pool given by the application is used and never destroyed;
- *             piscina keeps the process alive while such a pool runs a job.
+ * Owns:       the queues, the threads of its own pool. A pool given by the application is used and never destroyed, nor
+ *             are its threads terminated: other tasks may run on them, and a job may wait there behind them for as long
+ *             as they take. piscina keeps the process alive while such a pool runs a job.
  * Not chosen: piscina's own queue (first in, first out, so a flush would wait behind every compaction) and its
  *             close() (gives up after 30 s, in the middle of a job).
  */
@@ -24,6 +26,7 @@ import { JobCancelledError } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { readReply, workerFault } from './job-reply.ts';
+import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
 import { awaited, keepProcessAlive } from './process-keeper.ts';
 
 export { isWorkerFault } from './job-reply.ts';
@@ -43,6 +46,7 @@ export interface WorkerPoolOptions {
   readonly threads: number;
   readonly pool?: ForeignPool | undefined;
   readonly workerUrl?: URL | undefined;
+  readonly stallLimitMs?: number | undefined;
 }
 
 export interface RunOptions {
@@ -50,12 +54,21 @@ export interface RunOptions {
   readonly urgent: boolean;
   /** Somebody awaits the job: the process must not exit before it is done. */
   readonly keepAlive: boolean;
+  /** Changes as long as the job is alive; without it nobody watches. */
+  readonly heartbeat?: () => number;
+}
+
+/** Which thread runs a job, once one does. */
+interface Place {
+  threadId: number | undefined;
 }
 
 /** Where jobs are carried out. */
 interface Threads {
   /** Rejects only when the worker failed. */
-  run(job: Job, keepAlive: boolean): Promise<unknown>;
+  run(job: Job, keepAlive: boolean, place: Place): Promise<unknown>;
+  /** Ends the thread, where that can and may be done: its job rejects. */
+  terminate(place: Place): void;
   close(): Promise<void>;
 }
 
@@ -63,6 +76,7 @@ interface Task {
   readonly job: Job;
   readonly isUrgent: boolean;
   readonly keepAlive: boolean;
+  readonly heartbeat: (() => number) | undefined;
   /** Lets go of the process. */
   readonly release: () => void;
   /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
@@ -74,6 +88,7 @@ export class WorkerPool {
   readonly #threads: Threads;
   readonly #limit: number;
   readonly #hasExtraThread: boolean;
+  readonly #stallLimitMs: number;
   readonly #urgent: Task[] = [];
   readonly #ordinary: Task[] = [];
   /** With the promise of being done, which never rejects. */
@@ -85,6 +100,7 @@ export class WorkerPool {
     const workerUrl = options.workerUrl ?? WORKER_URL;
     this.#limit = Math.max(1, options.threads);
     this.#hasExtraThread = options.threads > 0;
+    this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
     else this.#threads = new PiscinaThreads(options.threads + 1, workerUrl);
@@ -113,6 +129,7 @@ export class WorkerPool {
         job,
         isUrgent: options.urgent,
         keepAlive: options.keepAlive,
+        heartbeat: options.heartbeat,
         release: options.keepAlive ? keepProcessAlive() : () => undefined,
         answer: (reply) => resolve(readReply(job, reply)),
         fail: reject,
@@ -156,11 +173,20 @@ export class WorkerPool {
   /** Never rejects. */
   async #carryOut(task: Task): Promise<void> {
     let settle: () => void;
+    let stall: Error | undefined;
+    const place: Place = { threadId: undefined };
+    const onStall = (): void => {
+      stall = new Error('it gave no sign of life and was terminated');
+      this.#threads.terminate(place);
+    };
+    const unwatch = task.heartbeat && watchJob(task.heartbeat, this.#stallLimitMs, onStall);
     try {
-      const reply = await this.#threads.run(task.job, task.keepAlive);
+      const reply = await this.#threads.run(task.job, task.keepAlive, place);
       settle = () => task.answer(reply);
     } catch (error) {
-      settle = () => task.fail(workerFault(task.job.kind, error));
+      settle = () => task.fail(workerFault(task.job.kind, stall ?? error));
+    } finally {
+      unwatch?.();
     }
     this.#running.delete(task);
     if (task.isUrgent) this.#urgentRunning--;
@@ -193,6 +219,10 @@ class InlineThread implements Threads {
     return worker.default(job);
   }
 
+  terminate(): void {
+    // A job that hangs here hangs main, and with it whoever would look.
+  }
+
   async close(): Promise<void> {
     // Nothing is kept.
   }
@@ -220,6 +250,10 @@ class ForeignThreads implements Threads {
     return await this.#pool.run(job, { filename: this.#workerUrl.href, name: 'default' });
   }
 
+  terminate(): void {
+    // Not ours to terminate.
+  }
+
   async close(): Promise<void> {
     // Not ours to destroy.
   }
@@ -236,18 +270,30 @@ class PiscinaThreads implements Threads {
     this.#workerUrl = workerUrl;
   }
 
-  async run(job: Job): Promise<unknown> {
+  async run(job: Job, _keepAlive: boolean, place: Place): Promise<unknown> {
     this.#opened ??= this.#open();
-    const { piscina, starting } = await this.#opened;
+    const { piscina, starting, placeSymbol } = await this.#opened;
     let reply: Promise<unknown>;
     try {
-      reply = piscina.run(job, { filename: this.#workerUrl.href, name: 'default' });
+      reply = piscina.run(
+        { ...job, [placeSymbol]: place },
+        { filename: this.#workerUrl.href, name: 'default' },
+      );
     } catch (error) {
       // The system makes no more threads, and piscina has queued the job before it tried.
       starting.dropNewest();
       throw error;
     }
     return await reply;
+  }
+
+  terminate({ threadId }: Place): void {
+    const end = async (): Promise<void> => {
+      const opened = await this.#opened;
+      await opened?.piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
+    };
+    // The job tells that its thread has ended; nothing else is waiting for this.
+    end().catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -257,7 +303,7 @@ class PiscinaThreads implements Threads {
   }
 
   async #open(): Promise<OpenedPiscina> {
-    const { Piscina } = await import('piscina');
+    const { Piscina, queueOptionsSymbol } = await import('piscina');
     const starting = new StartingJobs();
     const piscina = new Piscina({
       minThreads: 0,
@@ -268,11 +314,14 @@ class PiscinaThreads implements Threads {
       execArgv: [],
       env: {},
       taskQueue: starting,
-      loadBalancer: (_task, workers) => {
+      loadBalancer: (task, workers) => {
         const idle = workers.find((worker) => worker.currentUsage === 0);
         // piscina hands the job over as soon as this returns, and refs the port.
-        if (idle !== undefined) queueMicrotask(() => unrefPort(idle));
-        return idle ?? null;
+        if (idle === undefined) return null;
+        queueMicrotask(() => unrefPort(idle));
+        const place = Reflect.get(task, queueOptionsSymbol) as Place | null;
+        if (place !== null) place.threadId = idle.id;
+        return idle;
       },
     });
     // Tells of threads that died without a job; those with one reject its promise.
@@ -284,13 +333,15 @@ class PiscinaThreads implements Threads {
         if (piscina.threads.length === 0 && starting.size > 0) void piscina.destroy();
       });
     });
-    return { piscina, starting };
+    return { piscina, starting, placeSymbol: queueOptionsSymbol };
   }
 }
 
 interface OpenedPiscina {
   readonly piscina: Piscina;
   readonly starting: StartingJobs;
+  /** What a task carries under it stays on this thread, and is shown to the load balancer. */
+  readonly placeSymbol: symbol;
 }
 
 type QueuedTask = Parameters<TaskQueue['push']>[0];

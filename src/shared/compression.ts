@@ -3,7 +3,8 @@
  *
  *   byte  name     package               payload
  *   0     none     -                     the bytes themselves
- *   1     snappy   snappyjs to compress  varint length, snappy elements (the raw snappy format; snappy-decoder.ts)
+ *   1     snappy   WebAssembly (wasm/)   varint length, snappy elements (the raw snappy format). snappyjs compresses where
+ *                                        WebAssembly is missing, and blocks of more than 1 MiB
  *   2     lz4      lz4-napi (optional)   u32 length, lz4 block
  *
  * Invariants: bytes on disk are never renumbered. Decompression never allocates before the length it is told has been
@@ -14,9 +15,10 @@
  */
 import { createRequire } from 'node:module';
 import { SnappyCompressor } from 'snappyjs/snappy_compressor.js';
-import { readU32 } from './bytes.ts';
+import { readU32, writeVarint } from './bytes.ts';
 import { StorageError } from './errors.ts';
 import { decodeSnappy } from './snappy-decoder.ts';
+import { MAX_WASM_BLOCK_BYTES, snappyModule } from './wasm/snappy-wasm.ts';
 
 export type CodecName = 'none' | 'snappy' | 'lz4';
 
@@ -76,7 +78,11 @@ const snappy: Codec = {
   name: 'snappy',
   id: 1,
   maxCompressedLength: (length) => 32 + length + Math.ceil(length / 6),
-  compress: (input, output) => new SnappyCompressor(input).compressToBuffer(output),
+  compress(input, output) {
+    const wasm = input.length <= MAX_WASM_BLOCK_BYTES ? snappyModule() : undefined;
+    if (wasm === undefined) return new SnappyCompressor(input).compressToBuffer(output);
+    return wasm.compress(input, output, writeVarint(output, 0, input.length));
+  },
   decompress(input, length, room) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
     const output = room?.take(length) ?? new Uint8Array(length);

@@ -9,7 +9,7 @@
  *                 +0   cancellation flag          main sets 1; the job looks at it at every block
  *                 +1   progress: units done       the job writes, main reads (KiB of input)
  *                 +2   progress: units in all
- *                 +3   reserved
+ *                 +3   heartbeat                 the job adds 1 with every report of progress: it is alive (job-watchdog.ts)
  *
  * The counter is a hint inside a process, not durability: the manifest on disk is the truth. Equality is the only
  * comparison it supports, as it wraps.
@@ -29,6 +29,7 @@ const SLOT_WORDS = 4;
 const CANCELLED = 0;
 const PROGRESS_DONE = 1;
 const PROGRESS_TOTAL = 2;
+const HEARTBEAT = 3;
 
 /** More jobs than this never run at once: threads are capped below it. */
 export const JOB_SLOT_COUNT = 64;
@@ -96,6 +97,12 @@ export class ControlBlock {
     const base = slotBase(slot);
     Atomics.store(this.#words, base + PROGRESS_DONE, Math.floor(doneBytes / PROGRESS_UNIT_BYTES));
     Atomics.store(this.#words, base + PROGRESS_TOTAL, Math.ceil(totalBytes / PROGRESS_UNIT_BYTES));
+    Atomics.add(this.#words, base + HEARTBEAT, 1);
+  }
+
+  /** Changes with every setProgress(), however little progress was made; equality is the only comparison, as it wraps. */
+  heartbeat(slot: number): number {
+    return Atomics.load(this.#words, slotBase(slot) + HEARTBEAT);
   }
 
   progress(slot: number): { readonly doneBytes: number; readonly totalBytes: number } {

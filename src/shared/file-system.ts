@@ -69,6 +69,18 @@ export interface FileSystem {
   syncDirectoryAsync(path: string): Promise<void>;
 }
 
+/**
+ * Closes what was only read, or what is synced or not needed any more: then an error has nothing to tell, and whoever
+ * closes has something more important to finish.
+ */
+export function closeQuietly(file: { close(): void }): void {
+  try {
+    file.close();
+  } catch {
+    // See above; the descriptor is gone even so.
+  }
+}
+
 /** One call moves at most this much: Node truncates lengths to 32 bits without a word. */
 const MAX_TRANSFER_BYTES = 16 * 1024 * 1024;
 

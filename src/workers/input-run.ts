@@ -8,7 +8,7 @@
 import { ConcatIterator } from '../shared/concat-iterator.ts';
 import { CorruptionError } from '../shared/errors.ts';
 import { tablePath } from '../shared/file-names.ts';
-import type { FileSystem } from '../shared/file-system.ts';
+import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
 import { PreadSource } from '../shared/table/block-source.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
@@ -54,7 +54,7 @@ export class InputRun {
   }
 
   #closeReader(): void {
-    this.#reader?.close();
+    if (this.#reader !== undefined) closeQuietly(this.#reader);
     this.#reader = undefined;
   }
 }

@@ -82,6 +82,27 @@ test('a lost manifest: deletions hide what older tables hold, and zeroed version
   assert.deepEqual(textsOf(engine.scan()), before);
 });
 
+test('a lost manifest: of two versions numbered zero, the later merge is believed', async (t) => {
+  const path = newPath(t);
+  await written(t, path, async (engine) => {
+    await fill(engine, 40, 40, 0);
+    await engine.compact();
+  });
+  const old = tableFiles(path)[0]!;
+  const bytes = readFileSync(join(path, old));
+  await written(t, path, async (engine) => {
+    await fill(engine, 40, 40, 1);
+    await engine.compact();
+  });
+  const before = await contentOf(t, path);
+  assert.equal(tableFiles(path).length, 1);
+  writeFileSync(join(path, old), bytes);
+  rmSync(join(path, 'manifest.json'));
+  const report = await StorageEngine.repair(path);
+  assert.match(report.warnings.join('\n'), /nothing says which tables and logs were in use/);
+  assert.deepEqual(await contentOf(t, path), before);
+});
+
 test('replaced tables that were not deleted yet are told by what is left of the manifest', async (t) => {
   const path = newPath(t);
   await written(t, path, async (engine) => {

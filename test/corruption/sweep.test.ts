@@ -59,6 +59,7 @@ async function attempt<T>(run: () => Promise<T>, mutant: Mutant): Promise<T | un
   try {
     return await run();
   } catch (error) {
+    if (error instanceof assert.AssertionError) throw error;
     if (!(error instanceof StorageError))
       throw new Error(`${mutant.what}: not a StorageError`, { cause: error });
     assert.equal(error.code, 'STRATA_CORRUPTION', `${mutant.what}: ${error.message}`);

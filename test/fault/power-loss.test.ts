@@ -5,7 +5,7 @@
  * STRATA_CRASH_STATES=100000 looks at that many states; SEED=n at the runs of that seed.
  */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
@@ -43,7 +43,10 @@ test('power loss while recovering from a power loss, and after it, loses nothing
   for (let i = 0; totals.states < share; i++) {
     const first = await traceRun({ directory: storeDirectory(t), seed: seed + i, writes: WRITES >> 1 });
     for (let j = 0; j < 3 && totals.states < share; j++) {
-      const state = first.disk.stateAt(random.between(first.moments >> 2, first.moments), fateOf(2, random.next));
+      const state = first.disk.stateAt(
+        random.between(first.moments >> 2, first.moments),
+        fateOf(2, random.next),
+      );
       if (state.files === undefined) continue;
       const files = filesOf(state);
       const directory = storeDirectory(t, true);
@@ -55,6 +58,32 @@ test('power loss while recovering from a power loss, and after it, loses nothing
   }
   t.diagnostic(totals.text());
 });
+
+for (const lostBytes of [1, 10, 31, 32]) {
+  test(`a page lost behind a sync that ended ${lostBytes} bytes before its end is no damage`, async (t) => {
+    const directory = storeDirectory(t);
+    const engine = await openEngine(directory, { threads: 0 }, {});
+    await engine.put('synced', '');
+    const [name] = readdirSync(directory).filter((file) => file.endsWith('.log'));
+    const log = join(directory, name!);
+    // A record of one put: 25 bytes of header, 5 + 1 + 2 of the entry's, key and value.
+    const room = 4096 - lostBytes - statSync(log).size;
+    await engine.put('fills', Buffer.alloc(room - 25 - 8 - 5), { sync: true });
+    assert.equal(statSync(log).size, 4096 - lostBytes);
+    await engine.put('lost', 'its first bytes are in the page that is lost');
+    await engine.put('kept', 'but of no use without the write before');
+    const bytes = readFileSync(log).fill(0, 4096 - lostBytes, 4096);
+    const manifest = readFileSync(join(directory, 'manifest.json'));
+    await engine.close();
+    const crashed = storeDirectory(t, true);
+    writeFileSync(join(crashed, name!), bytes);
+    writeFileSync(join(crashed, 'manifest.json'), manifest);
+    assert.deepEqual(
+      (await contents(crashed)).map(([key]) => key),
+      ['fills', 'synced'],
+    );
+  });
+}
 
 /** What the store in `directory` holds; nothing is written but LOCK. */
 async function contents(directory: string): Promise<[string, Uint8Array][]> {
@@ -82,7 +111,11 @@ class Totals {
     this.#distinct += distinct;
     this.#runs++;
     this.#operations += run.operations;
-    assert.deepEqual(violations.slice(0, 5), [], `${violations.length} of ${states} states are wrong (${seed})`);
+    assert.deepEqual(
+      violations.slice(0, 5),
+      [],
+      `${violations.length} of ${states} states are wrong (${seed})`,
+    );
   }
 
   text(): string {

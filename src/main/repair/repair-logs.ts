@@ -31,6 +31,7 @@ import type { TableMeta } from '../../shared/version-edit.ts';
 import { countEntries } from '../log-reader.ts';
 import { createMemtable } from '../memtable-list.ts';
 import { RecordSearch } from '../record-search.ts';
+import { MAX_LOG_BYTES } from '../recovery.ts';
 import type { Workshop } from './workshop.ts';
 
 /** Groups that follow each other in the log and in sequence. */
@@ -181,7 +182,7 @@ function readSalvagedLog(
 function readLogFile(shop: Workshop, path: string): Uint8Array {
   const file = shop.fs.openRead(path);
   try {
-    const bytes = new Uint8Array(file.size());
+    const bytes = new Uint8Array(Math.min(file.size(), MAX_LOG_BYTES));
     return bytes.subarray(0, readFully(file, bytes, 0));
   } finally {
     file.close();

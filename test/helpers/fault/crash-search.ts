@@ -128,7 +128,11 @@ async function inspectOnDisk(state: CrashState, scratch: string): Promise<Found>
   }
 }
 
-async function read(directory: string, fileSystem: FileSystemSpec | undefined, readOnly: boolean): Promise<string> {
+async function read(
+  directory: string,
+  fileSystem: FileSystemSpec | undefined,
+  readOnly: boolean,
+): Promise<string> {
   const engine = await openEngine(directory, { ...OPTIONS, readOnly }, { fileSystem });
   try {
     const hash = new StateHash();

@@ -14,7 +14,7 @@
  *
  * Not modelled: torn sectors inside a block beyond its older states; a disk that lies about flushing.
  */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { TraceRecord } from './trace.ts';
 
 /** The unit in which a disk keeps or loses what was not synced. */
@@ -109,7 +109,9 @@ export class DiskModel {
       if (path === this.#directory) this.#directorySyncs.push({ start, end });
       else this.#ancestorSyncs.push({ start, end, path });
     } else if (kind === 'write') {
-      handles.get(record.handle!)?.writes.push({ start, end, position: record.position!, bytes: record.bytes });
+      handles
+        .get(record.handle!)
+        ?.writes.push({ start, end, position: record.position!, bytes: record.bytes });
     } else if (kind === 'datasync') {
       handles.get(record.handle!)?.syncs.push({ start, end });
     } else if (!isInStore) {
@@ -204,10 +206,6 @@ export class DiskModel {
 /** Copies the files of a state out as the plain map that the next trace starts from. */
 export function filesOf(state: CrashState): Map<string, Uint8Array> {
   return new Map([...(state.files ?? [])].map(([name, file]) => [name, file.bytes()]));
-}
-
-export function pathsOf(state: CrashState, directory: string): string[] {
-  return [...(state.files?.keys() ?? [])].map((name) => join(directory, name));
 }
 
 /** Everything that ended before this moment is durable at `k`. */

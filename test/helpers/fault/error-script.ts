@@ -8,8 +8,8 @@
  */
 import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
 import type { BackgroundErrorEvent } from '../../../src/main/events.ts';
-import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import type { FileSystemSpec } from '../../../src/shared/file-system.ts';
+import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import { type Change, WriteModel } from './write-model.ts';
 
 export interface ScriptReport {

@@ -304,6 +304,6 @@ function copyOf(bytes: Uint8Array): Uint8Array {
   return Uint8Array.prototype.slice.call(bytes);
 }
 
-function done(_: undefined | void): true {
+function done(_: unknown): true {
   return true;
 }

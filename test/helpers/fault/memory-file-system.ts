@@ -142,7 +142,9 @@ class MemoryFileSystem implements FileSystem {
     if (file !== undefined)
       return { kind: 'file', sizeBytes: file.content.length, device: 0, inode: this.#id };
     const isDirectory = path === this.#directory ? this.#hasDirectory : this.#directory.startsWith(path);
-    return isDirectory ? { kind: 'directory', sizeBytes: 0, device: -process.pid, inode: this.#id } : undefined;
+    return isDirectory
+      ? { kind: 'directory', sizeBytes: 0, device: -process.pid, inode: this.#id }
+      : undefined;
   }
 
   realPath(path: string): string {

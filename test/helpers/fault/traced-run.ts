@@ -201,4 +201,3 @@ class Session {
     return value;
   }
 }
-

@@ -1,0 +1,193 @@
+;; Snappy for blocks, on one memory: decode and compress between addresses in it.
+;;
+;; Wide copies may write up to 16 bytes past the end of what they copy; callers leave that much room behind every buffer.
+;; Nothing in a stream is trusted: each element is checked against both ends before it is carried out.
+(module
+  (memory (export "memory") 1)
+
+  ;; decode(in, inEnd, out, outEnd) -> where the output ends, or 0 when the stream is not one
+  (func (export "decode") (param $in i32) (param $inEnd i32) (param $out i32) (param $outEnd i32) (result i32)
+    (local $start i32) (local $tag i32) (local $type i32) (local $len i32) (local $off i32) (local $from i32) (local $stop i32)
+    (local.set $start (local.get $out))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $in) (local.get $inEnd)))
+        (local.set $tag (i32.load8_u (local.get $in)))
+        (local.set $in (i32.add (local.get $in) (i32.const 1)))
+        (local.set $type (i32.and (local.get $tag) (i32.const 3)))
+        (local.set $len (i32.add (i32.shr_u (local.get $tag) (i32.const 2)) (i32.const 1)))
+        (if (i32.eqz (local.get $type))
+          (then
+            ;; literal; lengths above 60 stand in 1 to 4 bytes behind the tag
+            (if (i32.gt_u (local.get $len) (i32.const 60))
+              (then
+                (local.set $off (i32.sub (local.get $len) (i32.const 60)))
+                (if (i32.gt_u (local.get $off) (i32.sub (local.get $inEnd) (local.get $in))) (then (return (i32.const 0))))
+                (local.set $len (i32.load (local.get $in)))
+                (if (i32.lt_u (local.get $off) (i32.const 4))
+                  (then (local.set $len (i32.and (local.get $len)
+                    (i32.sub (i32.shl (i32.const 1) (i32.shl (local.get $off) (i32.const 3))) (i32.const 1))))))
+                ;; a length of 2^32 would wrap to 0
+                (if (i32.eq (local.get $len) (i32.const -1)) (then (return (i32.const 0))))
+                (local.set $len (i32.add (local.get $len) (i32.const 1)))
+                (local.set $in (i32.add (local.get $in) (local.get $off)))))
+            (if (i32.gt_u (local.get $len) (i32.sub (local.get $inEnd) (local.get $in))) (then (return (i32.const 0))))
+            (if (i32.gt_u (local.get $len) (i32.sub (local.get $outEnd) (local.get $out))) (then (return (i32.const 0))))
+            (if (i32.le_u (local.get $len) (i32.const 16))
+              (then (v128.store align=1 (local.get $out) (v128.load align=1 (local.get $in))))
+              (else
+                (local.set $from (local.get $in))
+                (local.set $off (local.get $out))
+                (local.set $stop (i32.add (local.get $out) (local.get $len)))
+                (loop $wide
+                  (v128.store align=1 (local.get $off) (v128.load align=1 (local.get $from)))
+                  (local.set $off (i32.add (local.get $off) (i32.const 16)))
+                  (local.set $from (i32.add (local.get $from) (i32.const 16)))
+                  (br_if $wide (i32.lt_u (local.get $off) (local.get $stop))))))
+            (local.set $in (i32.add (local.get $in) (local.get $len)))
+            (local.set $out (i32.add (local.get $out) (local.get $len)))
+            (br $next)))
+        ;; copy
+        (if (i32.eq (local.get $type) (i32.const 1))
+          (then
+            (if (i32.ge_u (local.get $in) (local.get $inEnd)) (then (return (i32.const 0))))
+            (local.set $len (i32.add (i32.and (i32.shr_u (local.get $tag) (i32.const 2)) (i32.const 7)) (i32.const 4)))
+            (local.set $off (i32.or
+              (i32.shl (i32.shr_u (local.get $tag) (i32.const 5)) (i32.const 8))
+              (i32.load8_u (local.get $in))))
+            (local.set $in (i32.add (local.get $in) (i32.const 1))))
+          (else
+            (if (i32.eq (local.get $type) (i32.const 2))
+              (then
+                (if (i32.lt_u (i32.sub (local.get $inEnd) (local.get $in)) (i32.const 2)) (then (return (i32.const 0))))
+                (local.set $off (i32.load16_u align=1 (local.get $in)))
+                (local.set $in (i32.add (local.get $in) (i32.const 2))))
+              (else
+                (if (i32.lt_u (i32.sub (local.get $inEnd) (local.get $in)) (i32.const 4)) (then (return (i32.const 0))))
+                (local.set $off (i32.load align=1 (local.get $in)))
+                (local.set $in (i32.add (local.get $in) (i32.const 4)))))))
+        ;; offset 0 wraps to the largest unsigned number and fails, too
+        (if (i32.ge_u (i32.sub (local.get $off) (i32.const 1)) (i32.sub (local.get $out) (local.get $start))) (then (return (i32.const 0))))
+        (if (i32.gt_u (local.get $len) (i32.sub (local.get $outEnd) (local.get $out))) (then (return (i32.const 0))))
+        (local.set $from (i32.sub (local.get $out) (local.get $off)))
+        (local.set $stop (i32.add (local.get $out) (local.get $len)))
+        (if (i32.ge_u (local.get $off) (i32.const 16))
+          (then
+            (loop $wide
+              (v128.store align=1 (local.get $out) (v128.load align=1 (local.get $from)))
+              (local.set $out (i32.add (local.get $out) (i32.const 16)))
+              (local.set $from (i32.add (local.get $from) (i32.const 16)))
+              (br_if $wide (i32.lt_u (local.get $out) (local.get $stop)))))
+          (else
+            (loop $byte
+              (i32.store8 (local.get $out) (i32.load8_u (local.get $from)))
+              (local.set $out (i32.add (local.get $out) (i32.const 1)))
+              (local.set $from (i32.add (local.get $from) (i32.const 1)))
+              (br_if $byte (i32.lt_u (local.get $out) (local.get $stop))))))
+        (local.set $out (local.get $stop))
+        (br $next)))
+    (local.get $out))
+
+  ;; literal(in, length, out) -> out behind the literal
+  (func $literal (param $in i32) (param $len i32) (param $out i32) (result i32)
+    (local $n i32) (local $stop i32)
+    (local.set $n (i32.sub (local.get $len) (i32.const 1)))
+    (if (i32.lt_u (local.get $n) (i32.const 60))
+      (then
+        (i32.store8 (local.get $out) (i32.shl (local.get $n) (i32.const 2)))
+        (local.set $out (i32.add (local.get $out) (i32.const 1))))
+      (else
+        (if (i32.lt_u (local.get $n) (i32.const 256))
+          (then
+            (i32.store8 (local.get $out) (i32.const 240))
+            (i32.store8 offset=1 (local.get $out) (local.get $n))
+            (local.set $out (i32.add (local.get $out) (i32.const 2))))
+          (else
+            (i32.store8 (local.get $out) (i32.const 244))
+            (i32.store16 offset=1 align=1 (local.get $out) (local.get $n))
+            (local.set $out (i32.add (local.get $out) (i32.const 3)))))))
+    (local.set $stop (i32.add (local.get $out) (local.get $len)))
+    (loop $wide
+      (v128.store align=1 (local.get $out) (v128.load align=1 (local.get $in)))
+      (local.set $out (i32.add (local.get $out) (i32.const 16)))
+      (local.set $in (i32.add (local.get $in) (i32.const 16)))
+      (br_if $wide (i32.lt_u (local.get $out) (local.get $stop))))
+    (local.get $stop))
+
+  ;; copy(offset, length, out) -> out behind the copy elements
+  (func $copy (param $off i32) (param $len i32) (param $out i32) (result i32)
+    (local $part i32)
+    (block $short
+      (loop $long
+        (br_if $short (i32.le_u (local.get $len) (i32.const 64)))
+        ;; what is left must be a valid copy, which has at least 4 bytes
+        (local.set $part (select (i32.const 64) (i32.const 60) (i32.ge_u (local.get $len) (i32.const 68))))
+        (i32.store8 (local.get $out) (i32.or (i32.shl (i32.sub (local.get $part) (i32.const 1)) (i32.const 2)) (i32.const 2)))
+        (i32.store16 offset=1 align=1 (local.get $out) (local.get $off))
+        (local.set $out (i32.add (local.get $out) (i32.const 3)))
+        (local.set $len (i32.sub (local.get $len) (local.get $part)))
+        (br $long)))
+    (if (i32.or (i32.ge_u (local.get $len) (i32.const 12)) (i32.ge_u (local.get $off) (i32.const 2048)))
+      (then
+        (i32.store8 (local.get $out) (i32.or (i32.shl (i32.sub (local.get $len) (i32.const 1)) (i32.const 2)) (i32.const 2)))
+        (i32.store16 offset=1 align=1 (local.get $out) (local.get $off))
+        (return (i32.add (local.get $out) (i32.const 3)))))
+    (i32.store8 (local.get $out)
+      (i32.or (i32.or (i32.shl (i32.shr_u (local.get $off) (i32.const 8)) (i32.const 5))
+                      (i32.shl (i32.sub (local.get $len) (i32.const 4)) (i32.const 2)))
+              (i32.const 1)))
+    (i32.store8 offset=1 (local.get $out) (local.get $off))
+    (i32.add (local.get $out) (i32.const 2)))
+
+  ;; compress(in, inEnd, out, table, shift) -> where the elements end. At most 64 KiB; `table` is 2^(32 - shift) u16, zeroed
+  (func (export "compress") (param $in i32) (param $inEnd i32) (param $out i32) (param $table i32) (param $shift i32) (result i32)
+    (local $at i32) (local $next i32) (local $limit i32) (local $skip i32) (local $word i32) (local $slot i32) (local $cand i32) (local $len i32)
+    (local $diff i64)
+    (local.set $next (local.get $in))
+    (local.set $at (i32.add (local.get $in) (i32.const 1)))
+    (local.set $limit (i32.sub (local.get $inEnd) (i32.const 15)))
+    (local.set $skip (i32.const 32))
+    (block $done
+      (br_if $done (i32.lt_u (i32.sub (local.get $inEnd) (local.get $in)) (i32.const 16)))
+      (loop $scan
+        (br_if $done (i32.ge_u (local.get $at) (local.get $limit)))
+        (local.set $word (i32.load align=1 (local.get $at)))
+        (local.set $slot (i32.add (local.get $table)
+          (i32.shl (i32.shr_u (i32.mul (local.get $word) (i32.const 0x1e35a7bd)) (local.get $shift)) (i32.const 1))))
+        (local.set $cand (i32.add (local.get $in) (i32.load16_u (local.get $slot))))
+        (i32.store16 (local.get $slot) (i32.sub (local.get $at) (local.get $in)))
+        (if (i32.ne (i32.load align=1 (local.get $cand)) (local.get $word))
+          (then
+            ;; no match here: look at fewer and fewer places, as this part may not compress at all
+            (local.set $at (i32.add (local.get $at) (i32.shr_u (local.get $skip) (i32.const 5))))
+            (local.set $skip (i32.add (local.get $skip) (i32.const 1)))
+            (br $scan)))
+        (if (i32.lt_u (local.get $next) (local.get $at))
+          (then (local.set $out (call $literal (local.get $next) (i32.sub (local.get $at) (local.get $next)) (local.get $out)))))
+        (local.set $len (i32.const 4))
+        (block $matched
+          (loop $extend
+            (br_if $matched (i32.gt_u (i32.add (i32.add (local.get $at) (local.get $len)) (i32.const 8)) (local.get $inEnd)))
+            (local.set $diff (i64.xor
+              (i64.load align=1 (i32.add (local.get $cand) (local.get $len)))
+              (i64.load align=1 (i32.add (local.get $at) (local.get $len)))))
+            (if (i64.ne (local.get $diff) (i64.const 0))
+              (then
+                (local.set $len (i32.add (local.get $len) (i32.wrap_i64 (i64.shr_u (i64.ctz (local.get $diff)) (i64.const 3)))))
+                (br $matched)))
+            (local.set $len (i32.add (local.get $len) (i32.const 8)))
+            (br $extend)))
+        (local.set $out (call $copy (i32.sub (local.get $at) (local.get $cand)) (local.get $len) (local.get $out)))
+        (local.set $at (i32.add (local.get $at) (local.get $len)))
+        (local.set $next (local.get $at))
+        (local.set $skip (i32.const 32))
+        (br_if $done (i32.ge_u (local.get $at) (local.get $limit)))
+        (local.set $word (i32.load align=1 (i32.sub (local.get $at) (i32.const 1))))
+        (i32.store16
+          (i32.add (local.get $table) (i32.shl (i32.shr_u (i32.mul (local.get $word) (i32.const 0x1e35a7bd)) (local.get $shift)) (i32.const 1)))
+          (i32.sub (i32.sub (local.get $at) (i32.const 1)) (local.get $in)))
+        (br $scan)))
+    (if (i32.lt_u (local.get $next) (local.get $inEnd))
+      (then (local.set $out (call $literal (local.get $next) (i32.sub (local.get $inEnd) (local.get $next)) (local.get $out)))))
+    (local.get $out))
+)

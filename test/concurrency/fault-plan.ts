@@ -1,0 +1,109 @@
+/**
+ * When and how a worker is to fail: words of shared memory that the test writes and every worker obeys.
+ *
+ *   Int32 word  0  fault (index in FAULTS, 0 = none)      4  how often it has happened
+ *               1  phase (index in PHASES)                5  id of a thread that asks to be terminated
+ *               2  kind of job (index in KINDS)           6  1: whoever hangs goes on
+ *               3  how often it is still to happen        7  attempts at such jobs; 8.. the number of each one's first output
+ *
+ * Thread: any.
+ */
+import type { FileSystemSpec } from '../../src/shared/file-system.ts';
+import type { Job } from '../../src/shared/jobs.ts';
+
+/** `throw` is an error of the job's code, or of the module before and after; the rest happen to the thread. */
+export const FAULTS = ['none', 'throw', 'exit', 'terminate', 'memory', 'hang', 'nonsense'] as const;
+export type Fault = (typeof FAULTS)[number];
+
+export const PHASES = [
+  'start',
+  'first block',
+  'before fsync',
+  'after fsync',
+  'answer',
+  'after answer',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+const KINDS = ['flush', 'compact', 'verify'] as const;
+export type FaultyKind = (typeof KINDS)[number];
+
+const ATTEMPTS = 8;
+const WORDS = 64;
+
+export class FaultPlan {
+  readonly buffer: SharedArrayBuffer;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(WORDS * 4)) {
+    this.buffer = buffer;
+    this.#words = new Int32Array(buffer);
+  }
+
+  /** For every thread of a store: hands the plan to the workers, whose disk reports the phases. */
+  get spec(): FileSystemSpec {
+    return {
+      module: new URL(import.meta.url.replace('fault-plan', 'phase-worker')).href,
+      options: { plan: this.buffer },
+    };
+  }
+
+  arm(kind: FaultyKind, phase: Phase, fault: Fault, times = 1): void {
+    Atomics.store(this.#words, 1, PHASES.indexOf(phase));
+    Atomics.store(this.#words, 2, KINDS.indexOf(kind));
+    Atomics.store(this.#words, 3, times);
+    Atomics.store(this.#words, 0, FAULTS.indexOf(fault));
+  }
+
+  disarm(): void {
+    Atomics.store(this.#words, 0, 0);
+  }
+
+  get happened(): number {
+    return Atomics.load(this.#words, 4);
+  }
+
+  /** Numbers of the tables that the attempts at such jobs were to make; 0 for a job that makes none. */
+  get outputs(): number[] {
+    const count = Math.min(Atomics.load(this.#words, 7), WORDS - ATTEMPTS);
+    return Array.from({ length: count }, (_, i) => Atomics.load(this.#words, ATTEMPTS + i));
+  }
+
+  /** Whoever hangs, now or later, goes on. */
+  release(): void {
+    Atomics.store(this.#words, 6, 1);
+    Atomics.notify(this.#words, 6);
+  }
+
+  takeVictim(): number {
+    return Atomics.exchange(this.#words, 5, 0);
+  }
+
+  /** Worker: a job begins. */
+  note(job: Job): void {
+    if (job.kind !== KINDS[Atomics.load(this.#words, 2)]) return;
+    const attempt = Atomics.add(this.#words, 7, 1);
+    const output = job.kind === 'flush' ? job.output : job.kind === 'compact' ? job.firstOutput : 0;
+    if (ATTEMPTS + attempt < WORDS) Atomics.store(this.#words, ATTEMPTS + attempt, output);
+  }
+
+  /** Worker: the fault that is to happen here, once for each time it is asked for. */
+  take(kind: string, phase: Phase): Fault {
+    const words = this.#words;
+    const isHere = kind === KINDS[Atomics.load(words, 2)] && phase === PHASES[Atomics.load(words, 1)];
+    const fault = FAULTS[Atomics.load(words, 0)]!;
+    if (!isHere || fault === 'none' || Atomics.sub(words, 3, 1) <= 0) return 'none';
+    Atomics.add(words, 4, 1);
+    return fault;
+  }
+
+  /** Worker: asks to be terminated. */
+  offer(threadId: number): void {
+    Atomics.store(this.#words, 5, threadId);
+  }
+
+  /** Worker: does nothing more, until release(). */
+  hang(): void {
+    Atomics.wait(this.#words, 6, 0);
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The log reader against structured garbage whose checksums are right, and against logs made to cost time.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readLog } from '../../src/main/log-reader.ts';
+import { RecordSearch } from '../../src/main/record-search.ts';
+import { recoverLogs } from '../../src/main/recovery.ts';
+import { readU32, writeU32 } from '../../src/shared/bytes.ts';
+import { crc32 } from '../../src/shared/checksum.ts';
+import { RECORD_HEADER_BYTES, RecordType, readRecord, sealRecord } from '../../src/shared/log-format.ts';
+import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';
+import { buildLog, logDirectory } from '../helpers/log-files.ts';
+import type { Random } from '../helpers/rng.ts';
+
+const NUMBER = 7;
+
+function randomLog(random: Random, number = NUMBER, firstSequence = 1): ReturnType<typeof buildLog> {
+  const groups = Array.from({ length: random.between(0, 6) }, () => ({
+    entries: Array.from({ length: random.between(1, 4) }, (): [string, string | undefined] => [
+      `key ${random.below(20)}`,
+      random.chance(0.3) ? undefined : 'v'.repeat(random.below(40)),
+    ]),
+    syncedUpTo: random.chance(0.2) ? random.below(400) : 0,
+  }));
+  return buildLog({ number, firstSequence, groups });
+}
+
+/** Writes the checksums of the records that stand at `offsets`, with the lengths their headers claim where those fit. */
+function reseal(bytes: Uint8Array, offsets: readonly number[]): void {
+  for (const at of offsets) {
+    if (at + RECORD_HEADER_BYTES > bytes.length) continue;
+    const end = at + RECORD_HEADER_BYTES + readU32(bytes, at + 21);
+    if (end <= bytes.length) writeU32(bytes, at, crc32(bytes, at + 4, end));
+  }
+}
+
+/** What was read must lie in the file, and hang together. */
+function checkRead(bytes: Uint8Array): void {
+  const log = readLog(bytes, '000007.log', NUMBER);
+  assert.ok(log.validBytes <= bytes.length);
+  let next = log.groups[0]?.firstSequence ?? 0;
+  let position = 0;
+  for (const group of log.groups) {
+    assert.equal(group.firstSequence, next);
+    assert.ok(group.start >= position && group.end > group.start && group.end <= log.validBytes);
+    // An entry takes seven bytes at least.
+    assert.ok(group.count >= 1 && group.count * 7 <= group.end - group.start, 'entries without bytes');
+    next += group.count;
+    position = group.end;
+  }
+}
+
+test('readLog meets damaged logs with CorruptionError only, checksums being right', (t) => {
+  fuzz(t, (random) => {
+    const { bytes, offsets } = randomLog(random);
+    const mutant = mutate(bytes, random);
+    if (random.chance(0.9)) reseal(mutant, offsets);
+    return onlyCorruption(() => checkRead(mutant));
+  });
+});
+
+test('recoverLogs meets chains of damaged logs with CorruptionError only', (t) => {
+  fuzz(t, (random) => {
+    const first = randomLog(random, 3);
+    const second = buildLog({
+      number: 5,
+      firstSequence: first.nextSequence,
+      previousLog: random.pick([3, 3, 3, 0, 4, 5, 0xffffffff]),
+      previousBytes: random.pick([first.bytes.length, first.bytes.length, 0, 50, 0xffffffff]),
+      groups: [{ entries: [['last', 'value']] }],
+    });
+    const logs = new Map([
+      [3, first.bytes],
+      [5, second.bytes],
+    ]);
+    const target = random.pick([first, second]);
+    const mutant = mutate(target.bytes, random);
+    reseal(mutant, target.offsets);
+    logs.set(target.number, mutant);
+    const sealedLogs = random.chance(0.3)
+      ? [{ number: 3 as never, sizeBytes: random.pick([first.bytes.length, 0, 1e9]) }]
+      : [];
+    const manifest = { logNumber: random.below(6), lastSequence: random.below(20), sealedLogs };
+    return onlyCorruption(() => void recoverLogs(logDirectory(logs), '/db', manifest, 65536));
+  });
+});
+
+test('a group without entries, which nobody writes, is corruption', () => {
+  const { bytes } = buildLog({ number: NUMBER, firstSequence: 1, groups: [{ entries: [['a', 'b']] }] });
+  const longer = new Uint8Array(bytes.length + RECORD_HEADER_BYTES);
+  longer.set(bytes);
+  sealRecord(longer, bytes.length, {
+    type: RecordType.Group,
+    logNumber: NUMBER,
+    firstSequence: 2,
+    syncedUpTo: 0,
+    payloadLength: 0,
+  });
+  assert.throws(() => readLog(longer, '000007.log', NUMBER), {
+    code: 'STRATA_CORRUPTION',
+    offset: bytes.length,
+  });
+});
+
+/** Behind a damaged record: as many headers as fit, each of which claims everything up to the end. */
+function costlyLog(size: number): Uint8Array {
+  const { bytes: start } = buildLog({ number: NUMBER, firstSequence: 1, groups: [] });
+  const bytes = new Uint8Array(size);
+  bytes.set(start);
+  for (let at = start.length + 1; at + RECORD_HEADER_BYTES <= size; at += RECORD_HEADER_BYTES) {
+    bytes[at + 4] = RecordType.Group;
+    writeU32(bytes, at + 5, NUMBER);
+    writeU32(bytes, at + 21, size - at - RECORD_HEADER_BYTES);
+  }
+  return bytes;
+}
+
+test('a log full of headers that each claim the rest of it is judged in linear time', (t) => {
+  const timeOf = (size: number): number => {
+    const bytes = costlyLog(size);
+    const startedAt = performance.now();
+    onlyCorruption(() => void readLog(bytes, '000007.log', NUMBER));
+    return performance.now() - startedAt;
+  };
+  timeOf(200_000);
+  const small = timeOf(500_000);
+  const large = timeOf(4_000_000);
+  t.diagnostic(`500 kB: ${small.toFixed(0)} ms, 4 MB: ${large.toFixed(0)} ms`);
+  // Linear is 8 times; quadratic would be 64, and minutes.
+  assert.ok(large < 30 * small + 200, `${small} ms and ${large} ms`);
+});
+
+test('RecordSearch finds what readRecord accepts, no more and no less', (t) => {
+  fuzz(t, (random) => {
+    const parts = Array.from({ length: random.between(1, 4) }, () =>
+      random.chance(0.5) ? randomLog(random).bytes : random.bytes(random.below(5000)),
+    );
+    const bytes = mutate(Buffer.concat(parts), random);
+    const from = random.below(Math.min(100, bytes.length + 1));
+    const search = new RecordSearch(bytes, from, bytes.length, NUMBER);
+    const found: number[] = [];
+    for (let next = search.next(from); next !== undefined; next = search.next(next.at + 1))
+      found.push(next.at);
+    const expected: number[] = [];
+    for (let at = from; at < bytes.length; at++) {
+      const type = readRecord(bytes, at, bytes.length, NUMBER)?.type;
+      if (type === RecordType.Group || type === RecordType.Start) expected.push(at);
+    }
+    assert.deepEqual(found, expected);
+    return true;
+  });
+});

@@ -1,0 +1,202 @@
+/**
+ * Plays a history on a real store.
+ *
+ *   open()      before the first operation
+ *   perform()   one operation; its answer
+ *   end()       closes what is open, whatever has happened
+ *
+ * Invariants: anything that fails, background work included, fails the operation during or after which it was noticed.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type EngineOptions,
+  type Scan,
+  type Snapshot,
+  StorageEngine,
+  WriteBatch,
+} from '../../src/main/index.ts';
+import { copyOpenStore } from '../helpers/copy-store.ts';
+import { type ModelRange, toBytes } from '../helpers/sorted-model.ts';
+import type { Answer } from './answers.ts';
+import { type Change, type Operation, valueText } from './operations.ts';
+
+export class StorePlayer {
+  readonly #optionsOf: (generation: number) => EngineOptions;
+  readonly #root: string;
+  readonly #snapshots = new Map<number, Snapshot>();
+  readonly #scans = new Map<number, Scan>();
+  /** Flushes and compactions that nobody awaits yet. */
+  #pending: Promise<void>[] = [];
+  #failure: { readonly cause: unknown } | undefined;
+  #engine: StorageEngine | undefined;
+  #directory: string;
+  #generation = 0;
+
+  /** `optionsOf`: the options of each opening, counted from 0. `root` must not exist. */
+  constructor(optionsOf: (generation: number) => EngineOptions, root: string) {
+    this.#optionsOf = optionsOf;
+    this.#root = root;
+    this.#directory = join(root, '0');
+  }
+
+  async open(): Promise<void> {
+    mkdirSync(this.#root, { recursive: true });
+    this.#engine = await StorageEngine.open(this.#directory, this.#optionsOf(this.#generation));
+    this.#engine.on('backgroundError', ({ error }) => this.#fail(error));
+  }
+
+  async perform(operation: Operation): Promise<Answer> {
+    const answer = await this.#perform(operation, this.#engine!);
+    if (this.#failure !== undefined) throw this.#failure.cause;
+    return answer;
+  }
+
+  async end(): Promise<void> {
+    await this.#engine?.close().catch((error: unknown) => this.#fail(error));
+    rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure ??= { cause };
+  }
+
+  #perform(operation: Operation, engine: StorageEngine): Answer | Promise<Answer> {
+    switch (operation[0]) {
+      case 'put':
+        return done(engine.put(toBytes(operation[1]), toBytes(valueText(operation[2]))));
+      case 'delete':
+        return done(engine.delete(toBytes(operation[1])));
+      case 'batch':
+        return done(engine.write(batchOf(operation[1])));
+      case 'burst':
+        return done(Promise.all(operation[1].map((change) => writeOne(engine, change))));
+      case 'get':
+        return this.#read(operation[2], (at) => [engine.getSync(toBytes(operation[1]), at)]);
+      case 'has':
+        return this.#read(operation[2], (at) => [engine.hasSync(toBytes(operation[1]), at)]);
+      case 'getMany':
+        return this.#read(operation[2], (at) => engine.getMany(operation[1].map(toBytes), at));
+      case 'scan':
+        return this.#read(operation[2], (at) => [...engine.scan({ ...toRange(operation[1]), ...at })].flat());
+      case 'snapshot':
+        this.#snapshots.set(operation[1], engine.snapshot());
+        return 'done';
+      case 'closeSnapshot':
+        return close(this.#snapshots, operation[1]);
+      case 'openScan':
+        return this.#read(operation[3], (at) => {
+          this.#scans.set(operation[1], engine.scan({ ...toRange(operation[2]), ...at }));
+          return 'done';
+        });
+      case 'step':
+        return this.#scans.get(operation[1])?.nextMany(operation[2]).flat() ?? 'absent';
+      case 'closeScan':
+        return close(this.#scans, operation[1]);
+      default:
+        return this.#maintain(operation, engine);
+    }
+  }
+
+  #maintain(
+    operation: Extract<
+      Operation,
+      readonly ['flush' | 'compact' | 'verify' | 'reopen' | 'crash', ...unknown[]]
+    >,
+    engine: StorageEngine,
+  ): Answer | Promise<Answer> {
+    switch (operation[0]) {
+      case 'flush':
+        return this.#background(engine.flush(), operation[1]);
+      case 'compact': {
+        const [, isAwaited, start, end] = operation;
+        const isWhole = start === undefined || end === undefined;
+        const range = isWhole ? {} : { start: toBytes(start), end: toBytes(end) };
+        return this.#background(engine.compact(range), isAwaited);
+      }
+      case 'verify':
+        return done(engine.verify());
+      case 'reopen':
+        return this.#reopen(engine);
+      case 'crash':
+        return this.#crash(engine);
+    }
+  }
+
+  async #background(work: Promise<void>, isAwaited: boolean): Promise<Answer> {
+    this.#pending.push(work.catch((error: unknown) => this.#fail(error)));
+    if (isAwaited) await this.#settled();
+    return 'done';
+  }
+
+  async #settled(): Promise<void> {
+    await Promise.all(this.#pending.splice(0));
+  }
+
+  #read(
+    id: number | undefined,
+    read: (at: { readonly snapshot?: Snapshot }) => Answer | Promise<Answer>,
+  ): Answer | Promise<Answer> {
+    if (id === undefined) return read({});
+    const snapshot = this.#snapshots.get(id);
+    return snapshot === undefined ? 'absent' : read({ snapshot });
+  }
+
+  async #reopen(engine: StorageEngine): Promise<Answer> {
+    await engine.close();
+    return await this.#openAgain();
+  }
+
+  /** Goes on with a copy of the directory as it is now, in the middle of whatever the store does. */
+  async #crash(engine: StorageEngine): Promise<Answer> {
+    const previous = this.#directory;
+    this.#directory = join(this.#root, String(this.#generation + 1));
+    copyOpenStore(previous, this.#directory);
+    await engine.close();
+    rmSync(previous, { recursive: true });
+    return await this.#openAgain();
+  }
+
+  async #openAgain(): Promise<Answer> {
+    await this.#settled();
+    this.#snapshots.clear();
+    this.#scans.clear();
+    this.#generation++;
+    this.#engine = undefined;
+    await this.open();
+    return [...this.#engine!.scan()].flat();
+  }
+}
+
+async function done(work: Promise<unknown>): Promise<Answer> {
+  await work;
+  return 'done';
+}
+
+function close<T extends { close(): void }>(held: Map<number, T>, id: number): Answer {
+  const one = held.get(id);
+  one?.close();
+  return held.delete(id) ? 'done' : 'absent';
+}
+
+function writeOne(engine: StorageEngine, [key, value]: Change): Promise<void> {
+  return value === null ? engine.delete(toBytes(key)) : engine.put(toBytes(key), toBytes(valueText(value)));
+}
+
+function batchOf(changes: readonly Change[]): WriteBatch {
+  const batch = new WriteBatch();
+  for (const [key, value] of changes) {
+    if (value === null) batch.delete(toBytes(key));
+    else batch.put(toBytes(key), toBytes(valueText(value)));
+  }
+  return batch;
+}
+
+function toRange({ reverse, limit, ...bounds }: ModelRange): object {
+  const bytes = Object.entries(bounds).map(([name, key]: [string, string]) => [name, toBytes(key)] as const);
+  return {
+    ...Object.fromEntries(bytes),
+    ...(reverse === undefined ? {} : { reverse }),
+    ...(limit === undefined ? {} : { limit }),
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * Snappy in WebAssembly against snappyjs and the decoder in TypeScript: each reads what the other writes; a stream that is
+ * cut, changed or made up is refused by both, and never reaches outside the output.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { type TestContext, test } from 'node:test';
+import wabt from 'wabt';
+import { codecByName } from '../../src/shared/compression.ts';
+import { SNAPPY_WASM } from '../../src/shared/wasm/snappy-binary.ts';
+import { MAX_WASM_BLOCK_BYTES, snappyModule } from '../../src/shared/wasm/snappy-wasm.ts';
+import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+
+const snappyjs = createRequire(import.meta.url)('snappyjs') as {
+  compress(input: Uint8Array): Uint8Array;
+  uncompress(input: Uint8Array): Uint8Array;
+};
+const codec = codecByName('snappy');
+
+function randomOf(t: TestContext): () => number {
+  const seed = freshSeed();
+  reportSeed(t, seed);
+  return seededRandom(seed).next;
+}
+
+function compress(input: Uint8Array): Uint8Array {
+  const output = new Uint8Array(codec.maxCompressedLength(input.length));
+  return output.slice(0, codec.compress(input, output));
+}
+
+/** Runs, repeats at all distances, and noise, in random proportion. */
+function sample(random: () => number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; ) {
+    const run = Math.min(length - at, 1 + Math.floor(random() ** 3 * 300));
+    const kind = random();
+    const from = Math.floor(random() * at);
+    for (let i = 0; i < run; i++, at++)
+      bytes[at] =
+        kind < 0.3 ? 97 : kind < 0.7 && from + i < at ? bytes[from + i]! : Math.floor(random() * 256);
+  }
+  return bytes;
+}
+
+test('the committed module is what snappy.wat assembles to', async () => {
+  const source = readFileSync(new URL('../../../src/shared/wasm/snappy.wat', import.meta.url), 'utf8');
+  const module = (await wabt()).parseWat('snappy.wat', source, { simd: true });
+  assert.equal(Buffer.from(module.toBinary({}).buffer).toString('base64'), SNAPPY_WASM);
+});
+
+test('snappy in WebAssembly and snappyjs read each other, at every length and kind of content', (t) => {
+  const random = randomOf(t);
+  const lengths = [...Array(80).keys(), 4096, 65535, 65536, 65537, 200_000, MAX_WASM_BLOCK_BYTES];
+  for (let i = 0; i < 300; i++) lengths.push(Math.floor(random() ** 2 * 9000));
+  for (const length of lengths) {
+    const input = sample(random, length);
+    const ours = compress(input);
+    assert.deepEqual(new Uint8Array(snappyjs.uncompress(ours)), input, `snappyjs reads ours of ${length}`);
+    const output = new Uint8Array(length);
+    assert.ok(snappyModule()!.decode(ours, headerLength(ours), output), `ours of ${length}`);
+    assert.deepEqual(output, input);
+    const theirs = snappyjs.compress(input);
+    assert.deepEqual(codec.decompress(new Uint8Array(theirs), length), input, `we read theirs of ${length}`);
+  }
+});
+
+test('snappy in WebAssembly refuses what the decoder in TypeScript refuses, and stays inside the output', (t) => {
+  const random = randomOf(t);
+  for (let i = 0; i < 4000; i++) {
+    const input = sample(random, 1 + Math.floor(random() * 600));
+    const damaged = damage(compress(input), random);
+    const room = new Uint8Array(input.length + 128).fill(0xa5);
+    const isSound = snappyModule()!.decode(
+      damaged,
+      Math.min(headerLength(damaged), damaged.length),
+      room.subarray(64, 64 + input.length),
+    );
+    assert.ok(
+      room.subarray(0, 64).every((byte) => byte === 0xa5) &&
+        room.subarray(64 + input.length).every((byte) => byte === 0xa5),
+    );
+    if (!isSound) continue;
+    // A change may leave a valid stream of other content: then both decoders must agree on it.
+    const expected = new Uint8Array(snappyjs.uncompress(withLength(damaged, input.length)));
+    assert.deepEqual(room.subarray(64, 64 + input.length), expected);
+  }
+});
+
+function headerLength(stream: Uint8Array): number {
+  let length = 1;
+  while (length < stream.length && stream[length - 1]! >= 128) length++;
+  return length;
+}
+
+/** The stream with the length in its header put right: decode() takes the length from its output. */
+function withLength(stream: Uint8Array, length: number): Uint8Array {
+  const header: number[] = [];
+  for (; length >= 128; length >>>= 7) header.push((length & 127) | 128);
+  return new Uint8Array([...header, length, ...stream.subarray(headerLength(stream))]);
+}
+
+function damage(stream: Uint8Array, random: () => number): Uint8Array {
+  const bytes = stream.slice(
+    0,
+    random() < 0.3 ? Math.max(1, Math.floor(random() * stream.length)) : stream.length,
+  );
+  const changes = Math.floor(random() * 4);
+  for (let i = 0; i < changes; i++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
+  return bytes;
+}
