@@ -82,25 +82,59 @@ test('a lost manifest: deletions hide what older tables hold, and zeroed version
   assert.deepEqual(textsOf(engine.scan()), before);
 });
 
+/** Overwrites keys and compacts; returns what the tables were before: by name, their bytes. */
+async function overwritten(t: TestContext, path: string, round: number): Promise<Map<string, Buffer>> {
+  let tables = new Map<string, Buffer>();
+  await written(t, path, async (engine) => {
+    // Two of them, so that compaction merges and does not just move.
+    for (let i = 0; i < 2; i++) {
+      await fill(engine, 40, 40, round * 2 + i);
+      for (let j = 0; j < 40; j += 5) await engine.delete(keyOf(j));
+      await engine.flush();
+    }
+    tables = new Map(tableFiles(path).map((name) => [name, readFileSync(join(path, name))]));
+    await engine.compact();
+  });
+  return tables;
+}
+
 test('a lost manifest: of two versions numbered zero, the later merge is believed', async (t) => {
   const path = newPath(t);
-  await written(t, path, async (engine) => {
-    await fill(engine, 40, 40, 0);
-    await engine.compact();
-  });
+  await overwritten(t, path, 0);
   const old = tableFiles(path)[0]!;
   const bytes = readFileSync(join(path, old));
-  await written(t, path, async (engine) => {
-    await fill(engine, 40, 40, 1);
-    await engine.compact();
-  });
+  await overwritten(t, path, 1);
   const before = await contentOf(t, path);
   assert.equal(tableFiles(path).length, 1);
   writeFileSync(join(path, old), bytes);
   rmSync(join(path, 'manifest.json'));
   const report = await StorageEngine.repair(path);
   assert.match(report.warnings.join('\n'), /nothing says which tables and logs were in use/);
-  assert.deepEqual(await contentOf(t, path), before);
+  const after = await contentOf(t, path);
+  const deleted = new Set(Array.from({ length: 8 }, (_, i) => keyOf(i * 5)));
+  assert.deepEqual(
+    after.filter(([key]) => !deleted.has(key)),
+    before,
+  );
+});
+
+test('a lost manifest: inputs of a compaction that a crash kept from being deleted bring nothing back', async (t) => {
+  const path = newPath(t);
+  await overwritten(t, path, 0);
+  const inputs = [...(await overwritten(t, path, 1))];
+  const before = await contentOf(t, path);
+  const [kept] = tableFiles(path);
+  const output = readFileSync(join(path, kept!));
+  // They are deleted oldest data first, so a crash leaves the newest of them.
+  assert.equal(inputs.length, 3);
+  for (let deleted = 0; deleted <= inputs.length; deleted++) {
+    for (const name of tableFiles(path)) rmSync(join(path, name));
+    for (const [name, bytes] of inputs.slice(deleted)) writeFileSync(join(path, name), bytes);
+    writeFileSync(join(path, kept!), output);
+    rmSync(join(path, 'manifest.json'));
+    await StorageEngine.repair(path);
+    assert.deepEqual(await contentOf(t, path), before, `${deleted} of them deleted`);
+  }
 });
 
 test('replaced tables that were not deleted yet are told by what is left of the manifest', async (t) => {

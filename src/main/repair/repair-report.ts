@@ -48,7 +48,8 @@ export interface RepairReport {
 
 /** Gathers the report while repair goes on. */
 export class RepairLog {
-  readonly warnings: string[] = [];
+  /** In the order in which they came; a set, as a hostile manifest can cause a million. */
+  readonly #warnings = new Set<string>();
   readonly #files = new Map<string, RepairedFile>();
 
   note(file: Pick<RepairedFile, 'name' | 'kind' | 'outcome'> & Partial<RepairedFile>): void {
@@ -63,7 +64,11 @@ export class RepairLog {
   }
 
   warn(text: string): void {
-    if (!this.warnings.includes(text)) this.warnings.push(text);
+    this.#warnings.add(text);
+  }
+
+  get warnings(): readonly string[] {
+    return [...this.#warnings];
   }
 
   get files(): readonly RepairedFile[] {
