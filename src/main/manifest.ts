@@ -46,6 +46,9 @@ const HEADER_LENGTH = 30;
 const HEADER_START = '{"checksum":"crc32:';
 /** Node's strings end at 512 MiB. Some two million tables fit. */
 const MAX_MANIFEST_BYTES: number = 500 * 1024 * 1024;
+/** Lines of a manifest that need no tables and logs to answer for. Fewer are parsed whatever the directory holds. */
+const UNPROVEN_LINES = 10_000;
+const NEWLINE = 0x0a;
 
 /** Reads the manifest in `directory`; undefined when there is none. */
 export function loadManifest(fs: FileSystem, directory: string): ManifestState | undefined {
@@ -58,10 +61,32 @@ export function loadManifest(fs: FileSystem, directory: string): ManifestState |
     throw error;
   }
   try {
-    return decodeManifest(readWhole(file), path);
+    const bytes = readWhole(file);
+    refuseMoreLinesThanFiles(fs, directory, bytes, path);
+    return decodeManifest(bytes, path);
   } finally {
     file.close();
   }
+}
+
+/**
+ * Each line names a file of the directory, but for a few. A manifest that names a million others is refused before it is
+ * parsed, which would take ten times its size in memory.
+ *
+ * @throws {@link CorruptionError}
+ */
+export function refuseMoreLinesThanFiles(
+  fs: FileSystem,
+  directory: string,
+  bytes: Uint8Array,
+  path: string,
+): void {
+  let lines = 0;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
+  if (lines > UNPROVEN_LINES && lines - UNPROVEN_LINES > fs.list(directory).length)
+    throw new CorruptionError('it names far more tables and logs than there are: most are missing', {
+      file: path,
+    });
 }
 
 /**

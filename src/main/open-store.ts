@@ -13,7 +13,13 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { ControlBlock } from '../shared/control-block.ts';
-import { CorruptionError, invalidArgument, ioError, StorageError } from '../shared/errors.ts';
+import {
+  CorruptionError,
+  invalidArgument,
+  ioError,
+  StorageError,
+  systemErrorCode,
+} from '../shared/errors.ts';
 import { MANIFEST_NAME, parseFileName, tablePath } from '../shared/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
 import { describe } from '../shared/input-bytes.ts';
@@ -130,7 +136,19 @@ async function loadOrCreate(
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
   const created = emptyState(randomUUID());
   await saveManifest(fs, directory, created);
+  syncParent(fs, directory);
   return created;
+}
+
+/** A directory that was there already may be as new as the store, and its entry not yet on the disk. */
+function syncParent(fs: FileSystem, directory: string): void {
+  try {
+    fs.syncDirectory(dirname(fs.realPath(directory)));
+  } catch (error) {
+    // Somebody who may not open the parent did not create the directory in it either.
+    const code = systemErrorCode(error);
+    if (code !== 'EACCES' && code !== 'EPERM') throw error;
+  }
 }
 
 function noDatabase(directory: string): StorageError {

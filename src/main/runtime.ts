@@ -59,7 +59,8 @@ export class Runtime {
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
-    for (const error of opened.deletionErrors) reportDeletion(this.store, error);
+    // Later, when the caller of open() has had the chance to listen.
+    for (const error of opened.deletionErrors) setImmediate(() => reportDeletion(this.store, error)).unref();
     if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
     else this.scheduler.update();
   }

@@ -71,35 +71,39 @@ async function checkCase(store: FaultyStore, kind: FaultyKind, phase: Phase, fau
   await store.checkReopened();
 }
 
-for (const kind of ['flush', 'compact', 'verify'] as const) {
-  test(`${kind}: a worker may fail in any way at any phase`, async (t) => {
-    const template = await templateStore(t);
-    const cases = PHASES.flatMap((phase) => faultsAt(kind, phase).map((fault) => ({ phase, fault })));
-    const plans = cases.map(() => new FaultPlan());
-    attendWorkers(t, plans);
-    let next = 0;
-    const lane = async (): Promise<void> => {
-      while (next < cases.length) {
-        const index = next++;
-        const { phase, fault } = cases[index]!;
-        const limit = fault === 'hang' ? { stallLimitMs: STALL_LIMIT_MS } : {};
-        const store = await FaultyStore.open(template, `case-${index}`, limit, plans[index]);
-        try {
-          await checkCase(store, kind, phase, fault);
-        } catch (error) {
-          plans[index]!.release();
-          await store.engine.close();
-          throw new Error(`${fault} at ${phase} of ${kind}`, { cause: error });
-        }
+const CASES: readonly { readonly kind: FaultyKind; readonly phase: Phase; readonly fault: Fault }[] = (
+  ['flush', 'compact', 'verify'] as const
+)
+  .flatMap((kind) =>
+    PHASES.flatMap((phase) => faultsAt(kind, phase).map((fault) => ({ kind, phase, fault }))),
+  )
+  // Those that hang only wait: they come first, all at once.
+  .sort((a, b) => Number(b.fault === 'hang') - Number(a.fault === 'hang'));
+
+test('a worker may fail in any way at any phase of any job', async (t) => {
+  const template = await templateStore(t);
+  const plans = CASES.map(() => new FaultPlan());
+  attendWorkers(t, plans);
+  const hanging = CASES.filter(({ fault }) => fault === 'hang').length;
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < CASES.length) {
+      const index = next++;
+      const { kind, phase, fault } = CASES[index]!;
+      const limit = fault === 'hang' ? { stallLimitMs: STALL_LIMIT_MS } : {};
+      const store = await FaultyStore.open(template, `case-${index}`, limit, plans[index]);
+      try {
+        await checkCase(store, kind, phase, fault);
+      } catch (error) {
+        plans[index]!.release();
+        await store.engine.close();
+        throw new Error(`${fault} at ${phase} of ${kind}`, { cause: error });
       }
-    };
-    // Those that hang only wait: they come first, all at once.
-    cases.sort((a, b) => Number(b.fault === 'hang') - Number(a.fault === 'hang'));
-    const hanging = cases.filter(({ fault }) => fault === 'hang').length;
-    await Promise.all(Array.from({ length: LANES + hanging }, lane));
-    t.diagnostic(`${cases.length} faults`);
-  });
-}
+    }
+  };
+  await Promise.all(Array.from({ length: LANES + hanging }, lane));
+  t.diagnostic(`${CASES.length} faults`);
+});
 
 async function checkReadOnly(store: FaultyStore): Promise<void> {
   const { engine } = store;

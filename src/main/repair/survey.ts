@@ -17,7 +17,7 @@ import {
   type StoreFile,
 } from '../../shared/file-names.ts';
 import { type FileSystem, readFully } from '../../shared/file-system.ts';
-import { decodeManifest, type ManifestState } from '../manifest.ts';
+import { decodeManifest, type ManifestState, refuseMoreLinesThanFiles } from '../manifest.ts';
 
 export interface SurveyedManifest {
   readonly state: ManifestState | undefined;
@@ -84,11 +84,11 @@ function regularFiles(fs: FileSystem, directory: string): [string, StoreFile][] 
 function surveyManifest(fs: FileSystem, directory: string): SurveyedManifest {
   const path = join(directory, MANIFEST_NAME);
   const bytes = readIfThere(fs, path);
-  const main = decode(bytes, path);
+  const main = decode(fs, directory, bytes, path);
   if (!(main instanceof CorruptionError))
     return { state: main, problem: undefined, isPresent: true, listed: undefined };
   const temporaryPath = join(directory, MANIFEST_TEMPORARY_NAME);
-  const next = decode(readIfThere(fs, temporaryPath), temporaryPath);
+  const next = decode(fs, directory, readIfThere(fs, temporaryPath), temporaryPath);
   return {
     state: next instanceof CorruptionError ? undefined : next,
     problem: main,
@@ -97,9 +97,15 @@ function surveyManifest(fs: FileSystem, directory: string): SurveyedManifest {
   };
 }
 
-function decode(bytes: Uint8Array | undefined, path: string): ManifestState | CorruptionError {
+function decode(
+  fs: FileSystem,
+  directory: string,
+  bytes: Uint8Array | undefined,
+  path: string,
+): ManifestState | CorruptionError {
   if (bytes === undefined) return new CorruptionError('the manifest is missing', { file: path });
   try {
+    refuseMoreLinesThanFiles(fs, directory, bytes, path);
     return decodeManifest(bytes, path);
   } catch (error) {
     if (error instanceof CorruptionError) return error;
@@ -122,8 +128,12 @@ function readIfThere(fs: FileSystem, path: string): Uint8Array | undefined {
 const TABLE_LINE =
   /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,[^{}]*"largestSequence":\d+\},?$/;
 
+/** Of a larger list, which a damaged manifest of 300,000 tables may have, repair takes what the tables themselves say. */
+const MAX_LISTED_BYTES: number = 64 * 1024 * 1024;
+
 /** The tables in the text of a damaged manifest; undefined unless the list begins, goes on and ends as it should. */
 function readList(bytes: Uint8Array): ListedTable[] | undefined {
+  if (bytes.length > MAX_LISTED_BYTES) return undefined;
   const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').split('\n');
   const first = lines.findIndex((line) => line === '  "tables": [' || line === '  "tables": []');
   if (first < 0) return undefined;

@@ -1,0 +1,169 @@
+/**
+ * close() in the middle of everything at once: every promise settles, with a StorageError if at all, nothing that was
+ * acknowledged is lost, and nothing stays behind in the process. STRATA_CLOSE_ROUNDS rounds.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { type EngineOptions, StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
+import { keyOf, until } from '../helpers/engines.ts';
+import { storeDirectory } from '../helpers/fault/fast-directory.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { runBudget, runSeed } from '../helpers/run-budget.ts';
+
+const KEYS = 60;
+const CODES: readonly string[] = ['STRATA_CLOSED', 'STRATA_LOCKED'];
+
+/** Per key, the versions handed in, and the highest one acknowledged. */
+class Ledger {
+  readonly #submitted = new Array<number>(KEYS).fill(0);
+  readonly #acknowledged = new Array<number>(KEYS).fill(0);
+
+  submit(key: number): string {
+    return `${key}@${++this.#submitted[key]!}`.padEnd(80, '.');
+  }
+
+  /** To be called with what `submit` gave for `key`, once its write is acknowledged. */
+  acknowledge(key: number, version: number): void {
+    this.#acknowledged[key] = Math.max(this.#acknowledged[key]!, version);
+  }
+
+  versionOf(key: number): number {
+    return this.#submitted[key]!;
+  }
+
+  check(engine: StorageEngine): void {
+    for (let key = 0; key < KEYS; key++) {
+      const found = engine.getSync(keyOf(key))?.toString().replaceAll('.', '') ?? `${key}@0`;
+      const [owner, version] = found.split('@').map(Number);
+      const [low, high] = [this.#acknowledged[key]!, this.#submitted[key]!];
+      assert.equal(owner, key);
+      assert.ok(version! >= low && version! <= high, `key ${key}: ${version} is not in ${low} to ${high}`);
+    }
+  }
+}
+
+/** Starts one thing of each kind, some of them several times; the promises of all of them. */
+function startEverything(engine: StorageEngine, ledger: Ledger, random: Random): Promise<unknown>[] {
+  const put = (): Promise<void> => {
+    const key = random.below(KEYS);
+    const value = ledger.submit(key);
+    const version = ledger.versionOf(key);
+    const written = engine.put(keyOf(key), value, { sync: random.chance(0.1) });
+    return written.then(() => ledger.acknowledge(key, version));
+  };
+  const batch = (): Promise<void> => {
+    const writes = new WriteBatch();
+    const versions = Array.from({ length: KEYS }, (_, key) => {
+      writes.put(keyOf(key), ledger.submit(key));
+      return ledger.versionOf(key);
+    });
+    const written = engine.write(writes);
+    return written.then(() => versions.forEach((version, key) => void ledger.acknowledge(key, version)));
+  };
+  const scan = async (): Promise<void> => {
+    for await (const _ of engine.scan({ reverse: random.chance(0.5) })) if (random.chance(0.1)) await null;
+  };
+  const kinds: readonly (() => Promise<unknown>)[] = [
+    ...Array.from({ length: 8 }, () => put),
+    batch,
+    batch,
+    scan,
+    () => engine.flush(),
+    () => engine.compact(),
+    () => engine.compact({ start: keyOf(5), end: keyOf(30) }),
+    () => engine.verify(),
+    () => engine.get(keyOf(random.below(KEYS))),
+    () => engine.getMany([keyOf(1), keyOf(2)]),
+    async () => engine.get(keyOf(3), { snapshot: engine.snapshot() }),
+    async () => (await StorageEngine.open(engine.path)).close(),
+  ];
+  return Array.from({ length: 40 }, () => random.pick(kinds)());
+}
+
+/** Nothing, some microtasks, some turns of the event loop, or some milliseconds. */
+async function pause(random: Random): Promise<void> {
+  const kind = random.below(4);
+  if (kind === 1) for (let i = random.below(20); i >= 0; i--) await null;
+  if (kind === 2)
+    for (let i = random.below(20); i >= 0; i--) await new Promise((resolve) => setImmediate(resolve));
+  if (kind === 3) await new Promise((resolve) => setTimeout(resolve, random.below(30)));
+}
+
+test('close in the middle of everything settles every promise and loses nothing', async (t) => {
+  const random = seededRandom(runSeed(t));
+  const path = storeDirectory(t);
+  const ledger = new Ledger();
+  const rounds = runBudget('STRATA_CLOSE_ROUNDS', 60);
+  let promises = 0;
+  for (let round = 0; round < rounds; round++) {
+    const options: EngineOptions = {
+      threads: random.pick([0, 0, 1, 2]),
+      writeBufferSize: 4096,
+      maxFileSize: 4096,
+      blockSize: 256,
+    };
+    const engine = await StorageEngine.open(path, options);
+    ledger.check(engine);
+    const work = startEverything(engine, ledger, random);
+    const outcomes = Promise.allSettled(work);
+    await pause(random);
+    const closing = [engine.close(), engine.close()];
+    const late = startLate(engine);
+    await Promise.all(closing);
+    assert.equal(engine.status, 'closed');
+    for (const outcome of [...(await outcomes), ...(await late)]) {
+      promises++;
+      if (outcome.status === 'fulfilled') continue;
+      const { reason } = outcome;
+      assert.ok(reason instanceof StorageError && CODES.includes(reason.code), String(reason?.stack));
+    }
+  }
+  t.diagnostic(`${promises} promises settled over ${rounds} closes`);
+});
+
+/** What is asked of a store that is closing is refused. */
+function startLate(engine: StorageEngine): Promise<PromiseSettledResult<unknown>[]> {
+  return Promise.allSettled([engine.put('late', '1'), engine.flush(), engine.compact(), engine.verify()]);
+}
+
+interface Resources {
+  readonly files: number;
+  readonly threads: number;
+  readonly active: number;
+}
+
+/** undefined where the system has no /proc to ask. */
+function resources(): Resources {
+  const count = (folder: string): number => (existsSync(folder) ? readdirSync(folder).length : 0);
+  return {
+    files: count('/proc/self/fd'),
+    threads: count('/proc/self/task'),
+    active: process.getActiveResourcesInfo().length,
+  };
+}
+
+async function cycle(path: string, index: number): Promise<void> {
+  const threads = index % 10 === 0 ? 1 : 0;
+  const engine = await StorageEngine.open(path, { threads, writeBufferSize: 8192, maxOpenFiles: 8 });
+  await Promise.all([engine.put(keyOf(index), 'v'.repeat(200)), engine.put('count', String(index))]);
+  const scan = engine.scan();
+  scan.nextMany(2);
+  engine.snapshot();
+  if (index % 5 === 0) await Promise.all([engine.flush(), engine.verify()]);
+  if (index % 50 === 0) await engine.compact();
+  await engine.close();
+}
+
+test('200 times open and close leave no handle, no thread and no file open', async (t) => {
+  const path = storeDirectory(t);
+  // The first ones load modules and start libuv's threads, which stay.
+  for (let i = 0; i < 11; i++) await cycle(path, i);
+  const settled = resources();
+  for (let i = 11; i < 211; i++) await cycle(path, i);
+  await until(() => resources().threads <= settled.threads && resources().active <= settled.active);
+  assert.deepEqual(resources(), settled);
+  const engine = await StorageEngine.open(path, { threads: 0 });
+  assert.equal(engine.getSync('count')?.toString(), '210');
+  await engine.close();
+});
