@@ -24,6 +24,7 @@ import {
   advanceCursor,
   type BusyTables,
   busyTables,
+  type CompactionOptions,
   type CompactionPlan,
   initialPickerState,
   type PickerState,
@@ -68,12 +69,7 @@ export class Compactor {
   start(): void {
     const { versions, options } = this.#store;
     while (!this.#isStopped && !this.#retry.isWaiting && this.#running.size < Math.max(1, options.threads)) {
-      const plan = pickCompaction(
-        versions.current,
-        compactionOptions(this.#store),
-        this.#busy(),
-        this.#picker,
-      );
+      const plan = pickCompaction(versions.current, this.#options(), this.#busy(), this.#picker);
       if (plan === undefined) return;
       this.#picker = advanceCursor(this.#picker, plan);
       this.#launch(plan).done.catch((error: unknown) => this.#failed(error, plan));
@@ -111,6 +107,13 @@ export class Compactor {
     this.#retry.cancel();
     for (const { token } of this.#running) token.cancel();
     await Promise.allSettled([...this.#running].map((running) => running.done));
+  }
+
+  /** What a compaction that starts by itself goes by: when readers suffer from L0, two tables are enough. */
+  #options(): CompactionOptions {
+    const options = compactionOptions(this.#store);
+    const { readPressure, versions } = this.#store;
+    return readPressure.isDue(versions.current) ? { ...options, l0CompactionTrigger: 2 } : options;
   }
 
   #busy(excludeDamaged = true): BusyTables {

@@ -13,6 +13,8 @@ import { isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.t
 
 /** A worker that dies three times over one job dies of the job. */
 const MAX_ATTEMPTS = 3;
+/** Only for urgent jobs: a flush must not wait for a slot behind a hundred verify() any more than for a thread. */
+const URGENT_SLOTS = 1;
 
 /** Stops a job at its next block, or before it starts. */
 export class CancelToken {
@@ -74,7 +76,7 @@ export class JobRunner {
     token: CancelToken = new CancelToken(),
     onProgress?: (doneBytes: number) => void,
   ): Promise<ResultOf[K]> {
-    const slot = await this.#takeSlot(options.urgent ? this.#waitingUrgently : this.#waiting);
+    const slot = await this.#takeSlot(options.urgent);
     const watch =
       onProgress === undefined
         ? undefined
@@ -95,7 +97,7 @@ export class JobRunner {
       clearInterval(watch);
       token.bind(undefined, 0);
       this.#freeSlots.push(slot);
-      (this.#waitingUrgently.shift() ?? this.#waiting.shift())?.();
+      this.#wakeNext();
     }
   }
 
@@ -103,8 +105,16 @@ export class JobRunner {
     return this.#pool.close();
   }
 
-  async #takeSlot(waiting: (() => void)[]): Promise<number> {
-    while (this.#freeSlots.length === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+  #wakeNext(): void {
+    const hasOrdinary = this.#freeSlots.length > URGENT_SLOTS;
+    const next = this.#waitingUrgently.shift() ?? (hasOrdinary ? this.#waiting.shift() : undefined);
+    next?.();
+  }
+
+  async #takeSlot(isUrgent: boolean): Promise<number> {
+    const waiting = isUrgent ? this.#waitingUrgently : this.#waiting;
+    const kept = isUrgent ? 0 : URGENT_SLOTS;
+    while (this.#freeSlots.length <= kept) await new Promise<void>((resolve) => waiting.push(resolve));
     const slot = this.#freeSlots.pop();
     assert(slot !== undefined, 'no job slot is free');
     return slot;

@@ -26,6 +26,7 @@ import { MemtableList } from './memtable-list.ts';
 import { DeletionQueue } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
 import { awaited } from './process-keeper.ts';
+import { ReadPressure } from './read-pressure.ts';
 import { openSources, type ScanSources } from './read-view.ts';
 import { type Scan, ScanCore } from './scan.ts';
 import { Scheduler } from './scheduler.ts';
@@ -114,6 +115,8 @@ export class Runtime {
       blocks,
       counters,
       deletions,
+      // In a turn of its own: a reader should not wait for the planning.
+      readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
       snapshots: new SnapshotList(),
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
@@ -121,6 +124,10 @@ export class Runtime {
       report: (name, ...payload) => report(emitter(), name, ...payload),
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
+  }
+
+  #relieveReaders(): void {
+    if (this.#status === 'open') this.scheduler.update();
   }
 
   get status(): EngineStatus {
@@ -185,6 +192,7 @@ export class Runtime {
   openScan(range: KeyRange, reverse: boolean, sequence: SequenceNumber): ScanCore {
     const { memtables, versions, tables } = this.store;
     const pin = versions.pin();
+    this.store.readPressure.noteScan(pin.version);
     const { active, frozen } = memtables;
     const sources: ScanSources = {
       memtables: [...(active === undefined ? [] : [active]), ...frozen.toReversed()],

@@ -15,6 +15,7 @@ import type { JobRunner } from './job-runner.ts';
 import type { MemtableList } from './memtable-list.ts';
 import type { DeletionQueue } from './obsolete-files.ts';
 import type { ResolvedOptions } from './options.ts';
+import type { ReadPressure } from './read-pressure.ts';
 import type { SnapshotList } from './snapshot.ts';
 import type { TableCache } from './table-cache.ts';
 import type { VersionSet } from './version-set.ts';
@@ -34,6 +35,7 @@ export interface Store {
   readonly blocks: LruBlockCache;
   readonly jobs: JobRunner;
   readonly counters: Counters;
+  readonly readPressure: ReadPressure;
   readonly deletions: DeletionQueue;
   /** The last sequence that reads may see. */
   visibleSequence(): SequenceNumber;

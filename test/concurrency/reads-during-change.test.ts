@@ -15,7 +15,7 @@ import { keyOf } from '../helpers/engines.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
-import { valueOf, WriteHistory } from './write-history.ts';
+import { versionedValue, WriteHistory } from './write-history.ts';
 
 const KEYS = 300;
 const SMALL: EngineOptions = { writeBufferSize: 8192, maxFileSize: 8192, blockSize: 256 };
@@ -75,7 +75,9 @@ class Traffic {
     const key = this.#random.below(KEYS);
     const isDelete = this.#random.chance(0.2);
     const { version } = this.#history.submit(key, isDelete);
-    return isDelete ? this.#engine.delete(keyOf(key)) : this.#engine.put(keyOf(key), valueOf(key, version));
+    return isDelete
+      ? this.#engine.delete(keyOf(key))
+      : this.#engine.put(keyOf(key), versionedValue(key, version));
   }
 
   #writeBatch(size: number): Promise<void> {
@@ -83,7 +85,7 @@ class Traffic {
     for (let i = 0; i < size; i++) {
       const key = this.#random.below(KEYS);
       const { version } = this.#history.submit(key, false);
-      batch.put(keyOf(key), valueOf(key, version));
+      batch.put(keyOf(key), versionedValue(key, version));
     }
     return this.#engine.write(batch);
   }

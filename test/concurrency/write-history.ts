@@ -49,7 +49,7 @@ export class WriteHistory {
       else high = middle;
     }
     const write = writes[low - 1];
-    return write === undefined || write.version === 0 ? undefined : valueOf(key, write.version);
+    return write === undefined || write.version === 0 ? undefined : versionedValue(key, write.version);
   }
 
   /** All of it, in key order. */
@@ -64,7 +64,7 @@ export class WriteHistory {
 }
 
 /** 20 to 300 bytes, telling of key and version throughout. */
-export function valueOf(key: number, version: number): string {
+export function versionedValue(key: number, version: number): string {
   const unit = `${key}@${version}|`;
   return unit.repeat(2 + ((key * 7 + version) % 20));
 }

@@ -16,6 +16,7 @@ import { type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { repairStore } from '../../src/main/repair/repair-store.ts';
+import type { FileSystemSpec } from '../../src/shared/file-system.ts';
 import {
   contentsOf,
   failsWith,
@@ -26,7 +27,7 @@ import {
   tableFiles,
   textsOf,
 } from '../helpers/engines.ts';
-import { mountMemory } from '../helpers/fault/memory-file-system.ts';
+import { createFileSystem as memoryDisk, mountMemory } from '../helpers/fault/memory-file-system.ts';
 import { dyingDisk } from './dying-disk.ts';
 import { lazyFiles, type Mutant, wholeFileMutants } from './mutants.ts';
 import { makeSmallStore, SMALL, type SmallStore } from './small-store.ts';
@@ -304,8 +305,28 @@ test('destroy() deletes what was set aside, too', async (t) => {
   assert.equal(existsSync(path), false);
 });
 
+/** Somebody opens the store after a repair was killed: if it opens, the damaged file must not be deleted as an orphan. */
+async function openBetween(directory: string, spec: FileSystemSpec, mutant: Mutant): Promise<void> {
+  const engine = await openEngine(directory, SMALL, { fileSystem: spec }).catch(() => undefined);
+  await engine?.close();
+  const disk = memoryDisk(spec.options as { id: number });
+  // Swapped names lose nothing: all that those files hold is in new tables.
+  const damaged = mutant.files.get(mutant.file);
+  if (damaged === undefined) return;
+  const isThere = disk.list(directory).some((name) => {
+    const bytes = new Uint8Array(disk.stat(join(directory, name))?.sizeBytes ?? 0);
+    const count = disk.openRead(join(directory, name)).readAt(bytes, 0);
+    return count === damaged.length && Buffer.from(damaged).equals(bytes);
+  });
+  assert.ok(isThere, `${mutant.what}: ${mutant.file} is gone`);
+}
+
 /** What the repaired store holds, after a repair whose disk died at the `changes`-th change and one that came after. */
-async function repairTwice(mutant: Mutant, changes: number): Promise<{ texts: unknown; died: boolean }> {
+async function repairTwice(
+  mutant: Mutant,
+  changes: number,
+  opensBetween = false,
+): Promise<{ texts: unknown; died: boolean }> {
   const directory = '/stratakv-dying/db';
   const disk = mountMemory(directory, lazyFiles(mutant.files));
   try {
@@ -313,6 +334,7 @@ async function repairTwice(mutant: Mutant, changes: number): Promise<{ texts: un
     await repairStore(directory, {}, { fileSystem: dying.spec, threads: 0 }).catch((error: unknown) => {
       assert.equal((error as { code?: unknown }).code, 'STRATA_IO');
     });
+    if (opensBetween) await openBetween(directory, disk.spec, mutant);
     await repairStore(directory, {}, { fileSystem: disk.spec, threads: 0 });
     const engine = await openEngine(directory, SMALL, { fileSystem: disk.spec });
     await engine.verify();
@@ -355,6 +377,8 @@ test('killed at any change and run again, repair comes to the same result', asyn
     for (let changes = 0; ; changes++) {
       const again = await repairTwice(mutant, changes);
       assert.deepEqual(again.texts, texts, `${mutant.what}, killed at change ${changes}`);
+      const opened = await repairTwice(mutant, changes, true);
+      assert.deepEqual(opened.texts, texts, `${mutant.what}, killed at change ${changes}, then opened`);
       if (!again.died) break;
       kills++;
     }

@@ -1,10 +1,17 @@
 /** DeletionQueue: one file after the other, and none after the store has given up its lock. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { emptyState } from '../../src/main/manifest.ts';
 import { DeletionQueue } from '../../src/main/obsolete-files.ts';
+import { VersionSet } from '../../src/main/version-set.ts';
+import { ControlBlock } from '../../src/shared/control-block.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
+import { fileNumber, level } from '../../src/shared/ids.ts';
+import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import type { LeveledTable } from '../../src/shared/version-edit.ts';
 import { fill, newPath, openAt, tableFiles } from '../helpers/engines.ts';
+import { parseTable } from '../helpers/table-meta.ts';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('done() waits for all deletions, which come in the order asked for; a failure stops none', async () => {
   const log: string[] = [];
@@ -35,4 +42,27 @@ test('after close() nothing is left to delete: the directory may be another stor
     await engine.close();
     assert.equal(tableFiles(path).length, live);
   }
+});
+
+test('the tables of an edit become useless oldest data first: deepest level, then level 0 from its oldest', async (t) => {
+  const obsolete: number[] = [];
+  const state = { ...emptyState('01234567-89ab-4cde-8f01-23456789abcd'), nextFileNumber: 100 };
+  const set = VersionSet.create(nodeFileSystem, temporaryDirectory(t), new ControlBlock(), state, (tables) =>
+    obsolete.push(...tables.map((table) => table.number)),
+  );
+  const at = (where: number, text: string): LeveledTable => ({
+    level: level(where),
+    table: parseTable(text),
+  });
+  const tables = [
+    at(0, '9:[a-z]@30-39'),
+    at(0, '5:[a-z]@20-29'),
+    at(0, '7:[a-z]@10-19'),
+    at(7, '3:[a-z]'),
+    at(6, '4:[a-z]'),
+  ];
+  await set.apply({ added: tables, removed: [] }, { lastSequence: 40 });
+  const removed = tables.map(({ level: from, table }) => ({ level: from, number: table.number }));
+  await set.apply({ added: [], removed }, { lastSequence: 40 });
+  assert.deepEqual(obsolete, [3, 4, 7, 5, 9]);
 });

@@ -1,0 +1,45 @@
+/**
+ * Notices when reads pay for tables that a compaction would merge.
+ *
+ * Every scan positions itself in each L0 table, and in all but one of them in vain. A compaction of L0 costs about as much
+ * per 16 KiB that it reads and writes as such a seek (LevelDB's allowed_seeks), so once the seeks in vain add up to its
+ * price it is due, although L0 has not reached its trigger: a store that was filled and is now read gets into shape.
+ *
+ * Thread: main.     Owns: the count.
+ * Not chosen: compacting L0 whenever the store is idle: a store that gets a flush an hour would be rewritten each time.
+ */
+import type { Version } from './version.ts';
+
+const BYTES_PER_SEEK = 16384;
+/** A store this small is compacted as soon as anyone reads it in earnest. */
+const MIN_SEEKS = 256;
+
+export class ReadPressure {
+  readonly #onDue: () => void;
+  #vainSeeks = 0;
+  #price: number = Number.POSITIVE_INFINITY;
+  #pricedVersion: Version | undefined;
+
+  constructor(onDue: () => void) {
+    this.#onDue = onDue;
+  }
+
+  /** A scan over `version` is about to begin. */
+  noteScan(version: Version): void {
+    const count = version.levels[0]!.length;
+    if (count < 2) return;
+    if (this.#pricedVersion !== version) {
+      this.#pricedVersion = version;
+      this.#vainSeeks = 0;
+      this.#price = Math.max(MIN_SEEKS, version.sizeBytes / BYTES_PER_SEEK);
+    }
+    const wasDue = this.#vainSeeks >= this.#price;
+    this.#vainSeeks += count - 1;
+    if (!wasDue && this.#vainSeeks >= this.#price) this.#onDue();
+  }
+
+  /** Whether L0 of the current version should be compacted for the readers' sake. */
+  isDue(version: Version): boolean {
+    return this.#pricedVersion === version && this.#vainSeeks >= this.#price;
+  }
+}
