@@ -116,9 +116,9 @@ test('salvage copies only what was written, with its sequence numbers, whatever 
       if (isForged) return;
       const known = new Set(rows.map((row) => show(row)));
       for (const row of copied) assert.ok(known.has(show(row)), 'an entry that was never written');
-      const lost = result.damage.reduce((sum, { bytes: length }) => sum + length, 0);
+      // An empty file has lost all of itself in no bytes.
       if (result.sound === undefined && copied.length < rows.length)
-        assert.ok(lost > 0, 'a loss without a word');
+        assert.ok(result.damage.length > 0, 'a loss without a word');
     });
   });
 });
