@@ -202,6 +202,7 @@ for (const [index, [name, options]] of SETS.entries()) {
     t.after(() => again.close());
     traffic.check(again);
     await again.close();
+    t.diagnostic(`FIGURE reads-checked=${traffic.checkedReads} stale=0`);
     t.diagnostic(
       `${traffic.checkedReads} reads checked over ${jobs.flushes} flushes and ${jobs.compactions} compactions`,
     );

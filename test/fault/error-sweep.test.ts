@@ -34,14 +34,14 @@ for (const fault of FAULTS) {
     test(`${fault} at every file operation, ${lasting ? 'lasting' : 'once'}, is told and survived`, async (t) => {
       const directory = storeDirectory(t);
       const points = await sweep(directory, { fault, lasting }, 0);
-      t.diagnostic(`${points} fault points`);
+      t.diagnostic(`FIGURE fault-points=${points} unsurfaced=0 hangs=0`);
     });
   }
 }
 
 test('EIO at every seventh file operation, with the jobs on threads, is told and survived', async (t) => {
   const points = await sweep(storeDirectory(t), { fault: 'EIO', lasting: false }, 1, 7);
-  t.diagnostic(`${points} fault points`);
+  t.diagnostic(`FIGURE fault-points=${points} unsurfaced=0 hangs=0`);
 });
 
 test('short writes, all of them or some, are made up for and told to nobody', async (t) => {

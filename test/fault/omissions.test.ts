@@ -27,6 +27,7 @@ for (const omission of OMISSIONS) {
       });
       const [violation] = violations;
       if (violation === undefined) continue;
+      t.diagnostic('FIGURE omissions-caught=1');
       t.diagnostic(`run ${i}, state ${states}: ${violation.slice(0, 160)}`);
       return;
     }

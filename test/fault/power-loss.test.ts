@@ -32,6 +32,7 @@ test(`power loss at any moment loses nothing that was promised (${BUDGET} states
     await totals.search(t, run, seed + i, share);
   }
   t.diagnostic(totals.text());
+  t.diagnostic(totals.figures());
 });
 
 test('power loss while recovering from a power loss, and after it, loses nothing either', async (t) => {
@@ -57,6 +58,7 @@ test('power loss while recovering from a power loss, and after it, loses nothing
     }
   }
   t.diagnostic(totals.text());
+  t.diagnostic(totals.figures());
 });
 
 for (const lostBytes of [1, 10, 31, 32]) {
@@ -120,5 +122,9 @@ class Totals {
 
   text(): string {
     return `${this.states} crash states (${this.#distinct} different) of ${this.#runs} runs, ${this.#operations} operations on files`;
+  }
+
+  figures(): string {
+    return `FIGURE crash-states=${this.states} different=${this.#distinct} traced-runs=${this.#runs} violations=0`;
   }
 }

@@ -22,11 +22,21 @@ export function digest(answer: Answer): number {
   return sum;
 }
 
-/** For people. */
-export function describe(answer: Answer): string {
-  if (typeof answer === 'string') return answer;
-  const parts = answer.map((part) =>
-    typeof part === 'boolean' ? String(part) : printable(typeof part === 'object' ? toText(part) : part),
-  );
-  return `[${parts.join(', ')}]`;
+/** Two answers for people: short ones whole, of long ones the first part in which they differ. */
+export function describeBoth(found: Answer, wanted: Answer): readonly [found: string, wanted: string] {
+  if (typeof found === 'string' || typeof wanted === 'string' || found.length + wanted.length <= 8)
+    return [describe(found), describe(wanted)];
+  const length = Math.max(found.length, wanted.length);
+  const at = Array.from({ length }, (_, i) => i).find((i) => textOf(found[i]) !== textOf(wanted[i])) ?? 0;
+  const part = (answer: readonly Part[]): string => `part ${at} of ${answer.length}: ${textOf(answer[at])}`;
+  return [part(found), part(wanted)];
+}
+
+function describe(answer: Answer): string {
+  return typeof answer === 'string' ? answer : `[${answer.map(textOf).join(', ')}]`;
+}
+
+function textOf(part: Part): string {
+  if (typeof part === 'boolean') return String(part);
+  return printable(typeof part === 'object' ? toText(part) : part);
 }

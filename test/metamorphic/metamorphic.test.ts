@@ -72,7 +72,8 @@ test('one history is answered the same under every option set', async (t) => {
   const rounds = Math.ceil(budget / (HISTORY_OPERATIONS * sets.length));
   for (let round = 0; round < rounds; round++)
     await playUnderAll(generateHistory((seed + round) >>> 0, HISTORY_OPERATIONS), sets, root);
-  t.diagnostic(`${rounds * HISTORY_OPERATIONS * sets.length} operations under ${sets.length} option sets`);
+  const total = rounds * HISTORY_OPERATIONS * sets.length;
+  t.diagnostic(`FIGURE operations=${total} histories=${rounds} option-sets=${sets.length} divergences=0`);
 });
 
 test('every two choices of different options meet in some set', () => {

@@ -2,7 +2,7 @@
  * Plays one history under one option set and compares every answer with the model's.
  */
 import { join } from 'node:path';
-import { describe, digest } from './answers.ts';
+import { type Answer, describeBoth, digest } from './answers.ts';
 import { LAST, ModelPlayer } from './model-player.ts';
 import type { Operation } from './operations.ts';
 import type { OptionSet } from './option-sets.ts';
@@ -34,20 +34,20 @@ export async function findDivergence(
     for (; at < all.length; at++) {
       const answer = await player.perform(all[at]!);
       if (digest(answer) === expected[at]) continue;
-      return { at, operation: all[at]!, found: describe(answer), wanted: wantedAt(all, at) };
+      const [found, wanted] = describeBoth(answer, wantedAt(all, at));
+      return { at, operation: all[at]!, found, wanted };
     }
     return undefined;
   } catch (error) {
     const found = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return { at, operation: all[at] ?? ['reopen'], found, wanted: wantedAt(all, at) };
+    return { at, operation: all[at] ?? ['reopen'], found, wanted: 'no failure' };
   } finally {
     await player.end();
   }
 }
 
-function wantedAt(operations: readonly Operation[], at: number): string {
+function wantedAt(operations: readonly Operation[], at: number): Answer {
   const player = new ModelPlayer();
   for (const operation of operations.slice(0, at)) player.perform(operation);
-  const operation = operations[at];
-  return operation === undefined ? 'nothing' : describe(player.perform(operation));
+  return player.perform(operations[at]!);
 }

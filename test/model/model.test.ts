@@ -16,7 +16,9 @@ for (const [index, set] of OPTION_SETS.entries()) {
     const seed = runSeed(t);
     const run = new ModelRun(seededRandom(seed + index), set, temporaryDirectory(t));
     try {
-      await run.run(Math.ceil((operations * set.weight) / totalWeight));
+      const count = Math.ceil((operations * set.weight) / totalWeight);
+      await run.run(count);
+      t.diagnostic(`FIGURE operations=${count} option-sets=1 wrong=0`);
     } catch (error) {
       const where = `seed ${seed}, option set "${set.name}", operation ${run.opIndex}`;
       throw new Error(`${where}; the last operations:\n  ${run.history()}`, { cause: error });

@@ -4,7 +4,7 @@
  * or takes more memory than the files themselves justify.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { readU64, writeU32, writeVarint } from '../../src/shared/bytes.ts';
@@ -100,7 +100,7 @@ function growthOver(
   t: TestContext,
   store: SoundStore,
   claims: Iterable<Claim>,
-  mode: 'read' | 'all',
+  mode: 'look' | 'read' | 'all',
 ): number {
   const folder = temporaryDirectory(t);
   const names: string[] = [];
@@ -140,7 +140,8 @@ async function uncompressedStore(t: TestContext, values: number, valueBytes: num
   await engine.flush();
   await engine.put('logged', '1');
   await engine.close();
-  return { path, table: '000002.sst', log: '000003.log' };
+  const named = (end: string): string => readdirSync(path).find((name) => name.endsWith(end))!;
+  return { path, table: named('.sst'), log: named('.log') };
 }
 
 test('huge counts and lengths in tables, logs and manifests are refused within bounded memory', async (t) => {
@@ -152,7 +153,8 @@ test('huge counts and lengths in tables, logs and manifests are refused within b
     ...manifestClaims(store.path),
   ];
   assert.ok(claims.length > 150, `${claims.length} claims`);
-  const growth = growthOver(t, store, claims, 'read');
+  const some = claims.filter((_, i) => i % 16 === 0);
+  const growth = Math.max(growthOver(t, store, claims, 'look'), growthOver(t, store, some, 'read'));
   assert.ok(growth < ALLOWANCE, `grew by ${growth} bytes`);
 });
 
@@ -169,7 +171,7 @@ function snappyBomb(length: number): { readonly payload: Uint8Array; readonly cl
 }
 
 test('blocks that unpack to 21 times their size do so one at a time, and are refused', async (t) => {
-  const store = await uncompressedStore(t, 6, MIB);
+  const store = await uncompressedStore(t, 16, MIB);
   const sound = readFileSync(join(store.path, store.table));
   const number = Number(store.table.slice(0, -4));
   const { index } = TableReader.open(sourceOf(sound, store.table), { number } as never);
@@ -186,8 +188,8 @@ test('blocks that unpack to 21 times their size do so one at a time, and are ref
     offset += size;
   }
   const growth = growthOver(t, store, [{ name: 'bombs', file: store.table, bytes }], 'all');
-  // A block at a time is 22 MiB; the garbage of two or three may not have been collected yet.
-  assert.ok(growth < 4 * 22 * MIB, `grew by ${growth} bytes`);
+  // A block is 22 MiB. A few may wait to be collected as garbage, and repair looks at tables on several threads.
+  assert.ok(growth < 7 * 22 * MIB, `grew by ${growth} bytes`);
 });
 
 const MILLION = 1_000_000;

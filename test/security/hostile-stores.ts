@@ -42,7 +42,7 @@ export function copyTo(store: SoundStore, to: string): void {
 }
 
 /** A visitor's way through `directories`. Fails when it hangs, crashes or meets an error that is no StorageError. */
-export function visitAll(directories: readonly string[], mode: 'read' | 'all'): Visit[] {
+export function visitAll(directories: readonly string[], mode: 'look' | 'read' | 'all'): Visit[] {
   const child = spawnSync(process.execPath, [VISITOR, mode, ...directories], {
     encoding: 'utf8',
     timeout: HANG_MS,

@@ -160,7 +160,7 @@ test('errors of damaged files name no key and no value', async (t) => {
   let errors = 0;
   for (const name of readdirSync(path)) {
     const sound = readFileSync(join(path, name));
-    for (let at = 0; at < sound.length; at += Math.ceil(sound.length / 40)) {
+    for (let at = 0; at < sound.length; at += Math.ceil(sound.length / 16)) {
       const damaged = Buffer.from(sound);
       damaged[at]! ^= 0x40;
       writeFileSync(join(path, name), damaged);
@@ -174,7 +174,7 @@ test('errors of damaged files name no key and no value', async (t) => {
       await engine?.get(KEY).catch(note);
       await engine?.verify().catch(note);
       await engine?.close().catch(note);
-      told.push(await StorageEngine.repair(path, { dryRun: true }));
+      if (errors % 8 === 0) told.push(await StorageEngine.repair(path, { dryRun: true }));
       for (const each of told) assertSilent(each, `${name} damaged at ${at}`);
       errors += told.length;
     }

@@ -2,10 +2,11 @@
  * Goes through every way into the stores it is told of, one after the other, in a process of its own: so that a hang, a
  * crash or a process that grows is seen from outside.
  *
- *   node visitor.js [read | all] directory...
+ *   node visitor.js [look | read | all] directory...
  *   prints a line of JSON per directory (Visit), after it is through with it
  *
- *   read    open read-only (look at everything), repair --dry-run
+ *   look    open read-only, look at everything
+ *   read    besides: repair --dry-run
  *   all     besides: open and write, flush, compact; repair; open again; destroy
  */
 import { readFileSync, writeSync } from 'node:fs';
@@ -80,7 +81,7 @@ function maxRssBytes(): number {
 async function visit(path: string, mode: string): Promise<Visit> {
   const visitor = new Visitor();
   await visitor.open('read-only', path, { readOnly: true }, (engine) => visitor.look('read-only', engine));
-  await visitor.step('dry-run', () => StorageEngine.repair(path, { dryRun: true }));
+  if (mode !== 'look') await visitor.step('dry-run', () => StorageEngine.repair(path, { dryRun: true }));
   if (mode === 'all') {
     await visitor.open('first', path, {}, async (engine) => {
       await visitor.step('first put', () => engine.put('visitor', 'was here'));
