@@ -7,7 +7,7 @@
  *   npm run prove -- --minutes=60    of soak, and a tenth of it for each fuzz test
  *   STRATA_SEED=1 npm run prove      the same random choices again
  *
- * A proof is a test file, or the soak, in a process of its own. It prints lines `FIGURE name=number ...`; numbers of one
+ * A proof is some test files, or a program, each in a process of its own. It prints lines `FIGURE name=number ...`; numbers of one
  * name are added up, and of what has a unit or a ceiling the largest counts. A proof that fails, or that did less than it
  * should have, fails the run. The table goes to the screen and into the page, between its two marks.
  *
@@ -26,10 +26,10 @@ const END = '<!-- end of figures -->';
 const args = process.argv.slice(2);
 const isQuick = args.includes('--quick');
 const words = args.filter((arg) => !arg.startsWith('--'));
-const valueOf = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
+const optionOf = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
 /** Where the build is, from the root; for those who build elsewhere. */
-const built = valueOf('build') ?? 'dist';
-const minutes = Number(valueOf('minutes') ?? (isQuick ? 1 : 30));
+const built = optionOf('build') ?? 'dist';
+const minutes = Number(optionOf('minutes') ?? (isQuick ? 1 : 30));
 const logs = join(root, 'node_modules', '.cache', 'stratakv-prove');
 
 /** [quick, long] */
@@ -119,7 +119,12 @@ const PROOFS = [
     ),
     least: { 'planted-files': 50, 'hostile-claims': 150 },
   },
-  { name: 'soak', soak: true, least: { 'soak-minutes': minutes } },
+  {
+    name: 'soak',
+    command: ['--expose-gc', 'test/soak/soak.js', String(minutes)],
+    least: { 'soak-minutes': minutes },
+  },
+  { name: 'what sync costs', command: ['test/prove/sync-cost.js'], least: { 'sync-put-us-1-in-flight': 1 } },
 ];
 
 if (built === 'dist') setUp();
@@ -153,16 +158,13 @@ async function prove(proof) {
   problem ??= shortfallOf(proof, figures);
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   console.log(`${problem === undefined ? 'ok' : 'FAILED'}, ${seconds} s: ${describe(figures)}`);
-  return { name: proof.name, files: filesOf(proof), figures, problem, seconds, logPath };
+  return { name: proof.name, figures, problem, seconds, logPath };
 }
 
-function commandsOf(proof) {
-  if (proof.soak) return [['--expose-gc', join(built, 'test/soak/soak.js'), String(minutes)]];
-  return proof.files.map((file) => ['--test-reporter=tap', join(built, 'test', `${file}.test.js`)]);
-}
-
-function filesOf(proof) {
-  return proof.soak ? ['test/soak/soak.ts'] : proof.files.map((file) => `test/${file}.test.ts`);
+function commandsOf({ command, files = [] }) {
+  if (command !== undefined)
+    return [command.map((word) => (word.endsWith('.js') ? join(built, word) : word))];
+  return files.map((file) => ['--test-reporter=tap', join(built, 'test', `${file}.test.js`)]);
 }
 
 function run(command, env, log) {
@@ -183,7 +185,7 @@ function run(command, env, log) {
 
 /** Times, sizes and settings do not add up. */
 function isLevel(name) {
-  return /(?:^|-)(?:ms|mib|rise|peak|minutes|option-sets|tables)(?:-|$)/.test(name);
+  return /(?:^|-)(?:us|ms|mib|rise|peak|minutes|option-sets|tables)(?:-|$)/.test(name);
 }
 
 function addFigures(figures, line) {

@@ -47,7 +47,7 @@ try {
     }
   }
   await engine.close();
-  console.log(`FIGURE ${figures.join(' ')}`);
+  process.stdout.write(`FIGURE ${figures.join(' ')}\n`);
 } finally {
   rmSync(root, { recursive: true, force: true });
 }

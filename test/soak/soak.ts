@@ -25,6 +25,10 @@ const DISK_FACTOR = 8;
 /** Once all is compacted: tables, and the logs of an empty memtable. */
 const COMPACTED_FACTOR = 1.5;
 
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
 function line(sample: Sample, workload: SoakWorkload): string {
   const { seconds, rssBytes, bufferBytes, handles, threads, diskBytes, files } = sample;
   return [
@@ -51,7 +55,7 @@ async function work(workload: SoakWorkload, directory: string, minutes: number):
     samples.push(takeSample(startedAt, directory));
     nextSample = now + sampleEveryMs;
     if (now < nextLine) continue;
-    console.log(line(samples.at(-1)!, workload));
+    say(line(samples.at(-1)!, workload));
     nextLine = now + LINE_EVERY_MS;
   }
   return samples;
@@ -99,7 +103,7 @@ async function main(): Promise<void> {
   const minutes = Number(process.argv[2] ?? 5);
   if (!(minutes > 0)) throw new Error(`usage: npm run soak -- [minutes], not ${process.argv[2]}`);
   const seed = Number(process.env['STRATA_SEED'] ?? Math.floor(Math.random() * 2 ** 32)) >>> 0;
-  console.log(`soak for ${minutes} minutes; STRATA_SEED=${seed} runs the same operations again`);
+  say(`soak for ${minutes} minutes; STRATA_SEED=${seed} runs the same operations again`);
   const root = mkdtempSync(join(process.env['STRATA_SOAK_DIRECTORY'] ?? tmpdir(), 'stratakv-soak-'));
   const directory = join(root, 'db');
   const workload = new SoakWorkload(directory, seededRandom(seed));
@@ -109,11 +113,9 @@ async function main(): Promise<void> {
     const samples = await work(workload, directory, minutes);
     const { figures, problems } = verdict(samples, workload.liveBytes);
     problems.push(...(await windUp(workload, directory, atStart)));
-    console.log(
-      `FIGURE soak-minutes=${minutes} writes=${workload.writes} reads=${workload.reads} ${figures}`,
-    );
-    for (const problem of problems) console.log(`NOT FLAT: ${problem}`);
-    console.log(problems.length === 0 ? 'flat' : `${problems.length} problems`);
+    say(`FIGURE soak-minutes=${minutes} writes=${workload.writes} reads=${workload.reads} ${figures}`);
+    for (const problem of problems) say(`NOT FLAT: ${problem}`);
+    say(problems.length === 0 ? 'flat' : `${problems.length} problems`);
     process.exitCode = problems.length === 0 ? 0 : 1;
   } finally {
     await workload.close();

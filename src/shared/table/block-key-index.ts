@@ -1,7 +1,8 @@
 /**
  * An index of one block's entries, in memory only, for blocks that are looked into again and again.
  *
- *   heads[i]     the 4 key bytes of entry i behind the prefix common to all keys of the block, as one number
+ *   prefix       what all keys of the block begin with
+ *   heads[i]     the 4 key bytes of entry i behind the prefix, as one number
  *   offsets[i]   where entry i starts
  *
  * A lookup in a block's bytes touches a cache line for every entry it walks over. With the heads side by side the right
@@ -20,69 +21,72 @@ import { type Block, EntryHeader, Found, pointAt } from './block.ts';
 import { BlockIterator } from './block-iterator.ts';
 
 const header = new EntryHeader();
-const HEAD_BYTES = 4;
+const WORD_BYTES = 4;
+/** Of a longer common prefix the rest belongs to the keys. */
+const MAX_PREFIX_BYTES = 64;
 
 export class BlockKeyIndex {
-  readonly #heads: Uint32Array;
-  readonly #offsets: Uint32Array;
-  /** What every key begins with: bytes of the block, in its first entry. */
-  readonly #commonStart: number;
+  /** prefix words | heads | offsets: side by side, as what a lookup costs is the cache lines that it touches. */
+  readonly #words: Uint32Array;
+  readonly #count: number;
   readonly #commonLength: number;
 
-  private constructor(heads: Uint32Array, offsets: Uint32Array, commonStart: number, commonLength: number) {
-    this.#heads = heads;
-    this.#offsets = offsets;
-    this.#commonStart = commonStart;
+  private constructor(words: Uint32Array, count: number, commonLength: number) {
+    this.#words = words;
+    this.#count = count;
     this.#commonLength = commonLength;
   }
 
   static build(block: Block): BlockKeyIndex {
     header.readRestart(block, 0);
-    const commonStart = header.diffStart;
-    const commonLength = commonPrefixLength(block, header.diffStart, header.valueStart);
-    const heads: number[] = [];
+    const { diffStart, valueStart } = header;
+    const common = Math.min(commonPrefixLength(block, diffStart, valueStart), MAX_PREFIX_BYTES);
+    const words: number[] = [];
+    for (let i = 0; i < common; i += WORD_BYTES)
+      words.push(wordOf(block.bytes, diffStart + i, diffStart + common));
     const offsets: number[] = [];
     const iterator = new BlockIterator(block);
     let offset = 0;
     for (let stands = iterator.seekToFirst(); stands; stands = iterator.next()) {
       const { keyBytes, keyEnd, valueEnd } = iterator.entry;
-      heads.push(headOf(keyBytes, commonLength, keyEnd));
+      words.push(wordOf(keyBytes, common, keyEnd));
       offsets.push(offset);
       offset = valueEnd;
     }
-    return new BlockKeyIndex(Uint32Array.from(heads), Uint32Array.from(offsets), commonStart, commonLength);
+    return new BlockKeyIndex(Uint32Array.from(words.concat(offsets)), offsets.length, common);
   }
 
   get memoryBytes(): number {
-    return this.#heads.byteLength + this.#offsets.byteLength + OBJECT_BYTES;
+    return this.#words.byteLength + OBJECT_BYTES;
   }
 
   /** As findInBlock; undefined: walk the block. */
   find(block: Block, key: Uint8Array, maxSequence: number, into: Entry): Found | undefined {
     const common = this.#commonLength;
-    const { bytes } = block;
+    const words = this.#words;
     if (key.length < common) return Found.Absent;
-    const start = this.#commonStart;
-    for (let i = 0; i < common; i++) if (bytes[start + i] !== key[i]) return Found.Absent;
-    const heads = this.#heads;
-    const head = headOf(key, common, key.length);
-    let low = 0;
-    let high = heads.length;
+    let first = 0;
+    for (let i = 0; i < common; i += WORD_BYTES)
+      if (words[first++] !== wordOf(key, i, common)) return Found.Absent;
+    const head = wordOf(key, common, key.length);
+    const end = first + this.#count;
+    let low = first;
+    let high = end;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (heads[middle]! < head) low = middle + 1;
+      if (words[middle]! < head) low = middle + 1;
       else high = middle;
     }
-    if (low === heads.length || heads[low] !== head) return Found.Absent;
+    if (low === end || words[low] !== head) return Found.Absent;
     // Several keys with this head, or several versions of one: rare enough to walk.
-    if (low + 1 === heads.length || heads[low + 1] === head) return undefined;
-    return this.#check(block, low, key, maxSequence, into);
+    if (low + 1 === end || words[low + 1] === head) return undefined;
+    return this.#check(block, words[low + this.#count]!, key, maxSequence, into);
   }
 
-  /** Whether the entry `index`, the only one with the key's head, is the key. */
-  #check(block: Block, index: number, key: Uint8Array, maxSequence: number, into: Entry): Found | undefined {
-    const settled = this.#commonLength + HEAD_BYTES;
-    header.read(block, this.#offsets[index]!, Number.MAX_SAFE_INTEGER);
+  /** Whether the entry at `offset`, the only one with the key's head, is the key. */
+  #check(block: Block, offset: number, key: Uint8Array, maxSequence: number, into: Entry): Found | undefined {
+    const settled = this.#commonLength + WORD_BYTES;
+    header.read(block, offset, Number.MAX_SAFE_INTEGER);
     const { overlap, diffStart, valueStart } = header;
     if (overlap > settled) return undefined;
     if (overlap + valueStart - diffStart !== key.length) return Found.Absent;
@@ -107,8 +111,12 @@ function commonPrefixLength(block: Block, firstStart: number, firstEnd: number):
 }
 
 /** The four bytes from `start` as a number in key order; bytes that are not there count as zero. */
-function headOf(bytes: Uint8Array, start: number, end: number): number {
-  let head = 0;
-  for (let i = start; i < start + HEAD_BYTES; i++) head = (head << 8) | (i < end ? bytes[i]! : 0);
-  return head >>> 0;
+function wordOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start >= WORD_BYTES)
+    return (
+      ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!) >>> 0
+    );
+  let word = 0;
+  for (let i = start; i < start + WORD_BYTES; i++) word = (word << 8) | (i < end ? bytes[i]! : 0);
+  return word >>> 0;
 }

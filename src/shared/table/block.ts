@@ -37,6 +37,8 @@ export class Block {
   readonly fileOffset: number;
   /** Given to a block that is looked into again and again. */
   keyIndex: BlockKeyIndex | undefined;
+  /** Set while a cache keeps the block: what the cache calls when it gives the block up. */
+  evict: (() => void) | undefined;
 
   constructor(bytes: Uint8Array, baseSequence: number, file: string, fileOffset: number) {
     this.bytes = bytes;

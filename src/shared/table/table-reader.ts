@@ -26,12 +26,19 @@ import type { TableProperties } from './properties.ts';
 import type { SparseIndex } from './sparse-index.ts';
 import { TableIterator } from './table-iterator.ts';
 
-/** Decoded blocks, by small-integer ids that are never reused. */
+/**
+ * Decides which decoded blocks are kept, and for how long. Readers find the kept ones of their table themselves, in an array:
+ * a look-up in a shared map touches half a dozen cache lines, which is most of what a lookup in a kept block costs.
+ */
 export interface BlockCache {
-  /** The first of `blockCount` consecutive ids. */
+  /** The first of `blockCount` consecutive ids, which are never used again. */
   allocate(blockCount: number): number;
-  get(id: number): Block | undefined;
-  set(id: number, block: Block): void;
+  /** The reader found block `id` kept. */
+  hit(id: number): void;
+  /** The reader did not. */
+  miss(): void;
+  /** Takes a block; false: it is not kept. When it is to go, the cache tells the block ({@link Block.evict}). */
+  set(id: number, block: Block): boolean;
   /**
    * Whether a block that a lookup has just missed should be kept. A full cache says no to most: keeping one costs more than
    * the lookup, and among blocks looked up equally often any set is as good as any other, while a block that is looked up
@@ -61,6 +68,7 @@ export interface TableIteratorOptions {
 /** For blocks that are looked into once and not kept. */
 const scratch = new DecodeRoom();
 
+const POINTER_BYTES = 8;
 /** What a reader costs besides index and filter: objects, properties, the source's buffer. */
 const OBJECT_BYTES = 10_000;
 
@@ -75,17 +83,26 @@ export class TableReader {
   readonly #source: BlockSource;
   readonly #cache: BlockCache | undefined;
   readonly #firstBlockId: number;
+  /** The blocks that the cache keeps, by index. */
+  readonly #kept: (Block | undefined)[];
   readonly #counters: TableCounters;
 
   private constructor(source: BlockSource, meta: TableMetaBlock, options: TableReaderOptions) {
     this.number = meta.properties.number;
     this.properties = meta.properties;
     this.index = meta.index;
-    this.memoryBytes = OBJECT_BYTES + meta.index.memoryBytes + (meta.filter?.memoryBytes ?? 0);
+    this.memoryBytes =
+      OBJECT_BYTES +
+      meta.index.memoryBytes +
+      (meta.filter?.memoryBytes ?? 0) +
+      meta.index.blockCount * POINTER_BYTES;
     this.#filter = meta.filter;
     this.#source = source;
     this.#cache = options.cache;
     this.#firstBlockId = options.cache?.allocate(meta.index.blockCount) ?? 0;
+    this.#kept = new Array<Block | undefined>(options.cache === undefined ? 0 : meta.index.blockCount).fill(
+      undefined,
+    );
     this.#counters = options.counters ?? {
       bloomChecks: 0,
       bloomRejections: 0,
@@ -150,19 +167,11 @@ export class TableReader {
   }
 
   #findIn(index: number, key: Uint8Array, maxSequence: number, into: Entry): Found {
-    const cache = this.#cache;
-    if (cache === undefined) return findInBlock(this.#loadBlock(index), key, maxSequence, into);
-    const id = this.#firstBlockId + index;
-    const cached = cache.get(id);
-    if (cached !== undefined) {
-      cached.keyIndex ??= BlockKeyIndex.build(cached);
-      const found = cached.keyIndex.find(cached, key, maxSequence, into);
-      return found ?? findInBlock(cached, key, maxSequence, into);
-    }
-    const isKept = cache.admits();
-    const block = this.#loadBlock(index, isKept ? undefined : scratch);
-    if (isKept) cache.set(id, block);
-    return findInBlock(block, key, maxSequence, into);
+    const kept = this.#keptBlock(index);
+    if (kept === undefined)
+      return findInBlock(this.#loadAndKeep(index, true, scratch), key, maxSequence, into);
+    kept.keyIndex ??= BlockKeyIndex.build(kept);
+    return kept.keyIndex.find(kept, key, maxSequence, into) ?? findInBlock(kept, key, maxSequence, into);
   }
 
   iterator(options: TableIteratorOptions = {}): InternalIterator {
@@ -171,14 +180,27 @@ export class TableReader {
 
   /** Block `index`, from the cache or the file. One that the cache doesn't keep lives in `room`, if there is one. */
   readBlock(index: number, fillCache = true, room?: DecodeRoom): Block {
+    return this.#keptBlock(index) ?? this.#loadAndKeep(index, fillCache, room);
+  }
+
+  #keptBlock(index: number): Block | undefined {
+    const block = this.#kept[index];
+    if (block !== undefined) this.#cache?.hit(this.#firstBlockId + index);
+    return block;
+  }
+
+  #loadAndKeep(index: number, fillCache: boolean, room: DecodeRoom | undefined): Block {
     const cache = this.#cache;
     if (cache === undefined) return this.#loadBlock(index, room);
-    const id = this.#firstBlockId + index;
-    const cached = cache.get(id);
-    if (cached !== undefined) return cached;
-    const isKept = fillCache && cache.admits();
-    const block = this.#loadBlock(index, isKept ? undefined : room);
-    if (isKept) cache.set(id, block);
+    cache.miss();
+    if (!fillCache || !cache.admits()) return this.#loadBlock(index, room);
+    const block = this.#loadBlock(index);
+    if (cache.set(this.#firstBlockId + index, block)) {
+      this.#kept[index] = block;
+      block.evict = () => {
+        this.#kept[index] = undefined;
+      };
+    }
     return block;
   }
 
