@@ -104,7 +104,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * Makes a damaged store open again, with everything that still verifies: rebuilds a lost or damaged manifest, keeps the
    * sound blocks of damaged tables and the sound records of damaged logs. Says what was kept and what was lost; where lost
    * entries may have been deletions or newer versions, a warning says that older ones may be back. A sound store is not
-   * changed. Damaged files are kept beside the store as `NAME.set-aside`.
+   * changed. Damaged files are kept in its directory as `NAME.set-aside`.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_LOCKED when the store is open, STRATA_NO_DATABASE,
    * STRATA_CORRUPTION when nothing shows that this is a store, STRATA_UNSUPPORTED, STRATA_IO (repair again).
    * @example
@@ -131,7 +131,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /**
    * Writes one value. Resolves when the write is in the log: handed to the operating system or, with `sync`, on the disk.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY, STRATA_CLOSED; STRATA_IO when the log can't be
-   * written: the write is then indeterminate, and the store read-only until it is opened again.
+   * written: the write is then indeterminate, and the store read-only until it is opened again. Also STRATA_IO, but surely
+   * not in the store, when the write was held back on a full disk and room did not return; the store stays open.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
    */
@@ -332,8 +333,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Waits for running work and closes the store. Idempotent. Writes that were accepted complete; what is in memory stays in
-   * the logs.
+   * Waits for running work and closes the store. Idempotent. Writes that were accepted complete, except those held back
+   * while background work can't go on, which are rejected. What is in memory stays in the logs.
    * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then.
    */
   close(): Promise<void> {

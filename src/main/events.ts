@@ -45,7 +45,10 @@ export interface BackgroundErrorEvent {
   readonly error: StorageError;
   /** What failed: 'flush', 'compaction', 'log', 'manifest', 'delete'. */
   readonly operation: string;
-  /** Whether the store goes on trying (a full disk, say), or has become read-only. */
+  /**
+   * Whether the store goes on trying (a full disk, say). false: it has become read-only, or the matter is closed: a file that
+   * could not be deleted, tables with damage that are left alone from now on, a failure while closing.
+   */
   readonly willRetry: boolean;
 }
 

@@ -9,9 +9,8 @@
  * A memtable recovered from the logs of an earlier run is due when it is worth a table; until then its logs stay, so that
  * opening a store for one read writes nothing.
  *
- * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused;
- *         any other error -> once more to a new file, then
- * read-only. Manifest failures are VersionSet's.
+ * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused.
+ *         Any other error -> once more to a new file, then read-only. Manifest failures are VersionSet's.
  *
  * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
  *             moment both are there, which reads don't mind.

@@ -32,18 +32,20 @@ export interface EngineOptions {
   readonly writeBufferSize?: number;
   /** Size of the block cache in bytes; 0 = none. Default 64 MiB. */
   readonly cacheSize?: number;
-  /** Size at which a table's block is closed, in bytes before compression, 64 to 64 MiB. Default 4096. */
+  /** Size at which a table's block is closed, in bytes before compression, 64 to 64 MiB; less is rounded up.
+   * Default 4096. */
   readonly blockSize?: number;
   /** Entries between two whole keys in a block, 1 to 256. Default 16. */
   readonly blockRestartInterval?: number;
-  /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB. Default 32 MiB, or half the write buffer if that is
+  /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB; less is rounded up. Default 32 MiB, or half the write buffer if that is
    * less. A flush writes one table, whatever its size. */
   readonly maxFileSize?: number;
   /** Codec for new blocks; every codec can always be read. 'lz4' needs the package lz4-napi. Default 'snappy'. */
   readonly compression?: 'snappy' | 'lz4' | 'none';
   /** Bits of bloom filter per key, 0 (none) to 64. Default 10: 1 % of look-ups for absent keys read a block. */
   readonly bloomBitsPerKey?: number;
-  /** Tables open at once, each with a file descriptor, its index and its filter: 8 to 1,000,000. Default 1000. */
+  /** Tables open at once, each with a file descriptor, its index and its filter: 8 to 1,000,000; less is
+   * rounded up. Default 1000. */
   readonly maxOpenFiles?: number;
   /** Worker threads for compaction, 0 to 62; 0 = run on the calling thread. Default: one less than there are cores, at
    * least 1. While all are busy, a flush gets one more. */

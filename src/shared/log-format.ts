@@ -6,7 +6,7 @@
  *
  *   header  0  crc32 u32            over everything behind it: header bytes 4..24 and the payload
  *           4  type u8              1 start, 2 group; never 0, so that zeroed space can't pass for a record
- *           5  log number u32       refuses a record of another log; so logs are numbered below 2^32
+ *           5  log number u32       refuses a record of another log; so logs are numbered below 2^31
  *           9  first sequence u64   of the first entry in the payload; in a start record, of the log
  *          17  synced up to u32     the file offset that the last completed fdatasync covered when this was written
  *          21  payload length u32

@@ -196,9 +196,11 @@ export class TableReader {
     if (!fillCache || !cache.admits()) return this.#loadBlock(index, room);
     const block = this.#loadBlock(index);
     if (cache.set(this.#firstBlockId + index, block)) {
-      this.#kept[index] = block;
+      // Only the array: a kept block must not keep the index and filter of a table that was closed.
+      const kept = this.#kept;
+      kept[index] = block;
       block.evict = () => {
-        this.#kept[index] = undefined;
+        kept[index] = undefined;
       };
     }
     return block;
