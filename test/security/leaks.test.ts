@@ -33,9 +33,19 @@ function spellings(text: string): string[] {
 function filesWith(path: string, text: string): string[] {
   const wanted = spellings(text);
   return readdirSync(path).filter((name) => {
-    const content = readFileSync(join(path, name));
+    const content = readIfThere(join(path, name));
     return wanted.some((spelling) => content.includes(spelling));
   });
+}
+
+/** Obsolete files are deleted in the background: one may go between being listed and being read. */
+function readIfThere(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
 }
 
 /** Leaves the secret in memory that is free again: in Node's pool, in buffers of every size, in the heap. */
