@@ -17,7 +17,7 @@ const ENTRY_OVERHEAD_BYTES = 64;
 /** A cache this close to its capacity counts as full: each new block pushes an old one out. */
 const FULL_MARGIN_BYTES = 65536;
 /** Of the blocks that lookups miss in a full cache, one in so many is kept. */
-const ADMIT_ONE_OF = 8;
+const ADMIT_ONE_OF = 16;
 /** Of the hits, one in so many counts as a use. */
 const TOUCH_ONE_OF = 16;
 /** V8's small integers; beyond, keys become doubles. Reached after 2^30 blocks were opened, when ids start over. */

@@ -35,6 +35,8 @@ export class Block {
   /** The table's path and this block's offset in it: what errors name. */
   readonly file: string;
   readonly fileOffset: number;
+  /** How often a kept block without a key index was looked into. */
+  walkCount = 0;
   /** Given to a block that is looked into again and again. */
   keyIndex: BlockKeyIndex | undefined;
   /** Set while a cache keeps the block: what the cache calls when it gives the block up. */

@@ -68,6 +68,7 @@ export interface TableIteratorOptions {
 /** For blocks that are looked into once and not kept. */
 const scratch = new DecodeRoom();
 
+const WALKS_BEFORE_INDEX = 3;
 const POINTER_BYTES = 8;
 /** What a reader costs besides index and filter: objects, properties, the source's buffer. */
 const OBJECT_BYTES = 10_000;
@@ -170,7 +171,11 @@ export class TableReader {
     const kept = this.#keptBlock(index);
     if (kept === undefined)
       return findInBlock(this.#loadAndKeep(index, true, scratch), key, maxSequence, into);
-    kept.keyIndex ??= BlockKeyIndex.build(kept);
+    if (kept.keyIndex === undefined) {
+      // Making the index costs as much as a few walks: only a block that is asked again is worth it.
+      if (++kept.walkCount < WALKS_BEFORE_INDEX) return findInBlock(kept, key, maxSequence, into);
+      kept.keyIndex = BlockKeyIndex.build(kept);
+    }
     return kept.keyIndex.find(kept, key, maxSequence, into) ?? findInBlock(kept, key, maxSequence, into);
   }
 
