@@ -13,6 +13,7 @@
  */
 import { assert } from '../shared/assert.ts';
 import { compareKeys } from '../shared/bytes.ts';
+import { firstTableReaching } from '../shared/concat-iterator.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 
@@ -73,7 +74,7 @@ export class Version {
   tableContaining(level: Level, key: Uint8Array): TableMeta | undefined {
     assert(level > 0, 'tables of level 0 overlap');
     const tables = this.levels[level]!;
-    const table = tables[firstReaching(tables, key)];
+    const table = tables[firstTableReaching(tables, key)];
     return table !== undefined && compareKeys(table.smallestKey, key) <= 0 ? table : undefined;
   }
 
@@ -82,7 +83,7 @@ export class Version {
     const tables = this.levels[level]!;
     if (level === 0)
       return options.transitive ? closure(tables, range) : tables.filter((t) => overlaps(t, range));
-    const first = range.start === undefined ? 0 : firstReaching(tables, range.start);
+    const first = range.start === undefined ? 0 : firstTableReaching(tables, range.start);
     let last = first;
     while (last < tables.length && overlaps(tables[last]!, range)) last++;
     return tables.slice(first, last);
@@ -92,7 +93,7 @@ export class Version {
   hasOverlap(level: Level, range: InclusiveRange): boolean {
     const tables = this.levels[level]!;
     if (level === 0) return tables.some((table) => overlaps(table, range));
-    const table = tables[range.start === undefined ? 0 : firstReaching(tables, range.start)];
+    const table = tables[range.start === undefined ? 0 : firstTableReaching(tables, range.start)];
     return table !== undefined && overlaps(table, range);
   }
 
@@ -204,18 +205,6 @@ export function compareAge(a: TableMeta, b: TableMeta): number {
 
 function compareSmallest(a: TableMeta, b: TableMeta): number {
   return compareKeys(a.smallestKey, b.smallestKey);
-}
-
-/** The index of the first table, in a sorted and disjoint level, that reaches up to `key` or past it. */
-function firstReaching(tables: Tables, key: Uint8Array): number {
-  let low = 0;
-  let high = tables.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareKeys(tables[middle]!.largestKey, key) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function closure(tables: Tables, range: InclusiveRange): TableMeta[] {

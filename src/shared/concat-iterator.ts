@@ -107,8 +107,8 @@ export class ConcatIterator implements InternalIterator {
   }
 }
 
-/** The first table whose largest key is >= `key`; tables.length when there is none. */
-function firstTableReaching(tables: readonly TableBounds[], key: Uint8Array): number {
+/** The first of sorted and disjoint tables whose largest key is >= `key`; tables.length when there is none. */
+export function firstTableReaching(tables: readonly TableBounds[], key: Uint8Array): number {
   let low = 0;
   let high = tables.length;
   while (low < high) {
