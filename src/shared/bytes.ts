@@ -45,6 +45,17 @@ export function sharedPrefixLength(
   return i;
 }
 
+/** The four bytes from `start` as a number in key order; bytes that are not there count as zero. */
+export function headOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start >= 4)
+    return (
+      ((bytes[start]! << 24) | (bytes[start + 1]! << 16) | (bytes[start + 2]! << 8) | bytes[start + 3]!) >>> 0
+    );
+  let head = 0;
+  for (let i = start; i < start + 4; i++) head = (head << 8) | (i < end ? bytes[i]! : 0);
+  return head >>> 0;
+}
+
 /** The smallest key greater than `key`: `key` followed by a zero byte. Turns inclusive bounds into exclusive ones. */
 export function keySuccessor(key: Uint8Array): Uint8Array<ArrayBuffer> {
   const successor = new Uint8Array(key.length + 1);

@@ -13,7 +13,7 @@
  * Thread: any.
  * Not chosen: an object per block; 30,000 of them per table would be the largest thing on the heap.
  */
-import { compareBytes, readU32, sharedPrefixLength, writeU32 } from '../bytes.ts';
+import { compareBytes, headOf, readU32, sharedPrefixLength, writeU32 } from '../bytes.ts';
 import { BLOCK_TRAILER_BYTES, U32_BYTES } from './format.ts';
 
 export class SparseIndex {
@@ -115,13 +115,6 @@ export class SparseIndex {
     if (offset !== dataEnd || end !== bytes.length - separatorsStart) return undefined;
     return new SparseIndex(offsets, bytes.slice(separatorsStart), ends);
   }
-}
-
-/** The four bytes from `start` as a number in key order; bytes that are not there count as zero. */
-function headOf(bytes: Uint8Array, start: number, end: number): number {
-  let head = 0;
-  for (let i = start; i < start + 4; i++) head = head * 256 + (i < end ? bytes[i]! : 0);
-  return head;
 }
 
 /** Collects blocks in order, then encodes the index. */
