@@ -20,6 +20,7 @@
  */
 import { compareKeys } from '../shared/bytes.ts';
 import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
+import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import {
   type BusyTables,
@@ -32,7 +33,6 @@ import {
   planFor,
 } from './compaction-plan.ts';
 import { type LevelTargets, levelScores, levelTargets } from './compaction-score.ts';
-import { hullOf, totalBytes, type Version } from './version.ts';
 
 export {
   type BusyTables,

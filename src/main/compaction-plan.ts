@@ -23,8 +23,8 @@ import {
   type SequenceNumber,
   level as toLevel,
 } from '../shared/ids.ts';
+import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
-import { hullOf, totalBytes, type Version } from './version.ts';
 
 export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'manual';
 

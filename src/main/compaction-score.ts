@@ -25,8 +25,8 @@
  *             as small as B / 10, less than one merge from L0 delivers, and then only adds a rewrite.
  */
 import { type Level, MAX_LEVEL, level as toLevel } from '../shared/ids.ts';
+import { totalBytes, type Version } from '../shared/read/version.ts';
 import type { BusyTables, CompactionOptions } from './compaction-plan.ts';
-import { totalBytes, type Version } from './version.ts';
 
 export interface LevelTargets {
   /** Where L0 is compacted into. */

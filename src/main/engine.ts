@@ -14,6 +14,8 @@ import { StorageError } from '../shared/errors.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
+import { lookup } from '../shared/read/read-view.ts';
+import { Scan, slab } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
 import { destroyStore } from './destroy-store.ts';
@@ -31,11 +33,9 @@ import {
   type ScanOptions,
   type WriteOptions,
 } from './read-options.ts';
-import { lookup } from './read-view.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { repairStore } from './repair/repair-store.ts';
 import { Runtime } from './runtime.ts';
-import { Scan, slab } from './scan.ts';
 import { Snapshot } from './snapshot.ts';
 import { storeStats } from './store-stats.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';

@@ -2,6 +2,7 @@
 
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
 export type { Bytes } from '../shared/input-bytes.ts';
+export type { Scan, ScanEntry } from '../shared/read/scan.ts';
 export { WriteBatch } from '../shared/write-batch.ts';
 export type { EngineStats, LevelStats } from './counters.ts';
 export { type EngineStatus, StorageEngine } from './engine.ts';
@@ -9,7 +10,6 @@ export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } 
 export type { EngineOptions } from './options.ts';
 export type { CompactRange, ReadOptions, ScanOptions, WriteOptions } from './read-options.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
-export type { Scan, ScanEntry } from './scan.ts';
 export type { Snapshot } from './snapshot.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';
 export type { GateState, StallEvent, StallReason } from './write-gate.ts';

@@ -8,8 +8,8 @@
  */
 import { type FileNumber, LEVEL_COUNT, MAX_FILE_NUMBER, level as toLevel } from '../shared/ids.ts';
 import { MAX_KEY_BYTES } from '../shared/limits.ts';
+import { levelProblem } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
-import { levelProblem } from './version.ts';
 
 export const MANIFEST_FORMAT_VERSION = 1;
 

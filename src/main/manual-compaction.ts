@@ -19,6 +19,7 @@
  * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
  */
 import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../shared/ids.ts';
+import { hullOf, type InclusiveRange, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import {
   type BusyTables,
@@ -28,7 +29,6 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
-import { hullOf, type InclusiveRange, totalBytes, type Version } from './version.ts';
 
 export type ManualStep =
   | { readonly status: 'ready'; readonly plan: CompactionPlan }

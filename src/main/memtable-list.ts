@@ -10,9 +10,11 @@
  */
 import { assert } from '../shared/assert.ts';
 import type { FileNumber } from '../shared/ids.ts';
+import type { InternalIterator } from '../shared/iterator.ts';
 import { START_RECORD_BYTES } from '../shared/log-format.ts';
 import { MemtableArena } from '../shared/memtable/arena.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
+import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
 import type { LogWriter } from './log-writer.ts';
 
 /** A log that holds a memtable's writes, with the length that counts. */
@@ -48,6 +50,10 @@ export class LiveMemtable {
   /** Frozen, and all of it is in its log: what it holds is final. */
   get isSettled(): boolean {
     return this.#isFrozen && this.pendingGroups === 0;
+  }
+
+  iterator(maxSequence: number): InternalIterator {
+    return new MemtableIterator(this.memtable, maxSequence);
   }
 
   get isEmpty(): boolean {

@@ -8,8 +8,8 @@ import { compareKeys, keySuccessor } from '../shared/bytes.ts';
 import { invalidArgument } from '../shared/errors.ts';
 import { type Bytes, describe, ownedKeyBytes } from '../shared/input-bytes.ts';
 import type { KeyRange } from '../shared/iterator.ts';
+import type { ScanLimits } from '../shared/read/scan.ts';
 import { boolean, checkObject } from './options.ts';
-import type { ScanLimits } from './scan.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** Options of put, delete and write. */

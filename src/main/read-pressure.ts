@@ -8,7 +8,7 @@
  * Thread: main.     Owns: the count.
  * Not chosen: compacting L0 whenever the store is idle: a store that gets a flush an hour would be rewritten each time.
  */
-import type { Version } from './version.ts';
+import type { Version } from '../shared/read/version.ts';
 
 const BYTES_PER_SEEK = 16384;
 /** A store this small is compacted as soon as anyone reads it in earnest. */

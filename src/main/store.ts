@@ -6,7 +6,8 @@
 import type { ControlBlock } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
-import type { LruBlockCache } from './block-cache.ts';
+import type { LruBlockCache } from '../shared/read/block-cache.ts';
+import type { TableCache } from '../shared/read/table-cache.ts';
 import type { CommitPipeline } from './commit-pipeline.ts';
 import type { CompactionOptions } from './compaction-plan.ts';
 import type { Counters } from './counters.ts';
@@ -17,7 +18,6 @@ import type { DeletionQueue } from './obsolete-files.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { ReadPressure } from './read-pressure.ts';
 import type { SnapshotList } from './snapshot.ts';
-import type { TableCache } from './table-cache.ts';
 import type { VersionSet } from './version-set.ts';
 import type { WriteGate } from './write-gate.ts';
 

@@ -25,9 +25,9 @@ import type { ControlBlock } from '../shared/control-block.ts';
 import { isDiskFull, systemErrorCode } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { type ManifestState, publishManifest, type SealedLog, stageManifest } from './manifest.ts';
-import { Version } from './version.ts';
 
 /** What the manifest learns along with an edit. */
 export interface EditExtra {

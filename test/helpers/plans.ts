@@ -4,7 +4,7 @@
 
 import type { CompactionPlan } from '../../src/main/compaction-picker.ts';
 import { planRange } from '../../src/main/compaction-plan.ts';
-import type { Version } from '../../src/main/version.ts';
+import type { Version } from '../../src/shared/read/version.ts';
 import type { LeveledTable, VersionEdit } from '../../src/shared/version-edit.ts';
 import { mergedTable, showTables } from './table-meta.ts';
 

@@ -5,8 +5,8 @@
  *   7:[a-c]@3-9 size=50 dead=20/30 sequence range; size in bytes; 20 of 30 entries are tombstones
  */
 
-import { hullOf, Version } from '../../src/main/version.ts';
 import { fileNumber, LEVEL_COUNT, type SequenceNumber } from '../../src/shared/ids.ts';
+import { hullOf, Version } from '../../src/shared/read/version.ts';
 import type { TableMeta } from '../../src/shared/version-edit.ts';
 
 export function tableMeta(

@@ -17,8 +17,8 @@ import {
   pickCompaction,
 } from '../../src/main/compaction-picker.ts';
 import { planManualCompaction } from '../../src/main/manual-compaction.ts';
-import { Version } from '../../src/main/version.ts';
 import { type FileNumber, type Level, level, type SequenceNumber } from '../../src/shared/ids.ts';
+import { Version } from '../../src/shared/read/version.ts';
 import type { LeveledTable, TableMeta } from '../../src/shared/version-edit.ts';
 import { checkPlan } from '../helpers/plans.ts';
 import { seededRandom } from '../helpers/rng.ts';

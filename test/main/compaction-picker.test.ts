@@ -17,8 +17,8 @@ import {
 import { planFor } from '../../src/main/compaction-plan.ts';
 import { levelTargets } from '../../src/main/compaction-score.ts';
 import { planManualCompaction } from '../../src/main/manual-compaction.ts';
-import type { Version } from '../../src/main/version.ts';
 import { level, type SequenceNumber } from '../../src/shared/ids.ts';
+import type { Version } from '../../src/shared/read/version.ts';
 import { runScenarios, type Scenario } from '../helpers/datadriven.ts';
 import { checkPlan, planEdit, showPlan } from '../helpers/plans.ts';
 import { parseVersion, showVersion } from '../helpers/table-meta.ts';

@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type InclusiveRange, Version } from '../../src/main/version.ts';
 import { compareKeys } from '../../src/shared/bytes.ts';
 import { fileNumber, type Level, level } from '../../src/shared/ids.ts';
+import { type InclusiveRange, Version } from '../../src/shared/read/version.ts';
 import type { LeveledTable, VersionEdit } from '../../src/shared/version-edit.ts';
 import { runScenarios } from '../helpers/datadriven.ts';
 import { parseTable, parseVersion, showTables, showVersion, tableMeta } from '../helpers/table-meta.ts';

@@ -17,8 +17,8 @@
  */
 import { compareKeys } from '../../shared/bytes.ts';
 import { level, MAX_LEVEL } from '../../shared/ids.ts';
+import { hullOf, overlaps, totalBytes } from '../../shared/read/version.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
-import { hullOf, overlaps, totalBytes } from '../version.ts';
 import type { Workshop } from './workshop.ts';
 
 export interface MergedTables {

@@ -6,11 +6,11 @@
  *              because finding the end of the key moves past it
  *
  * Invariants: the merged iterator throws on damage, so a scan never ends early.
- * Thread:     main; clients' threads later.     Owns: the merged iterator.
+ * Thread:     any.     Owns: the merged iterator.
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
-import { compareBytes, compareKeys, copyInto } from '../shared/bytes.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/iterator.ts';
+import { compareBytes, compareKeys, copyInto } from '../bytes.ts';
+import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../iterator.ts';
 
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;

@@ -6,17 +6,17 @@
  *
  * Invariants: EMFILE is never taken for a missing file: the cache gives up half of its files and tries once more.
  *             A live table that is missing is corruption, named by file.
- * Thread:     main.     Owns: the file descriptors of tables.
+ * Thread:     any; each has its own.     Owns: the file descriptors of tables.
  * Not chosen: lru-cache: what leaves must wait for its leases, and a Map in order of use is all that is left then.
  */
-import { CorruptionError, systemErrorCode } from '../shared/errors.ts';
-import { tablePath } from '../shared/file-names.ts';
-import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
-import type { FileNumber } from '../shared/ids.ts';
-import type { InternalIterator } from '../shared/iterator.ts';
-import { openSource } from '../shared/table/block-source.ts';
-import { type BlockCache, type TableCounters, TableReader } from '../shared/table/table-reader.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import { CorruptionError, systemErrorCode } from '../errors.ts';
+import { tablePath } from '../file-names.ts';
+import { closeQuietly, type FileSystem } from '../file-system.ts';
+import type { FileNumber } from '../ids.ts';
+import type { InternalIterator } from '../iterator.ts';
+import { openSource } from '../table/block-source.ts';
+import { type BlockCache, type TableCounters, TableReader } from '../table/table-reader.ts';
+import type { TableMeta } from '../version-edit.ts';
 
 class OpenTable {
   readonly reader: TableReader;

@@ -7,12 +7,12 @@
  * Invariants: ended, closed, failed, aborted or collected, a scan gives its pin back exactly once.
  *             Memory stays constant however long the range: one block per source, one slab.
  *             The async iterator gives the event loop a turn at least every 1,000 entries.
- * Thread:     main.     Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
+ * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
-import { copyInto } from '../shared/bytes.ts';
-import { StorageError } from '../shared/errors.ts';
-import type { Entry } from '../shared/iterator.ts';
+import { copyInto } from '../bytes.ts';
+import { StorageError } from '../errors.ts';
+import type { Entry } from '../iterator.ts';
 import type { UserIterator } from './user-iterator.ts';
 
 /** A key and its value. With `keys: false` or `values: false` that slot is undefined. */

@@ -7,25 +7,36 @@
  *
  * Invariants: data in a shallower place is newer than data for the same key in a deeper one, so the order above is the
  *             order of age.
- * Thread:     main.     Lifetime: a view over the current state is good for one synchronous call.
+ * Thread:     any.      Lifetime: a view over the current state is good for one synchronous call.
  */
-import { compareKeys } from '../shared/bytes.ts';
-import { ConcatIterator } from '../shared/concat-iterator.ts';
-import { LEVEL_COUNT, type Level } from '../shared/ids.ts';
-import type { Entry, InternalIterator } from '../shared/iterator.ts';
-import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
-import { hashKey } from '../shared/table/bloom-filter.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
-import type { LiveMemtable, MemtableList } from './memtable-list.ts';
+import { compareKeys } from '../bytes.ts';
+import { ConcatIterator } from '../concat-iterator.ts';
+import { LEVEL_COUNT, type Level } from '../ids.ts';
+import type { Entry, InternalIterator } from '../iterator.ts';
+import { hashKey } from '../table/bloom-filter.ts';
+import type { TableMeta } from '../version-edit.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
+
+/** A memtable as reads see it. */
+export interface ReadableMemtable {
+  readonly memtable: { lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean };
+  /** Over the entries up to `maxSequence`, however long it lives. */
+  iterator(maxSequence: number): InternalIterator;
+}
+
+export interface ReadableMemtables {
+  readonly active: ReadableMemtable | undefined;
+  /** Oldest first. */
+  readonly frozen: readonly ReadableMemtable[];
+}
 
 /**
  * The newest version of `key` at or below `sequence`, in `into`; false: there is none anywhere. A tombstone is found,
  * with kind Delete. What `into` points to is valid until the next lookup.
  */
 export function lookup(
-  memtables: MemtableList,
+  memtables: ReadableMemtables,
   version: Version,
   tables: TableCache,
   key: Uint8Array,
@@ -67,7 +78,7 @@ function holdsKey(table: TableMeta, key: Uint8Array): boolean {
 /** What a scan reads: fixed when the scan is made, whatever happens to the store meanwhile. */
 export interface ScanSources {
   /** Newest first. */
-  readonly memtables: readonly LiveMemtable[];
+  readonly memtables: readonly ReadableMemtable[];
   readonly version: Version;
   readonly sequence: number;
 }
@@ -79,9 +90,7 @@ export function openSources(
   fillCache: boolean,
 ): InternalIterator[] {
   const { version, sequence } = sources;
-  const iterators: InternalIterator[] = sources.memtables.map(
-    (live) => new MemtableIterator(live.memtable, sequence),
-  );
+  const iterators: InternalIterator[] = sources.memtables.map((live) => live.iterator(sequence));
   for (const [level, metas] of version.levels.entries()) {
     if (metas.length === 0) continue;
     if (level === 0)

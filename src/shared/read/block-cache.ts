@@ -6,11 +6,11 @@
  * opened again starts cold. Readers find their kept blocks without asking here; the cache orders them by a sample of the
  * hits, and tells each block when it has to go.
  *
- * Thread: main.     Owns: the cached blocks.
+ * Thread: any; each has its own.     Owns: the cached blocks.
  */
 import { LRUCache } from 'lru-cache';
-import type { Block } from '../shared/table/block.ts';
-import type { BlockCache } from '../shared/table/table-reader.ts';
+import type { Block } from '../table/block.ts';
+import type { BlockCache } from '../table/table-reader.ts';
 
 /** What a block costs besides its bytes: the entry in the cache's arrays and map. */
 const ENTRY_OVERHEAD_BYTES = 64;

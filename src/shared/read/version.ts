@@ -11,11 +11,11 @@
  * Thread:     main. Pure: no clock, no disk.
  * Not chosen: an interval tree for L0. It holds a dozen tables, and a scan over them beats any structure.
  */
-import { assert } from '../shared/assert.ts';
-import { compareKeys } from '../shared/bytes.ts';
-import { firstTableReaching } from '../shared/concat-iterator.ts';
-import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
-import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
+import { assert } from '../assert.ts';
+import { compareKeys } from '../bytes.ts';
+import { firstTableReaching } from '../concat-iterator.ts';
+import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../ids.ts';
+import type { TableMeta, VersionEdit } from '../version-edit.ts';
 
 /** A range of user keys with both bounds inclusive; undefined = unbounded. Tables know their keys in this form. */
 export interface InclusiveRange {
