@@ -14,11 +14,11 @@ import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import type { InternalIterator, KeyRange } from '../shared/iterator.ts';
 import { MergingIterator } from '../shared/merging-iterator.ts';
-import { LruBlockCache } from '../shared/read/block-cache.ts';
 import { openSources, type ScanSources } from '../shared/read/read-view.ts';
 import { type Scan, ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { isEmptyRange, UserIterator } from '../shared/read/user-iterator.ts';
+import { BlockCache } from '../shared/table/block-cache.ts';
 import { reportDeletion, toStorageError } from './background-errors.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
@@ -69,7 +69,7 @@ export class Runtime {
   #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
     const { fs, directory, options, control } = opened;
     const counters = new Counters();
-    const blocks = new LruBlockCache(options.cacheBytes);
+    const blocks = new BlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
     const memtables = new MemtableList(opened.recovered.memtables);
     const deletions = new DeletionQueue(fs, directory, (error) => reportDeletion(this.store, error));

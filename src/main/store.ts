@@ -6,8 +6,8 @@
 import type { ControlBlock } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
-import type { LruBlockCache } from '../shared/read/block-cache.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
+import type { BlockCache } from '../shared/table/block-cache.ts';
 import type { CommitPipeline } from './commit-pipeline.ts';
 import type { CompactionOptions } from './compaction-plan.ts';
 import type { Counters } from './counters.ts';
@@ -32,7 +32,7 @@ export interface Store {
   readonly gate: WriteGate;
   readonly snapshots: SnapshotList;
   readonly tables: TableCache;
-  readonly blocks: LruBlockCache;
+  readonly blocks: BlockCache;
   readonly jobs: JobRunner;
   readonly counters: Counters;
   readonly readPressure: ReadPressure;

@@ -17,7 +17,7 @@ import { createRequire } from 'node:module';
 import { SnappyCompressor } from 'snappyjs/snappy_compressor.js';
 import { readU32, writeVarint } from './bytes.ts';
 import { StorageError } from './errors.ts';
-import { decodeSnappy } from './snappy-decoder.ts';
+import { decodeSnappy, viewSnappy } from './snappy-decoder.ts';
 import { MAX_WASM_BLOCK_BYTES, snappyModule } from './wasm/snappy-wasm.ts';
 
 export type CodecName = 'none' | 'snappy' | 'lz4';
@@ -41,6 +41,8 @@ export interface Codec {
    * are `length` of them.
    */
   decompress(input: Uint8Array, length: number, room?: Room): Uint8Array;
+  /** As decompress, in any memory: valid until the codec is used again or `input` changes. */
+  view(input: Uint8Array, length: number): Uint8Array;
 }
 
 /** Lends memory for `length` bytes, whatever is in it. */
@@ -62,14 +64,21 @@ const none: Codec = {
     return input.length;
   },
   decompress(input, length, room) {
-    if (input.length !== length)
-      throw new CodecError('stored block has another length than its trailer says');
+    checkStored(input, length);
     if (room === undefined) return new Uint8Array(input);
     const output = room.take(length);
     output.set(input);
     return output;
   },
+  view(input, length) {
+    checkStored(input, length);
+    return input;
+  },
 };
+
+function checkStored(input: Uint8Array, length: number): void {
+  if (input.length !== length) throw new CodecError('stored block has another length than its trailer says');
+}
 
 /** A copy element of 3 bytes yields at most 64. */
 const SNAPPY_MAX_RATIO = 22;
@@ -89,6 +98,10 @@ const snappy: Codec = {
     const wrong = decodeSnappy(input, output);
     if (wrong !== undefined) throw new CodecError(wrong);
     return output;
+  },
+  view(input, length) {
+    checkClaim(input, length, SNAPPY_MAX_RATIO);
+    return viewSnappy(input, length) ?? snappy.decompress(input, length);
   },
 };
 
@@ -126,6 +139,9 @@ const lz4: Codec = {
     if (output.length !== length) throw new CodecError('lz4 block yields less than it declares');
     // Not a Buffer: a second kind of array would make every loop over blocks slower.
     return new Uint8Array(output.buffer, output.byteOffset, output.length);
+  },
+  view(input, length) {
+    return lz4.decompress(input, length);
   },
 };
 

@@ -30,6 +30,13 @@ export function decodeSnappy(input: Uint8Array, output: Uint8Array): string | un
   return decodeElements(input, bodyStart, output);
 }
 
+/** As decodeSnappy, in memory that the next call of anything here uses; undefined: decode it there to see why not. */
+export function viewSnappy(input: Uint8Array, length: number): Uint8Array | undefined {
+  const bodyStart = checkLength(input, length);
+  if (bodyStart < 0 || length > MAX_WASM_BLOCK_BYTES) return undefined;
+  return snappyModule()?.view(input, bodyStart, length);
+}
+
 /** Where the elements start; -1 when the declared length is not `expected`. */
 function checkLength(input: Uint8Array, expected: number): number {
   let declared = 0;

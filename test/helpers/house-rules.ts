@@ -38,8 +38,8 @@ const SINGLE_IMPORTERS: readonly {
   },
   {
     modules: /^lru-cache$/,
-    allowed: ['src/shared/read/block-cache.ts'],
-    instead: 'go through src/shared/read/block-cache.ts',
+    allowed: ['src/shared/read/table-cache.ts'],
+    instead: 'go through src/shared/read/table-cache.ts',
   },
   { modules: /^crc-32$/, allowed: ['src/shared/checksum.ts'], instead: 'call src/shared/checksum.ts' },
   {

@@ -7,15 +7,17 @@
  * Invariants: EMFILE is never taken for a missing file: the cache gives up half of its files and tries once more.
  *             A live table that is missing is corruption, named by file.
  * Thread:     any; each has its own.     Owns: the file descriptors of tables.
- * Not chosen: lru-cache: what leaves must wait for its leases, and a Map in order of use is all that is left then.
+ * The only importer of lru-cache.
  */
+import { LRUCache } from 'lru-cache';
 import { CorruptionError, systemErrorCode } from '../errors.ts';
 import { tablePath } from '../file-names.ts';
 import { closeQuietly, type FileSystem } from '../file-system.ts';
 import type { FileNumber } from '../ids.ts';
 import type { InternalIterator } from '../iterator.ts';
+import type { BlockCache } from '../table/block-cache.ts';
 import { openSource } from '../table/block-source.ts';
-import { type BlockCache, type TableCounters, TableReader } from '../table/table-reader.ts';
+import { type TableCounters, TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 
 class OpenTable {
@@ -39,9 +41,8 @@ export class TableCache {
   readonly #mmap: boolean;
   readonly #blocks: BlockCache;
   readonly counters: TableCounters = { bloomChecks: 0, bloomRejections: 0, blockReads: 0, blockBytesRead: 0 };
-  /** In order of use, oldest first. */
-  readonly #tables = new Map<FileNumber, OpenTable>();
-  /** The table used last: most lookups in a row go to few tables, and moving one in the Map costs more than they do. */
+  readonly #tables: LRUCache<FileNumber, OpenTable>;
+  /** The table used last: lookups in a row often go to one. */
   #latest: OpenTable | undefined;
 
   constructor(
@@ -55,6 +56,16 @@ export class TableCache {
     this.#maxOpenFiles = options.maxOpenFiles;
     this.#mmap = options.mmap;
     this.#blocks = blocks;
+    this.#tables = new LRUCache({
+      // Not `max`, which would reserve room for as many at once.
+      maxSize: this.#maxOpenFiles,
+      sizeCalculation: () => 1,
+      dispose: (table) => {
+        if (this.#latest === table) this.#latest = undefined;
+        table.isEvicted = true;
+        table.closeIfUnused();
+      },
+    });
   }
 
   get openCount(): number {
@@ -85,39 +96,26 @@ export class TableCache {
 
   /** Forgets a table whose file is about to be deleted. */
   evict(number: FileNumber): void {
-    const table = this.#tables.get(number);
-    if (table === undefined) return;
     this.#tables.delete(number);
-    if (this.#latest === table) this.#latest = undefined;
-    table.isEvicted = true;
-    table.closeIfUnused();
   }
 
   close(): void {
-    for (const number of [...this.#tables.keys()]) this.evict(number);
+    this.#tables.clear();
   }
 
   #get(meta: TableMeta): OpenTable {
     if (this.#latest?.reader.number === meta.number) return this.#latest;
-    let table = this.#tables.get(meta.number);
+    // Order matters only when the cache may run full, and keeping it costs more than finding the table.
+    const isRoomy = this.#tables.size <= this.#maxOpenFiles / 2;
+    let table = isRoomy ? this.#tables.peek(meta.number) : this.#tables.get(meta.number);
     if (table === undefined) {
-      this.#shrinkTo(this.#maxOpenFiles - 1);
+      // Before another file is opened, not after.
+      while (this.#tables.size >= this.#maxOpenFiles) this.#tables.pop();
       table = new OpenTable(this.#openOrMakeRoom(meta));
-      this.#tables.set(meta.number, table);
-    } else if (this.#tables.size > this.#maxOpenFiles / 2) {
-      // Order matters only when the cache may run full.
-      this.#tables.delete(meta.number);
       this.#tables.set(meta.number, table);
     }
     this.#latest = table;
     return table;
-  }
-
-  #shrinkTo(count: number): void {
-    for (const number of this.#tables.keys()) {
-      if (this.#tables.size <= Math.max(0, count)) return;
-      this.evict(number);
-    }
   }
 
   #openOrMakeRoom(meta: TableMeta): TableReader {
@@ -126,7 +124,7 @@ export class TableCache {
     } catch (error) {
       const code = systemErrorCode(error);
       if ((code !== 'EMFILE' && code !== 'ENFILE') || this.#tables.size === 0) throw error;
-      this.#shrinkTo(Math.floor(this.#tables.size / 2));
+      for (let left = Math.ceil(this.#tables.size / 2); left > 0; left--) this.#tables.pop();
       return this.#open(meta);
     }
   }

@@ -67,6 +67,28 @@ export function openBlock(
   file: string,
   room?: DecodeRoom,
 ): Uint8Array {
+  const codec = checkSeal(sealed, fileNumber, offset, file);
+  const length = sealed.length - BLOCK_TRAILER_BYTES;
+  try {
+    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length), room);
+  } catch (cause) {
+    throw named(cause, file, offset);
+  }
+}
+
+/** As {@link openBlock}, wherever the codec has the content: to be looked at before any codec or source is used again. */
+export function viewBlock(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Uint8Array {
+  const codec = checkSeal(sealed, fileNumber, offset, file);
+  const length = sealed.length - BLOCK_TRAILER_BYTES;
+  try {
+    return codec.view(sealed.subarray(0, length), readU32(sealed, length));
+  } catch (cause) {
+    throw named(cause, file, offset);
+  }
+}
+
+/** Believes nothing before the checksum; returns the codec of the payload. */
+function checkSeal(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Codec {
   const length = sealed.length - BLOCK_TRAILER_BYTES;
   if (length < 0) throw new CorruptionError('block is shorter than its trailer', { file, offset });
   if (readU32(sealed, length + 5) !== crc32(sealed, 0, length + 5, blockSeed(fileNumber, offset))) {
@@ -74,10 +96,9 @@ export function openBlock(
   }
   const codec = codecById(sealed[length + 4]!);
   if (codec === undefined) throw new CorruptionError('block has an unknown codec', { file, offset });
-  try {
-    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length), room);
-  } catch (cause) {
-    if (cause instanceof CodecError) throw new CorruptionError(cause.message, { cause, file, offset });
-    throw cause;
-  }
+  return codec;
+}
+
+function named(cause: unknown, file: string, offset: number): unknown {
+  return cause instanceof CodecError ? new CorruptionError(cause.message, { cause, file, offset }) : cause;
 }

@@ -18,13 +18,7 @@ import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../byte
 import { CorruptionError } from '../errors.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
 import { MAX_KEY_BYTES } from '../limits.ts';
-import type { BlockKeyIndex } from './block-key-index.ts';
 import { U32_BYTES } from './format.ts';
-
-/** What a Block object costs besides its bytes. */
-const OBJECT_BYTES = 400;
-/** A key index takes 8 bytes an entry: about a fourteenth of a block of 116-byte entries. */
-const KEY_INDEX_SHARE = 14;
 
 export class Block {
   readonly bytes: Uint8Array;
@@ -35,12 +29,6 @@ export class Block {
   /** The table's path and this block's offset in it: what errors name. */
   readonly file: string;
   readonly fileOffset: number;
-  /** How often a kept block without a key index was looked into. */
-  walkCount = 0;
-  /** Given to a block that is looked into again and again. */
-  keyIndex: BlockKeyIndex | undefined;
-  /** Set while a cache keeps the block: what the cache calls when it gives the block up. */
-  evict: (() => void) | undefined;
 
   constructor(bytes: Uint8Array, baseSequence: number, file: string, fileOffset: number) {
     this.bytes = bytes;
@@ -52,11 +40,6 @@ export class Block {
     this.entriesEnd = length - (this.restartCount + 1) * U32_BYTES;
     if (this.restartCount === 0 || this.entriesEnd <= 0) throw this.corrupt('block has no entries');
     if (this.restartOffset(0) !== 0) throw this.corrupt('first restart is not the first entry');
-  }
-
-  /** For the byte budget of a cache, with the key index it will get. */
-  get memoryBytes(): number {
-    return this.bytes.length + Math.ceil(this.bytes.length / KEY_INDEX_SHARE) + OBJECT_BYTES;
   }
 
   restartOffset(index: number): number {
@@ -202,7 +185,7 @@ function isAbove(bytes: Uint8Array, keyLength: number, key: Uint8Array, matched:
 }
 
 /** Makes `into` the entry that `at` decoded, whose key is `key`. */
-export function pointAt(into: Entry, block: Block, key: Uint8Array, at: EntryHeader): void {
+function pointAt(into: Entry, block: Block, key: Uint8Array, at: EntryHeader): void {
   into.keyBytes = key;
   into.keyStart = 0;
   into.keyEnd = key.length;

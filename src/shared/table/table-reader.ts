@@ -17,35 +17,14 @@ import { CorruptionError } from '../errors.ts';
 import type { FileNumber } from '../ids.ts';
 import type { Entry, InternalIterator } from '../iterator.ts';
 import { Block, Found, findInBlock } from './block.ts';
-import { DecodeRoom, openBlock } from './block-codec.ts';
-import { BlockKeyIndex } from './block-key-index.ts';
+import type { BlockCache, CachedTable } from './block-cache.ts';
+import { type DecodeRoom, openBlock, viewBlock } from './block-codec.ts';
 import type { BlockSource } from './block-source.ts';
 import { decodeFooter, FOOTER_BYTES } from './format.ts';
 import { decodeMeta, type TableMetaBlock } from './meta.ts';
 import type { TableProperties } from './properties.ts';
 import type { SparseIndex } from './sparse-index.ts';
 import { TableIterator } from './table-iterator.ts';
-
-/**
- * Decides which decoded blocks are kept, and for how long. Readers find the kept ones of their table themselves, in an array:
- * a look-up in a shared map touches half a dozen cache lines, which is most of what a lookup in a kept block costs.
- */
-export interface BlockCache {
-  /** The first of `blockCount` consecutive ids, which are never used again. */
-  allocate(blockCount: number): number;
-  /** The reader found block `id` kept. */
-  hit(id: number): void;
-  /** The reader did not. */
-  miss(): void;
-  /** Takes a block; false: it is not kept. When it is to go, the cache tells the block ({@link Block.evict}). */
-  set(id: number, block: Block): boolean;
-  /**
-   * Whether a block that a lookup has just missed should be kept. A full cache says no to most: keeping one costs more than
-   * the lookup, and among blocks looked up equally often any set is as good as any other, while a block that is looked up
-   * often is soon asked for again.
-   */
-  admits(): boolean;
-}
 
 /** Counted up by every reader that shares them. */
 export interface TableCounters {
@@ -65,13 +44,11 @@ export interface TableIteratorOptions {
   readonly fillCache?: boolean;
 }
 
-/** For blocks that are looked into once and not kept. */
-const scratch = new DecodeRoom();
-
-const WALKS_BEFORE_INDEX = 3;
-const POINTER_BYTES = 8;
+/** A block's place in the cache. */
+const PLACE_BYTES = 4;
 /** What a reader costs besides index and filter: objects, properties, the source's buffer. */
 const OBJECT_BYTES = 10_000;
+const NO_PLACES = new Uint32Array(0);
 
 export class TableReader {
   readonly number: FileNumber;
@@ -83,9 +60,9 @@ export class TableReader {
   readonly #filter: TableMetaBlock['filter'];
   readonly #source: BlockSource;
   readonly #cache: BlockCache | undefined;
-  readonly #firstBlockId: number;
-  /** The blocks that the cache keeps, by index. */
-  readonly #kept: (Block | undefined)[];
+  readonly #cached: CachedTable | undefined;
+  /** Where the cache keeps the blocks, by index; 0 or undefined: it doesn't. */
+  readonly #places: Uint32Array;
   readonly #counters: TableCounters;
 
   private constructor(source: BlockSource, meta: TableMetaBlock, options: TableReaderOptions) {
@@ -96,14 +73,12 @@ export class TableReader {
       OBJECT_BYTES +
       meta.index.memoryBytes +
       (meta.filter?.memoryBytes ?? 0) +
-      meta.index.blockCount * POINTER_BYTES;
+      meta.index.blockCount * PLACE_BYTES;
     this.#filter = meta.filter;
     this.#source = source;
     this.#cache = options.cache;
-    this.#firstBlockId = options.cache?.allocate(meta.index.blockCount) ?? 0;
-    this.#kept = new Array<Block | undefined>(options.cache === undefined ? 0 : meta.index.blockCount).fill(
-      undefined,
-    );
+    this.#cached = options.cache?.register(meta.index.blockCount);
+    this.#places = this.#cached?.places ?? NO_PLACES;
     this.#counters = options.counters ?? {
       bloomChecks: 0,
       bloomRejections: 0,
@@ -168,62 +143,65 @@ export class TableReader {
   }
 
   #findIn(index: number, key: Uint8Array, maxSequence: number, into: Entry): Found {
-    const kept = this.#keptBlock(index);
-    if (kept === undefined)
-      return findInBlock(this.#loadAndKeep(index, true, scratch), key, maxSequence, into);
-    if (kept.keyIndex === undefined) {
-      // Making the index costs as much as a few walks: only a block that is asked again is worth it.
-      if (++kept.walkCount < WALKS_BEFORE_INDEX) return findInBlock(kept, key, maxSequence, into);
-      kept.keyIndex = BlockKeyIndex.build(kept);
+    const place = this.#places[index];
+    if (place !== undefined && place !== 0) {
+      const base = this.properties.baseSequence;
+      const found = this.#cache!.find(place, key, maxSequence, base, into);
+      return found ?? findInBlock(this.#keptBlock(index, place), key, maxSequence, into);
     }
-    return kept.keyIndex.find(kept, key, maxSequence, into) ?? findInBlock(kept, key, maxSequence, into);
+    this.#cache?.miss();
+    const block = this.#loadBlock(index);
+    const found = findInBlock(block, key, maxSequence, into);
+    if (this.#cache?.admits()) this.#cache.keep(this.#cached!, index, block);
+    return found;
   }
 
   iterator(options: TableIteratorOptions = {}): InternalIterator {
     return new TableIterator(this, options.fillCache ?? true);
   }
 
-  /** Block `index`, from the cache or the file. One that the cache doesn't keep lives in `room`, if there is one. */
-  readBlock(index: number, fillCache = true, room?: DecodeRoom): Block {
-    return this.#keptBlock(index) ?? this.#loadAndKeep(index, fillCache, room);
-  }
-
-  #keptBlock(index: number): Block | undefined {
-    const block = this.#kept[index];
-    if (block !== undefined) this.#cache?.hit(this.#firstBlockId + index);
-    return block;
-  }
-
-  #loadAndKeep(index: number, fillCache: boolean, room: DecodeRoom | undefined): Block {
-    const cache = this.#cache;
-    if (cache === undefined) return this.#loadBlock(index, room);
-    cache.miss();
-    if (!fillCache || !cache.admits()) return this.#loadBlock(index, room);
-    const block = this.#loadBlock(index);
-    if (cache.set(this.#firstBlockId + index, block)) {
-      // Only the array: a kept block must not keep the index and filter of a table that was closed.
-      const kept = this.#kept;
-      kept[index] = block;
-      block.evict = () => {
-        kept[index] = undefined;
-      };
+  /** Block `index`, from the cache or the file: in `room`, if there is one, else in memory of its own. */
+  readBlock(index: number, fillCache = true, room: DecodeRoom | undefined = undefined): Block {
+    const place = this.#places[index];
+    if (place !== undefined && place !== 0) return this.#keptBlock(index, place, room);
+    const block = this.#loadBlock(index, room ?? null);
+    if (this.#cache !== undefined) {
+      this.#cache.miss();
+      if (fillCache && this.#cache.admits()) this.#cache.keep(this.#cached!, index, block);
     }
     return block;
   }
 
+  /** A copy of a block that the cache has. */
+  #keptBlock(index: number, place: number, room?: DecodeRoom): Block {
+    const take = (length: number): Uint8Array => room?.take(length) ?? new Uint8Array(length);
+    return this.#blockOf(index, this.#cache!.copy(place, take));
+  }
+
   /** Idempotent. */
   close(): void {
+    if (this.#cached !== undefined) this.#cache?.forget(this.#cached);
     this.#source.close();
   }
 
-  /** With `room`, the block lives in it until the next block does. */
-  #loadBlock(index: number, room?: DecodeRoom): Block {
+  /**
+   * The block lives in `room` until the next block does; null: in memory of its own. Without it the block is only to be looked
+   * into, before anything else is decoded.
+   */
+  #loadBlock(index: number, room?: DecodeRoom | null): Block {
     const offset = this.index.blockOffset(index);
     const size = this.index.blockSize(index);
     const sealed = this.#source.read(offset, size);
     this.#counters.blockReads++;
     this.#counters.blockBytesRead += size;
-    const content = openBlock(sealed, this.number, offset, this.#source.path, room);
-    return new Block(content, this.properties.baseSequence, this.#source.path, offset);
+    const content =
+      room === undefined
+        ? viewBlock(sealed, this.number, offset, this.#source.path)
+        : openBlock(sealed, this.number, offset, this.#source.path, room ?? undefined);
+    return this.#blockOf(index, content);
+  }
+
+  #blockOf(index: number, content: Uint8Array): Block {
+    return new Block(content, this.properties.baseSequence, this.#source.path, this.index.blockOffset(index));
   }
 }

@@ -40,15 +40,21 @@ class SnappyModule {
 
   /** Decodes the elements in `input` from `start` on into all of `output`; false when they are not exactly that. */
   decode(input: Uint8Array, start: number, output: Uint8Array): boolean {
+    const view = this.view(input, start, output.length);
+    if (view === undefined) return false;
+    output.set(view);
+    return true;
+  }
+
+  /** The same, without the copy: a view of the module's memory, valid until its next use. */
+  view(input: Uint8Array, start: number, length: number): Uint8Array | undefined {
     const from = TABLE_BYTES;
     const to = from + input.length + SLACK_BYTES;
-    this.#reserve(to + output.length + SLACK_BYTES);
+    this.#reserve(to + length + SLACK_BYTES);
     const bytes = this.#bytes;
     bytes.set(input, from);
-    const end = this.#exports.decode(from + start, from + input.length, to, to + output.length);
-    if (end !== to + output.length) return false;
-    output.set(bytes.subarray(to, end));
-    return true;
+    const end = this.#exports.decode(from + start, from + input.length, to, to + length);
+    return end === to + length ? bytes.subarray(to, end) : undefined;
   }
 
   /** Writes the elements for `input` to `output` from `position` on; returns the position behind them. */

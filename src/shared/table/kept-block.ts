@@ -1,0 +1,227 @@
+/**
+ * A decoded block as the cache keeps it: an index of its entries and its content, side by side in the cache's memory.
+ *
+ *   word 0   bytes of the slot, a multiple of 64
+ *        1   owner                      whose table it is of; 0: the slot is free
+ *        2   index of the block         in that table
+ *        3   1: looked into since the cache last came past
+ *        4   number of entries, n
+ *        5   length of the prefix       that all keys of the block begin with, up to 64 bytes
+ *        6   length of the content
+ *        7   -
+ *        8   prefix                     ceil(length / 4) words, big-endian, zero-padded
+ *        ..  heads[n]                   the 4 key bytes behind the prefix, as one number in key order
+ *        ..  offsets[n]                 where the entry starts in the content
+ *        ..  content                    see format.ts
+ *
+ * What a lookup in memory costs is the cache lines that it touches. In the content alone it would touch one for every entry
+ * it walks over; with the heads side by side the right entry is found in two or three, and its key is mostly settled by its
+ * head: the bytes behind it stand in its own diff, unless the entry shares more than the head with the one before. Then,
+ * and for older versions of a key, `findInSlot` gives up and the caller walks the block.
+ *
+ * Invariants: built from a block that decodes, which walking all of it has shown, so entries are not checked again; gives
+ *             the same answers as findInBlock (block.ts), or `undefined`.
+ * Thread:     the cache's.
+ * Not chosen: objects and arrays per block: a lookup touched a dozen cache lines, half of them to find the others, and the
+ *             garbage collector had to carry every block away (measured: 1.7 us against 1.1 for keys at random).
+ *             The index in the table's format: it would not shrink much under compression, and only blocks that stay in
+ *             the cache are worth one.
+ */
+import { compareBytes, headOf, sharedPrefixLength, VarintReader } from '../bytes.ts';
+import type { Entry } from '../iterator.ts';
+import { type Block, Found } from './block.ts';
+import { BlockIterator } from './block-iterator.ts';
+
+export const SLOT_BYTES = 0;
+export const SLOT_OWNER = 1;
+export const SLOT_INDEX = 2;
+export const SLOT_USED = 3;
+const ENTRY_COUNT = 4;
+const PREFIX_LENGTH = 5;
+const CONTENT_LENGTH = 6;
+const HEADER_WORDS = 8;
+
+const WORD_BYTES = 4;
+/** Slots begin on cache lines. */
+export const SLOT_UNIT = 64;
+/** Of a longer common prefix the rest belongs to the keys. */
+const MAX_PREFIX_BYTES = 64;
+
+/** A piece of the cache's memory. */
+export interface Segment {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly words: Uint32Array<ArrayBuffer>;
+}
+
+/** The index of one block on its way into a slot; reused for one block after the other. */
+export class KeptBlockBuilder {
+  #words: Uint32Array = new Uint32Array(256);
+  #content: Uint8Array = new Uint8Array(0);
+  #prefixWords = 0;
+  #prefixLength = 0;
+  #count = 0;
+
+  /** Reads all of `block`, and returns the bytes of the slot it needs. Throws CorruptionError when it doesn't decode. */
+  prepare(block: Block): number {
+    const iterator = new BlockIterator(block);
+    iterator.seekToLast();
+    const last = iterator.entry.keyBytes.slice(0, iterator.entry.keyEnd);
+    iterator.seekToFirst();
+    const { keyBytes, keyEnd } = iterator.entry;
+    // Keys are sorted: what the first and the last have in common, all have.
+    const common = sharedPrefixLength(keyBytes, 0, keyEnd, last, 0, last.length);
+    this.#prefixLength = Math.min(common, MAX_PREFIX_BYTES);
+    this.#prefixWords = Math.ceil(this.#prefixLength / WORD_BYTES);
+    for (let i = 0; i < this.#prefixWords; i++)
+      this.#words[i] = headOf(keyBytes, i * WORD_BYTES, this.#prefixLength);
+    this.#count = 0;
+    let offset = 0;
+    do {
+      this.#add(iterator.entry, offset);
+      offset = iterator.entry.valueEnd;
+    } while (iterator.next());
+    this.#content = block.bytes;
+    const words = HEADER_WORDS + this.#prefixWords + 2 * this.#count;
+    return roundUp(words * WORD_BYTES + block.bytes.length);
+  }
+
+  /** Fills the slot at `word` of `segment` with the block prepared last. */
+  write(segment: Segment, word: number, slotBytes: number, owner: number, index: number): void {
+    const { words } = segment;
+    const count = this.#count;
+    const prefixWords = this.#prefixWords;
+    words[word + SLOT_BYTES] = slotBytes;
+    words[word + SLOT_OWNER] = owner;
+    words[word + SLOT_INDEX] = index;
+    words[word + SLOT_USED] = 0;
+    words[word + ENTRY_COUNT] = count;
+    words[word + PREFIX_LENGTH] = this.#prefixLength;
+    words[word + CONTENT_LENGTH] = this.#content.length;
+    let to = word + HEADER_WORDS;
+    for (let i = 0; i < prefixWords; i++) words[to++] = this.#words[i]!;
+    for (let i = 0; i < count; i++) {
+      words[to + i] = this.#words[prefixWords + 2 * i]!;
+      words[to + count + i] = this.#words[prefixWords + 2 * i + 1]!;
+    }
+    segment.bytes.set(this.#content, (to + 2 * count) * WORD_BYTES);
+  }
+
+  #add(entry: Entry, offset: number): void {
+    const at = this.#prefixWords + 2 * this.#count++;
+    if (at + 2 > this.#words.length) {
+      const grown = new Uint32Array(this.#words.length * 2);
+      grown.set(this.#words);
+      this.#words = grown;
+    }
+    this.#words[at] = headOf(entry.keyBytes, this.#prefixLength, entry.keyEnd);
+    this.#words[at + 1] = offset;
+  }
+}
+
+/** A copy of the content in the slot at `word`, in memory that `take` gives. */
+export function copyContent(
+  segment: Segment,
+  word: number,
+  take: (length: number) => Uint8Array,
+): Uint8Array {
+  const { words, bytes } = segment;
+  const start = contentStart(words, word);
+  const length = words[word + CONTENT_LENGTH]!;
+  const copy = take(length);
+  copy.set(bytes.subarray(start, start + length));
+  return copy;
+}
+
+/**
+ * As findInBlock, for the block in the slot at `word`, whose entries count their sequences from `baseSequence`; undefined:
+ * walk the block. What `into` points to is valid until the cache takes the next block.
+ */
+export function findInSlot(
+  segment: Segment,
+  word: number,
+  key: Uint8Array,
+  maxSequence: number,
+  baseSequence: number,
+  into: Entry,
+): Found | undefined {
+  const { words } = segment;
+  const common = words[word + PREFIX_LENGTH]!;
+  if (key.length < common) return Found.Absent;
+  let first = word + HEADER_WORDS;
+  for (let i = 0; i < common; i += WORD_BYTES)
+    if (words[first++] !== headOf(key, i, common)) return Found.Absent;
+  const head = headOf(key, common, key.length);
+  const count = words[word + ENTRY_COUNT]!;
+  const end = first + count;
+  let low = first;
+  let high = end;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (words[middle]! < head) low = middle + 1;
+    else high = middle;
+  }
+  if (low === end || words[low] !== head) return Found.Absent;
+  // Several keys with this head, or several versions of one: rare enough to walk.
+  if (low + 1 === end || words[low + 1] === head) return undefined;
+  const content = (end + count) * WORD_BYTES;
+  const settled = common + WORD_BYTES;
+  return check(segment.bytes, content + words[low + count]!, settled, key, maxSequence, baseSequence, into);
+}
+
+const varint = new VarintReader();
+
+/** Whether the entry at `position`, the only one that has the first `settled` bytes of the key, is the key. */
+function check(
+  bytes: Uint8Array,
+  position: number,
+  settled: number,
+  key: Uint8Array,
+  maxSequence: number,
+  baseSequence: number,
+  into: Entry,
+): Found | undefined {
+  let overlap = bytes[position]!;
+  let diffLength = bytes[position + 1]!;
+  let valueLength = bytes[position + 2]!;
+  let at = position + 3;
+  if ((overlap | diffLength | valueLength) >= 128) {
+    at = varint.read(bytes, position, bytes.length);
+    overlap = varint.value;
+    at = varint.read(bytes, at, bytes.length);
+    diffLength = varint.value;
+    at = varint.read(bytes, at, bytes.length);
+    valueLength = varint.value;
+  }
+  const kind = bytes[at++]!;
+  let delta = bytes[at++]!;
+  if (delta >= 128) {
+    at = varint.read(bytes, at - 1, bytes.length);
+    delta = varint.value;
+  }
+  if (overlap > settled) return undefined;
+  if (overlap + diffLength !== key.length) return Found.Absent;
+  const valueStart = at + diffLength;
+  const behind = at + settled - overlap;
+  if (key.length > settled && compareBytes(bytes, behind, valueStart, key, settled, key.length) !== 0)
+    return Found.Absent;
+  const sequence = baseSequence + delta;
+  if (sequence > maxSequence) return Found.Absent;
+  into.keyBytes = key;
+  into.keyStart = 0;
+  into.keyEnd = key.length;
+  into.valueBytes = bytes;
+  into.valueStart = valueStart;
+  into.valueEnd = valueStart + valueLength;
+  into.sequence = sequence;
+  into.kind = kind;
+  return Found.Here;
+}
+
+function contentStart(words: Uint32Array, word: number): number {
+  const prefixWords = Math.ceil(words[word + PREFIX_LENGTH]! / WORD_BYTES);
+  return (word + HEADER_WORDS + prefixWords + 2 * words[word + ENTRY_COUNT]!) * WORD_BYTES;
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / SLOT_UNIT) * SLOT_UNIT;
+}
