@@ -17,8 +17,8 @@ import { createRequire } from 'node:module';
 import { SnappyCompressor } from 'snappyjs/snappy_compressor.js';
 import { readU32, writeVarint } from './bytes.ts';
 import { StorageError } from './errors.ts';
-import { decodeSnappy, viewSnappy } from './snappy-decoder.ts';
-import { MAX_WASM_BLOCK_BYTES, snappyModule } from './wasm/snappy-wasm.ts';
+import { decodeSnappy, viewLoadedSnappy } from './snappy-decoder.ts';
+import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from './wasm/block-module.ts';
 
 export type CodecName = 'none' | 'snappy' | 'lz4';
 
@@ -36,18 +36,13 @@ export interface Codec {
   maxCompressedLength(length: number): number;
   /** Compresses all of `input` into the start of `output` (at least maxCompressedLength); returns the length. */
   compress(input: Uint8Array, output: Uint8Array): number;
+  /** The bytes that were compressed, in a buffer of their own. Throws CodecError unless there are `length` of them. */
+  decompress(input: Uint8Array, length: number): Uint8Array;
   /**
-   * The bytes that were compressed, in `room` if it is given, else in a buffer of their own. Throws CodecError unless there
-   * are `length` of them.
+   * As decompress, in any memory: valid until the codec is used again or `input` changes. `module`, if given, has loaded a block
+   * that begins with `input`.
    */
-  decompress(input: Uint8Array, length: number, room?: Room): Uint8Array;
-  /** As decompress, in any memory: valid until the codec is used again or `input` changes. */
-  view(input: Uint8Array, length: number): Uint8Array;
-}
-
-/** Lends memory for `length` bytes, whatever is in it. */
-export interface Room {
-  take(length: number): Uint8Array;
+  view(input: Uint8Array, length: number, module: BlockModule | undefined): Uint8Array;
 }
 
 /** The payload is not what a codec wrote. Callers who know the file turn it into a CorruptionError. */
@@ -63,12 +58,9 @@ const none: Codec = {
     output.set(input);
     return input.length;
   },
-  decompress(input, length, room) {
+  decompress(input, length) {
     checkStored(input, length);
-    if (room === undefined) return new Uint8Array(input);
-    const output = room.take(length);
-    output.set(input);
-    return output;
+    return new Uint8Array(input);
   },
   view(input, length) {
     checkStored(input, length);
@@ -88,20 +80,21 @@ const snappy: Codec = {
   id: 1,
   maxCompressedLength: (length) => 32 + length + Math.ceil(length / 6),
   compress(input, output) {
-    const wasm = input.length <= MAX_WASM_BLOCK_BYTES ? snappyModule() : undefined;
+    const wasm = input.length <= MAX_WASM_BLOCK_BYTES ? blockModule() : undefined;
     if (wasm === undefined) return new SnappyCompressor(input).compressToBuffer(output);
     return wasm.compress(input, output, writeVarint(output, 0, input.length));
   },
-  decompress(input, length, room) {
+  decompress(input, length) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
-    const output = room?.take(length) ?? new Uint8Array(length);
+    const output = new Uint8Array(length);
     const wrong = decodeSnappy(input, output);
     if (wrong !== undefined) throw new CodecError(wrong);
     return output;
   },
-  view(input, length) {
+  view(input, length, module) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
-    return viewSnappy(input, length) ?? snappy.decompress(input, length);
+    const view = module === undefined ? undefined : viewLoadedSnappy(module, input, length);
+    return view ?? snappy.decompress(input, length);
   },
 };
 

@@ -15,7 +15,7 @@
  *             without an error; checking the stream before it cost a second walk, and a block took 1.7 times as long.
  */
 
-import { MAX_WASM_BLOCK_BYTES, snappyModule } from './wasm/snappy-wasm.ts';
+import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from './wasm/block-module.ts';
 
 /** Literals longer than this are copied by a native call, shorter ones by a loop. */
 const LOOP_COPY_BYTES = 24;
@@ -24,17 +24,28 @@ const LOOP_COPY_BYTES = 24;
 export function decodeSnappy(input: Uint8Array, output: Uint8Array): string | undefined {
   const bodyStart = checkLength(input, output.length);
   if (bodyStart < 0) return 'snappy block declares another length than its trailer';
-  const wasm = output.length <= MAX_WASM_BLOCK_BYTES ? snappyModule() : undefined;
-  if (wasm?.decode(input, bodyStart, output)) return undefined;
+  const module = output.length <= MAX_WASM_BLOCK_BYTES ? blockModule() : undefined;
+  module?.load(input);
+  const decoded = module?.viewLoaded(bodyStart, input.length, output.length);
+  if (decoded !== undefined) {
+    output.set(decoded);
+    return undefined;
+  }
   // In WebAssembly a bad stream is only found to be bad; this also says why.
   return decodeElements(input, bodyStart, output);
 }
 
-/** As decodeSnappy, in memory that the next call of anything here uses; undefined: decode it there to see why not. */
-export function viewSnappy(input: Uint8Array, length: number): Uint8Array | undefined {
+/**
+ * As decodeSnappy, for an `input` whose bytes `module` has loaded (and perhaps more behind them): what they give, in the
+ * module's memory; undefined: decode it the other way to see why not.
+ */
+export function viewLoadedSnappy(
+  module: BlockModule,
+  input: Uint8Array,
+  length: number,
+): Uint8Array | undefined {
   const bodyStart = checkLength(input, length);
-  if (bodyStart < 0 || length > MAX_WASM_BLOCK_BYTES) return undefined;
-  return snappyModule()?.view(input, bodyStart, length);
+  return bodyStart < 0 ? undefined : module.viewLoaded(bodyStart, input.length, length);
 }
 
 /** Where the elements start; -1 when the declared length is not `expected`. */

@@ -13,7 +13,7 @@
  * Thread:     a worker's. Reads 16 MiB at a time.
  */
 import { readU32, varintLength, writeU32, writeVarint } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
+import { blockChecksum } from '../shared/table/block-checksum.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from '../shared/table/format.ts';
 
@@ -107,7 +107,7 @@ export class BlockSearch {
   #isIntact(begin: number, end: number): boolean {
     this.#checksumBudget -= end - begin;
     const seed = blockSeed(this.#fileNumber, this.#windowStart + begin);
-    return crc32(this.#window, begin, end - 4, seed) === readU32(this.#window, end - 4);
+    return blockChecksum(this.#window, begin, end - 4, seed) === readU32(this.#window, end - 4);
   }
 }
 

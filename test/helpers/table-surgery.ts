@@ -3,6 +3,7 @@
  */
 import { readU64, writeU32 } from '../../src/shared/bytes.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
+import { blockChecksum } from '../../src/shared/table/block-checksum.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed, FOOTER_BYTES } from '../../src/shared/table/format.ts';
 
 /** Writes the checksum of the footer. */
@@ -46,7 +47,7 @@ export function resealBlock(
   fileNumber: number,
   offset: number,
 ): Uint8Array {
-  writeU32(bytes, end - 4, crc32(bytes, start, end - 4, blockSeed(fileNumber, offset)));
+  writeU32(bytes, end - 4, blockChecksum(bytes, start, end - 4, blockSeed(fileNumber, offset)));
   return bytes;
 }
 

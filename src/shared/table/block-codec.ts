@@ -6,9 +6,10 @@
  * Thread: any. Pure.
  */
 import { readU32, writeU32 } from '../bytes.ts';
-import { crc32 } from '../checksum.ts';
 import { CODEC_NONE, type Codec, CodecError, codecById } from '../compression.ts';
 import { CorruptionError } from '../errors.ts';
+import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
+import { blockChecksum } from './block-checksum.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from './format.ts';
 
 /** A room grown for one huge value is not kept for the small blocks after it. */
@@ -40,7 +41,7 @@ export function sealBlock(
   }
   writeU32(output, length, content.length);
   output[length + 4] = id;
-  writeU32(output, length + 5, crc32(output, 0, length + 5, blockSeed(fileNumber, offset)));
+  writeU32(output, length + 5, blockChecksum(output, 0, length + 5, blockSeed(fileNumber, offset)));
   return length + BLOCK_TRAILER_BYTES;
 }
 
@@ -67,38 +68,34 @@ export function openBlock(
   file: string,
   room?: DecodeRoom,
 ): Uint8Array {
-  const codec = checkSeal(sealed, fileNumber, offset, file);
-  const length = sealed.length - BLOCK_TRAILER_BYTES;
-  try {
-    return codec.decompress(sealed.subarray(0, length), readU32(sealed, length), room);
-  } catch (cause) {
-    throw named(cause, file, offset);
-  }
+  const content = viewBlock(sealed, fileNumber, offset, file);
+  const copy = room?.take(content.length) ?? new Uint8Array(content.length);
+  copy.set(content);
+  return copy;
 }
 
-/** As {@link openBlock}, wherever the codec has the content: to be looked at before any codec or source is used again. */
+/** As {@link openBlock}, wherever the content is: to be looked at before any block is opened or source read again. */
 export function viewBlock(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Uint8Array {
-  const codec = checkSeal(sealed, fileNumber, offset, file);
-  const length = sealed.length - BLOCK_TRAILER_BYTES;
-  try {
-    return codec.view(sealed.subarray(0, length), readU32(sealed, length));
-  } catch (cause) {
-    throw named(cause, file, offset);
-  }
-}
-
-/** Believes nothing before the checksum; returns the codec of the payload. */
-function checkSeal(sealed: Uint8Array, fileNumber: number, offset: number, file: string): Codec {
   const length = sealed.length - BLOCK_TRAILER_BYTES;
   if (length < 0) throw new CorruptionError('block is shorter than its trailer', { file, offset });
-  if (readU32(sealed, length + 5) !== crc32(sealed, 0, length + 5, blockSeed(fileNumber, offset))) {
+  const module = loadInto(sealed);
+  const seed = blockSeed(fileNumber, offset);
+  const checksum = module?.hashLoaded(length + 5, seed) ?? blockChecksum(sealed, 0, length + 5, seed);
+  if (readU32(sealed, length + 5) !== checksum)
     throw new CorruptionError('block checksum mismatch', { file, offset });
-  }
   const codec = codecById(sealed[length + 4]!);
   if (codec === undefined) throw new CorruptionError('block has an unknown codec', { file, offset });
-  return codec;
+  try {
+    return codec.view(sealed.subarray(0, length), readU32(sealed, length), module);
+  } catch (cause) {
+    if (cause instanceof CodecError) throw new CorruptionError(cause.message, { cause, file, offset });
+    throw cause;
+  }
 }
 
-function named(cause: unknown, file: string, offset: number): unknown {
-  return cause instanceof CodecError ? new CorruptionError(cause.message, { cause, file, offset }) : cause;
+/** The module, with the block in its memory; undefined: there is none, or the block is too large for it. */
+function loadInto(sealed: Uint8Array): BlockModule | undefined {
+  const module = sealed.length <= MAX_WASM_BLOCK_BYTES ? blockModule() : undefined;
+  module?.load(sealed);
+  return module;
 }

@@ -8,7 +8,7 @@
  *     0        payload                                      the block's content, compressed by its codec
  *     n        u32   length of the content
  *     n + 4    u8    codec                                  0 none, 1 snappy, 2 lz4 (compression.ts)
- *     n + 5    u32   crc32 of payload, length and codec, seeded with blockSeed(file number, offset of the block)
+ *     n + 5    u32   XXH64 (low half) of payload, length and codec, seeded with blockSeed(file number, offset of the block)
  *
  *   content  = entry+  u32 restart offset * r  u32 r        block.ts
  *   entry    = varint overlap                               leading bytes shared with the key before: all there are

@@ -1,4 +1,4 @@
-;; Snappy for blocks, on one memory: decode and compress between addresses in it.
+;; What blocks cost most, on one memory: Snappy (decode, compress) between addresses in it, and XXH64 over it.
 ;;
 ;; Wide copies may write up to 16 bytes past the end of what they copy; callers leave that much room behind every buffer.
 ;; Nothing in a stream is trusted: each element is checked against both ends before it is carried out.
@@ -190,4 +190,100 @@
     (if (i32.lt_u (local.get $next) (local.get $inEnd))
       (then (local.set $out (call $literal (local.get $next) (i32.sub (local.get $inEnd) (local.get $next)) (local.get $out)))))
     (local.get $out))
+
+  ;; XXH64 (Collet, "xxHash fast digest algorithm", version 0.1.1), in parts: begin, stripes in multiples of 32 bytes, end
+  (global $v1 (mut i64) (i64.const 0))
+  (global $v2 (mut i64) (i64.const 0))
+  (global $v3 (mut i64) (i64.const 0))
+  (global $v4 (mut i64) (i64.const 0))
+  (global $seed (mut i64) (i64.const 0))
+
+  (func $round (param $lane i64) (param $word i64) (result i64)
+    (i64.mul
+      (i64.rotl (i64.add (local.get $lane) (i64.mul (local.get $word) (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+      (i64.const 0x9E3779B185EBCA87)))
+
+  (func $merge (param $hash i64) (param $lane i64) (result i64)
+    (i64.add
+      (i64.mul (i64.xor (local.get $hash) (call $round (i64.const 0) (local.get $lane))) (i64.const 0x9E3779B185EBCA87))
+      (i64.const 0x85EBCA77C2B2AE63)))
+
+  (func (export "hashBegin") (param $s i32)
+    (global.set $seed (i64.extend_i32_u (local.get $s)))
+    (global.set $v1 (i64.add (global.get $seed) (i64.const 0x60EA27EEADC0B5D6)))
+    (global.set $v2 (i64.add (global.get $seed) (i64.const 0xC2B2AE3D27D4EB4F)))
+    (global.set $v3 (global.get $seed))
+    (global.set $v4 (i64.sub (global.get $seed) (i64.const 0x9E3779B185EBCA87))))
+
+  ;; hashStripes(in, end): a multiple of 32 bytes. $round is written out: engines do not inline calls here
+  (func (export "hashStripes") (param $in i32) (param $end i32)
+    (local $a i64) (local $b i64) (local $c i64) (local $d i64)
+    (local.set $a (global.get $v1))
+    (local.set $b (global.get $v2))
+    (local.set $c (global.get $v3))
+    (local.set $d (global.get $v4))
+    (block $done
+      (loop $stripe
+        (br_if $done (i32.ge_u (local.get $in) (local.get $end)))
+        (local.set $a (i64.mul
+          (i64.rotl (i64.add (local.get $a) (i64.mul (i64.load align=1 (local.get $in)) (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+          (i64.const 0x9E3779B185EBCA87)))
+        (local.set $b (i64.mul
+          (i64.rotl (i64.add (local.get $b) (i64.mul (i64.load offset=8 align=1 (local.get $in)) (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+          (i64.const 0x9E3779B185EBCA87)))
+        (local.set $c (i64.mul
+          (i64.rotl (i64.add (local.get $c) (i64.mul (i64.load offset=16 align=1 (local.get $in)) (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+          (i64.const 0x9E3779B185EBCA87)))
+        (local.set $d (i64.mul
+          (i64.rotl (i64.add (local.get $d) (i64.mul (i64.load offset=24 align=1 (local.get $in)) (i64.const 0xC2B2AE3D27D4EB4F))) (i64.const 31))
+          (i64.const 0x9E3779B185EBCA87)))
+        (local.set $in (i32.add (local.get $in) (i32.const 32)))
+        (br $stripe)))
+    (global.set $v1 (local.get $a))
+    (global.set $v2 (local.get $b))
+    (global.set $v3 (local.get $c))
+    (global.set $v4 (local.get $d)))
+
+  ;; hashEnd(in, end, total) -> the low half of the hash; less than 32 bytes are left of `total` in all
+  (func (export "hashEnd") (param $in i32) (param $end i32) (param $total i32) (result i32)
+    (local $hash i64)
+    (if (i32.ge_u (local.get $total) (i32.const 32))
+      (then
+        (local.set $hash (i64.add
+          (i64.add (i64.rotl (global.get $v1) (i64.const 1)) (i64.rotl (global.get $v2) (i64.const 7)))
+          (i64.add (i64.rotl (global.get $v3) (i64.const 12)) (i64.rotl (global.get $v4) (i64.const 18)))))
+        (local.set $hash (call $merge (local.get $hash) (global.get $v1)))
+        (local.set $hash (call $merge (local.get $hash) (global.get $v2)))
+        (local.set $hash (call $merge (local.get $hash) (global.get $v3)))
+        (local.set $hash (call $merge (local.get $hash) (global.get $v4))))
+      (else (local.set $hash (i64.add (global.get $seed) (i64.const 0x27D4EB2F165667C5)))))
+    (local.set $hash (i64.add (local.get $hash) (i64.extend_i32_u (local.get $total))))
+    (block $words
+      (loop $word
+        (br_if $words (i32.lt_u (i32.sub (local.get $end) (local.get $in)) (i32.const 8)))
+        (local.set $hash (i64.xor (local.get $hash) (call $round (i64.const 0) (i64.load align=1 (local.get $in)))))
+        (local.set $hash (i64.add
+          (i64.mul (i64.rotl (local.get $hash) (i64.const 27)) (i64.const 0x9E3779B185EBCA87))
+          (i64.const 0x85EBCA77C2B2AE63)))
+        (local.set $in (i32.add (local.get $in) (i32.const 8)))
+        (br $word)))
+    (if (i32.ge_u (i32.sub (local.get $end) (local.get $in)) (i32.const 4))
+      (then
+        (local.set $hash (i64.xor (local.get $hash)
+          (i64.mul (i64.load32_u align=1 (local.get $in)) (i64.const 0x9E3779B185EBCA87))))
+        (local.set $hash (i64.add
+          (i64.mul (i64.rotl (local.get $hash) (i64.const 23)) (i64.const 0xC2B2AE3D27D4EB4F))
+          (i64.const 0x165667B19E3779F9)))
+        (local.set $in (i32.add (local.get $in) (i32.const 4)))))
+    (block $bytes
+      (loop $byte
+        (br_if $bytes (i32.ge_u (local.get $in) (local.get $end)))
+        (local.set $hash (i64.xor (local.get $hash)
+          (i64.mul (i64.load8_u (local.get $in)) (i64.const 0x27D4EB2F165667C5))))
+        (local.set $hash (i64.mul (i64.rotl (local.get $hash) (i64.const 11)) (i64.const 0x9E3779B185EBCA87)))
+        (local.set $in (i32.add (local.get $in) (i32.const 1)))
+        (br $byte)))
+    (local.set $hash (i64.mul (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 33))) (i64.const 0xC2B2AE3D27D4EB4F)))
+    (local.set $hash (i64.mul (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 29))) (i64.const 0x165667B19E3779F9)))
+    (i32.wrap_i64 (i64.xor (local.get $hash) (i64.shr_u (local.get $hash) (i64.const 32)))))
 )

@@ -1,5 +1,5 @@
 /**
- * Snappy in WebAssembly against snappyjs and the decoder in TypeScript: each reads what the other writes; a stream that is
+ * Snappy and XXH64 in WebAssembly. The checksum: against published values and a plain form of it. Snappy: against snappyjs and the decoder in TypeScript: each reads what the other writes; a stream that is
  * cut, changed or made up is refused by both, and never reaches outside the output.
  */
 import assert from 'node:assert/strict';
@@ -8,8 +8,9 @@ import { createRequire } from 'node:module';
 import { type TestContext, test } from 'node:test';
 import wabt from 'wabt';
 import { codecByName } from '../../src/shared/compression.ts';
-import { SNAPPY_WASM } from '../../src/shared/wasm/snappy-binary.ts';
-import { MAX_WASM_BLOCK_BYTES, snappyModule } from '../../src/shared/wasm/snappy-wasm.ts';
+import { blockChecksum, slowBlockChecksum } from '../../src/shared/table/block-checksum.ts';
+import { blockModule, MAX_WASM_BLOCK_BYTES } from '../../src/shared/wasm/block-module.ts';
+import { BLOCKS_WASM } from '../../src/shared/wasm/blocks-binary.ts';
 import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
 
 const snappyjs = createRequire(import.meta.url)('snappyjs') as {
@@ -43,10 +44,10 @@ function sample(random: () => number, length: number): Uint8Array {
   return bytes;
 }
 
-test('the committed module is what snappy.wat assembles to', async () => {
-  const source = readFileSync(new URL('../../../src/shared/wasm/snappy.wat', import.meta.url), 'utf8');
-  const module = (await wabt()).parseWat('snappy.wat', source, { simd: true });
-  assert.equal(Buffer.from(module.toBinary({}).buffer).toString('base64'), SNAPPY_WASM);
+test('the committed module is what blocks.wat assembles to', async () => {
+  const source = readFileSync(new URL('../../../src/shared/wasm/blocks.wat', import.meta.url), 'utf8');
+  const module = (await wabt()).parseWat('blocks.wat', source, { simd: true });
+  assert.equal(Buffer.from(module.toBinary({}).buffer).toString('base64'), BLOCKS_WASM);
 });
 
 test('snappy in WebAssembly and snappyjs read each other, at every length and kind of content', (t) => {
@@ -58,7 +59,7 @@ test('snappy in WebAssembly and snappyjs read each other, at every length and ki
     const ours = compress(input);
     assert.deepEqual(new Uint8Array(snappyjs.uncompress(ours)), input, `snappyjs reads ours of ${length}`);
     const output = new Uint8Array(length);
-    assert.ok(snappyModule()!.decode(ours, headerLength(ours), output), `ours of ${length}`);
+    assert.ok(decode(ours, headerLength(ours), output), `ours of ${length}`);
     assert.deepEqual(output, input);
     const theirs = snappyjs.compress(input);
     assert.deepEqual(codec.decompress(new Uint8Array(theirs), length), input, `we read theirs of ${length}`);
@@ -71,7 +72,7 @@ test('snappy in WebAssembly refuses what the decoder in TypeScript refuses, and 
     const input = sample(random, 1 + Math.floor(random() * 600));
     const damaged = damage(compress(input), random);
     const room = new Uint8Array(input.length + 128).fill(0xa5);
-    const isSound = snappyModule()!.decode(
+    const isSound = decode(
       damaged,
       Math.min(headerLength(damaged), damaged.length),
       room.subarray(64, 64 + input.length),
@@ -86,6 +87,14 @@ test('snappy in WebAssembly refuses what the decoder in TypeScript refuses, and 
     assert.deepEqual(room.subarray(64, 64 + input.length), expected);
   }
 });
+
+function decode(input: Uint8Array, start: number, output: Uint8Array): boolean {
+  const module = blockModule()!;
+  module.load(input);
+  const view = module.viewLoaded(start, input.length, output.length);
+  if (view !== undefined) output.set(view);
+  return view !== undefined;
+}
 
 function headerLength(stream: Uint8Array): number {
   let length = 1;
@@ -109,3 +118,33 @@ function damage(stream: Uint8Array, random: () => number): Uint8Array {
   for (let i = 0; i < changes; i++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
   return bytes;
 }
+
+test('the checksum of blocks is the low half of XXH64, as published', () => {
+  const of = (text: string): number => blockChecksum(Buffer.from(text), 0, text.length, 0);
+  assert.equal(of(''), 0x51d8e999);
+  assert.equal(of('abc'), 0xad770999);
+  assert.equal(of('Nobody inspects the spammish repetition'), 0x8a378bf1);
+});
+
+test('the checksum is the same with and without WebAssembly, at every length, place and seed', (t) => {
+  const seed = freshSeed();
+  reportSeed(t, seed);
+  const random = seededRandom(seed);
+  const bytes = random.bytes(300_000);
+  const lengths = [...Array(100).keys(), 4096, 65535, 65536, 65537, 65568, 131_072, 200_001];
+  for (const length of lengths) {
+    const start = random.below(1000);
+    const seeded = random.pick([0, 1, 0xffffffff, random.below(2 ** 32)]);
+    const expected = slowBlockChecksum(bytes, start, start + length, seeded);
+    assert.equal(blockChecksum(bytes, start, start + length, seeded), expected, `${length} bytes`);
+    if (length === 0) continue;
+    const at = start + random.below(length);
+    const flipped = bytes.slice();
+    flipped[at]! ^= 1 << random.below(8);
+    assert.notEqual(
+      blockChecksum(flipped, start, start + length, seeded),
+      expected,
+      `byte ${at} of ${length}`,
+    );
+  }
+});

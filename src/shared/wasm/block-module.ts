@@ -1,0 +1,139 @@
+/**
+ * Blocks in WebAssembly: the module of blocks.wat (Snappy and XXH64), its memory, and copies in and out.
+ *
+ *   memory   0 table | TABLE_BYTES input, SLACK | output, SLACK
+ *
+ * A block that is read is loaded once, as it is on disk; its checksum is taken and its content decoded where it lies.
+ *
+ * Measured for 4 KiB blocks, copies included: decode 1.5 us against 3.4 in TypeScript (English text 2.8 against 11.4),
+ * compress 2.2 us against 13 by snappyjs (text 9.4 against 26). The checksum of 2.2 KiB, as much as such a block takes on
+ * disk: 0.17 us with the copy, against 0.50 for zlib.crc32.
+ *
+ * Invariants: the module checks every element of a stream against both ends before it carries it out, and can reach nothing
+ *             but its own memory.
+ * Thread:     any; each has a module and a memory of its own, made at the first use.
+ * Not chosen: the native package `snappy`, which needs a binary per platform and measured slower.
+ */
+import { BLOCKS_WASM } from './blocks-binary.ts';
+
+const PAGE_BYTES = 65536;
+const TABLE_BYTES = 32768;
+/** Copies in the module are 16 bytes wide and may run over an end by that much. */
+const SLACK_BYTES = 64;
+/** Snappy's offsets have 16 bits here: longer inputs are compressed in fragments. */
+const FRAGMENT_BYTES = 65536;
+/** Of XXH64; what is hashed piece by piece is cut at multiples of it. */
+const STRIPE_BYTES = 32;
+/** Larger blocks hold one huge value each: rare, and not worth keeping megabytes of memory for. */
+export const MAX_WASM_BLOCK_BYTES = 1048576;
+
+interface BlockExports {
+  readonly memory: WebAssembly.Memory;
+  decode(input: number, inputEnd: number, output: number, outputEnd: number): number;
+  compress(input: number, inputEnd: number, output: number, table: number, shift: number): number;
+  hashBegin(seed: number): void;
+  hashStripes(input: number, end: number): void;
+  hashEnd(input: number, end: number, total: number): number;
+}
+
+export class BlockModule {
+  readonly #exports: BlockExports;
+  #bytes: Uint8Array;
+  #loadedLength = 0;
+
+  constructor() {
+    const module = new WebAssembly.Module(Buffer.from(BLOCKS_WASM, 'base64'));
+    this.#exports = new WebAssembly.Instance(module).exports as unknown as BlockExports;
+    this.#bytes = new Uint8Array(this.#exports.memory.buffer);
+  }
+
+  /** Brings a block in: the following calls are about it, until the next one of another method. */
+  load(block: Uint8Array): void {
+    this.#reserve(TABLE_BYTES + block.length + SLACK_BYTES);
+    this.#bytes.set(block, TABLE_BYTES);
+    this.#loadedLength = block.length;
+  }
+
+  /** The low half of XXH64 of the first `length` bytes that are loaded. */
+  hashLoaded(length: number, seed: number): number {
+    const stripesEnd = TABLE_BYTES + length - (length % STRIPE_BYTES);
+    this.#exports.hashBegin(seed);
+    this.#exports.hashStripes(TABLE_BYTES, stripesEnd);
+    return this.#exports.hashEnd(stripesEnd, TABLE_BYTES + length, length) >>> 0;
+  }
+
+  /**
+   * What the Snappy elements in loaded bytes [start, end) give, which must be exactly `length` bytes, or undefined: a view of
+   * the module's memory, valid until its next use.
+   */
+  viewLoaded(start: number, end: number, length: number): Uint8Array | undefined {
+    const to = TABLE_BYTES + this.#loadedLength + SLACK_BYTES;
+    this.#reserve(to + length + SLACK_BYTES);
+    const outputEnd = this.#exports.decode(TABLE_BYTES + start, TABLE_BYTES + end, to, to + length);
+    return outputEnd === to + length ? this.#bytes.subarray(to, outputEnd) : undefined;
+  }
+
+  /** The low half of XXH64 of bytes[start, end), however many. */
+  hash(bytes: Uint8Array, start: number, end: number, seed: number): number {
+    if (end - start <= FRAGMENT_BYTES) {
+      this.load(bytes.subarray(start, end));
+      return this.hashLoaded(end - start, seed);
+    }
+    const total = end - start;
+    this.#exports.hashBegin(seed);
+    while (end - start > FRAGMENT_BYTES) {
+      this.load(bytes.subarray(start, start + FRAGMENT_BYTES));
+      this.#exports.hashStripes(TABLE_BYTES, TABLE_BYTES + FRAGMENT_BYTES);
+      start += FRAGMENT_BYTES;
+    }
+    this.load(bytes.subarray(start, end));
+    const stripesEnd = TABLE_BYTES + end - start - ((end - start) % STRIPE_BYTES);
+    this.#exports.hashStripes(TABLE_BYTES, stripesEnd);
+    return this.#exports.hashEnd(stripesEnd, TABLE_BYTES + end - start, total) >>> 0;
+  }
+
+  /** Writes the elements for `input` to `output` from `position` on; returns the position behind them. */
+  compress(input: Uint8Array, output: Uint8Array, position: number): number {
+    const from = TABLE_BYTES;
+    const to = from + input.length + SLACK_BYTES;
+    this.#reserve(to + input.length + Math.ceil(input.length / 6) + SLACK_BYTES);
+    const bytes = this.#bytes;
+    bytes.set(input, from);
+    let end = to;
+    for (let done = 0; done < input.length; done += FRAGMENT_BYTES) {
+      const length = Math.min(FRAGMENT_BYTES, input.length - done);
+      const shift = shiftFor(length);
+      bytes.fill(0, 0, 2 << (32 - shift));
+      end = this.#exports.compress(from + done, from + done + length, end, 0, shift);
+    }
+    output.set(bytes.subarray(to, end), position);
+    return position + end - to;
+  }
+
+  #reserve(byteLength: number): void {
+    if (byteLength <= this.#bytes.length) return;
+    this.#exports.memory.grow(Math.ceil((byteLength - this.#bytes.length) / PAGE_BYTES));
+    this.#bytes = new Uint8Array(this.#exports.memory.buffer);
+  }
+}
+
+/** The table has about an entry per input byte, up to 2^14 of 2 bytes: clearing it must not cost more than it finds. */
+function shiftFor(length: number): number {
+  return length <= 8192 ? 20 : 18;
+}
+
+let shared: BlockModule | undefined;
+let isMissing = false;
+
+/** undefined where WebAssembly, or what the module needs of it, is switched off. */
+export function blockModule(): BlockModule | undefined {
+  if (shared === undefined && !isMissing) {
+    try {
+      shared = new BlockModule();
+    } catch {
+      // `node --jitless`, or a policy against generated code: the slower way does the same.
+      isMissing = true;
+    }
+  }
+  return shared;
+}
