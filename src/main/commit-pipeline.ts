@@ -3,8 +3,8 @@
  *
  *   1. encode the write into the active memtable's arena and index it (within the call: buffers are copied)
  *   2. end the group in the microtask that its first write queued (later while the gate is slow), and queue it
- *   3. seal its record (checksum) and write the log from the arena itself: in place when small, through the thread pool
- *      when large; one at a time
+ *   3. seal its record (checksum) and write the log from the arena itself, one write at a time: in place or through the
+ *      thread pool (write-placement.ts)
  *   4. publish the group's last sequence: reads see the group from here on
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
  *
@@ -37,9 +37,8 @@ import type { LogWriter } from './log-writer.ts';
 import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list.ts';
 import { keepProcessAlive } from './process-keeper.ts';
 import type { WriteGate } from './write-gate.ts';
+import { WritePlacement } from './write-placement.ts';
 
-/** Up to here writing in place (about 25 us) beats a trip through the thread pool (46 us measured). */
-const IN_PLACE_WRITE_BYTES = 32768;
 /** Frozen memtables that may wait for their flush before writers are held. */
 export const MAX_FROZEN_MEMTABLES = 2;
 
@@ -75,6 +74,7 @@ export class CommitPipeline {
   #open: CommitGroup | undefined;
   #queue: CommitGroup[] = [];
   #isWriting = false;
+  readonly #placement = new WritePlacement();
   #held: HeldWrite[] = [];
   #error: unknown;
   #idleWaiters: (() => void)[] = [];
@@ -217,13 +217,14 @@ export class CommitPipeline {
         payloadLength: group.end - group.start - RECORD_HEADER_BYTES,
       });
     const bytes = arena.bytes.subarray(arena.dataStart + writer.writtenUpTo, groups.at(-1)!.end);
-    if (bytes.length <= IN_PLACE_WRITE_BYTES) {
-      try {
-        writer.write(bytes);
-      } catch (error) {
-        this.#fail(error, groups);
-        return;
-      }
+    let isWritten: boolean;
+    try {
+      isWritten = this.#placement.tryInPlace(bytes.length, () => writer.write(bytes));
+    } catch (error) {
+      this.#fail(error, groups);
+      return;
+    }
+    if (isWritten) {
       this.#complete(live, writer, groups, bytes.length);
       return;
     }

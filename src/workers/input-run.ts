@@ -10,9 +10,9 @@ import { CorruptionError } from '../shared/errors.ts';
 import { tablePath } from '../shared/file-names.ts';
 import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
-import { PreadSource } from '../shared/table/block-source.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
+import { ReadAheadSource } from './read-ahead-source.ts';
 
 export class InputRun {
   readonly iterator: ConcatIterator;
@@ -45,7 +45,7 @@ export class InputRun {
           file: file.path,
         });
       }
-      this.#reader = TableReader.open(new PreadSource(file), { number: table.number });
+      this.#reader = TableReader.open(new ReadAheadSource(file), { number: table.number });
     } catch (error) {
       file.close();
       throw error;

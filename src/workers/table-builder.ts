@@ -44,6 +44,8 @@ export class TableBuilder {
   readonly #filter: BloomFilterBuilder | undefined;
   /** Size of the last block written, until the next key tells what separates it; 0 = none waits. */
   #pendingBlockSize = 0;
+  /** Asked for with every entry, so worked out with every block only. */
+  #closedBytes: number = FOOTER_BYTES;
   #lastKey: Uint8Array = new Uint8Array(256);
   #lastKeyLength = 0;
   #lastSequence = 0;
@@ -73,11 +75,9 @@ export class TableBuilder {
     return this.#entryCount;
   }
 
-  /** What is written, with an estimate of the open block and of what `finish` adds. */
+  /** What is written and what `finish` would add, as of the last block; and an estimate of the open one. */
   get fileSizeBytes(): number {
-    const open = this.#block.isEmpty ? 0 : this.#block.contentBytes;
-    const filter = this.#filter?.encodedLength ?? 0;
-    return this.#output.offset + open + this.#index.encodedLength + filter + FOOTER_BYTES;
+    return this.#closedBytes + (this.#block.isEmpty ? 0 : this.#block.contentBytes);
   }
 
   add(entry: Entry): void {
@@ -165,6 +165,8 @@ export class TableBuilder {
     const size = sealBlock(content, this.#codec, this.#number, this.#output.offset, output);
     this.#output.commit(size);
     this.#pendingBlockSize = size;
+    this.#closedBytes =
+      this.#output.offset + this.#index.encodedLength + (this.#filter?.encodedLength ?? 0) + FOOTER_BYTES;
   }
 
   #growLastKey(length: number): void {

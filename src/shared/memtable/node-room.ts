@@ -2,7 +2,7 @@
  * How much room the index of a memtable may still need: asked before every write, as a write that ran out of room half-way
  * would leave entries in the log that no index finds.
  */
-import { INNER_BYTES, INNER_CAPACITY, LEAF_BYTES, LEAF_CAPACITY } from './tree.ts';
+import { INNER_BYTES, LEAF_BYTES, NODE_CAPACITY } from './tree-node.ts';
 
 /**
  * Bytes of nodes that `count` further inserts may need, at worst, in a tree of `leafCount` leaves.
@@ -12,10 +12,10 @@ import { INNER_BYTES, INNER_CAPACITY, LEAF_BYTES, LEAF_CAPACITY } from './tree.t
  * further splits cost one in 32 inserts; and below 66 leaves there is one inner node, the root.
  */
 export function worstCaseNodeBytes(count: number, leafCount: number): number {
-  const leafSplits = Math.min(count, leafCount) + Math.ceil(count / (LEAF_CAPACITY / 2)) + 1;
-  if (leafCount === 0 && count < LEAF_CAPACITY) return leafSplits * LEAF_BYTES;
-  if (leafCount + leafSplits <= INNER_CAPACITY + 1) return leafSplits * LEAF_BYTES + INNER_BYTES;
-  const half = INNER_CAPACITY / 2;
+  const leafSplits = Math.min(count, leafCount) + Math.ceil(count / (NODE_CAPACITY / 2)) + 1;
+  if (leafCount === 0 && count < NODE_CAPACITY) return leafSplits * LEAF_BYTES;
+  if (leafCount + leafSplits <= NODE_CAPACITY + 1) return leafSplits * LEAF_BYTES + INNER_BYTES;
+  const half = NODE_CAPACITY / 2;
   // Splits of nodes that were split before, and new roots.
   let innerSplits = Math.ceil(leafSplits / (half - 1)) + 3;
   for (let nodes = leafCount; nodes > 1; ) {

@@ -26,10 +26,24 @@ const SHAPES: readonly { readonly name: string; readonly keys: (random: Random) 
   { name: 'runs of 0xff', keys: (random) => () => '\xff'.repeat(random.below(200)) },
   { name: 'many series in step', keys: () => (i) => `series ${i % 61}/${String(i).padStart(7, '0')}` },
   { name: 'long shared prefixes', keys: (random) => () => `${'p'.repeat(300)}${random.below(3000)}` },
+  { name: 'shared prefixes that get shorter', keys: (random) => withShrinkingPrefix(random) },
+  {
+    name: 'heads that differ in one bit',
+    keys: (random) => () => `${random.pick(['ab', 'b'])}${'@A'[random.below(2)]}${random.below(500)}`,
+  },
   { name: 'random', keys: (random) => () => Buffer.from(random.bytes(random.below(10))).toString('latin1') },
   { name: 'mixed', keys: (random) => withGenerator(new KeyGenerator(random, MIXED_KEYS)) },
   { name: 'many versions', keys: (random) => withGenerator(new KeyGenerator(random, MANY_VERSIONS)) },
 ];
+
+/** What all keys have in common loses a byte now and then, on either side of those before. */
+function withShrinkingPrefix(random: Random): NextKey {
+  return (i) => {
+    const length = Math.max(0, 20 - Math.floor(i / 250));
+    const stranger = random.chance(0.01) ? random.pick(['a', 'z', '']) : 'm';
+    return `${'m'.repeat(length)}${stranger}${random.below(100_000)}`;
+  };
+}
 
 function withGenerator(generator: KeyGenerator): NextKey {
   return () => generator.next();
@@ -65,7 +79,7 @@ function assertSeeks(model: MemtableModel, all: readonly Write[], random: Random
   const iterator = new MemtableIterator(model.memtable, Number.MAX_SAFE_INTEGER);
   for (let i = 0; i < 200; i++) {
     const { key } = random.pick(model.writes);
-    const probe = random.pick([key, `${key}\x00`, key.slice(0, -1)]);
+    const probe = random.pick([key, `${key}\x00`, key.slice(0, -1), key.slice(0, 3), '', 'a', '\xff\xff']);
     const at = all.findIndex((write) => write.key >= probe);
     const isFound = iterator.seek(toBytes(probe));
     assert.deepEqual(isFound ? toWrite(iterator.entry) : undefined, at < 0 ? undefined : all[at]);
