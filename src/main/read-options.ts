@@ -1,133 +1,13 @@
 /**
- * The options of reads, writes and scans: validated at the call, bounds turned into one form.
+ * The options of the engine's reads: those of all readers (shared/read/read-options.ts), with the engine's snapshots.
  *
- *   gt k  -> start = successor(k)      gte k -> start = k      (both: the higher)
- *   lte k -> end   = successor(k)      lt k  -> end   = k      (both: the lower)
+ * Thread: main.
  */
-import { compareKeys, keySuccessor } from '../shared/bytes.ts';
-import { invalidArgument } from '../shared/errors.ts';
-import { type Bytes, describe, ownedKeyBytes } from '../shared/input-bytes.ts';
-import type { KeyRange } from '../shared/iterator.ts';
-import type { ScanLimits } from '../shared/read/scan.ts';
-import { boolean, checkObject } from './options.ts';
+import type { ReadOptionsOf, ScanOptionsOf } from '../shared/read/read-options.ts';
 import type { Snapshot } from './snapshot.ts';
 
-/** Options of put, delete and write. */
-export interface WriteOptions {
-  /** Wait until the write would survive power loss. Default: the engine's `sync` option. */
-  readonly sync?: boolean;
-}
-
 /** Options of get, getMany and has. */
-export interface ReadOptions {
-  /** Read the moment of this snapshot. Default: now. */
-  readonly snapshot?: Snapshot;
-}
+export type ReadOptions = ReadOptionsOf<Snapshot>;
 
 /** What a scan covers and gives. */
-export interface ScanOptions {
-  /** Bounds, by unsigned bytes: `gt` above, `gte` from, `lt` below, `lte` up to. Of two on one side the narrower counts. */
-  readonly gt?: Bytes;
-  readonly gte?: Bytes;
-  readonly lt?: Bytes;
-  readonly lte?: Bytes;
-  /** Start at the largest key. Default false. */
-  readonly reverse?: boolean;
-  /** At most so many entries, an integer from 0. Default: no limit; -1 and Infinity mean the same. */
-  readonly limit?: number;
-  /** Read the moment of this snapshot. Default: the moment of the call. */
-  readonly snapshot?: Snapshot;
-  /** false: the key's slot is undefined, and no time is spent on it. */
-  readonly keys?: boolean;
-  /** false: the value's slot is undefined, and no time is spent on it. */
-  readonly values?: boolean;
-  /** Ends the scan with the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
-const READ_NAMES: ReadonlySet<string> = new Set(['snapshot']);
-const SCAN_NAMES: ReadonlySet<string> = new Set([
-  'gt',
-  'gte',
-  'lt',
-  'lte',
-  'reverse',
-  'limit',
-  'snapshot',
-  'keys',
-  'values',
-  'signal',
-]);
-
-export function resolveSync(options: WriteOptions | undefined, fallback: boolean): boolean {
-  if (options === undefined) return fallback;
-  checkObject(options, 'write options', WRITE_NAMES);
-  return boolean(options, 'sync', fallback);
-}
-
-export function resolveSnapshot(options: ReadOptions | undefined): Snapshot | undefined {
-  if (options === undefined) return undefined;
-  checkObject(options, 'read options', READ_NAMES);
-  return options.snapshot;
-}
-
-export interface ResolvedScan extends ScanLimits {
-  readonly range: KeyRange;
-  readonly reverse: boolean;
-  readonly snapshot: Snapshot | undefined;
-}
-
-export function resolveScan(options: ScanOptions = {}): ResolvedScan {
-  checkObject(options, 'scan options', SCAN_NAMES);
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("option 'signal' must be an AbortSignal");
-  return {
-    range: { start: startOf(options), end: endOf(options) },
-    reverse: boolean(options, 'reverse', false),
-    limit: limitOf(options.limit),
-    keys: boolean(options, 'keys', true),
-    values: boolean(options, 'values', true),
-    snapshot: options.snapshot,
-    signal,
-  };
-}
-
-function startOf({ gt, gte }: ScanOptions): Uint8Array | undefined {
-  const inclusive = gte === undefined ? undefined : ownedKeyBytes(gte);
-  const exclusive = gt === undefined ? undefined : keySuccessor(ownedKeyBytes(gt));
-  if (inclusive === undefined || exclusive === undefined) return inclusive ?? exclusive;
-  return compareKeys(inclusive, exclusive) > 0 ? inclusive : exclusive;
-}
-
-function endOf({ lt, lte }: ScanOptions): Uint8Array | undefined {
-  const exclusive = lt === undefined ? undefined : ownedKeyBytes(lt);
-  const inclusive = lte === undefined ? undefined : keySuccessor(ownedKeyBytes(lte));
-  if (inclusive === undefined || exclusive === undefined) return inclusive ?? exclusive;
-  return compareKeys(inclusive, exclusive) < 0 ? inclusive : exclusive;
-}
-
-function limitOf(limit: unknown): number {
-  if (limit === undefined || limit === -1 || limit === Number.POSITIVE_INFINITY)
-    return Number.POSITIVE_INFINITY;
-  if (typeof limit !== 'number' || !Number.isSafeInteger(limit) || limit < 0)
-    throw invalidArgument(`option 'limit' must be an integer of at least 0, not ${describe(limit)}`);
-  return limit;
-}
-
-const COMPACT_NAMES: ReadonlySet<string> = new Set(['start', 'end']);
-
-/** A range of `compact`: both bounds inclusive, as LevelDB's CompactRange has them. */
-export interface CompactRange {
-  readonly start?: Bytes;
-  readonly end?: Bytes;
-}
-
-export function resolveCompactRange(range: CompactRange = {}): KeyRange {
-  checkObject(range, 'compact range', COMPACT_NAMES);
-  return {
-    start: range.start === undefined ? undefined : ownedKeyBytes(range.start),
-    end: range.end === undefined ? undefined : ownedKeyBytes(range.end),
-  };
-}
+export type ScanOptions = ScanOptionsOf<Snapshot>;

@@ -26,7 +26,7 @@ export class ReadPressure {
 
   /** A scan over `version` is about to begin. */
   noteScan(version: Version): void {
-    const count = version.levels[0]!.length;
+    const count = version.levelZeroRuns.length;
     if (count < 2) return;
     if (this.#pricedVersion !== version) {
       this.#pricedVersion = version;

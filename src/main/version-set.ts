@@ -56,7 +56,9 @@ export class VersionSet {
   #state: ManifestState;
   #current: Version;
   #nextFileNumber: number;
-  /** How often each version is pinned. */
+  /** How often the current version is pinned: a number, as a short scan notices what a map costs. */
+  #currentPins = 0;
+  /** How often each version before it is pinned. */
   readonly #pins = new Map<Version, number>();
   /** Tables that left the current version and wait for older ones to end. */
   readonly #leaving = new Map<FileNumber, TableMeta>();
@@ -65,6 +67,8 @@ export class VersionSet {
   /** Rises when an edit fails harmlessly, so that those queued behind it know. */
   #failures = 0;
   #lastFailure: unknown;
+  /** Told in the step in which a version becomes current: clients in other threads must hear of it (shared-views.ts). */
+  onInstalled: (edit: VersionEdit) => void = () => {};
 
   private constructor(
     fs: FileSystem,
@@ -140,7 +144,7 @@ export class VersionSet {
   /** Pins the current version. */
   pin(): PinnedVersion {
     const version = this.#current;
-    this.#pins.set(version, (this.#pins.get(version) ?? 0) + 1);
+    this.#currentPins++;
     let isReleased = false;
     const release = (): void => {
       if (isReleased) return;
@@ -191,9 +195,12 @@ export class VersionSet {
       throw error;
     }
     const before = this.#current;
+    if (this.#currentPins > 0) this.#pins.set(before, this.#currentPins);
     this.#state = state;
     this.#current = next;
+    this.#currentPins = 0;
     this.#control.bumpVersionCounter();
+    this.onInstalled(edit);
     this.#noteLeaving(before, edit);
     this.#reportObsolete();
   }
@@ -242,13 +249,17 @@ export class VersionSet {
   }
 
   #unpin(version: Version): void {
+    if (version === this.#current) {
+      this.#currentPins--;
+      return;
+    }
     const count = this.#pins.get(version)! - 1;
     if (count > 0) {
       this.#pins.set(version, count);
       return;
     }
     this.#pins.delete(version);
-    if (version !== this.#current) this.#reportObsolete();
+    this.#reportObsolete();
   }
 
   #reportObsolete(): void {

@@ -12,20 +12,23 @@
 import { assert } from './assert.ts';
 import { compareKeys } from './bytes.ts';
 import { Entry, type InternalIterator } from './iterator.ts';
+import type { BlockRun } from './table/block-run.ts';
 import type { TableMeta } from './version-edit.ts';
+
+/** Where an iterator without an open child stands. */
+const NOWHERE = new Entry();
 
 /** What is known of a table before it is opened: user keys, both inclusive. */
 export type TableBounds = Pick<TableMeta, 'smallestKey' | 'largestKey'>;
 
 export class ConcatIterator implements InternalIterator {
-  readonly #nowhere: Entry = new Entry();
   readonly #tables: readonly TableBounds[];
   readonly #open: (index: number) => InternalIterator;
   /** Of the open child; -1 when none is open. */
   #index = -1;
   #child: InternalIterator | undefined;
 
-  entry: Entry = this.#nowhere;
+  entry: Entry = NOWHERE;
 
   constructor(tables: readonly TableBounds[], open: (index: number) => InternalIterator) {
     this.#tables = tables;
@@ -58,6 +61,10 @@ export class ConcatIterator implements InternalIterator {
 
   prev(): boolean {
     return this.#standing().prev() ? this.#stand() : this.#enterBackward(this.#index - 1);
+  }
+
+  lookAhead(run: BlockRun): boolean {
+    return this.#standing().lookAhead?.(run) ?? false;
   }
 
   close(): void {
@@ -101,7 +108,7 @@ export class ConcatIterator implements InternalIterator {
     const child = this.#child;
     this.#child = undefined;
     this.#index = -1;
-    this.entry = this.#nowhere;
+    this.entry = NOWHERE;
     child?.close();
     return false;
   }

@@ -15,6 +15,8 @@
  * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
  */
 
+import type { BlockRun } from './table/block-run.ts';
+
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** Where an entry's key and value stand, without copying them. One hidden class for all iterators. */
@@ -42,6 +44,11 @@ export interface InternalIterator {
   seekToLast(): boolean;
   seekBefore(key: Uint8Array): boolean;
   prev(): boolean;
+  /**
+   * Going forward: decodes the entry it stands on and those behind it into `run`, without moving; false when there is no
+   * run to be had. Landing the run moves the iterator. Missing where entries don't lie in blocks.
+   */
+  lookAhead?(run: BlockRun): boolean;
   /** Gives up what the iterator holds. Idempotent. */
   close(): void;
 }

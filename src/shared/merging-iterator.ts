@@ -20,6 +20,7 @@
 import { assert } from './assert.ts';
 import { compareBytes } from './bytes.ts';
 import { Entry, type InternalIterator } from './iterator.ts';
+import type { BlockRun } from './table/block-run.ts';
 
 /** A child and where it stands. */
 class Source {
@@ -93,6 +94,19 @@ export class MergingIterator implements InternalIterator {
     if (this.#direction !== -1) return this.#turn(-1);
     const leader = this.#heap[0]!;
     return leader.iterator.prev() ? this.#leaderMoved(leader) : this.#leaderEnded();
+  }
+
+  /** The leader runs ahead, up to the key of the runner-up. */
+  lookAhead(run: BlockRun): boolean {
+    assert(this.#size > 0, 'lookAhead() on an iterator that stands nowhere');
+    const { iterator } = this.#heap[0]!;
+    if (this.#direction !== 1 || iterator.lookAhead === undefined) return false;
+    if (this.#size > 1) {
+      if (this.#runnerUp === UNKNOWN) this.#runnerUp = this.#betterSon(0);
+      const { keyBytes, keyStart, keyEnd } = this.#heap[this.#runnerUp]!.entry;
+      run.boundBy(keyBytes, keyStart, keyEnd);
+    }
+    return iterator.lookAhead(run);
   }
 
   close(): void {

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ScanOptions, StorageEngine } from '../../src/main/index.ts';
-import { keyOf, keysOf, openTiny, textsOf, valueFor } from '../helpers/engines.ts';
+import { keyOf, keysOf, openTiny, reopen, textsOf, valueFor } from '../helpers/engines.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
 
 /** A store with data in the bottom level, in L0 and in the memtable, newer over older, tombstones over both. */
@@ -208,4 +208,26 @@ test('a scan steps over a hundred thousand tombstones', async (t) => {
   await engine.put('z', '2');
   assert.deepEqual(keysOf(engine.scan()), ['a', 'z']);
   assert.deepEqual(keysOf(engine.scan({ reverse: true })), ['z', 'a']);
+});
+
+test('a scan opens no table that has no key in its range', async (t) => {
+  let engine = await openTiny(t, { writeBufferSize: 65536 });
+  for (let table = 0; table < 3; table++) {
+    for (let i = 0; i < 20; i++) await engine.put(keyOf(table * 100 + i), 'v');
+    await engine.flush();
+  }
+  engine = await reopen(t, engine, { readOnly: true });
+  const opened = (): number => engine.stats().openTables;
+  const before = opened();
+  const ranges: ScanOptions[] = [
+    { gt: keyOf(219) },
+    { lt: keyOf(0) },
+    { gt: keyOf(19), lt: keyOf(100) },
+    { gte: keyOf(20), lte: keyOf(99), reverse: true },
+  ];
+  for (const range of ranges) assert.deepEqual(keysOf(engine.scan(range)), [], JSON.stringify(range));
+  assert.equal(opened(), before);
+  assert.deepEqual(keysOf(engine.scan({ gte: keyOf(119), lte: keyOf(199) })), [keyOf(119)]);
+  assert.deepEqual(keysOf(engine.scan({ gt: keyOf(99), lte: keyOf(100), reverse: true })), [keyOf(100)]);
+  assert.ok(opened() <= before + 1);
 });

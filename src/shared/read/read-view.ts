@@ -12,7 +12,7 @@
 import { compareKeys } from '../bytes.ts';
 import { ConcatIterator } from '../concat-iterator.ts';
 import { LEVEL_COUNT, type Level } from '../ids.ts';
-import type { Entry, InternalIterator } from '../iterator.ts';
+import type { Entry, InternalIterator, KeyRange } from '../iterator.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableMeta } from '../version-edit.ts';
 import type { TableCache } from './table-cache.ts';
@@ -83,20 +83,40 @@ export interface ScanSources {
   readonly sequence: number;
 }
 
-/** Iterators over all sources, newest first: the children of a merge. */
+/** Of a moment's memtables, newest first. */
+export function newestFirst({ active, frozen }: ReadableMemtables): readonly ReadableMemtable[] {
+  if (frozen.length === 0) return active === undefined ? NO_MEMTABLES : [active];
+  const memtables = frozen.toReversed();
+  if (active !== undefined) memtables.unshift(active);
+  return memtables;
+}
+
+const NO_MEMTABLES: readonly ReadableMemtable[] = [];
+
+/** Iterators over all sources that may have keys in the range, newest first: the children of a merge. */
 export function openSources(
-  sources: ScanSources,
+  { memtables, version, sequence }: ScanSources,
   tables: TableCache,
+  range: KeyRange,
   fillCache: boolean,
 ): InternalIterator[] {
-  const { version, sequence } = sources;
-  const iterators: InternalIterator[] = sources.memtables.map((live) => live.iterator(sequence));
-  for (const [level, metas] of version.levels.entries()) {
-    if (metas.length === 0) continue;
-    if (level === 0)
-      for (const meta of metas)
-        iterators.push(new ConcatIterator([meta], () => tables.iterator(meta, fillCache)));
-    else iterators.push(new ConcatIterator(metas, (index) => tables.iterator(metas[index]!, fillCache)));
-  }
+  const iterators: InternalIterator[] = [];
+  for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
+  const open = (metas: readonly TableMeta[]): void => {
+    if (meets(metas, range))
+      iterators.push(new ConcatIterator(metas, (index) => tables.iterator(metas[index]!, fillCache)));
+  };
+  const runs = version.levelZeroRuns;
+  for (let i = 0; i < runs.length; i++) open(runs[i]!);
+  for (let level = 1; level < LEVEL_COUNT; level++) open(version.levels[level]!);
   return iterators;
+}
+
+/** Whether keys of these tables, which are sorted, may lie in the range. */
+function meets(metas: readonly TableMeta[], { start, end }: KeyRange): boolean {
+  return (
+    metas.length > 0 &&
+    (start === undefined || compareKeys(start, metas[metas.length - 1]!.largestKey) <= 0) &&
+    (end === undefined || compareKeys(metas[0]!.smallestKey, end) < 0)
+  );
 }

@@ -10,29 +10,34 @@
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
-import { copyInto } from '../bytes.ts';
 import { StorageError } from '../errors.ts';
 import type { Entry } from '../iterator.ts';
+import { BlockRun } from '../table/block-run.ts';
+import { slab } from './slab.ts';
 import type { UserIterator } from './user-iterator.ts';
 
 /** A key and its value. With `keys: false` or `values: false` that slot is undefined. */
 export type ScanEntry = [Buffer, Buffer];
 
-const SLAB_BYTES = 16384;
-/** A value this large gets memory of its own: one small slice must not keep a slab of others' bytes alive. */
-const OWN_BUFFER_BYTES = 2048;
 const ENTRIES_PER_TURN = 1000;
+/** A loop that is left early has read so many entries in vain, at most. */
+const MAX_REACH = 64;
+/** Filled, taken and landed within one call, so one is enough. */
+const run = new BlockRun();
 
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */
 export class ScanCore {
   #open: (() => UserIterator) | undefined;
   #iterator: UserIterator | undefined;
   #onClose: (() => void) | undefined;
+  readonly #check: (() => void) | undefined;
   #closedBy: StorageError | undefined;
 
-  constructor(open: () => UserIterator, onClose: () => void) {
+  /** `check` throws when the reader has ended behind the scan's back. */
+  constructor(open: () => UserIterator, onClose: () => void, check?: () => void) {
     this.#open = open;
     this.#onClose = onClose;
+    this.#check = check;
   }
 
   /** The next entry, or undefined at the end; closes itself at the end and on errors. */
@@ -40,6 +45,7 @@ export class ScanCore {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     if (this.#onClose === undefined) return undefined;
     try {
+      this.#check?.();
       this.#iterator ??= this.#open?.();
       if (this.#iterator?.next()) return this.#iterator.entry;
     } catch (error) {
@@ -48,6 +54,41 @@ export class ScanCore {
     }
     this.close();
     return undefined;
+  }
+
+  /**
+   * Behind `next`: appends the entry that it gave and up to `count` - 1 of those behind it, if they can be had as a run;
+   * else false.
+   */
+  takeRun(count: number, keys: boolean, values: boolean, into: ScanEntry[]): boolean {
+    const iterator = this.#iterator;
+    if (iterator === undefined) return false;
+    try {
+      if (!iterator.lookAhead(run, count, slab.room)) {
+        if (!run.isCramped) return false;
+        slab.renew();
+        if (!iterator.lookAhead(run, count, slab.room)) return false;
+      }
+      slab.copyRun(run, keys, values, into);
+      return true;
+    } catch (error) {
+      this.close();
+      throw error;
+    } finally {
+      run.clear();
+    }
+  }
+
+  /** Throws what a `next` now would, but for what it reads. */
+  checkOpen(): void {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    if (this.#onClose === undefined) return;
+    try {
+      this.#check?.();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Idempotent. `reason`: what a later `next` throws, where ending quietly would look like the end of the range. */
@@ -81,6 +122,11 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #core: ScanCore;
   readonly #limits: ScanLimits;
   #remaining: number;
+  /** Read with the entry handed out before them, and next in turn. */
+  #ahead: ScanEntry[] = [];
+  #aheadTaken = 0;
+  /** How far to read ahead next: further and further, as most loops that go on do so for long. */
+  #reach = 1;
   #sinceTurn = 0;
   /** Under way: the event loop has its turn. */
   #turn: Promise<void> | undefined;
@@ -100,17 +146,25 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   nextMany(count: number): ScanEntry[] {
     if (!Number.isSafeInteger(count) || count < 1)
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'nextMany takes a count of at least 1');
+    const { keys, values } = this.#limits;
     const entries: ScanEntry[] = [];
+    this.#checkSignal();
+    while (entries.length < count && this.#aheadTaken < this.#ahead.length) entries.push(this.#takeAhead());
     while (entries.length < count) {
-      const entry = this.#take();
+      const entry = this.#next();
       if (entry === undefined) break;
-      entries.push(entry);
+      const wanted = Math.min(count - entries.length, this.#remaining);
+      const before = entries.length;
+      if (wanted === 1 || !this.#core.takeRun(wanted, keys, values, entries)) entries.push(this.#copy(entry));
+      this.#spend(entries.length - before);
     }
     return entries;
   }
 
   /** Gives up what the scan holds. Idempotent. */
   close(): void {
+    this.#ahead = [];
+    this.#remaining = 0;
     this.#core.close();
   }
 
@@ -158,55 +212,60 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   #take(): ScanEntry | undefined {
-    const { signal, keys, values } = this.#limits;
-    if (signal?.aborted) {
-      this.close();
-      throw signal.reason;
+    this.#checkSignal();
+    if (this.#aheadTaken < this.#ahead.length) return this.#takeAhead();
+    const entry = this.#next();
+    if (entry === undefined) return undefined;
+    const { keys, values } = this.#limits;
+    const wanted = Math.min(this.#reach, this.#remaining);
+    this.#reach = Math.min(this.#reach * 2, MAX_REACH);
+    this.#ahead = [];
+    this.#aheadTaken = 0;
+    if (wanted === 1 || !this.#core.takeRun(wanted, keys, values, this.#ahead)) {
+      const copied = this.#copy(entry);
+      this.#spend(1);
+      return copied;
     }
+    this.#spend(this.#ahead.length);
+    return this.#ahead[this.#aheadTaken++];
+  }
+
+  #takeAhead(): ScanEntry {
+    this.#core.checkOpen();
+    return this.#ahead[this.#aheadTaken++]!;
+  }
+
+  #checkSignal(): void {
+    const { signal } = this.#limits;
+    if (!signal?.aborted) return;
+    this.close();
+    throw signal.reason;
+  }
+
+  #next(): Entry | undefined {
     if (this.#remaining <= 0) {
       this.close();
       return undefined;
     }
     const entry = this.#core.next();
-    if (entry === undefined) {
-      this.#remaining = 0;
-      return undefined;
-    }
+    if (entry === undefined) this.#remaining = 0;
+    return entry;
+  }
+
+  #copy(entry: Entry): ScanEntry {
+    const { keys, values } = this.#limits;
     const key = keys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
     const value = values ? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
-    // Nothing is kept open for a caller who stops asking once the limit is reached.
-    if (--this.#remaining === 0) this.close();
     return [key, value] as ScanEntry;
+  }
+
+  /** Nothing is kept open for a caller who stops asking once the limit is reached. */
+  #spend(count: number): void {
+    this.#remaining -= count;
+    if (this.#remaining <= 0) this.#core.close();
   }
 }
 
 function toResult(entry: ScanEntry | undefined): IteratorResult<ScanEntry> {
   return entry === undefined ? { done: true, value: undefined } : { done: false, value: entry };
 }
-
-/** Cuts private buffers out of larger allocations, as Buffer.from does: each belongs to the caller alone. */
-class Slab {
-  #slab: Buffer = Buffer.alloc(0);
-  #used = 0;
-
-  copy(bytes: Uint8Array, start: number, end: number): Buffer {
-    const length = end - start;
-    if (length >= OWN_BUFFER_BYTES) {
-      const own = Buffer.allocUnsafeSlow(length);
-      own.set(bytes.subarray(start, end));
-      return own;
-    }
-    if (this.#used + length > this.#slab.length) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      this.#used = 0;
-    }
-    const at = this.#used;
-    this.#used += length;
-    const room = this.#slab;
-    copyInto(room, at, bytes, start, end);
-    return room.subarray(at, at + length);
-  }
-}
-
-/** Shared by all reads of this thread, as Buffer's pool is: a short scan doesn't use up a slab of its own. */
-export const slab: Slab = new Slab();

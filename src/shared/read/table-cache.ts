@@ -17,10 +17,11 @@ import type { FileNumber } from '../ids.ts';
 import type { InternalIterator } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
 import { openSource } from '../table/block-source.ts';
+import { type Lease, TableIterator } from '../table/table-iterator.ts';
 import { type TableCounters, TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 
-class OpenTable {
+class OpenTable implements Lease {
   readonly reader: TableReader;
   leases = 0;
   isEvicted = false;
@@ -29,13 +30,18 @@ class OpenTable {
     this.reader = reader;
   }
 
+  release(): void {
+    this.leases--;
+    this.closeIfUnused();
+  }
+
   closeIfUnused(): void {
     if (this.isEvicted && this.leases === 0) closeQuietly(this.reader);
   }
 }
 
 export class TableCache {
-  readonly #fs: FileSystem;
+  readonly #fs: Pick<FileSystem, 'openRead'>;
   readonly #directory: string;
   readonly #maxOpenFiles: number;
   readonly #mmap: boolean;
@@ -46,7 +52,7 @@ export class TableCache {
   #latest: OpenTable | undefined;
 
   constructor(
-    fs: FileSystem,
+    fs: Pick<FileSystem, 'openRead'>,
     directory: string,
     options: { readonly maxOpenFiles: number; readonly mmap: boolean },
     blocks: BlockCache,
@@ -88,10 +94,7 @@ export class TableCache {
   iterator(meta: TableMeta, fillCache: boolean): InternalIterator {
     const table = this.#get(meta);
     table.leases++;
-    return new LeasedIterator(table.reader.iterator({ fillCache }), () => {
-      table.leases--;
-      table.closeIfUnused();
-    });
+    return new TableIterator(table.reader, fillCache, table);
   }
 
   /** Forgets a table whose file is about to be deleted. */
@@ -155,51 +158,5 @@ export class TableCache {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       throw new CorruptionError('a table that the manifest names is missing', { file: path, cause: error });
     }
-  }
-}
-
-/** Passes everything on, and gives its table back when closed. */
-class LeasedIterator implements InternalIterator {
-  readonly #inner: InternalIterator;
-  #release: (() => void) | undefined;
-
-  constructor(inner: InternalIterator, release: () => void) {
-    this.#inner = inner;
-    this.#release = release;
-  }
-
-  get entry(): InternalIterator['entry'] {
-    return this.#inner.entry;
-  }
-
-  seekToFirst(): boolean {
-    return this.#inner.seekToFirst();
-  }
-
-  seek(key: Uint8Array): boolean {
-    return this.#inner.seek(key);
-  }
-
-  next(): boolean {
-    return this.#inner.next();
-  }
-
-  seekToLast(): boolean {
-    return this.#inner.seekToLast();
-  }
-
-  seekBefore(key: Uint8Array): boolean {
-    return this.#inner.seekBefore(key);
-  }
-
-  prev(): boolean {
-    return this.#inner.prev();
-  }
-
-  close(): void {
-    this.#inner.close();
-    const release = this.#release;
-    this.#release = undefined;
-    release?.();
   }
 }

@@ -11,6 +11,7 @@
  */
 import { compareBytes, compareKeys, copyInto } from '../bytes.ts';
 import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../iterator.ts';
+import type { BlockRun } from '../table/block-run.ts';
 
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
@@ -57,6 +58,19 @@ export class UserIterator {
     const stands = this.#reverse ? this.#nextBackward() : this.#nextForward();
     this.#state = stands ? 'standing' : 'ended';
     return stands;
+  }
+
+  /**
+   * Forward only: the entry it stands on and those behind it that the user sees as they are, in `run`; landing that moves
+   * this iterator. false: go on with `next`.
+   */
+  lookAhead(run: BlockRun, maxRows: number, maxBytes: number): boolean {
+    const source = this.#source;
+    if (this.#reverse || this.#state !== 'standing' || source.lookAhead === undefined) return false;
+    const { end } = this.#range;
+    run.begin(maxRows, maxBytes, this.#sequence);
+    if (end !== undefined) run.boundBy(end, 0, end.length);
+    return source.lookAhead(run);
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 /**
  * A version: the immutable set of tables that make up the store at one moment, by level, and the questions asked of it.
  *
- *   L0       newest first; tables overlap         searched one after another
+ *   L0       newest first; tables overlap         searched one after another; those of one bulk load are disjoint: a run
  *   L1..L7   sorted by smallest key; disjoint     searched by bisection
  *
  * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers tell.
@@ -38,12 +38,15 @@ export class Version {
   /** LEVEL_COUNT lists, in the order that the header tells. */
   readonly levels: readonly Tables[];
   readonly #levelBytes: readonly number[];
+  /** L0 as sorted runs, newest first: see levelZeroRuns(). */
+  readonly levelZeroRuns: readonly Tables[];
   /** Built when first asked for: most versions are replaced before anyone asks. */
   #numbers: Set<FileNumber> | undefined;
 
   private constructor(levels: readonly Tables[]) {
     this.levels = levels;
     this.#levelBytes = levels.map(totalBytes);
+    this.levelZeroRuns = levelZeroRuns(levels[0]!);
   }
 
   /** A version of these levels, which must already be in order, as the manifest keeps them. */
@@ -205,6 +208,27 @@ export function compareAge(a: TableMeta, b: TableMeta): number {
 
 function compareSmallest(a: TableMeta, b: TableMeta): number {
   return compareKeys(a.smallestKey, b.smallestKey);
+}
+
+/**
+ * Tables of L0, in its order, as runs: tables with the same largest sequence are those of one bulk load, which share no key
+ * and lie side by side, sorted.
+ */
+export function levelZeroRuns(tables: Tables): TableMeta[][] {
+  const runs: TableMeta[][] = [];
+  for (const table of tables) {
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    if (last !== undefined && canFollow(last, table)) run!.push(table);
+    else runs.push([table]);
+  }
+  return runs;
+}
+
+function canFollow(last: TableMeta, table: TableMeta): boolean {
+  return (
+    last.largestSequence === table.largestSequence && compareKeys(last.largestKey, table.smallestKey) < 0
+  );
 }
 
 function closure(tables: Tables, range: InclusiveRange): TableMeta[] {

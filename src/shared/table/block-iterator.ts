@@ -7,18 +7,23 @@
  *
  * Invariants: `entry.keyBytes` is this iterator's own buffer, `entry.valueBytes` the block. Arbitrary bytes give
  *             CorruptionError; every move is bounded by the size of an interval.
- * Lifetime: see iterator.ts. `reset` moves the iterator to another block and leaves it on no entry.
+ * Lifetime: see iterator.ts. `reset` moves the iterator to another block and leaves it on no entry; `close` lets go of the
+ *           block, and the iterator may be reset again.
  * Thread: the one that made it.
  * Not chosen: keeping whole keys of the interval for `prev`: damaged blocks could ask for gigabytes of them.
  */
-import { compareBytes, copyInto } from '../bytes.ts';
+import { compareBytes, copyInto, sharedPrefixLength } from '../bytes.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { type Block, EntryHeader, findRestart } from './block.ts';
+import type { BlockRun } from './block-run.ts';
 import { MAX_RESTART_INTERVAL } from './format.ts';
 
 const ROW_FIELDS = 3;
 /** Grows as needed; short scans should not pay for long keys. */
 const INITIAL_KEY_BYTES = 48;
+/** Room for longer keys than this is not kept by an iterator that is idle. */
+const MAX_IDLE_KEY_BYTES = 1024;
+const NOTHING = new Uint8Array(0);
 
 export class BlockIterator implements InternalIterator {
   readonly entry: Entry = new Entry();
@@ -62,15 +67,49 @@ export class BlockIterator implements InternalIterator {
     return true;
   }
 
+  /** As in block.ts, no key is built on the way: the one it lands on begins as the target does, as far as it overlaps. */
   seek(key: Uint8Array): boolean {
     const block = this.#current();
-    const restart = findRestart(block, key, Number.POSITIVE_INFINITY);
-    this.#keyLength = 0;
-    this.#step(block, block.restartOffset(restart));
-    while (compareBytes(this.#key, 0, this.#keyLength, key, 0, key.length) < 0) {
-      if (!this.next()) return false;
+    const header = this.#header;
+    const bytes = block.bytes;
+    let offset = block.restartOffset(findRestart(block, key, Number.POSITIVE_INFINITY));
+    let keyLength = 0;
+    for (let matched = 0; ; offset = header.valueEnd) {
+      if (offset >= block.entriesEnd) {
+        this.#offset = -1;
+        return false;
+      }
+      header.read(block, offset, keyLength);
+      const { overlap, diffStart, valueStart } = header;
+      keyLength = overlap + valueStart - diffStart;
+      if (overlap > matched) continue;
+      matched = overlap + sharedPrefixLength(bytes, diffStart, valueStart, key, overlap, key.length);
+      if (matched === key.length) break;
+      if (matched < keyLength && bytes[diffStart + matched - overlap]! > key[matched]!) break;
     }
+    if (header.overlap > this.#key.length) this.#growKey(header.overlap);
+    copyInto(this.#key, 0, key, 0, header.overlap);
+    this.#stand(block, offset);
     return true;
+  }
+
+  /** Decodes the entry it stands on and those behind it into `run`. */
+  lookAhead(run: BlockRun): boolean {
+    if (this.#offset < 0) return false;
+    run.fill(this.#current(), this, this.entry);
+    return run.count > 0;
+  }
+
+  /** Stands on the entry at `offset`, whose key is key[start, end): a row of a run. */
+  skipTo(offset: number, key: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    this.#header.read(this.#current(), offset, length);
+    if (length > this.#key.length) this.#growKey(length);
+    copyInto(this.#key, 0, key, start, end);
+    this.#offset = offset;
+    this.#row = -1;
+    this.#keyLength = length;
+    this.#publish(this.#header);
   }
 
   seekToLast(): boolean {
@@ -113,6 +152,11 @@ export class BlockIterator implements InternalIterator {
   close(): void {
     this.#block = undefined;
     this.#offset = -1;
+    this.entry.valueBytes = NOTHING;
+    if (this.#key.length > MAX_IDLE_KEY_BYTES) {
+      this.#key = new Uint8Array(INITIAL_KEY_BYTES);
+      this.entry.keyBytes = this.#key;
+    }
   }
 
   #current(): Block {
@@ -122,8 +166,13 @@ export class BlockIterator implements InternalIterator {
 
   /** Stands on the entry at `offset`; the key buffer holds the key before it. */
   #step(block: Block, offset: number): void {
+    this.#header.read(block, offset, this.#keyLength);
+    this.#stand(block, offset);
+  }
+
+  /** Stands on the entry at `offset`, which the header holds; the key buffer has the bytes of its overlap. */
+  #stand(block: Block, offset: number): void {
     const header = this.#header;
-    header.read(block, offset, this.#keyLength);
     this.#offset = offset;
     this.#row = -1;
     const keyLength = header.overlap + header.valueStart - header.diffStart;

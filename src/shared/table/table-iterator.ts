@@ -2,36 +2,55 @@
  * Walks a whole table: the sparse index picks the block, a block iterator walks it.
  *
  * Invariants: a bad block throws from the move that needs it; the iterator never skips one and never ends early. After
- *             such a throw it stands on no entry.
+ *             such a throw it stands on no entry. Closed, it stands nowhere for good, as its walk is another's.
  * Lifetime: see iterator.ts. The reader must stay open while blocks are still to be read.
  * Thread: the reader's.
  */
-import type { Entry, InternalIterator } from '../iterator.ts';
+import { Entry, type InternalIterator } from '../iterator.ts';
 import { DecodeRoom } from './block-codec.ts';
 import { BlockIterator } from './block-iterator.ts';
+import type { BlockRun } from './block-run.ts';
 import type { TableReader } from './table-reader.ts';
 
 /** A walk offers this many blocks to the cache. A longer one is a large scan, which would push out what lookups need. */
 const CACHED_BLOCKS = 4;
-/** Rooms of closed iterators, for the next ones. */
-const rooms: DecodeRoom[] = [];
-const MAX_IDLE_ROOMS = 32;
+
+/** What a walk needs and gives back: a short scan should not pay for making it. */
+class Walk {
+  readonly block: BlockIterator = new BlockIterator();
+  /** For blocks that are not cached; one at a time. */
+  readonly room: DecodeRoom = new DecodeRoom();
+}
+
+/** Of closed iterators, for the next ones. */
+const idleWalks: Walk[] = [];
+const MAX_IDLE_WALKS = 32;
+/** Of an iterator that is closed. */
+const NOWHERE = new Entry();
+
+/** Keeps a reader open while an iterator needs it. */
+export interface Lease {
+  release(): void;
+}
 
 export class TableIterator implements InternalIterator {
-  readonly entry: Entry;
   readonly #reader: TableReader;
   readonly #fillCache: boolean;
-  readonly #block = new BlockIterator();
-  /** The block that `#block` is on; -1 = none. */
+  #lease: Lease | undefined;
+  #walk: Walk | undefined;
+  /** The block that the walk is in; -1 = none. */
   #index = -1;
   #entered = 0;
-  /** For blocks that are not cached; one at a time. */
-  #room: DecodeRoom | undefined;
 
-  constructor(reader: TableReader, fillCache: boolean) {
+  entry: Entry;
+
+  /** `lease` is released when the iterator is closed. */
+  constructor(reader: TableReader, fillCache: boolean, lease?: Lease) {
     this.#reader = reader;
     this.#fillCache = fillCache;
-    this.entry = this.#block.entry;
+    this.#lease = lease;
+    this.#walk = idleWalks.pop() ?? new Walk();
+    this.entry = this.#walk.block.entry;
   }
 
   seekToFirst(): boolean {
@@ -66,11 +85,32 @@ export class TableIterator implements InternalIterator {
     return this.#block.prev() || this.#enterPrevious();
   }
 
+  /** The entry it stands on and those behind it in the same block: see block-run.ts. */
+  lookAhead(run: BlockRun): boolean {
+    return this.#block.lookAhead(run);
+  }
+
   close(): void {
-    this.#block.close();
+    const walk = this.#walk;
+    if (walk === undefined) return;
+    // Dropped first: once others may use the walk, nothing done to this iterator can reach it.
+    this.#walk = undefined;
     this.#index = -1;
-    if (this.#room !== undefined && rooms.length < MAX_IDLE_ROOMS) rooms.push(this.#room);
-    this.#room = undefined;
+    this.entry = NOWHERE;
+    walk.block.close();
+    if (idleWalks.length < MAX_IDLE_WALKS) idleWalks.push(walk);
+    const lease = this.#lease;
+    this.#lease = undefined;
+    lease?.release();
+  }
+
+  get #block(): BlockIterator {
+    return this.#open.block;
+  }
+
+  get #open(): Walk {
+    if (this.#walk === undefined) throw new Error('assertion failed: the table iterator is closed');
+    return this.#walk;
   }
 
   #enterNext(): boolean {
@@ -90,8 +130,8 @@ export class TableIterator implements InternalIterator {
     this.#index = -1;
     const fillCache = this.#fillCache && this.#entered < CACHED_BLOCKS;
     this.#entered++;
-    this.#room ??= rooms.pop() ?? new DecodeRoom();
-    this.#block.reset(this.#reader.readBlock(index, fillCache, this.#room));
+    const { block, room } = this.#open;
+    block.reset(this.#reader.readBlock(index, fillCache, room));
     this.#index = index;
   }
 }
