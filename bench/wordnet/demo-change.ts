@@ -1,9 +1,10 @@
 /**
  * Changes: a batch that happens whole, a snapshot that doesn't see it, and the deletion of a part of speech.
  */
-import { BatchWriter } from '../../src/main/cli/batch-writer.ts';
+
 import { formatCount, formatDuration, formatRate } from '../../src/main/cli/quantities.ts';
 import { type StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import { BatchWriter } from './batch-writer.ts';
 import { countKeys } from './demo-read.ts';
 import { type DemoReport, timed } from './demo-report.ts';
 import { isAdverbKey } from './wordnet-parser.ts';

@@ -1,7 +1,7 @@
 /**
  * Loads WordNet: batches of a thousand, several under way, while the pool builds and merges tables behind them.
  */
-import { BatchWriter } from '../../src/main/cli/batch-writer.ts';
+
 import { Progress } from '../../src/main/cli/progress.ts';
 import {
   formatByteRate,
@@ -11,6 +11,7 @@ import {
   formatRate,
 } from '../../src/main/cli/quantities.ts';
 import type { StorageEngine } from '../../src/main/index.ts';
+import { BatchWriter } from './batch-writer.ts';
 import { type DemoReport, timed } from './demo-report.ts';
 import type { WordNetSource } from './wordnet-source.ts';
 

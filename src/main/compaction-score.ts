@@ -16,7 +16,8 @@
  * A level above the base level (the store has shrunk, or was written with other options) is emptied when nothing more
  * urgent is due; until then L0 goes there.
  *
- * A score is size / target; at 1 a compaction is due. L0 is counted in tables, as every read looks into each.
+ * A score is size / target; at 1 a compaction is due. L0 is counted in runs, as every read looks into each: a flushed
+ * table, or all tables of one bulk load.
  *
  * Invariants: no level above the base level holds a table, except L0.
  * Thread:     main. Pure.
@@ -25,7 +26,7 @@
  *             as small as B / 10, less than one merge from L0 delivers, and then only adds a rewrite.
  */
 import { type Level, MAX_LEVEL, level as toLevel } from '../shared/ids.ts';
-import { totalBytes, type Version } from '../shared/read/version.ts';
+import { levelZeroRuns, totalBytes, type Version } from '../shared/read/version.ts';
 import type { BusyTables, CompactionOptions } from './compaction-plan.ts';
 
 export interface LevelTargets {
@@ -63,11 +64,11 @@ export function levelScores(
   targets: LevelTargets,
   busy: BusyTables | undefined,
 ): number[] {
-  return version.levels.map((tables, i) => {
+  return version.levels.map((_, i) => {
     const leaving = busy?.plans.filter((plan) => plan.level === i && plan.outputLevel !== i) ?? [];
     if (i === 0) {
-      const leavingCount = leaving.reduce((sum, plan) => sum + plan.inputs.length, 0);
-      return (tables.length - leavingCount) / options.l0CompactionTrigger;
+      const leavingCount = leaving.reduce((sum, plan) => sum + levelZeroRuns(plan.inputs).length, 0);
+      return (version.levelZeroRuns.length - leavingCount) / options.l0CompactionTrigger;
     }
     const leavingBytes = leaving.reduce((sum, plan) => sum + totalBytes(plan.inputs), 0);
     return (version.levelBytes(toLevel(i)) - leavingBytes) / targets.targetBytes[i]!;
@@ -85,7 +86,7 @@ export function compactionScore(version: Version, options: CompactionOptions): n
  */
 export function pendingCompactionBytes(version: Version, options: CompactionOptions): number {
   const { baseLevel, targetBytes } = levelTargets(version, options);
-  const isL0Due = version.levels[0]!.length >= options.l0CompactionTrigger;
+  const isL0Due = version.levelZeroRuns.length >= options.l0CompactionTrigger;
   let incoming = isL0Due ? version.levelBytes(toLevel(0)) : 0;
   let pending = isL0Due ? incoming + version.levelBytes(baseLevel) : 0;
   for (let i: number = baseLevel; i < MAX_LEVEL; i++) {

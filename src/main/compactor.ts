@@ -3,7 +3,8 @@
  * steps of an explicit compact().
  *
  *   1. pick a plan (pure: compaction-picker.ts, manual-compaction.ts) that doesn't touch what runs already
- *   2. a move is one edit; a merge is a job on the pool, then one edit
+ *   2. a move is one edit; a merge is a job on the pool, or several that share its key range when threads would be idle
+ *      (compaction-parts.ts), then one edit
  *   3. the edit is durable and installed; VersionSet reports the inputs as obsolete once nobody reads them
  *
  * Errors: a full disk -> tell, wait, try again. Damage -> tell, and leave the tables of that plan alone until the store is
@@ -15,11 +16,12 @@
  */
 import { assert } from '../shared/assert.ts';
 import { StorageError } from '../shared/errors.ts';
-import { type FileNumber, fileNumber, level as toLevel } from '../shared/ids.ts';
+import type { FileNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
-import type { CompactJob, CompactResult, JobContext, KeyBounds } from '../shared/jobs.ts';
+import type { CompactResult } from '../shared/jobs.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { discardOutputs, toStorageError } from './background-errors.ts';
+import { mergeInParts, partsOf } from './compaction-parts.ts';
 import {
   advanceCursor,
   type BusyTables,
@@ -30,7 +32,7 @@ import {
   type PickerState,
   pickCompaction,
 } from './compaction-picker.ts';
-import { planBytes, planRange } from './compaction-plan.ts';
+import { planBytes } from './compaction-plan.ts';
 import { CancelToken } from './job-runner.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -38,8 +40,16 @@ import { compactionOptions, type Store } from './store.ts';
 
 interface Running {
   readonly plan: CompactionPlan;
+  /** How many of its parts have not ended. */
+  partsLeft: number;
   readonly token: CancelToken;
   readonly done: Promise<void>;
+}
+
+/** No compaction starts meanwhile. */
+interface Pause {
+  readonly ended: Promise<void>;
+  readonly end: () => void;
 }
 
 export class Compactor {
@@ -51,6 +61,7 @@ export class Compactor {
   readonly #damaged = new Set<FileNumber>();
   #picker: PickerState = initialPickerState;
   #isStopped = false;
+  #pause: Pause | undefined;
   /** The last failure, until a compaction succeeds. */
   error: StorageError | undefined;
 
@@ -62,18 +73,50 @@ export class Compactor {
 
   /** Whether a compaction is running or will start by itself. */
   get hasWork(): boolean {
-    return this.#running.size > 0 || this.#retry.isWaiting;
+    return this.#running.size > 0 || (this.#retry.isWaiting && this.#pause === undefined);
   }
 
   /** Starts what is due, as far as threads and running compactions allow. */
   start(): void {
+    if (this.#pause !== undefined || this.#isStopped || this.#retry.isWaiting) return;
     const { versions, options } = this.#store;
-    while (!this.#isStopped && !this.#retry.isWaiting && this.#running.size < Math.max(1, options.threads)) {
-      const plan = pickCompaction(versions.current, this.#options(), this.#busy(), this.#picker);
-      if (plan === undefined) return;
+    const idle = Math.max(1, options.threads) - this.#threadsInUse;
+    const plans: CompactionPlan[] = [];
+    while (plans.length < idle) {
+      const plan = pickCompaction(versions.current, this.#options(), this.#busy(true, plans), this.#picker);
+      if (plan === undefined) break;
       this.#picker = advanceCursor(this.#picker, plan);
-      this.#launch(plan).done.catch((error: unknown) => this.#failed(error, plan));
+      plans.push(plan);
     }
+    // Threads for which there is no plan of their own help with the largest.
+    const largest = plans.reduce((a, b) => (planBytes(b) > planBytes(a) ? b : a), plans[0]!);
+    for (const plan of plans) {
+      const parts = plan === largest ? 1 + idle - plans.length : 1;
+      this.#launch(plan, parts).done.catch((error: unknown) => this.#failed(error, plan));
+    }
+  }
+
+  get #threadsInUse(): number {
+    let count = 0;
+    for (const running of this.#running) count += running.partsLeft;
+    return count;
+  }
+
+  /** Nothing starts until {@link resume}. Resolves when nothing runs any more. */
+  async pause(): Promise<void> {
+    assert(this.#pause === undefined, 'compactions are paused already');
+    let end!: () => void;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#pause = { ended, end };
+    while (this.#running.size > 0)
+      await Promise.allSettled([...this.#running].map((running) => running.done));
+  }
+
+  resume(): void {
+    this.#pause?.end();
+    this.#pause = undefined;
   }
 
   /** Everything in `range` (both bounds inclusive) down to the bottom level. The caller has flushed. */
@@ -83,6 +126,10 @@ export class Compactor {
     for (;;) {
       if (this.#isStopped)
         throw new StorageError('STRATA_CLOSED', 'the store was closed before the compaction ended');
+      if (this.#pause !== undefined) {
+        await this.#pause.ended;
+        continue;
+      }
       const step = planManualCompaction(
         versions.current,
         range,
@@ -92,7 +139,7 @@ export class Compactor {
       );
       if (step.status === 'done') return;
       if (step.status === 'ready') {
-        await this.#launch(step.plan).done;
+        await this.#launch(step.plan, this.#store.options.bulkThreads).done;
         continue;
       }
       // Blocked: one of the running ones is in the way; how it ends is its own affair.
@@ -116,21 +163,33 @@ export class Compactor {
     return readPressure.isDue(versions.current) ? { ...options, l0CompactionTrigger: 2 } : options;
   }
 
-  #busy(excludeDamaged = true): BusyTables {
-    const busy = busyTables([...this.#running].map((running) => running.plan));
+  #busy(excludeDamaged = true, aboutToRun: readonly CompactionPlan[] = []): BusyTables {
+    const busy = busyTables([...[...this.#running].map((running) => running.plan), ...aboutToRun]);
     if (!excludeDamaged || this.#damaged.size === 0) return busy;
     return { ...busy, numbers: new Set([...busy.numbers, ...this.#damaged]) };
   }
 
-  #launch(plan: CompactionPlan): Running {
+  /** In at most `parts` parts. */
+  #launch(plan: CompactionPlan, parts: number): Running {
     const token = new CancelToken();
+    const ranges = partsOf(this.#store, plan, parts);
     const running: Running = {
       plan,
+      partsLeft: ranges.length,
       token,
-      done: this.#carryOut(plan, token).finally(() => this.#ended(running)),
+      // In a microtask, when `running` is there.
+      done: Promise.resolve()
+        .then(() => this.#carryOut(plan, ranges, token, () => this.#partEnded(running)))
+        .finally(() => this.#ended(running)),
     };
     this.#running.add(running);
     return running;
+  }
+
+  /** Its thread may take something else, while other parts go on. */
+  #partEnded(running: Running): void {
+    running.partsLeft--;
+    if (running.partsLeft > 0) this.#onDone();
   }
 
   #ended(running: Running): void {
@@ -138,7 +197,12 @@ export class Compactor {
     this.#onDone();
   }
 
-  async #carryOut(plan: CompactionPlan, token: CancelToken): Promise<void> {
+  async #carryOut(
+    plan: CompactionPlan,
+    ranges: readonly KeyRange[],
+    token: CancelToken,
+    onPartDone: () => void,
+  ): Promise<void> {
     const startedAt = performance.now();
     if (plan.kind === 'move') {
       await this.#install(plan, plan.inputs);
@@ -146,11 +210,7 @@ export class Compactor {
       this.#reportDone(plan, undefined, performance.now() - startedAt);
       return;
     }
-    const result = await this.#store.jobs.run<'compact'>(
-      (context) => this.#job(plan, context),
-      { urgent: false, keepAlive: false },
-      token,
-    );
+    const result = await mergeInParts(this.#store, plan, ranges, token, onPartDone);
     try {
       await this.#install(plan, result.outputs);
     } catch (error) {
@@ -164,35 +224,6 @@ export class Compactor {
     this.error = undefined;
     this.#retry.succeeded();
     this.#reportDone(plan, result, performance.now() - startedAt);
-  }
-
-  #job(plan: CompactionPlan, context: JobContext): CompactJob {
-    const { versions, options, snapshots } = this.#store;
-    const range = planRange(plan);
-    const outputCount = outputBound(plan, options.maxFileSizeBytes);
-    const deeper: KeyBounds[][] = [];
-    for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
-      const tables = versions.current.overlapping(toLevel(i), range);
-      if (tables.length > 0)
-        deeper.push(tables.map((t) => ({ smallest: t.smallestKey, largest: t.largestKey })));
-    }
-    return {
-      ...context,
-      kind: 'compact',
-      inputs:
-        plan.level === 0
-          ? [...plan.inputs.map((table) => [table]), plan.overlapping]
-          : [plan.inputs, plan.overlapping],
-      outputLevel: plan.outputLevel,
-      range: {},
-      firstOutput: versions.reserveFileNumbers(outputCount),
-      outputCount,
-      maxFileSizeBytes: options.maxFileSizeBytes,
-      table: options.table,
-      snapshots: snapshots.sequences(),
-      deeper,
-      grandparents: plan.grandparents,
-    };
   }
 
   async #install(plan: CompactionPlan, outputs: readonly TableMeta[]): Promise<void> {
@@ -243,10 +274,4 @@ export class Compactor {
     else this.#retry.failed();
     this.#onDone();
   }
-}
-
-/** More outputs than this a plan never has: cut by size, and where grandparents call for it. */
-function outputBound(plan: CompactionPlan, maxFileSizeBytes: number): number {
-  const bySize = 2 * Math.ceil(planBytes(plan) / maxFileSizeBytes);
-  return fileNumber(bySize + plan.inputs.length + plan.overlapping.length + 8);
 }

@@ -12,6 +12,9 @@ export class Counters {
   flushBytes = 0;
   compactionBytes = 0;
   compactionReadBytes = 0;
+  /** Tables that bulk loads added. */
+  ingestBytes = 0;
+  ingestCount = 0;
   flushCount = 0;
   compactionCount = 0;
   moveCount = 0;
@@ -54,7 +57,13 @@ export interface EngineStats {
   readonly bloom: { readonly checks: number; readonly rejections: number };
   /** Blocks read from files, by reads and scans. Jobs are not counted. */
   readonly blockReads: { readonly count: number; readonly bytes: number };
-  readonly bytesWritten: { readonly wal: number; readonly flush: number; readonly compaction: number };
+  readonly bytesWritten: {
+    readonly wal: number;
+    readonly flush: number;
+    readonly compaction: number;
+    /** Tables of bulk loads; their runs are not counted. */
+    readonly ingest: number;
+  };
   readonly compactionBytesRead: number;
   /** Keys and values as handed in. bytesWritten over this is the write amplification. */
   readonly userBytes: number;
@@ -74,6 +83,8 @@ export interface EngineStats {
     readonly queued: number;
     readonly flushes: number;
     readonly compactions: number;
+    /** Bulk loads that are in the store. */
+    readonly ingests: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
     /** Attempts made again because a worker died. */
@@ -88,6 +99,8 @@ export interface EngineStats {
   readonly tableMemoryBytes: number;
   readonly openSnapshots: number;
   readonly openScans: number;
+  /** Other threads that are attached, see {@link StorageEngine.share}. Their scans and snapshots are not counted here. */
+  readonly clients: number;
   /** Of the last write that reads can see; 0 in a new store. */
   readonly sequence: number;
   /** Rises with every installed version. */

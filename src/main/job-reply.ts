@@ -67,6 +67,18 @@ function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
       const isOutput = output === undefined || (job.output !== undefined && isTable(output, job.output, 1));
       return isOutput && Array.isArray(damage) && typeof value['entryCount'] === 'number';
     }
+    case 'ingest-run':
+      return isRun(value['run'], job.output);
+    case 'ingest-merge': {
+      const { outputs, run } = value;
+      if (typeof value['recordsRead'] !== 'number' || !Array.isArray(outputs)) return false;
+      const { output } = job;
+      if (output.kind === 'run') return outputs.length === 0 && isRun(run, output.number);
+      return (
+        run === undefined &&
+        outputs.every((table: unknown) => isTable(table, output.firstOutput, output.outputCount))
+      );
+    }
   }
 }
 
@@ -82,6 +94,17 @@ function isTable(value: unknown, firstNumber: number, numberCount: number): bool
     sizeBytes > 0 &&
     smallestKey instanceof Uint8Array &&
     largestKey instanceof Uint8Array
+  );
+}
+
+function isRun(value: unknown, number: number): boolean {
+  return (
+    isRecord(value) &&
+    value['number'] === number &&
+    typeof value['sizeBytes'] === 'number' &&
+    typeof value['recordCount'] === 'number' &&
+    isRecord(value['samples']) &&
+    value['samples']['keys'] instanceof Uint8Array
   );
 }
 

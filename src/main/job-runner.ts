@@ -16,10 +16,10 @@ const MAX_ATTEMPTS = 3;
 /** Only for urgent jobs: a flush must not wait for a slot behind a hundred verify() any more than for a thread. */
 const URGENT_SLOTS = 1;
 
-/** Stops a job at its next block, or before it starts. */
+/** Stops jobs at their next block, or before they start. */
 export class CancelToken {
-  #control: ControlBlock | undefined;
-  #slot = 0;
+  /** The slots of the jobs that the token is for. */
+  readonly #bound = new Map<number, ControlBlock>();
   #isCancelled = false;
 
   get isCancelled(): boolean {
@@ -28,14 +28,18 @@ export class CancelToken {
 
   cancel(): void {
     this.#isCancelled = true;
-    this.#control?.cancel(this.#slot);
+    for (const [slot, control] of this.#bound) control.cancel(slot);
   }
 
   /** @internal For JobRunner. */
-  bind(control: ControlBlock | undefined, slot: number): void {
-    this.#control = control;
-    this.#slot = slot;
-    if (this.#isCancelled) control?.cancel(slot);
+  bind(control: ControlBlock, slot: number): void {
+    this.#bound.set(slot, control);
+    if (this.#isCancelled) control.cancel(slot);
+  }
+
+  /** @internal For JobRunner. */
+  unbind(slot: number): void {
+    this.#bound.delete(slot);
   }
 }
 
@@ -95,7 +99,7 @@ export class JobRunner {
       }
     } finally {
       clearInterval(watch);
-      token.bind(undefined, 0);
+      token.unbind(slot);
       this.#freeSlots.push(slot);
       this.#wakeNext();
     }

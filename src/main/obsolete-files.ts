@@ -12,13 +12,15 @@
  */
 import { join } from 'node:path';
 import { systemErrorCode } from '../shared/errors.ts';
-import { logPath, parseFileName, tablePath } from '../shared/file-names.ts';
+import { logPath, parseFileName, runPath, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 
 export interface ObsoleteFiles {
   readonly tables?: readonly FileNumber[];
   readonly logs?: readonly FileNumber[];
+  /** Of a bulk load. */
+  readonly runs?: readonly FileNumber[];
 }
 
 /** What a file that could not be deleted is reported to. It stays until the next open collects it as an orphan. */
@@ -34,6 +36,7 @@ export async function removeObsoleteFiles(
   const paths = [
     ...(files.tables ?? []).map((number) => tablePath(directory, number)),
     ...(files.logs ?? []).map((number) => logPath(directory, number)),
+    ...(files.runs ?? []).map((number) => runPath(directory, number)),
   ];
   for (const path of paths) {
     try {
@@ -100,9 +103,11 @@ export function removeOrphans(
   for (const name of fs.list(directory)) {
     const file = parseFileName(name);
     if (file === undefined) continue;
-    if (file.kind === 'table' || file.kind === 'log') highestNumber = Math.max(highestNumber, file.number);
+    if (file.kind === 'table' || file.kind === 'log' || file.kind === 'run')
+      highestNumber = Math.max(highestNumber, file.number);
     const isOrphan =
       file.kind === 'manifest-temporary' ||
+      file.kind === 'run' ||
       (file.kind === 'table' && !live.liveTables.has(file.number)) ||
       (file.kind === 'log' && file.number < live.minLogNumber);
     if (isOrphan && removeRegularFile(fs, join(directory, name), onError)) removed.push(name);

@@ -36,6 +36,8 @@ export interface OpenInternals {
   readonly workerUrl?: URL | undefined;
   /** After so long without a sign of life a job's worker is terminated. */
   readonly stallLimitMs?: number | undefined;
+  /** How many writes may be made while a bulk load builds its tables. */
+  readonly ingestHeadroom?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */
@@ -159,7 +161,7 @@ function noDatabase(directory: string): StorageError {
 function refuseWithoutManifest(fs: FileSystem, directory: string): void {
   const orphaned = fs.list(directory).filter((name) => {
     const kind = parseFileName(name)?.kind;
-    return kind === 'log' || kind === 'table';
+    return kind === 'log' || kind === 'table' || kind === 'run';
   });
   if (orphaned.length > 0)
     throw new CorruptionError(`the manifest is missing, but there are ${orphaned.length} tables and logs`, {

@@ -8,9 +8,9 @@ import { availableParallelism } from 'node:os';
 import { isCodecAvailable } from '../shared/compression.ts';
 import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
-import { describe } from '../shared/input-bytes.ts';
 import type { TableOptions } from '../shared/jobs.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
+import { boolean, checkObject, integer } from '../shared/option-checks.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
 const KIB = 1024;
@@ -48,7 +48,8 @@ export interface EngineOptions {
    * rounded up. Default 1000. */
   readonly maxOpenFiles?: number;
   /** Worker threads for compaction, 0 to 62; 0 = run on the calling thread. Default: one less than there are cores, at
-   * least 1. While all are busy, a flush gets one more. */
+   * least 1. While all are busy, a flush gets one more; unless you say how many, ingest() and compact() get one for every
+   * core. */
   readonly threads?: number;
   /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
   readonly pool?: ForeignPool;
@@ -69,6 +70,8 @@ export interface ResolvedOptions {
   readonly maxOpenFiles: number;
   readonly mmap: boolean;
   readonly threads: number;
+  /** How many may work for bulk loads and compact(), which a caller waits for: every core, unless `threads` was given. */
+  readonly bulkThreads: number;
   readonly pool: ForeignPool | undefined;
   readonly table: TableOptions;
 }
@@ -95,6 +98,7 @@ const NAMES: ReadonlySet<string> = new Set([
 export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
   checkObject(options, 'options', NAMES);
   const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
+  const cores = Math.min(availableParallelism(), JOB_SLOT_COUNT - 2);
   const resolved: ResolvedOptions = {
     createIfMissing: boolean(options, 'createIfMissing', true),
     errorIfExists: boolean(options, 'errorIfExists', false),
@@ -109,7 +113,8 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
     ),
     maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
     mmap: boolean(options, 'mmap', true),
-    threads: integer(options, 'threads', Math.max(1, availableParallelism() - 1), 0, JOB_SLOT_COUNT - 2),
+    threads: integer(options, 'threads', Math.max(1, cores - 1), 0, JOB_SLOT_COUNT - 2),
+    bulkThreads: options.threads ?? Math.max(1, options.pool === undefined ? cores : cores - 1),
     pool: pool(options),
     table: Object.freeze({
       blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
@@ -125,43 +130,6 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
       'option mmap needs the package koffi, which is not installed or not for this platform',
     );
   return Object.freeze(resolved);
-}
-
-/** Refuses everything but a plain object with known properties. */
-export function checkObject(options: unknown, what: string, known: ReadonlySet<string>): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw invalidArgument(`${what} must be an object, not ${describe(options)}`);
-  for (const name of Object.keys(options))
-    if (!known.has(name)) throw invalidArgument(`unknown option '${name.slice(0, 64)}' in ${what}`);
-}
-
-/** A boolean option of any options object. */
-export function boolean<K extends string>(
-  options: { readonly [P in K]?: boolean },
-  name: K,
-  fallback: boolean,
-): boolean {
-  const value: unknown = options[name];
-  if (value === undefined) return fallback;
-  if (typeof value !== 'boolean')
-    throw invalidArgument(`option '${name}' must be true or false, not ${describe(value)}`);
-  return value;
-}
-
-function integer<K extends keyof EngineOptions>(
-  options: EngineOptions,
-  name: K,
-  fallback: number,
-  lowest: number,
-  highest: number,
-): number {
-  const value: unknown = options[name];
-  if (value === undefined) return fallback;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < lowest || value > highest)
-    throw invalidArgument(
-      `option '${name}' must be an integer from ${lowest} to ${highest}, not ${describe(value)}`,
-    );
-  return value;
 }
 
 function codec(options: EngineOptions): TableOptions['compression'] {

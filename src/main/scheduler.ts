@@ -8,6 +8,7 @@
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
  *   debt         more than 64 level bases left to rewrite: slow
+ *   bulk load    held for the moment at which it enters
  *
  * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
  *             (the tables are damaged), writes go on and L0 grows.
@@ -34,6 +35,7 @@ export class Scheduler {
   readonly #flusher: Flusher;
   readonly #compactor: Compactor;
   #isStopped = false;
+  #isAtRest = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -73,6 +75,30 @@ export class Scheduler {
     await this.#compactor.compactRange(range);
   }
 
+  /**
+   * Carries out `work` while no compaction runs, nothing is in memory and writes are held: the moment at which tables from
+   * outside can be given their place. Rejects with the signal's reason when it is aborted before that.
+   */
+  async atRest<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    try {
+      await this.#compactor.pause();
+      signal.throwIfAborted();
+      // Most of what is in memory goes to tables before writers have to wait.
+      await this.flush();
+      signal.throwIfAborted();
+      this.#isAtRest = true;
+      this.#setGate();
+      this.#store.pipeline.freezeActive();
+      await this.#flusher.flushFrozen();
+      signal.throwIfAborted();
+      return await work();
+    } finally {
+      this.#isAtRest = false;
+      this.#compactor.resume();
+      this.update();
+    }
+  }
+
   /** Ends background work: a running flush completes, compactions are cancelled. */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -81,9 +107,10 @@ export class Scheduler {
 
   #setGate(): void {
     const { gate, versions, memtables, pipeline } = this.#store;
-    const files = versions.current.levels[0]!.length;
+    const files = versions.current.levelZeroRuns.length;
     const canShrink = this.#compactor.hasWork;
-    if (files >= L0_STOP && canShrink) gate.set('closed', 'level0');
+    if (this.#isAtRest) gate.set('closed', 'ingest');
+    else if (files >= L0_STOP && canShrink) gate.set('closed', 'level0');
     else if (
       memtables.frozen.length >= MAX_FROZEN_MEMTABLES &&
       pipeline.heldCount > 0 &&

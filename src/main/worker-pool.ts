@@ -3,7 +3,8 @@
  *
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
- *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends
+ *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
+ *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *   4. the reply is read (job-reply.ts) and settles the promise of run(); a thread of ours whose job gives no sign of life
  *      for half an hour is terminated (job-watchdog.ts)
@@ -44,6 +45,8 @@ export interface ForeignPool {
 export interface WorkerPoolOptions {
   /** 0: jobs run inline, one at a time. */
   readonly threads: number;
+  /** How many bulk jobs may run; default: `threads`. */
+  readonly bulkThreads?: number | undefined;
   readonly pool?: ForeignPool | undefined;
   readonly workerUrl?: URL | undefined;
   readonly stallLimitMs?: number | undefined;
@@ -52,6 +55,8 @@ export interface WorkerPoolOptions {
 export interface RunOptions {
   /** Overtakes all that is not. */
   readonly urgent: boolean;
+  /** May take a thread beyond `threads`, up to `bulkThreads`. */
+  readonly bulk?: boolean;
   /** Somebody awaits the job: the process must not exit before it is done. */
   readonly keepAlive: boolean;
   /** Changes as long as the job is alive; without it nobody watches. */
@@ -75,6 +80,7 @@ interface Threads {
 interface Task {
   readonly job: Job;
   readonly isUrgent: boolean;
+  readonly isBulk: boolean;
   readonly keepAlive: boolean;
   readonly heartbeat: (() => number) | undefined;
   /** Lets go of the process. */
@@ -87,6 +93,7 @@ interface Task {
 export class WorkerPool {
   readonly #threads: Threads;
   readonly #limit: number;
+  readonly #bulkLimit: number;
   readonly #hasExtraThread: boolean;
   readonly #stallLimitMs: number;
   readonly #urgent: Task[] = [];
@@ -99,11 +106,12 @@ export class WorkerPool {
   constructor(options: WorkerPoolOptions) {
     const workerUrl = options.workerUrl ?? WORKER_URL;
     this.#limit = Math.max(1, options.threads);
+    this.#bulkLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.bulkThreads ?? 0);
     this.#hasExtraThread = options.threads > 0;
     this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
-    else this.#threads = new PiscinaThreads(options.threads + 1, workerUrl);
+    else this.#threads = new PiscinaThreads(this.#bulkLimit + 1, workerUrl);
   }
 
   /** Jobs on a thread now. */
@@ -128,6 +136,7 @@ export class WorkerPool {
       const task: Task = {
         job,
         isUrgent: options.urgent,
+        isBulk: options.bulk === true,
         keepAlive: options.keepAlive,
         heartbeat: options.heartbeat,
         release: options.keepAlive ? keepProcessAlive() : () => undefined,
@@ -167,7 +176,10 @@ export class WorkerPool {
     const hasFreeThread = this.#running.size < this.#limit;
     const mayUseExtraThread = this.#hasExtraThread && this.#urgentRunning === 0;
     if (this.#urgent.length > 0 && (hasFreeThread || mayUseExtraThread)) return this.#urgent.shift();
-    return hasFreeThread ? this.#ordinary.shift() : undefined;
+    if (hasFreeThread) return this.#ordinary.shift();
+    if (this.#running.size >= this.#bulkLimit) return undefined;
+    const bulk = this.#ordinary.findIndex((task) => task.isBulk);
+    return bulk < 0 ? undefined : this.#ordinary.splice(bulk, 1)[0];
   }
 
   /** Never rejects. */

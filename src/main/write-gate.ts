@@ -12,9 +12,10 @@
  */
 
 /**
- * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact.
+ * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact; a bulk
+ * load is taking its place in the order of writes.
  */
-export type StallReason = 'memtables' | 'level0' | 'compaction-debt';
+export type StallReason = 'memtables' | 'level0' | 'compaction-debt' | 'ingest';
 
 /** How writes enter: at once, at a limited rate, or not until there is room. */
 export type GateState = 'open' | 'slow' | 'closed';

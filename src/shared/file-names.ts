@@ -4,7 +4,7 @@
  *
  *   manifest.json        the root of truth           manifest.json.tmp    a replacement being written
  *   000012.log           a write-ahead log           LOCK                 who holds the store
- *   000013.sst           a table
+ *   000013.sst           a table                     000014.run           a sorted part of a bulk load under way
  *   000013.sst.set-aside a damaged file (of any kind but LOCK) that repair has replaced, kept for whoever wants to look; a
  *                        second one of that name gets -2, and so on
  */
@@ -16,7 +16,7 @@ export const MANIFEST_TEMPORARY_NAME = 'manifest.json.tmp';
 export const LOCK_NAME = 'LOCK';
 
 export type StoreFile =
-  | { readonly kind: 'log' | 'table'; readonly number: FileNumber }
+  | { readonly kind: 'log' | 'table' | 'run'; readonly number: FileNumber }
   | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' }
   /** `number` is that of the log or table; 0 for a manifest. */
   | { readonly kind: 'set-aside'; readonly of: 'log' | 'table' | 'manifest'; readonly number: FileNumber };
@@ -29,12 +29,20 @@ export function tableName(number: FileNumber): string {
   return `${String(number).padStart(6, '0')}.sst`;
 }
 
+export function runName(number: FileNumber): string {
+  return `${String(number).padStart(6, '0')}.run`;
+}
+
 export function tablePath(directory: string, number: FileNumber): string {
   return join(directory, tableName(number));
 }
 
 export function logPath(directory: string, number: FileNumber): string {
   return join(directory, logName(number));
+}
+
+export function runPath(directory: string, number: FileNumber): string {
+  return join(directory, runName(number));
 }
 
 /** What the file `name` is called once it is set aside, as the `attempt`-th of that name. */
@@ -49,14 +57,15 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (name === LOCK_NAME) return { kind: 'lock' };
   const aside = /^(.+)\.set-aside(?:-(?:[2-9]|[1-9]\d{1,5}))?$/.exec(name);
   if (aside !== null) return parseSetAside(aside[1]!);
-  const match = /^(\d{6,10})\.(log|sst)$/.exec(name);
+  const match = /^(\d{6,10})\.(log|sst|run)$/.exec(name);
   if (match === null) return undefined;
   const value = Number(match[1]);
   if (value > MAX_FILE_NUMBER) return undefined;
-  const kind = match[2] === 'log' ? 'log' : 'table';
   const number = fileNumber(value);
   // Only the spelling we would write ourselves: `0000012.log` is somebody else's.
-  return name === (kind === 'log' ? logName(number) : tableName(number)) ? { kind, number } : undefined;
+  if (name === logName(number)) return { kind: 'log', number };
+  if (name === tableName(number)) return { kind: 'table', number };
+  return name === runName(number) ? { kind: 'run', number } : undefined;
 }
 
 function parseSetAside(original: string): StoreFile | undefined {

@@ -14,6 +14,7 @@ import type { CodecName } from './compression.ts';
 import type { WireError } from './errors.ts';
 import type { FileSystemSpec } from './file-system.ts';
 import type { FileNumber, Level, SequenceNumber } from './ids.ts';
+import type { RunMeta, RunSlice } from './ingest-run.ts';
 import type { KeyRange } from './iterator.ts';
 import type { TableMeta } from './version-edit.ts';
 
@@ -96,13 +97,46 @@ export interface SalvageJob extends JobContext {
   readonly table: TableOptions;
 }
 
+/** Bulk load, first phase: a chunk of records in any order -> one sorted run (ingest-run.ts). Reads the chunk in place. */
+export interface IngestRunJob extends JobContext {
+  readonly kind: 'ingest-run';
+  /** The memory of an IngestChunk, and how much of it is in use. */
+  readonly records: SharedArrayBuffer;
+  readonly recordBytes: number;
+  readonly recordCount: number;
+  /** The keys strictly rise. */
+  readonly isSorted: boolean;
+  readonly output: FileNumber;
+}
+
+/** Bulk load, second phase: runs -> tables in which all entries bear one sequence; or, where runs are many, -> one run. */
+export interface IngestMergeJob extends JobContext {
+  readonly kind: 'ingest-merge';
+  /** Oldest first: of equal keys the one in the last run counts. */
+  readonly runs: readonly RunSlice[];
+  readonly range: KeyRange;
+  /** So many bytes all keys of the range begin with alike. */
+  readonly sharedLength: number;
+  readonly output:
+    | {
+        readonly kind: 'tables';
+        readonly sequence: SequenceNumber;
+        /** Numbers reserved for outputs: firstOutput .. firstOutput + outputCount - 1. */
+        readonly firstOutput: FileNumber;
+        readonly outputCount: number;
+        readonly maxFileSizeBytes: number;
+        readonly table: TableOptions;
+      }
+    | { readonly kind: 'run'; readonly number: FileNumber };
+}
+
 /** Both inclusive. */
 export interface SequenceBounds {
   readonly smallest: number;
   readonly largest: number;
 }
 
-export type Job = FlushJob | CompactJob | VerifyJob | SalvageJob;
+export type Job = FlushJob | CompactJob | VerifyJob | SalvageJob | IngestRunJob | IngestMergeJob;
 export type JobKind = Job['kind'];
 export type JobOf<K extends JobKind> = Extract<Job, { kind: K }>;
 
@@ -154,11 +188,24 @@ export interface SalvageResult {
   readonly damage: readonly DamagedRange[];
 }
 
+export interface IngestRunResult {
+  readonly run: RunMeta;
+}
+
+export interface IngestMergeResult {
+  /** Empty when a run was asked for. */
+  readonly outputs: readonly TableMeta[];
+  readonly run: RunMeta | undefined;
+  readonly recordsRead: number;
+}
+
 export interface ResultOf {
   readonly flush: FlushResult;
   readonly compact: CompactResult;
   readonly verify: VerifyResult;
   readonly salvage: SalvageResult;
+  readonly 'ingest-run': IngestRunResult;
+  readonly 'ingest-merge': IngestMergeResult;
 }
 
 /** What a worker answers: an Error would lose its class and code on the way. */

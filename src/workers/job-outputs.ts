@@ -12,7 +12,7 @@
  * Owns:       the descriptors and, until commit, the files of the outputs.
  */
 import { assert } from '../shared/assert.ts';
-import { tablePath } from '../shared/file-names.ts';
+import { runPath, tablePath } from '../shared/file-names.ts';
 import type { FileSystem, StorageFile } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { TableOptions } from '../shared/jobs.ts';
@@ -38,6 +38,13 @@ export class JobOutputs {
     this.#created.push(file);
     this.#builder = new TableBuilder(file, number, options, baseSequence);
     return this.#builder;
+  }
+
+  /** A file for a run; `discard` closes and removes it like the others, else whoever writes it closes it. */
+  createRun(number: FileNumber): StorageFile {
+    const file = this.#fileSystem.createExclusive(runPath(this.#directory, number));
+    this.#created.push(file);
+    return file;
   }
 
   /** Ends the table in progress, if there is one. */

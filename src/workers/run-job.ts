@@ -11,6 +11,8 @@ import type { FileSystem } from '../shared/file-system.ts';
 import type { Job, JobReply, ResultOf } from '../shared/jobs.ts';
 import { compact } from './compact.ts';
 import { flush } from './flush.ts';
+import { ingestMerge } from './ingest-merge.ts';
+import { ingestRun } from './ingest-run.ts';
 import { JobOutputs } from './job-outputs.ts';
 import { salvage } from './salvage.ts';
 import { verify } from './verify.ts';
@@ -35,6 +37,10 @@ function carryOut(job: Job, fileSystem: FileSystem, outputs: JobOutputs): Result
       return verify(job, fileSystem);
     case 'salvage':
       return salvage(job, fileSystem, outputs);
+    case 'ingest-run':
+      return ingestRun(job, outputs);
+    case 'ingest-merge':
+      return ingestMerge(job, fileSystem, outputs);
     default:
       return assertNever(job);
   }

@@ -11,6 +11,12 @@
 import type { FileSystemSpec } from '../../src/shared/file-system.ts';
 import type { Job } from '../../src/shared/jobs.ts';
 
+function firstOutputOf(job: Job): number {
+  if (job.kind === 'compact') return job.firstOutput;
+  if (job.kind === 'flush' || job.kind === 'ingest-run') return job.output;
+  return job.kind === 'ingest-merge' && job.output.kind === 'tables' ? job.output.firstOutput : 0;
+}
+
 /** `throw` is an error of the job's code, or of the module before and after; the rest happen to the thread. */
 export const FAULTS = ['none', 'throw', 'exit', 'terminate', 'memory', 'hang', 'nonsense'] as const;
 export type Fault = (typeof FAULTS)[number];
@@ -25,8 +31,9 @@ export const PHASES = [
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
-const KINDS = ['flush', 'compact', 'verify'] as const;
-export type FaultyKind = (typeof KINDS)[number];
+const KINDS = ['flush', 'compact', 'verify', 'ingest-run', 'ingest-merge'] as const;
+/** Those that are methods of the engine, too. */
+export type FaultyKind = 'flush' | 'compact' | 'verify';
 
 const ATTEMPTS = 8;
 const WORDS = 64;
@@ -48,7 +55,7 @@ export class FaultPlan {
     };
   }
 
-  arm(kind: FaultyKind, phase: Phase, fault: Fault, times = 1): void {
+  arm(kind: (typeof KINDS)[number], phase: Phase, fault: Fault, times = 1): void {
     Atomics.store(this.#words, 1, PHASES.indexOf(phase));
     Atomics.store(this.#words, 2, KINDS.indexOf(kind));
     Atomics.store(this.#words, 3, times);
@@ -83,8 +90,7 @@ export class FaultPlan {
   note(job: Job): void {
     if (job.kind !== KINDS[Atomics.load(this.#words, 2)]) return;
     const attempt = Atomics.add(this.#words, 7, 1);
-    const output = job.kind === 'flush' ? job.output : job.kind === 'compact' ? job.firstOutput : 0;
-    if (ATTEMPTS + attempt < WORDS) Atomics.store(this.#words, ATTEMPTS + attempt, output);
+    if (ATTEMPTS + attempt < WORDS) Atomics.store(this.#words, ATTEMPTS + attempt, firstOutputOf(job));
   }
 
   /** Worker: the fault that is to happen here, once for each time it is asked for. */

@@ -11,7 +11,14 @@ import { ioError } from '../../src/shared/errors.ts';
 import type { FileSystem, FileSystemSpec, StorageFile } from '../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 
-const OPERATIONS = ['createTable', 'writeLog', 'syncLog', 'stageManifest', 'renameManifest'] as const;
+const OPERATIONS = [
+  'createTable',
+  'createRun',
+  'writeLog',
+  'syncLog',
+  'stageManifest',
+  'renameManifest',
+] as const;
 const CODES = ['', 'ENOSPC', 'EIO'] as const;
 
 export type DiskOperation = (typeof OPERATIONS)[number];
@@ -50,6 +57,7 @@ export function createFileSystem(options: DiskOptions): FileSystem {
     spec: { module: import.meta.url, options },
     createExclusive: (path) => {
       if (path.endsWith('.sst')) check('createTable', path);
+      if (path.endsWith('.run')) check('createRun', path);
       if (path.endsWith('.tmp')) check('stageManifest', path);
       const file = nodeFileSystem.createExclusive(path);
       return path.endsWith('.log') ? failingLog(file, check) : file;

@@ -1,20 +1,27 @@
 /**
  * load FILE|-: stores the records of a file, or of standard input.
  *
- *   lines -> records (record-format.ts) -> batches of a thousand, eight under way (batch-writer.ts) -> flush
+ *   lines -> records (record-format.ts) -> one bulk load (StorageEngine.ingest)
  *
- * Invariants: a malformed line stops the load with its number, and nothing of its batch is stored; what was stored
- *             before it stays, and is told. After success everything is in tables and survives power loss.
+ * Invariants: all or nothing: a malformed line stops the load with its number, and nothing is stored. After success everything
+ *             is in tables and survives power loss.
  */
 import { type Command, Option } from 'commander';
 import { StorageError } from '../../shared/errors.ts';
-import { BatchWriter } from './batch-writer.ts';
+import { InputBytes } from '../../shared/input-bytes.ts';
+import type { IngestProgress } from '../index.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 import { splitLines } from './line-splitter.ts';
 import { Progress } from './progress.ts';
 import { formatByteRate, formatBytes, formatCount, formatDuration, formatRate } from './quantities.ts';
-import { detectFormat, MalformedLine, parseRecord, type RecordFormat } from './record-format.ts';
+import {
+  type DataRecord,
+  detectFormat,
+  MalformedLine,
+  parseRecord,
+  type RecordFormat,
+} from './record-format.ts';
 import { type Input, openInput } from './user-files.ts';
 
 interface LoadOptions {
@@ -35,7 +42,9 @@ const SHOWN_BAD_LINES = 10;
 export function addLoadCommand(program: Command, context: CommandContext): void {
   program
     .command('load')
-    .description('store the records of a file (- for standard input): JSON lines or tab-separated')
+    .description(
+      'store the records of a file (- for standard input), all or none: JSON lines or tab-separated',
+    )
     .argument('<file>')
     .addOption(
       new Option('--format <format>', 'what the lines are (default: by the first one)').choices([
@@ -49,63 +58,101 @@ export function addLoadCommand(program: Command, context: CommandContext): void 
 }
 
 async function load(context: CommandContext, path: string, options: LoadOptions): Promise<void> {
-  const { session, out } = context;
+  const { session, out, signal } = context;
   if (path === '-' && context.isReadingStdin) {
     throw new CommandError(ExitCode.Usage, 'standard input is where the commands come from; name a file');
   }
   const input = openInput(path);
   const engine = await session.engine('create');
   const startedAt = performance.now();
-  const progress = new Progress({
-    label: 'loading',
-    totalBytes: input.sizeBytes,
-    unit: 'rows',
-    isShown: options.progress && out.isWatched,
-  });
-  const writer = new BatchWriter(engine);
+  const progress = new LoadProgress(input.sizeBytes, options.progress && out.isWatched);
   const counts: LoadCounts = { lines: 0, bytes: 0, skipped: 0 };
+  let rows: number;
   try {
-    await copyRecords(context, input, writer, options, counts, progress);
-    await engine.flush();
+    const report = await engine.ingest(readRecords(context, input, options, counts, progress), {
+      signal,
+      onProgress: (now) => progress.onPhase(now),
+    });
+    rows = report.records;
   } finally {
     progress.stop();
     input.stream.destroy();
   }
   const elapsedMs = performance.now() - startedAt;
-  const rates = `${formatRate(writer.rowCount, elapsedMs)} rows/s, ${formatByteRate(counts.bytes, elapsedMs)}`;
+  const rates = `${formatRate(rows, elapsedMs)} rows/s, ${formatByteRate(counts.bytes, elapsedMs)}`;
   const skipped = counts.skipped === 0 ? '' : `; malformed lines skipped: ${formatCount(counts.skipped)}`;
   out.note(
-    `loaded ${formatCount(writer.rowCount)} rows (${formatBytes(counts.bytes)}) in ${formatDuration(elapsedMs)}: ${rates}${skipped}`,
+    `loaded ${formatCount(rows)} rows (${formatBytes(counts.bytes)}) in ${formatDuration(elapsedMs)}: ${rates}${skipped}`,
   );
 }
 
-async function copyRecords(
-  { out, signal }: CommandContext,
+async function* readRecords(
+  { out }: CommandContext,
   input: Input,
-  writer: BatchWriter,
   options: LoadOptions,
   counts: LoadCounts,
-  progress: Progress,
-): Promise<void> {
+  progress: LoadProgress,
+): AsyncGenerator<[key: string | Buffer, value: string | Buffer], void, void> {
   let format = options.format;
+  let rows = 0;
   for await (const lines of splitLines(readChunks(input))) {
     for (const line of lines) {
       counts.lines++;
       counts.bytes += line.length + 1;
       if (line.length === 0) continue;
       format ??= detectFormat(line);
-      const complaint = addLine(writer, line, format);
-      if (complaint !== undefined) {
-        const where = `line ${counts.lines} of ${input.name}: ${complaint}`;
-        if (options.skipBad !== true) throw await stop(writer, where);
-        if (counts.skipped++ < SHOWN_BAD_LINES) out.note(`skipped ${where}`);
+      const record = readRecord(line, format);
+      if (typeof record !== 'string') {
+        rows++;
+        yield [record.key, record.value];
+        continue;
       }
-      if (writer.isFull) await writer.makeRoom();
+      const where = `line ${counts.lines} of ${input.name}: ${record}`;
+      if (options.skipBad !== true) throw new CommandError(ExitCode.Error, `${where}; nothing was stored`);
+      if (counts.skipped++ < SHOWN_BAD_LINES) out.note(`skipped ${where}`);
     }
-    progress.update(counts.bytes, writer.rowCount);
-    signal.throwIfAborted();
+    progress.onRead(counts.bytes, rows);
   }
-  await writer.finish();
+}
+
+/** One bar for the input as it is read, another for the tables made of it. */
+class LoadProgress {
+  readonly #isShown: boolean;
+  #bar: Progress;
+  #isReading = true;
+  #loadedBytes = 0;
+
+  constructor(inputBytes: number | undefined, isShown: boolean) {
+    this.#isShown = isShown;
+    this.#bar = new Progress({ label: 'loading', totalBytes: inputBytes, unit: 'rows', isShown });
+  }
+
+  onRead(bytes: number, rows: number): void {
+    if (this.#isReading) this.#bar.update(bytes, rows);
+  }
+
+  onPhase({ phase, records, bytes }: IngestProgress): void {
+    if (phase === 'sorting') {
+      this.#loadedBytes = bytes;
+      return;
+    }
+    if (this.#isReading) {
+      this.#isReading = false;
+      this.#bar.stop();
+      const totalBytes = this.#loadedBytes;
+      this.#bar = new Progress({
+        label: 'building tables',
+        totalBytes,
+        unit: 'rows',
+        isShown: this.#isShown,
+      });
+    }
+    this.#bar.update(bytes, records);
+  }
+
+  stop(): void {
+    this.#bar.stop();
+  }
 }
 
 async function* readChunks({ name, stream }: Input): AsyncGenerator<Buffer, void, void> {
@@ -116,23 +163,20 @@ async function* readChunks({ name, stream }: Input): AsyncGenerator<Buffer, void
   }
 }
 
-/** What is wrong with the line; undefined when it was added. */
-function addLine(writer: BatchWriter, line: Buffer, format: RecordFormat): string | undefined {
+const checkedKey = new InputBytes();
+const checkedValue = new InputBytes();
+
+/** The record, or what is wrong with the line. */
+function readRecord(line: Buffer, format: RecordFormat): DataRecord | string {
   try {
-    const { key, value } = parseRecord(line, format);
-    writer.put(key, value);
-    return undefined;
+    const record = parseRecord(line, format);
+    // The store refuses some keys and values, too long or not Unicode, but knows no line numbers.
+    checkedKey.setKey(record.key);
+    checkedValue.setValue(record.value);
+    return record;
   } catch (error) {
     if (error instanceof MalformedLine) return error.message;
-    // The store refuses some keys and values: too long, or not Unicode.
     if (error instanceof StorageError && error.code === 'STRATA_INVALID_ARGUMENT') return error.message;
     throw error;
   }
-}
-
-async function stop(writer: BatchWriter, where: string): Promise<CommandError> {
-  writer.discard();
-  await writer.finish();
-  const stored = `${formatCount(writer.rowCount)} rows before it are stored`;
-  return new CommandError(ExitCode.Error, `${where}; ${stored}, nothing after them`);
 }

@@ -36,7 +36,7 @@ export const OPERATION_KINDS = [
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
-export const FILE_TYPES = ['log', 'table', 'manifest', 'lock', 'directory'] as const;
+export const FILE_TYPES = ['log', 'table', 'manifest', 'lock', 'directory', 'run'] as const;
 export type FileType = (typeof FILE_TYPES)[number];
 
 /** `short-write` writes half of what it was given and says so, as a system may at any time. */
@@ -75,7 +75,7 @@ export interface LatencyPlan {
   readonly types?: readonly FileType[];
 }
 
-const WORD_COUNT = 128;
+const WORD_COUNT: number = 40 + OPERATION_KINDS.length * FILE_TYPES.length;
 const NEVER = 0x7fffffff;
 
 export class FaultControl {

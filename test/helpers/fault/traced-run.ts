@@ -1,6 +1,6 @@
 /**
  * A run of the real engine, real workers included, over the tracing file system: puts, deletes, batches and large values,
- * synced and not, many in flight; flushes, compactions, reopening; a slow disk under the tables at times, so that several
+ * synced and not, many in flight; bulk loads, flushes, compactions, reopening; a slow disk under the tables at times, so that several
  * memtables and their logs wait at once.
  *
  * The history and the crash points come from the same clock. Which operations fall together differs from run to run, as
@@ -134,6 +134,9 @@ class Session {
     } else if (draw < 0.97) {
       this.#control.setLatency(undefined);
       this.#track(this.#promised((engine) => engine.compact()));
+    } else if (draw < 0.977) {
+      this.#control.setLatency(undefined);
+      await this.#ingest();
     } else if (draw < 0.985) {
       await this.#settle();
       await this.#close();
@@ -141,6 +144,21 @@ class Session {
     } else {
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
+  }
+
+  /** One change of many keys, in any order, some of them twice; none of it before the end, and then durable. */
+  async #ingest(): Promise<void> {
+    await this.#settle();
+    const random = this.#random;
+    this.#written++;
+    const change = Array.from({ length: random.between(1, 150) }, (_, i): readonly [string, Uint8Array] => [
+      random.chance(0.5) ? random.pick(this.#keys) : `key${random.below(500)}/${i}`,
+      this.#value(),
+    ]);
+    this.#model.submit(this.#trace.tick(), change);
+    await this.#promised(async (engine) => {
+      await engine.ingest(change);
+    });
   }
 
   /** Work after which everything written before it is durable. */

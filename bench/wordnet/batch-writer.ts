@@ -6,7 +6,7 @@
  *
  * Owns: the batch being gathered and the promises of those under way.
  */
-import { type StorageEngine, WriteBatch } from '../index.ts';
+import { type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 
 const ROWS_PER_BATCH = 1000;
 /** Batches of large values are cut by size. */

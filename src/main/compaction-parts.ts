@@ -1,0 +1,131 @@
+/**
+ * Carries out the merge of one plan, in parts by key range when there are threads to share it (subcompactions).
+ *
+ *   1. cut the hull of the plan at keys that the tables' indexes tell, into ranges of about equal size (key-split.ts)
+ *   2. one job per range reads its part of the inputs and writes tables of its own: no two outputs overlap
+ *   3. all have ended well and have read every entry between them: one result, for one edit
+ *      one failed: the others are cancelled, all outputs deleted, and its error is told
+ *
+ * Invariants: the outputs of all parts, put together, are what a single job might have written: versions of a key are in one
+ *             part, since parts are cut by key.
+ * Thread:     main.
+ */
+import { CorruptionError } from '../shared/errors.ts';
+import { fileNumber, level as toLevel } from '../shared/ids.ts';
+import type { KeyRange } from '../shared/iterator.ts';
+import type { CompactJob, CompactResult, JobContext, JobStats, KeyBounds } from '../shared/jobs.ts';
+import { levelZeroRuns } from '../shared/read/version.ts';
+import { discardOutputs } from './background-errors.ts';
+import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
+import type { CancelToken } from './job-runner.ts';
+import { splitKeys, tableSamples } from './key-split.ts';
+import type { Store } from './store.ts';
+
+/** A part is worth a job when it fills about this many tables. */
+const TABLES_PER_PART = 2;
+
+/** The ranges that `plan` is merged in: at most `parts`, one where it is small or its tables tell no keys to cut at. */
+export function partsOf(store: Store, plan: CompactionPlan, parts: number): readonly KeyRange[] {
+  const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
+  const count = Math.min(parts, worth);
+  if (plan.kind === 'move' || count < 2) return [{}];
+  try {
+    const tables = [...plan.inputs, ...plan.overlapping];
+    return splitKeys(
+      tables.flatMap((table) => tableSamples(table, store.tables.reader(table))),
+      count,
+    );
+  } catch {
+    // A table that can't be opened: the job says what is wrong with it.
+    return [{}];
+  }
+}
+
+/** Runs the parts; `onPartDone` hears of each that ends, well or not. */
+export async function mergeInParts(
+  store: Store,
+  plan: CompactionPlan,
+  ranges: readonly KeyRange[],
+  token: CancelToken,
+  onPartDone: () => void,
+): Promise<CompactResult> {
+  const failures: unknown[] = [];
+  const parts = ranges.map(async (range) => {
+    try {
+      return await store.jobs.run<'compact'>(
+        (context) => compactJob(store, plan, range, context),
+        { urgent: false, keepAlive: false, bulk: plan.reason === 'manual' },
+        token,
+      );
+    } catch (error) {
+      failures.push(error);
+      token.cancel();
+      return undefined;
+    } finally {
+      onPartDone();
+    }
+  });
+  const results = (await Promise.all(parts)).filter((result) => result !== undefined);
+  const merged = combine(results);
+  const expected = sumOf([...plan.inputs, ...plan.overlapping], (table) => table.entryCount);
+  if (failures.length === 0 && merged.stats.entriesRead !== expected)
+    failures.push(
+      new CorruptionError(
+        `the tables of a compaction hold ${merged.stats.entriesRead} entries instead of ${expected}`,
+      ),
+    );
+  if (failures.length === 0) return merged;
+  await discardOutputs(store, merged.outputs);
+  throw failures[0];
+}
+
+function combine(results: readonly CompactResult[]): CompactResult {
+  const stat = (name: keyof JobStats): number => sumOf(results, ({ stats }) => stats[name]);
+  return {
+    outputs: results.flatMap(({ outputs }) => outputs),
+    stats: {
+      bytesRead: stat('bytesRead'),
+      bytesWritten: stat('bytesWritten'),
+      entriesRead: stat('entriesRead'),
+      entriesWritten: stat('entriesWritten'),
+      elapsedMs: Math.max(0, ...results.map(({ stats }) => stats.elapsedMs)),
+    },
+  };
+}
+
+function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context: JobContext): CompactJob {
+  const { versions, options, snapshots } = store;
+  const hull = planRange(plan);
+  const outputCount = outputBound(plan, options.maxFileSizeBytes);
+  const deeper: KeyBounds[][] = [];
+  for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
+    const tables = versions.current.overlapping(toLevel(i), hull);
+    if (tables.length > 0)
+      deeper.push(tables.map((t) => ({ smallest: t.smallestKey, largest: t.largestKey })));
+  }
+  const inputs = plan.level === 0 ? levelZeroRuns(plan.inputs) : [plan.inputs];
+  return {
+    ...context,
+    kind: 'compact',
+    inputs: [...inputs, plan.overlapping],
+    outputLevel: plan.outputLevel,
+    range,
+    firstOutput: versions.reserveFileNumbers(outputCount),
+    outputCount,
+    maxFileSizeBytes: options.maxFileSizeBytes,
+    table: options.table,
+    snapshots: snapshots.sequences(),
+    deeper,
+    grandparents: plan.grandparents,
+  };
+}
+
+/** More outputs than this a plan never has: cut by size, and where grandparents call for it. */
+function outputBound(plan: CompactionPlan, maxFileSizeBytes: number): number {
+  const bySize = 2 * Math.ceil(planBytes(plan) / maxFileSizeBytes);
+  return fileNumber(bySize + plan.inputs.length + plan.overlapping.length + 8);
+}
+
+function sumOf<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}
