@@ -56,6 +56,12 @@ const SAMPLES: readonly {
     says: /src\/main may not import src\/workers\/b\.ts; send a job/,
   },
   {
+    rule: 'clients never import main',
+    path: 'src/client/a.ts',
+    text: `${HEADER}import { b } from '../main/b.ts';\n`,
+    says: /src\/client may not import src\/main\/b\.ts; move/,
+  },
+  {
     rule: 'main names workers in one file',
     path: 'src/main/a.ts',
     text: `${HEADER}const url = new URL('../workers/worker.js', import.meta.url);\n`,

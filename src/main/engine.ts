@@ -6,33 +6,37 @@
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
+ *   ingest           ingest/ingester.ts
+ *   share            share/shares.ts
  *
  * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
  */
 import { EventEmitter } from 'node:events';
+import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
-import { lookup } from '../shared/read/read-view.ts';
-import { Scan, slab } from '../shared/read/scan.ts';
-import { WriteBatch } from '../shared/write-batch.ts';
-import type { EngineStats } from './counters.ts';
-import { destroyStore } from './destroy-store.ts';
-import type { EngineEvents } from './events.ts';
-import { type OpenInternals, openStore } from './open-store.ts';
-import type { EngineOptions } from './options.ts';
-import { awaited } from './process-keeper.ts';
 import {
   type CompactRange,
-  type ReadOptions,
   resolveCompactRange,
   resolveScan,
   resolveSnapshot,
   resolveSync,
-  type ScanOptions,
   type WriteOptions,
-} from './read-options.ts';
+} from '../shared/read/read-options.ts';
+import { lookup } from '../shared/read/read-view.ts';
+import { Scan } from '../shared/read/scan.ts';
+import { slab } from '../shared/read/slab.ts';
+import { WriteBatch } from '../shared/write-batch.ts';
+import type { EngineStats } from './counters.ts';
+import { destroyStore } from './destroy-store.ts';
+import type { EngineEvents } from './events.ts';
+import type { IngestOptions, IngestReport, IngestSource } from './ingest/ingest-options.ts';
+import { type OpenInternals, openStore } from './open-store.ts';
+import type { EngineOptions } from './options.ts';
+import { awaited } from './process-keeper.ts';
+import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { repairStore } from './repair/repair-store.ts';
 import { Runtime } from './runtime.ts';
@@ -192,6 +196,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
+   * Bulk load: stores the records of an iterable, sync or async, in any order and number, on all cores. All become visible and
+   * durable at once, at the end, newer than whatever was written by then; of equal keys the last one counts.
+   * @throws {@link StorageError} as {@link StorageEngine.put}; also what the source throws, or the signal's reason. Nothing
+   * of the load is in the store then.
+   * @example
+   * await engine.ingest([['b', '2'], ['a', '1']], { onProgress: ({ phase, records }) => log(phase, records) });
+   */
+  async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
+    this.#runtime.checkWritable();
+    return await this.#runtime.operation(this.#runtime.ingester.run(source, options));
+  }
+
+  /**
    * The value of a key, or undefined. Sees every write that was acknowledged before the call. Reads the disk within the call,
    * like {@link StorageEngine.getSync}: the promise is a form, not a thread.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
@@ -276,7 +293,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     const options = resolveScan(range);
     const core = this.#runtime.openScan(options.range, options.reverse, this.#sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
-    this.#runtime.watch(scan, core);
+    this.#runtime.scans.watch(scan, core);
     return scan;
   }
 
@@ -330,6 +347,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   async verify(options?: VerifyOptions): Promise<VerifyReport> {
     this.#runtime.checkReadable();
     return await this.#runtime.operation(verifyStore(this.#runtime.store, options));
+  }
+
+  /**
+   * A port to be transferred to another thread of the process, for one `StorageClient.attach(port)` there (`stratakv/worker`).
+   * The client reads in its own thread; close() ends it. A port that is not used should be closed.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   * @example
+   * const port = engine.share();
+   * new Worker('./reader.js', { workerData: { port }, transferList: [port] });
+   */
+  share(): MessagePort {
+    this.#runtime.checkReadable();
+    return this.#runtime.share(this);
   }
 
   /**

@@ -80,6 +80,9 @@ export class MemtableList {
   #frozen: readonly LiveMemtable[];
   /** How many memtables before the first of `#frozen` are gone: tells waiters when theirs has left. */
   #removedCount = 0;
+  /** Told within the call that makes the change: clients in other threads must hear of it first (shared-views.ts). */
+  onActivated: (live: LiveMemtable) => void = () => {};
+  onRemoved: (live: LiveMemtable) => void = () => {};
 
   constructor(recovered: readonly LiveMemtable[]) {
     for (const live of recovered) live.freeze();
@@ -140,6 +143,7 @@ export class MemtableList {
   activate(live: LiveMemtable): void {
     assert(this.#active === undefined, 'there is an active memtable already');
     this.#active = live;
+    this.onActivated(live);
   }
 
   /** Freezes the active memtable. */
@@ -156,6 +160,7 @@ export class MemtableList {
     assert(this.#frozen[0] === live, 'memtables are flushed oldest first');
     this.#frozen = this.#frozen.slice(1);
     this.#removedCount++;
+    this.onRemoved(live);
   }
 }
 

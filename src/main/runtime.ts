@@ -10,20 +10,21 @@
  * Thread:     main.     Owns: all parts.
  */
 import type { EventEmitter } from 'node:events';
+import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
-import type { InternalIterator, KeyRange } from '../shared/iterator.ts';
-import { MergingIterator } from '../shared/merging-iterator.ts';
-import { openSources, type ScanSources } from '../shared/read/read-view.ts';
-import { type Scan, ScanCore } from '../shared/read/scan.ts';
+import type { KeyRange } from '../shared/iterator.ts';
+import { OpenScans } from '../shared/read/open-scans.ts';
+import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
+import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
-import { isEmptyRange, UserIterator } from '../shared/read/user-iterator.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { reportDeletion, toStorageError } from './background-errors.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
 import { type EngineEvents, report } from './events.ts';
+import { Ingester } from './ingest/ingester.ts';
 import { JobRunner } from './job-runner.ts';
 import { LogWriter, RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
@@ -32,26 +33,29 @@ import type { OpenedStore, OpenInternals } from './open-store.ts';
 import { awaited } from './process-keeper.ts';
 import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
+import type { SharedOwner } from './share/client-session.ts';
+import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
 import { VersionSet } from './version-set.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { WriteGate } from './write-gate.ts';
 
-/** A forgotten scan gives its pin back when it is collected. */
-const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.close());
+/** A minute and more of writes; the numbers last for 33 million loads. */
+const INGEST_HEADROOM: number = 2 ** 28;
 
 export class Runtime {
   readonly store: Store;
   readonly scheduler: Scheduler;
+  readonly scans: OpenScans;
+  readonly ingester: Ingester;
   readonly #opened: OpenedStore;
-  readonly #scans = new Set<ScanCore>();
-  /** Of this turn of the event loop. */
-  readonly #newScans = new Map<ScanCore, Scan>();
   readonly #operations = new Set<Promise<unknown>>();
   #status: EngineStatus;
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
+  /** Made by the first share(). */
+  #shares: Shares | undefined;
 
   constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
     this.#opened = opened;
@@ -60,6 +64,15 @@ export class Runtime {
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
+    this.scans = new OpenScans(this.store.tables);
+    this.ingester = new Ingester({
+      store: this.store,
+      scheduler: this.scheduler,
+      sequenceHeadroom: internals.ingestHeadroom ?? INGEST_HEADROOM,
+      lastSequence: () => this.#encodedSequence(),
+      publish: (sequence) => this.#publish(sequence, 0),
+      checkWritable: () => this.checkWritable(),
+    });
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors) setImmediate(() => reportDeletion(this.store, error)).unref();
     if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
@@ -83,6 +96,7 @@ export class Runtime {
     const pool = new WorkerPool({
       threads: options.threads,
       pool: options.pool,
+      bulkThreads: options.bulkThreads,
       workerUrl: internals.workerUrl,
       stallLimitMs: internals.stallLimitMs,
     });
@@ -132,10 +146,6 @@ export class Runtime {
 
   get status(): EngineStatus {
     return this.#status;
-  }
-
-  get openScanCount(): number {
-    return this.#scans.size;
   }
 
   /** The last sequence given to any write, published or not. */
@@ -188,44 +198,23 @@ export class Runtime {
     }
   }
 
-  /** Pins the current moment for a scan. */
+  /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
   openScan(range: KeyRange, reverse: boolean, sequence: SequenceNumber): ScanCore {
-    const { memtables, versions, tables } = this.store;
+    const { memtables, versions } = this.store;
     const pin = versions.pin();
     this.store.readPressure.noteScan(pin.version);
-    const { active, frozen } = memtables;
-    const sources: ScanSources = {
-      memtables: [...(active === undefined ? [] : [active]), ...frozen.toReversed()],
-      version: pin.version,
-      sequence,
-    };
-    const open = (): UserIterator =>
-      new UserIterator(
-        merge(isEmptyRange(range) ? [] : openSources(sources, tables, true)),
-        range,
-        sequence,
-        reverse,
-      );
-    const core: ScanCore = new ScanCore(open, () => {
-      this.#scans.delete(core);
-      this.#newScans.delete(core);
-      forgottenScans.unregister(core);
-      pin.release();
-    });
-    this.#scans.add(core);
-    return core;
+    const sources: ScanSources = { memtables: newestFirst(memtables), version: pin.version, sequence };
+    return this.scans.open(sources, range, reverse, () => pin.release());
   }
 
-  /** Closes `core` when `scan` is collected without having been closed. */
-  watch(scan: Scan, core: ScanCore): void {
-    // Registering costs more than a short scan, and most scans end in the turn they began in.
-    if (this.#newScans.size === 0) setImmediate(() => this.#watchNewScans()).unref();
-    this.#newScans.set(core, scan);
+  /** A port through which another thread can attach. */
+  share(owner: SharedOwner): MessagePort {
+    this.#shares ??= new Shares(this.store);
+    return this.#shares.open(owner);
   }
 
-  #watchNewScans(): void {
-    for (const [core, scan] of this.#newScans) forgottenScans.register(scan, core, core);
-    this.#newScans.clear();
+  get clientCount(): number {
+    return this.#shares?.clientCount ?? 0;
   }
 
   close(): Promise<void> {
@@ -237,6 +226,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSeal = this.#status === 'open';
     this.#status = 'closing';
+    this.ingester.stop(closedError());
     try {
       const stuck = scheduler.error;
       if (stuck !== undefined) store.pipeline.rejectHeld(stuck);
@@ -267,9 +257,10 @@ export class Runtime {
     const { store } = this;
     store.control.markClosed();
     store.pipeline.refuse(closedError());
-    for (const scan of [...this.#scans]) scan.close(closedError());
+    this.scans.closeAll(closedError());
     for (const live of [...store.memtables.frozen, store.memtables.active]) live?.writer?.retire();
     try {
+      await this.#shares?.close();
       await store.jobs.close();
     } finally {
       store.tables.close();
@@ -286,9 +277,4 @@ function closedError(): StorageError {
 
 function readOnlyError(): StorageError {
   return new StorageError('STRATA_READ_ONLY', 'the store is read-only');
-}
-
-/** One source needs no merging: the usual case of a compacted store. */
-function merge(sources: InternalIterator[]): InternalIterator {
-  return sources.length === 1 ? sources[0]! : new MergingIterator(sources);
 }

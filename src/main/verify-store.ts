@@ -12,10 +12,10 @@ import { CorruptionError, invalidArgument } from '../shared/errors.ts';
 import { logPath } from '../shared/file-names.ts';
 import { readFully } from '../shared/file-system.ts';
 import type { VerifyResult } from '../shared/jobs.ts';
+import { checkObject } from '../shared/option-checks.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { CancelToken } from './job-runner.ts';
 import { readLog } from './log-reader.ts';
-import { checkObject } from './options.ts';
 import type { Store } from './store.ts';
 
 /** How far verify() has come through the tables; logs are not counted. */

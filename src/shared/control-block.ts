@@ -4,7 +4,8 @@
  *   Int32 word  0      manifest version counter   main adds 1 after the manifest is durable and the version installed
  *               1      status                     0 open, 1 closed: set when writes and jobs have ended
  *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
- *               4..15  reserved
+ *               4      view epoch                 main adds 1 after it has told every client of a new view (share-protocol.ts)
+ *               5..15  reserved
  *               16 + 4 * slot, for 64 slots:
  *                 +0   cancellation flag          main sets 1; the job looks at it at every block
  *                 +1   progress: units done       the job writes, main reads (KiB of input)
@@ -24,6 +25,7 @@ const VERSION_COUNTER = 0;
 const STATUS = 1;
 /** In 64-bit words. */
 const VISIBLE_SEQUENCE_64 = 1;
+const VIEW_EPOCH = 4;
 const SLOTS_START = 16;
 const SLOT_WORDS = 4;
 const CANCELLED = 0;
@@ -64,6 +66,19 @@ export class ControlBlock {
   /** Main only. Everything up to `sequence` is in a memtable and in the log. */
   publishSequence(sequence: SequenceNumber): void {
     Atomics.store(this.#wide, VISIBLE_SEQUENCE_64, BigInt(sequence));
+  }
+
+  /** Which view a read must be made with: memtables and version. Equality is the only comparison, as it wraps. */
+  get viewEpoch(): number {
+    return Atomics.load(this.#words, VIEW_EPOCH);
+  }
+
+  /**
+   * Main only: after every client was sent the view, and before any sequence is published that needs it. A release, so a
+   * client that sees the number finds the message.
+   */
+  announceView(number: number): void {
+    Atomics.store(this.#words, VIEW_EPOCH, number);
   }
 
   get isClosed(): boolean {

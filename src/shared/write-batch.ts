@@ -15,6 +15,7 @@ import { MAX_BATCH_BYTES } from './limits.ts';
 import { encodedEntryBytes, encodeEntry } from './memtable/entry-codec.ts';
 
 const INITIAL_BYTES = 512;
+const NOTHING = new Uint8Array(0);
 const key = new InputBytes();
 const value = new InputBytes();
 
@@ -26,7 +27,7 @@ const value = new InputBytes();
  * await engine.write(batch);
  */
 export class WriteBatch {
-  #bytes: Uint8Array = new Uint8Array(INITIAL_BYTES);
+  #bytes: Uint8Array = NOTHING;
   #end = 0;
   #count = 0;
   #dataBytes = 0;
@@ -84,6 +85,16 @@ export class WriteBatch {
     return batch.#bytes.subarray(0, batch.#end);
   }
 
+  /** @internal A batch over entries encoded already, which it takes over: what a client in another thread sent. */
+  static fromEncoded(bytes: Uint8Array, count: number, dataByteLength: number): WriteBatch {
+    const batch = new WriteBatch();
+    batch.#bytes = bytes;
+    batch.#end = bytes.length;
+    batch.#count = count;
+    batch.#dataBytes = dataByteLength;
+    return batch;
+  }
+
   /** @internal A batch of its own with the same operations. */
   static copy(batch: WriteBatch): WriteBatch {
     const copy = new WriteBatch();
@@ -107,7 +118,9 @@ export class WriteBatch {
 
   #grow(needed: number): void {
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.min(MAX_BATCH_BYTES, Math.max(needed, this.#bytes.length * 2)));
+    const grown = new Uint8Array(
+      Math.min(MAX_BATCH_BYTES, Math.max(needed, this.#bytes.length * 2, INITIAL_BYTES)),
+    );
     grown.set(this.#bytes.subarray(0, this.#end));
     this.#bytes = grown;
   }

@@ -62,11 +62,16 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   shared: ['shared'],
   workers: ['workers', 'shared'],
   main: ['main', 'shared'],
+  client: ['client', 'shared'],
 };
 /** The one file that names the workers, by URL. */
 const WORKER_GATE = 'src/main/worker-pool.ts';
 
-const SHARED_MEMORY_HOMES: readonly string[] = ['src/shared/control-block.ts', 'src/shared/memtable/'];
+const SHARED_MEMORY_HOMES: readonly string[] = [
+  'src/shared/control-block.ts',
+  'src/shared/ingest-chunk.ts',
+  'src/shared/memtable/',
+];
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
 /** These hold the banned words as patterns and samples. */
 const RULE_FILES: readonly string[] = ['test/helpers/house-rules.ts', 'test/tidy.test.ts'];

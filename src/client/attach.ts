@@ -1,0 +1,112 @@
+/**
+ * From a port to what a client is made of.
+ *
+ *   1. the greeting that waits in the port: it comes from share(), and nobody has attached to it yet
+ *   2. the view port is made and sent; the owner answers with the first view
+ *   3. the file system, as the owner has it
+ *
+ * Invariants: it never hangs: a port whose owner is gone closes, and that ends the call. A failure closes both ports.
+ * Thread:     the client's.
+ */
+import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { Calls } from '../shared/calls.ts';
+import { invalidArgument, StorageError } from '../shared/errors.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import { describe } from '../shared/input-bytes.ts';
+import { canMapFiles } from '../shared/memory-map.ts';
+import { loadFileSystem } from '../shared/node-file-system.ts';
+import { boolean, checkObject, integer } from '../shared/option-checks.ts';
+import {
+  type Attachment,
+  isHello,
+  type OwnerCalls,
+  SHARE_PROTOCOL_VERSION,
+} from '../shared/share-protocol.ts';
+
+/** Options of {@link StorageClient.attach}. */
+export interface AttachOptions {
+  /** Size of this thread's block cache in bytes; 0 = none. Default: the engine's `cacheSize`. */
+  readonly cacheSize?: number;
+  /** Tables open at once in this thread, 8 to 1,000,000; less is rounded up. Default: the engine's. */
+  readonly maxOpenFiles?: number;
+  /** Read tables through memory mapping, which needs the package koffi. Default false: what a thread has mapped when it is
+   * terminated stays mapped, with its space on disk, until the process ends. */
+  readonly mmap?: boolean;
+}
+
+const NAMES: ReadonlySet<string> = new Set(['cacheSize', 'maxOpenFiles', 'mmap']);
+
+/** An attached client's parts. */
+export interface Attached {
+  readonly calls: Calls<OwnerCalls>;
+  readonly viewPort: MessagePort;
+  readonly attachment: Attachment;
+  /** Runs `act` once the owner's end of the port is closed, in a microtask if it is by now. */
+  whenGone(act: () => void): void;
+  readonly fs: FileSystem;
+  readonly cacheBytes: number;
+  readonly maxOpenFiles: number;
+  readonly mmap: boolean;
+}
+
+export async function attachTo(port: unknown, options: AttachOptions): Promise<Attached> {
+  checkObject(options, 'attach options', NAMES);
+  const mmap = boolean(options, 'mmap', false);
+  const cacheSize = integer(options, 'cacheSize', -1, 0, Number.MAX_SAFE_INTEGER);
+  const maxOpenFiles = integer(options, 'maxOpenFiles', 0, 1, 1_000_000);
+  if (mmap && !canMapFiles())
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      'option mmap needs the package koffi, which is not installed',
+    );
+  const own = greeted(port);
+  const calls = new Calls<OwnerCalls>(own);
+  const views = new MessageChannel();
+  const gone = new Promise<void>((resolve) => own.on('close', resolve));
+  void gone.then(() => calls.end(new StorageError('STRATA_CLOSED', 'the store is closed')));
+  try {
+    const attachment = await calls.call('attach', [views.port2], [views.port2]);
+    return {
+      calls,
+      viewPort: views.port1,
+      attachment,
+      whenGone: (act) => void gone.then(act),
+      fs: await loadFileSystem(attachment.fileSystem),
+      cacheBytes: cacheSize < 0 ? attachment.cacheBytes : cacheSize,
+      maxOpenFiles: maxOpenFiles === 0 ? attachment.maxOpenFiles : Math.max(maxOpenFiles, 8),
+      mmap,
+    };
+  } catch (error) {
+    views.port1.close();
+    own.close();
+    throw error;
+  }
+}
+
+/** Receiving on such a port ends the process (Node 20). A list of what to transfer is checked before anything is cloned. */
+function isDetached(port: MessagePort): boolean {
+  const { port1 } = new MessageChannel();
+  try {
+    port1.postMessage(() => undefined, [port]);
+    return false;
+  } catch (error) {
+    return error instanceof Error && error.message.includes('detached');
+  } finally {
+    port1.close();
+  }
+}
+
+function greeted(port: unknown): MessagePort {
+  if (!(port instanceof MessagePort))
+    throw invalidArgument(`attach takes the MessagePort of engine.share(), not ${describe(port)}`);
+  if (isDetached(port)) throw invalidArgument('the port was closed or transferred to another thread');
+  const hello: unknown = receiveMessageOnPort(port)?.message;
+  if (!isHello(hello))
+    throw invalidArgument('attach takes a port fresh from engine.share(): this one is another, or was used');
+  if (hello.protocolVersion !== SHARE_PROTOCOL_VERSION)
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      `the engine is of another version of stratakv: it speaks protocol ${hello.protocolVersion}, not ${SHARE_PROTOCOL_VERSION}`,
+    );
+  return port;
+}

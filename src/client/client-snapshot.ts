@@ -1,0 +1,66 @@
+/**
+ * A client's snapshot: a pinned view and a sequence, wholly in the client's thread.
+ *
+ * Thread: the client's.      Owns: its pin, given up once: by close(), or when a forgotten snapshot is collected.
+ */
+import { StorageError } from '../shared/errors.ts';
+import type { ClientView } from './client-view.ts';
+
+/** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
+export interface SnapshotHold {
+  readonly view: ClientView;
+  readonly sequence: number;
+  readonly release: () => void;
+}
+
+const forgotten = new FinalizationRegistry<() => void>((release) => release());
+
+/**
+ * A frozen moment of the store, from {@link StorageClient.snapshot}; good in this thread, for this client. Close it: files are
+ * kept on disk for it.
+ *
+ * @example
+ * const snapshot = client.snapshot();
+ * try {
+ *   for (const [key] of client.scan({ snapshot })) use(key, client.getSync(key, { snapshot }));
+ * } finally {
+ *   snapshot.close();
+ * }
+ */
+export class ClientSnapshot {
+  readonly #owner: object;
+  readonly #hold: SnapshotHold;
+  #isClosed = false;
+
+  /** @internal Use {@link StorageClient.snapshot}. */
+  constructor(owner: object, hold: SnapshotHold) {
+    this.#owner = owner;
+    this.#hold = hold;
+    forgotten.register(this, hold.release, this);
+  }
+
+  /** Reading through a closed snapshot is STRATA_CLOSED. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Gives the moment up. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    forgotten.unregister(this);
+    this.#hold.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal The moment, for `owner`'s reads; throws for a closed snapshot or one of somebody else's. */
+  static holdOf(snapshot: unknown, owner: object): SnapshotHold {
+    if (!(snapshot instanceof ClientSnapshot) || snapshot.#owner !== owner)
+      throw new StorageError('STRATA_INVALID_ARGUMENT', 'the snapshot is not one of this client');
+    if (snapshot.#isClosed) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
+    return snapshot.#hold;
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * StorageClient: an open store, used from another thread. Reads happen here; writes go to the owner.
+ *
+ *   get, getMany, has     client-view.ts, then read-view.ts with this thread's own caches
+ *   scan                  the same moment, pinned; open-scans.ts
+ *   snapshot              client-snapshot.ts
+ *   put, delete, write    turn-writer.ts
+ *   flush, compact        a call each (calls.ts)
+ *
+ * Invariants: a read never waits for the owner's event loop, nor makes it do anything. It sees every write that was
+ *             acknowledged before it began, to anyone.
+ *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
+ * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
+ */
+import type { Calls } from '../shared/calls.ts';
+import { ControlBlock } from '../shared/control-block.ts';
+import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
+import { Entry, EntryKind } from '../shared/iterator.ts';
+import { OpenScans } from '../shared/read/open-scans.ts';
+import {
+  type CompactRange,
+  type ReadOptionsOf,
+  resolveCompactRange,
+  resolveScan,
+  resolveSnapshot,
+  resolveSync,
+  type ScanOptionsOf,
+  type WriteOptions,
+} from '../shared/read/read-options.ts';
+import { lookup, newestFirst } from '../shared/read/read-view.ts';
+import { Scan } from '../shared/read/scan.ts';
+import { slab } from '../shared/read/slab.ts';
+import { TableCache } from '../shared/read/table-cache.ts';
+import type { OwnerCalls } from '../shared/share-protocol.ts';
+import { BlockCache } from '../shared/table/block-cache.ts';
+import { WriteBatch } from '../shared/write-batch.ts';
+import { type Attached, type AttachOptions, attachTo } from './attach.ts';
+import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
+import type { ClientStats } from './client-stats.ts';
+import { ViewFollower } from './client-view.ts';
+import { TurnWriter } from './turn-writer.ts';
+
+/** Options of a client's get, getMany and has. */
+export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
+/** What a client's scan covers and gives. */
+export type ClientScanOptions = ScanOptionsOf<ClientSnapshot>;
+
+/**
+ * A store that another thread has open. Keys, values, options and errors are those of {@link StorageEngine}; methods that
+ * return a promise never throw. Everything is STRATA_CLOSED once the client or the store is closed.
+ *
+ * @example
+ * // In the thread that opened the store:
+ * const port = engine.share();
+ * new Worker('./reader.js', { workerData: { port }, transferList: [port] });
+ * // In reader.js:
+ * import { workerData } from 'node:worker_threads';
+ * import { StorageClient } from 'stratakv/worker';
+ * const client = await StorageClient.attach(workerData.port);
+ * console.log(client.getSync('user:1')?.toString());
+ */
+export class StorageClient {
+  readonly #control: ControlBlock;
+  readonly #calls: Calls<OwnerCalls>;
+  readonly #views: ViewFollower;
+  readonly #writer: TurnWriter;
+  readonly #tables: TableCache;
+  readonly #blocks: BlockCache;
+  readonly #scans: OpenScans;
+  readonly #cacheBytes: number;
+  readonly #sync: boolean;
+  readonly #key = new InputBytes();
+  readonly #value = new InputBytes();
+  readonly #entry = new Entry();
+  #openSnapshots = 0;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
+
+  private constructor({ attachment, calls, viewPort, fs, ...options }: Attached) {
+    this.#control = new ControlBlock(attachment.control);
+    this.#calls = calls;
+    this.#writer = new TurnWriter(calls);
+    this.#sync = attachment.sync;
+    this.#cacheBytes = options.cacheBytes;
+    this.#blocks = new BlockCache(options.cacheBytes);
+    const openRead: typeof fs.openRead = (path) => {
+      try {
+        return fs.openRead(path);
+      } catch (error) {
+        // Once the store is closed its files may be deleted by the next owner: that is no damage.
+        this.#checkOpen();
+        throw error;
+      }
+    };
+    this.#tables = new TableCache({ openRead }, attachment.directory, options, this.#blocks);
+    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, (numbers) => {
+      for (const number of numbers) this.#tables.evict(number);
+    });
+    this.#scans = new OpenScans(this.#tables, () => this.#checkOpen());
+  }
+
+  /**
+   * Attaches to the store behind `port`, which came from `engine.share()` and serves one client.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT (not such a port, or one that was used), STRATA_CLOSED when the store
+   * is closed by now, STRATA_UNSUPPORTED.
+   * @example
+   * const client = await StorageClient.attach(workerData.port, { cacheSize: 32 * 1024 * 1024 });
+   */
+  static async attach(port: unknown, options: AttachOptions = {}): Promise<StorageClient> {
+    const attached = await attachTo(port, options);
+    const client = new StorageClient(attached);
+    attached.whenGone(() => client.#end(closedError()));
+    return client;
+  }
+
+  /**
+   * The value of a key, or undefined. Sees every write that was acknowledged, to anyone, before the call.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
+   */
+  async get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
+    return this.getSync(key, options);
+  }
+
+  /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
+  getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
+    return this.#find(key, this.#momentFor(options)) ? this.#takeValue() : undefined;
+  }
+
+  /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
+  async getMany(keys: readonly Bytes[], options?: ClientReadOptions): Promise<(Buffer | undefined)[]> {
+    this.#checkOpen();
+    if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
+    const moment = this.#momentFor(options);
+    const values: (Buffer | undefined)[] = [];
+    // Not map(), which passes over the holes of a sparse array.
+    for (let i = 0; i < keys.length; i++)
+      values.push(this.#find(keys[i]!, moment) ? this.#takeValue() : undefined);
+    return values;
+  }
+
+  /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
+  async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
+    return this.hasSync(key, options);
+  }
+
+  /** As {@link StorageClient.has}, without a promise. */
+  hasSync(key: Bytes, options?: ClientReadOptions): boolean {
+    return this.#find(key, this.#momentFor(options));
+  }
+
+  /** The moment to read: undefined for the one that #views was just refreshed to. */
+  #momentFor(options: ClientReadOptions | undefined): SnapshotHold | undefined {
+    this.#checkOpen();
+    const snapshot = options === undefined ? undefined : resolveSnapshot(options);
+    if (snapshot !== undefined) return ClientSnapshot.holdOf(snapshot, this);
+    this.#views.refresh();
+    return undefined;
+  }
+
+  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
+  #find(key: Bytes, moment: SnapshotHold | undefined): boolean {
+    const { view, sequence } = moment ?? this.#views;
+    const bytes = lookupKeyBytes(key);
+    return (
+      lookup(view.memtables, view.version, this.#tables, bytes, sequence, this.#entry) &&
+      this.#entry.kind === EntryKind.Put
+    );
+  }
+
+  #takeValue(): Buffer {
+    const { valueBytes, valueStart, valueEnd } = this.#entry;
+    return slab.copy(valueBytes, valueStart, valueEnd);
+  }
+
+  /**
+   * The entries of a range, in key order, lazily, all of the moment of this call; across flush, compaction and the deletion of
+   * files by the owner.
+   * @throws {@link StorageError} as {@link StorageClient.get}, from the call or from the iteration.
+   * @example
+   * for await (const [key, value] of client.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   */
+  scan(range?: ClientScanOptions): Scan {
+    this.#checkOpen();
+    const options = resolveScan(range);
+    const moment = this.#momentFor(
+      options.snapshot === undefined ? undefined : { snapshot: options.snapshot },
+    );
+    const { view, sequence } = moment ?? this.#views;
+    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence };
+    const core = this.#scans.open(sources, options.range, options.reverse, this.#views.pin(view));
+    const scan = new Scan(core, options);
+    this.#scans.watch(scan, core);
+    return scan;
+  }
+
+  /**
+   * A frozen moment to read from. Close it when done: files are kept on disk for it.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   */
+  snapshot(): ClientSnapshot {
+    this.#checkOpen();
+    this.#views.refresh();
+    const { view, sequence } = this.#views;
+    const unpin = this.#views.pin(view);
+    this.#openSnapshots++;
+    const release = (): void => {
+      this.#openSnapshots--;
+      unpin();
+    };
+    return new ClientSnapshot(this, { view, sequence, release });
+  }
+
+  /**
+   * Writes one value, as {@link StorageEngine.put} does: resolves when the owner has it in the log or, with `sync`, on the disk.
+   * @throws {@link StorageError} as {@link StorageEngine.put}. STRATA_CLOSED for a write under way when the owner's thread ends
+   * means that it is indeterminate.
+   */
+  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      const sync = this.#syncFor(options);
+      this.#key.setKey(key);
+      this.#value.setValue(value);
+      return this.#writer.append(EntryKind.Put, this.#key, this.#value, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Removes a key, which need not exist. Resolves and fails as {@link StorageClient.put} does. */
+  delete(key: Bytes, options?: WriteOptions): Promise<void> {
+    try {
+      const sync = this.#syncFor(options);
+      this.#key.setKey(key);
+      this.#value.end = 0;
+      return this.#writer.append(EntryKind.Delete, this.#key, this.#value, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Applies a batch: all of it or nothing. Resolves and fails as {@link StorageClient.put} does.
+   * @example
+   * await client.write(new WriteBatch().put('a', '1').delete('b'));
+   */
+  write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
+    try {
+      const sync = this.#syncFor(options);
+      if (!WriteBatch.isBatch(batch)) throw invalidArgument('write takes a WriteBatch');
+      return batch.length === 0 ? Promise.resolve() : this.#writer.appendBatch(batch, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #syncFor(options: WriteOptions | undefined): boolean {
+    this.#checkOpen();
+    return resolveSync(options, this.#sync);
+  }
+
+  /** {@link StorageEngine.flush}, after what this client wrote before. */
+  async flush(): Promise<void> {
+    this.#checkOpen();
+    this.#writer.send();
+    await this.#calls.call('flush', []);
+  }
+
+  /** {@link StorageEngine.compact}, after what this client wrote before. */
+  async compact(range?: CompactRange): Promise<void> {
+    this.#checkOpen();
+    const { start, end } = resolveCompactRange(range);
+    this.#writer.send();
+    await this.#calls.call('compact', [
+      { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },
+    ]);
+  }
+
+  /** What this client holds and has done: a plain object, safe for JSON. */
+  stats(): ClientStats {
+    this.#checkOpen();
+    const { counters } = this.#tables;
+    return {
+      cache: {
+        bytes: this.#blocks.sizeBytes,
+        capacityBytes: this.#cacheBytes,
+        hits: this.#blocks.hits,
+        misses: this.#blocks.misses,
+      },
+      bloom: { checks: counters.bloomChecks, rejections: counters.bloomRejections },
+      blockReads: { count: counters.blockReads, bytes: counters.blockBytesRead },
+      openTables: this.#tables.openCount,
+      openScans: this.#scans.size,
+      openSnapshots: this.#openSnapshots,
+    };
+  }
+
+  /** Waits for this client's writes and calls, and detaches. Idempotent. The store stays open. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** {@link StorageClient.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closing';
+    this.#writer.send();
+    await this.#calls.settled();
+    this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
+  }
+
+  #checkOpen(): void {
+    if (this.#state !== 'open') throw new StorageError('STRATA_CLOSED', 'the client is closed');
+    if (!this.#control.isClosed) return;
+    // Calls are left to the port, where answers may be under way.
+    const error = closedError();
+    this.#scans.closeAll(error);
+    throw error;
+  }
+
+  #end(reason: StorageError): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#calls.end(reason);
+    this.#scans.closeAll(reason);
+    this.#views.close();
+    this.#tables.close();
+    this.#blocks.clear();
+  }
+}
+
+function closedError(): StorageError {
+  return new StorageError('STRATA_CLOSED', 'the store is closed');
+}

@@ -1,0 +1,45 @@
+/**
+ * All clients of an open store: makes the ports that share() gives out, and ends them with the store.
+ *
+ * Thread: main.     Owns: the sessions. A port that nobody attaches to costs a few kilobytes until it is closed or the store is.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Store } from '../store.ts';
+import { ClientSession, type SharedOwner } from './client-session.ts';
+import { SharedViews } from './shared-views.ts';
+
+export class Shares {
+  readonly #store: Store;
+  readonly #views: SharedViews;
+  readonly #sessions = new Set<ClientSession>();
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#views = new SharedViews(store.control, store.memtables, store.versions);
+  }
+
+  /** How many threads are attached now. */
+  get clientCount(): number {
+    return this.#views.followerCount;
+  }
+
+  /** A port for one client. */
+  open(owner: SharedOwner): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    const session: ClientSession = new ClientSession(this.#store, owner, this.#views, port1, () =>
+      this.#sessions.delete(session),
+    );
+    this.#sessions.add(session);
+    return port2;
+  }
+
+  /** Ends all clients, once the answers to what they asked are under way. */
+  async close(): Promise<void> {
+    if (this.#sessions.size === 0) return;
+    await Promise.all(Array.from(this.#sessions, (session) => session.settled()));
+    // comlink posts an answer some microtasks after its call has settled.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    for (const session of this.#sessions) session.end();
+    this.#sessions.clear();
+  }
+}

@@ -1,0 +1,108 @@
+/** A view and a sequence of one moment, whatever the owner does between two steps of a refresh. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
+import { ViewFollower } from '../../src/client/client-view.ts';
+import { ControlBlock } from '../../src/shared/control-block.ts';
+import { sequenceNumber } from '../../src/shared/ids.ts';
+import type { ViewChange } from '../../src/shared/share-protocol.ts';
+
+const LEVELS = Array.from({ length: 8 }, () => []);
+
+/** An owner that does something whenever the client has loaded the visible sequence. */
+class Interrupter extends ControlBlock {
+  afterLoad: () => void = () => {};
+  beforeLoad: () => void = () => {};
+
+  override get visibleSequence(): ReturnType<typeof sequenceNumber> {
+    this.beforeLoad();
+    const sequence = super.visibleSequence;
+    this.afterLoad();
+    return sequence;
+  }
+}
+
+interface Pair {
+  readonly control: Interrupter;
+  readonly follower: ViewFollower;
+  /** Announces view `number` and publishes `sequence`, as the owner does. */
+  move(number: number, sequence: number): void;
+  /** What the client has told the owner. */
+  readonly told: number[];
+}
+
+function pair(t: TestContext, first = 0): Pair {
+  const { port1, port2 } = new MessageChannel();
+  t.after(() => port1.close());
+  const control = new Interrupter();
+  control.announceView(first);
+  const told: number[] = [];
+  port1.on('message', (oldest: number) => told.push(oldest));
+  port1.unref();
+  const state = { number: first, memtables: [], levels: LEVELS };
+  const follower = new ViewFollower(port2, control, state, () => {});
+  const move = (number: number, sequence: number): void => {
+    port1.postMessage({ kind: 'edited', number, edit: { added: [], removed: [] } } satisfies ViewChange);
+    control.announceView(number);
+    control.publishSequence(sequenceNumber(sequence));
+  };
+  return { control, follower, move, told };
+}
+
+test('a sequence is loaded with the current view, and never before it', (t) => {
+  const { control, follower, move } = pair(t);
+  move(1, 10);
+  const views: number[] = [];
+  control.beforeLoad = () => views.push(follower.view.number);
+  follower.refresh();
+  assert.deepEqual(views, [1]);
+  assert.equal(follower.sequence, 10);
+});
+
+test('a view that changes while the sequence is loaded is taken, and the sequence loaded again', (t) => {
+  const { control, follower, move } = pair(t);
+  let left = 3;
+  control.afterLoad = () => {
+    if (left-- > 0) move(3 - left, 30 - left);
+  };
+  follower.refresh();
+  assert.equal(follower.view.number, 3);
+  assert.equal(follower.sequence, 30);
+});
+
+test('a change that was posted and not yet announced does no harm', async (t) => {
+  const { control, follower, move } = pair(t);
+  move(1, 5);
+  control.announceView(0);
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  follower.refresh();
+  assert.equal(follower.view.number, 1);
+  control.announceView(1);
+  follower.refresh();
+  assert.equal(follower.view.number, 1);
+});
+
+test('numbers of views wrap', (t) => {
+  const { follower, move } = pair(t, 2 ** 31 - 2);
+  move(2 ** 31 - 1, 1);
+  move(-(2 ** 31), 2);
+  follower.refresh();
+  assert.equal(follower.view.number, -(2 ** 31));
+  assert.equal(follower.sequence, 2);
+});
+
+test('the owner is told only once nothing older is read any more', async (t) => {
+  const { follower, move, told } = pair(t);
+  const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+  const release = follower.pin(follower.view);
+  move(1, 1);
+  follower.refresh();
+  move(2, 2);
+  await settle();
+  assert.deepEqual(told, []);
+  release();
+  release();
+  await settle();
+  assert.deepEqual(told, [2]);
+});
