@@ -22,6 +22,7 @@ import { makeStamp, type Stamp } from './report/stamp.ts';
 import { summarize } from './report/statistics.ts';
 import { rate, toText, verdictTable, workloadTable } from './report/tables.ts';
 import { judge } from './report/targets.ts';
+import { EXTRAPOLATION_NOTE, threadsTable } from './report/threads-table.ts';
 import { Runner } from './runner.ts';
 import { hasDbBench } from './stores/db-bench.ts';
 import { DB_BENCH, OURS, PACKAGES, type StoreName } from './stores/store.ts';
@@ -107,13 +108,15 @@ function showOutcome({ workload, store, round, measurement, error }: Outcome): v
   );
 }
 
-function report({ summaries }: Result): void {
+function report({ stamp, summaries }: Result): void {
   for (const summary of summaries) {
     say(`\n${summary.workload}: ${summary.operation}`);
     say(toText(workloadTable(summary)));
   }
   say('\nThe rows of the project (ratio ours to the peer, in this run)');
   say(toText(verdictTable(judge(summaries))));
+  const byThreads = threadsTable(summaries, stamp.cores);
+  if (byThreads !== undefined) say(`\nMore threads\n${toText(byThreads)}\n${EXTRAPOLATION_NOTE}`);
 }
 
 function savePictures(result: Result): void {

@@ -3,7 +3,7 @@
  *
  *   load      write everything  ->  flush  ->  settle  ->  close  ->  open (which recovers a log into tables)  ->  settle
  *   measure   (writers: the same on a small store that is thrown away)  ->  open  ->  prepare  ->  [ the loop ]
- *             ->  settle  ->  close
+ *             ->  settle  ->  [ what the workload checks ]  ->  close
  *
  * The small store warms the code up, as reads do on the real one: what is measured is a process that has been running.
  *
@@ -17,7 +17,7 @@ import { Meter } from './measure/meter.ts';
 import { settle } from './measure/settle.ts';
 import { diskBytes } from './measure/usage.ts';
 import { openBenchStore } from './stores/open-store.ts';
-import type { BenchStore } from './stores/store.ts';
+import type { BenchStore, StoreOptions } from './stores/store.ts';
 import type { LoadTask, MeasureTask, Reply, Task } from './task.ts';
 import { CATALOG } from './workloads/catalog.ts';
 import type { Workload } from './workloads/workload.ts';
@@ -60,8 +60,8 @@ async function measure(task: MeasureTask): Promise<Reply> {
   const workload = CATALOG.find(({ name }) => name === task.workload);
   if (workload === undefined) throw new Error(`no workload ${task.workload}`);
   if (workload.writes && !workload.isLong) await rehearse(task, workload);
-  const { meter, store } = await perform(task, workload, task.seconds * workload.timeFactor);
-  return { kind: 'measured', measurement: await finish(task, meter, store, workload.writes) };
+  const performance = await perform(task, workload, task.seconds * workload.timeFactor);
+  return { kind: 'measured', measurement: await finish(task, performance, workload.writes) };
 }
 
 async function rehearse(task: MeasureTask, workload: Workload): Promise<void> {
@@ -85,17 +85,26 @@ interface Performance {
   readonly meter: Meter;
   /** The one that is open afterwards. */
   readonly store: BenchStore;
+  /** What the workload has left for after the measurement. */
+  readonly left: readonly (() => Promise<void>)[];
 }
 
 async function perform(task: MeasureTask, workload: Workload, seconds: number): Promise<Performance> {
-  let store: BenchStore = await openBenchStore(task.store, task);
+  const { directory, writeBufferBytes, cacheBytes } = task;
+  const storeOptions: StoreOptions = { directory, writeBufferBytes, cacheBytes, ...workload.open };
+  const open = (): Promise<BenchStore> => openBenchStore(task.store, storeOptions);
+  let store: BenchStore = await open();
   const meter = new Meter(seconds);
+  const left: (() => Promise<void>)[] = [];
   const run = await workload.prepare({
     store,
+    storeName: task.store,
+    storeOptions,
     reopen: async () => {
-      store = await openBenchStore(task.store, task);
+      store = await open();
       return store;
     },
+    afterwards: (act) => left.push(act),
     data: new Dataset(task.records, task.shape),
     meter,
     random: new Random(task.seed),
@@ -104,17 +113,17 @@ async function perform(task: MeasureTask, workload: Workload, seconds: number): 
   meter.begin();
   await run();
   meter.end();
-  return { meter, store };
+  return { meter, store, left };
 }
 
 async function finish(
   task: MeasureTask,
-  meter: Meter,
-  store: BenchStore,
+  { meter, store, left }: Performance,
   isChanged: boolean,
 ): Promise<Measurement> {
   const settled = isChanged ? await settle(task.settleLimitMs) : undefined;
   const usage = meter.report(settled?.sinceMs, settled?.isCalm ?? true);
+  for (const act of left) await act();
   await store.close();
   // After closing, when what a store had set aside for growing is gone.
   return { ...usage, diskBytes: await diskBytes(task.directory) };

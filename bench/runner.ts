@@ -17,7 +17,7 @@ import type { BenchArguments } from './arguments.ts';
 import { runTask } from './children.ts';
 import type { Outcome } from './measure/measurement.ts';
 import { runDbBench } from './stores/db-bench.ts';
-import { DB_BENCH, type StoreName } from './stores/store.ts';
+import { DB_BENCH, isAble, type StoreName } from './stores/store.ts';
 import type { Reply, Task } from './task.ts';
 import { remove } from './temp-directories.ts';
 import type { Workload } from './workloads/workload.ts';
@@ -68,11 +68,7 @@ export class Runner {
   }
 
   #order(workload: Workload, round: number): StoreName[] {
-    const able = this.#stores.filter(
-      (store) =>
-        (store !== DB_BENCH || workload.dbBench !== undefined) &&
-        !(workload.needsGetSync && store === 'rocksdb'),
-    );
+    const able = this.#stores.filter((store) => isAble(store, workload));
     const turnAt = round % Math.max(1, able.length);
     return [...able.slice(turnAt), ...able.slice(0, turnAt)];
   }

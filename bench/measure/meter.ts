@@ -16,7 +16,14 @@ import {
   type RecordableHistogram,
 } from 'node:perf_hooks';
 import type { Measurement } from './measurement.ts';
-import { cpuSeconds, peakMemoryBytes, writtenBytes } from './usage.ts';
+import { recordSince, type Tally } from './tally.ts';
+import {
+  cpuSeconds,
+  machineCpuSeconds,
+  mainThreadCpuSeconds,
+  peakMemoryBytes,
+  writtenBytes,
+} from './usage.ts';
 
 /** The monitor's own interval is part of what it records. */
 const LOOP_RESOLUTION_MS = 1;
@@ -24,7 +31,7 @@ const SERIES_INTERVAL_MS = 500;
 const NS_PER_MS = 1e6;
 const NS_PER_US = 1e3;
 
-export class Meter {
+export class Meter implements Tally {
   operations = 0;
   userBytes = 0;
   /** Set where only a part of the phase counts. */
@@ -38,6 +45,8 @@ export class Meter {
   #beginMs = 0;
   #endMs = 0;
   #beginCpu = 0;
+  #beginOwnerCpu: number | undefined;
+  #beginMachineCpu = 0;
   #beginWritten: number | undefined;
   #nextSeriesMs = 0;
 
@@ -48,6 +57,8 @@ export class Meter {
   begin(): void {
     this.#loop.enable();
     this.#beginCpu = cpuSeconds();
+    this.#beginOwnerCpu = mainThreadCpuSeconds();
+    this.#beginMachineCpu = machineCpuSeconds();
     this.#beginWritten = writtenBytes();
     this.#beginMs = performance.now();
   }
@@ -55,11 +66,17 @@ export class Meter {
   end(): void {
     this.#endMs = performance.now();
     this.#loop.disable();
+    this.#noteCpu();
     if (this.#hasSeries) this.#series.push([this.elapsedSeconds, this.operations]);
   }
 
   get elapsedSeconds(): number {
     return ((this.#endMs || performance.now()) - this.#beginMs) / 1000;
+  }
+
+  /** How long the phase should last. */
+  get limitSeconds(): number {
+    return this.#limitMs / 1000;
   }
 
   keepSeries(): void {
@@ -77,7 +94,12 @@ export class Meter {
   }
 
   record(sinceMs: number): void {
-    this.#latency.record(Math.max(1, Math.round((performance.now() - sinceMs) * NS_PER_MS)));
+    recordSince(this.#latency, sinceMs);
+  }
+
+  /** Takes in what another thread has recorded. */
+  absorb(latency: RecordableHistogram): void {
+    this.#latency.add(latency);
   }
 
   report(settledAtMs: number | undefined, isCalm: boolean): Measurement {
@@ -103,6 +125,20 @@ export class Meter {
       series: this.#series,
       extra: this.extra,
     };
+  }
+
+  /**
+   * Of the phase itself, without settling: all threads; the main thread, which is what more threads can't share; and other
+   * processes, beside whose work a speed says little.
+   */
+  #noteCpu(): void {
+    const owner = mainThreadCpuSeconds();
+    const all = cpuSeconds() - this.#beginCpu;
+    this.extra['phaseSeconds'] = this.elapsedSeconds;
+    this.extra['allCpuSeconds'] = all;
+    this.extra['othersCpuSeconds'] = Math.max(0, machineCpuSeconds() - this.#beginMachineCpu - all);
+    if (owner !== undefined && this.#beginOwnerCpu !== undefined)
+      this.extra['ownerCpuSeconds'] = owner - this.#beginOwnerCpu;
   }
 
   #latencies(): Measurement['latencyUs'] {

@@ -2,19 +2,34 @@
  * What this process has used: processor time, bytes handed to the kernel, memory; and what a directory takes on disk.
  *
  * Bytes written are `wchar` of /proc/self/io: all write calls of all threads, log and tables alike, before the page cache
- * merges anything. Where there is no /proc they are unknown, not zero.
+ * merges anything. Where there is no /proc they, and the main thread's share of the time, are unknown, not zero.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 
 const IO_FILE = '/proc/self/io';
+/** Of the process's first thread alone: nanoseconds on a processor, nanoseconds waiting for one, time slices. */
+const MAIN_THREAD_FILE = '/proc/self/schedstat';
 /** st_blocks counts these, whatever the file system's own blocks. */
 const STAT_BLOCK_BYTES = 512;
 
 export function cpuSeconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
+}
+
+/** Of the main thread only; what its workers use is not in it. */
+export function mainThreadCpuSeconds(): number | undefined {
+  if (!existsSync(MAIN_THREAD_FILE)) return undefined;
+  const match = /^(\d+) /.exec(readFileSync(MAIN_THREAD_FILE, 'utf8'));
+  return match === null ? undefined : Number(match[1]) / 1e9;
+}
+
+/** Of everything that runs on the machine, this process included. */
+export function machineCpuSeconds(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0) / 1000;
 }
 
 export function writtenBytes(): number | undefined {

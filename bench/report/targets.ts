@@ -1,8 +1,9 @@
 /**
- * The rows the project has set itself (issue 4): what is compared, with whom, and how much better we want to be.
+ * The rows the project has set itself (issues 4 and 5): what is compared, with whom, and how much better we want to be.
  *
  * A ratio is above 1 when we are better, for sizes and amplifications too. A stretch target is shown and decides nothing.
  */
+import { OURS } from '../stores/store.ts';
 import type { StoreSummary, WorkloadSummary } from './statistics.ts';
 
 type Peer = 'classic-level' | 'lmdb' | 'db_bench';
@@ -16,10 +17,20 @@ interface RatioTarget {
   readonly stretch?: Partial<Readonly<Record<Peer, number>>>;
 }
 
+/** Our store against itself: what more threads, or another call, give. */
+interface OwnTarget {
+  readonly workload: string;
+  readonly over: string;
+  readonly label: string;
+  readonly against: string;
+  readonly measure: 'opsPerSecond' | 'settledOpsPerSecond';
+  readonly goal: number;
+}
+
 export interface Verdict {
   readonly label: string;
   readonly workload: string;
-  /** "classic-level" or "absolute". */
+  /** "classic-level", "absolute", or what of our own. */
   readonly against: string;
   /** As shown: "3.1x", "12 ms". */
   readonly measured: string;
@@ -119,6 +130,39 @@ const TARGETS: readonly RatioTarget[] = [
     measure: 'diskBytes',
     against: { 'classic-level': 1, lmdb: 1 },
   },
+  {
+    workload: 'ingest-2',
+    label: 'ingest, until settled',
+    measure: 'settledRatio',
+    against: { 'classic-level': 3 },
+  },
+];
+
+const OWN_TARGETS: readonly OwnTarget[] = [
+  {
+    workload: 'ingest-2',
+    over: 'ingest-batches',
+    label: 'ingest, until settled',
+    against: 'our batches',
+    measure: 'settledOpsPerSecond',
+    goal: 2,
+  },
+  {
+    workload: 'threads-get-2',
+    over: 'threads-get-1',
+    label: 'getSync, two reading threads',
+    against: 'one thread',
+    measure: 'opsPerSecond',
+    goal: 1.7,
+  },
+  {
+    workload: 'threads-scan-2',
+    over: 'threads-scan-1',
+    label: 'scan, two reading threads',
+    against: 'one thread',
+    measure: 'opsPerSecond',
+    goal: 1.7,
+  },
 ];
 
 const STALL_MAX_MS = 50;
@@ -128,7 +172,11 @@ const READ_P99_US = 1000;
 const FLAT_WITHIN = 0.25;
 
 export function judge(summaries: readonly WorkloadSummary[]): Verdict[] {
-  return [...TARGETS.flatMap((target) => judgeRatios(target, summaries)), ...judgeAbsolutes(summaries)];
+  return [
+    ...TARGETS.flatMap((target) => judgeRatios(target, summaries)),
+    ...OWN_TARGETS.map((target) => judgeOwn(target, summaries)),
+    ...judgeAbsolutes(summaries),
+  ];
 }
 
 export function findStore(
@@ -141,22 +189,31 @@ export function findStore(
 }
 
 function judgeRatios(target: RatioTarget, summaries: readonly WorkloadSummary[]): Verdict[] {
-  const verdict = (peer: string, goal: number, isStretch: boolean): Verdict => {
-    const ratio = ratioTo(target, peer, summaries);
-    return {
-      label: target.label,
-      workload: target.workload,
-      against: peer,
-      measured: ratio === undefined ? '-' : `${ratio.toFixed(2)}x`,
-      target: `${goal}x`,
-      isMet: ratio === undefined ? undefined : ratio >= goal,
-      isStretch,
-    };
-  };
+  const { label, workload } = target;
+  const verdict = (peer: string, goal: number, isStretch: boolean): Verdict => ({
+    ...{ label, workload, against: peer, isStretch },
+    ...atLeast(ratioTo(target, peer, summaries), goal),
+  });
   return [
     ...Object.entries(target.against).map(([peer, goal]) => verdict(peer, goal, false)),
     ...Object.entries(target.stretch ?? {}).map(([peer, goal]) => verdict(peer, goal, true)),
   ];
+}
+
+function judgeOwn(target: OwnTarget, summaries: readonly WorkloadSummary[]): Verdict {
+  const { workload, over, label, against, measure, goal } = target;
+  const above = findStore(summaries, workload, OURS)?.[measure] ?? undefined;
+  const below = findStore(summaries, over, OURS)?.[measure] ?? undefined;
+  const ratio = above === undefined || below === undefined ? undefined : above / below;
+  return { ...{ label, workload, against, isStretch: false }, ...atLeast(ratio, goal) };
+}
+
+function atLeast(ratio: number | undefined, goal: number): Pick<Verdict, 'measured' | 'target' | 'isMet'> {
+  return {
+    measured: ratio === undefined ? '-' : `${ratio.toFixed(2)}x`,
+    target: `${goal}x`,
+    isMet: ratio === undefined ? undefined : ratio >= goal,
+  };
 }
 
 function ratioTo(
@@ -164,7 +221,7 @@ function ratioTo(
   peer: string,
   summaries: readonly WorkloadSummary[],
 ): number | undefined {
-  const ours = findStore(summaries, workload, 'stratakv');
+  const ours = findStore(summaries, workload, OURS);
   const theirs = findStore(summaries, workload, peer);
   if (ours === undefined || theirs === undefined) return undefined;
   if (measure === 'ratio' || measure === 'settledRatio') return theirs[measure] ?? undefined;
@@ -173,8 +230,8 @@ function ratioTo(
 }
 
 function judgeAbsolutes(summaries: readonly WorkloadSummary[]): Verdict[] {
-  const sustained = findStore(summaries, 'sustained-4m', 'stratakv');
-  const beside = findStore(summaries, 'readwhilewriting', 'stratakv');
+  const sustained = findStore(summaries, 'sustained-4m', OURS);
+  const beside = findStore(summaries, 'readwhilewriting', OURS);
   const stall = sustained?.loopDelayMs ?? undefined;
   const flatness = sustainedFlatness(summaries);
   return [
@@ -201,8 +258,8 @@ function judgeAbsolutes(summaries: readonly WorkloadSummary[]): Verdict[] {
 
 /** How far the settled speeds of the smallest and the largest sustained run are apart, relative to the larger one. */
 function sustainedFlatness(summaries: readonly WorkloadSummary[]): number | undefined {
-  const small = findStore(summaries, 'sustained-1m', 'stratakv')?.settledOpsPerSecond ?? undefined;
-  const large = findStore(summaries, 'sustained-16m', 'stratakv')?.settledOpsPerSecond ?? undefined;
+  const small = findStore(summaries, 'sustained-1m', OURS)?.settledOpsPerSecond ?? undefined;
+  const large = findStore(summaries, 'sustained-16m', OURS)?.settledOpsPerSecond ?? undefined;
   if (small === undefined || large === undefined) return undefined;
   return 1 - Math.min(small, large) / Math.max(small, large);
 }

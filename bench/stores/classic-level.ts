@@ -3,6 +3,8 @@
  *
  * Options: write buffer and cache as for everyone; a bloom filter of 10 bits and Snappy are built into the binding, all
  *          else at its defaults.
+ *          `multithreading`, where other threads read, too: each opens the same path, and all share one LevelDB and its
+ *          cache. The first to open it must have the option, too.
  * Not chosen: array batches (an object per operation, slower); one iterator that seeks again and again, which reads
  *             one frozen moment where an application wants the current one.
  */
@@ -46,6 +48,7 @@ export async function openClassicLevel(options: StoreOptions): Promise<BenchStor
     valueEncoding: 'buffer',
     writeBufferSize: options.writeBufferBytes,
     cacheSize: options.cacheBytes,
+    multithreading: options.isThreaded ?? false,
   });
   await level.open();
   return new ClassicLevelStore(level);

@@ -6,6 +6,7 @@
  *          resolves when its transaction is committed, and the disk is waited for in the background (`overlappingSync`);
  *          a durable put waits for `flushed`. `lmdb-nosync` leaves that to the kernel, which risks the whole database
  *          at power loss, where a log loses only its tail; measured on request.
+ *          Another thread opens the same path, and shares the mapping.
  * Not chosen: `getBinaryFast`, whose bytes the next get overwrites; its own `getMany`, which prefetches on a thread and
  *             measured no faster than a loop of gets with the pages in memory; `transactionSync`, no faster than `batch`.
  */

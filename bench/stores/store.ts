@@ -7,6 +7,8 @@
  *             memory which the next call overwrites is not used). A write that resolved is visible to the next read.
  *             Without `durably` it survives the process where the store's default makes it; with it, power loss.
  */
+import type { MessagePort } from 'node:worker_threads';
+
 export interface Scan {
   /** Reads up to `count` further entries, keys and values; returns how many, 0 at the end. */
   next(count: number): Promise<number> | number;
@@ -15,27 +17,39 @@ export interface Scan {
 
 export type Found = Uint8Array | undefined;
 
-export interface BenchStore {
+/** What a reader thread has of a store. */
+export interface ReaderStore {
+  /** Absent where the store has no such call. */
+  getSync?(key: Buffer): Found;
+  scan(isReverse: boolean): Scan;
+  close(): Promise<void>;
+}
+
+export interface BenchStore extends ReaderStore {
   put(key: Buffer, value: Buffer): Promise<unknown>;
   putDurably(key: Buffer, value: Buffer): Promise<unknown>;
   /** Atomically; an undefined value deletes. */
   write(keys: readonly Buffer[], values: readonly (Buffer | undefined)[]): Promise<unknown>;
   get(key: Buffer): Promise<Found> | Found;
-  /** Absent where the store has no such call. */
-  getSync?(key: Buffer): Found;
   getMany(keys: Buffer[]): Promise<readonly Found[]> | readonly Found[];
-  scan(isReverse: boolean): Scan;
   /** Finds `key` or what follows it, and reads up to `count` entries from there with a fresh view; returns how many. */
   seek(key: Buffer, count: number): Promise<number> | number;
   /** Moves what is in memory to tables, where the store has a call for it. */
   flush?(): Promise<void>;
-  close(): Promise<void>;
+  /** Loads records in bulk; absent where batches are the fastest way. */
+  ingest?(records: Iterable<readonly [Buffer, Buffer]>): Promise<unknown>;
+  /** A port for a reader thread; absent where a thread opens the store by its path. */
+  share?(): MessagePort;
 }
 
 export interface StoreOptions {
   readonly directory: string;
   readonly writeBufferBytes: number;
   readonly cacheBytes: number;
+  /** Other threads of the process will open it, too. */
+  readonly isThreaded?: boolean;
+  /** Of the store's own pool, for a store that has one. */
+  readonly poolThreads?: number;
 }
 
 export const OURS = 'stratakv';
@@ -52,6 +66,27 @@ export const STORE_NAMES: readonly StoreName[] = [
 ];
 export type StoreName = 'stratakv' | 'classic-level' | 'lmdb' | 'rocksdb' | 'db_bench' | 'lmdb-nosync';
 export const DEFAULT_STORES: readonly StoreName[] = STORE_NAMES.filter((name) => name !== 'lmdb-nosync');
+
+/** The RocksDB binding has no `getSync`. */
+const WITHOUT_GET_SYNC: ReadonlySet<StoreName> = new Set(['rocksdb']);
+/** The RocksDB binding and db_bench have nothing that Node's worker threads could read through with `getSync`. */
+const WITHOUT_THREADS: ReadonlySet<StoreName> = new Set(['rocksdb', DB_BENCH]);
+
+/** Whether a store has what a workload needs. */
+export function isAble(
+  store: StoreName,
+  needs: {
+    readonly needsGetSync: boolean;
+    readonly needsThreads: boolean;
+    readonly isOursAlone: boolean;
+    readonly dbBench: readonly string[] | undefined;
+  },
+): boolean {
+  if (needs.isOursAlone && store !== OURS) return false;
+  if (needs.needsGetSync && WITHOUT_GET_SYNC.has(store)) return false;
+  if (needs.needsThreads && WITHOUT_THREADS.has(store)) return false;
+  return store !== DB_BENCH || needs.dbBench !== undefined;
+}
 
 /** The npm package a store comes in, if it does. */
 export const PACKAGES: Readonly<Record<StoreName, string | undefined>> = {

@@ -1,10 +1,14 @@
 /**
- * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`.
+ * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`, `ingest`;
+ * in another thread through a StorageClient, with the same calls.
  *
- * Options: write buffer and cache as for everyone, all else at the defaults.
+ * Options: write buffer and cache as for everyone, all else at the defaults. A client has a block cache of its own, of
+ *          the same size by default.
  */
+import type { MessagePort } from 'node:worker_threads';
+import { StorageClient } from '../../src/client/index.ts';
 import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import type { BenchStore, Found, Scan, StoreOptions } from './store.ts';
+import type { BenchStore, Found, ReaderStore, Scan, StoreOptions } from './store.ts';
 
 const DURABLY = { sync: true } as const;
 
@@ -12,8 +16,22 @@ export async function openStratakv(options: StoreOptions): Promise<BenchStore> {
   const engine = await StorageEngine.open(options.directory, {
     writeBufferSize: options.writeBufferBytes,
     cacheSize: options.cacheBytes,
+    ...(options.poolThreads === undefined ? {} : { threads: options.poolThreads }),
   });
   return new StratakvStore(engine);
+}
+
+/** Reads in the calling thread what the owner of `port` has open. */
+export async function openStratakvReader(port: MessagePort): Promise<ReaderStore> {
+  const client = await StorageClient.attach(port);
+  return {
+    getSync: (key) => client.getSync(key),
+    scan: (isReverse) => {
+      const scan = client.scan({ reverse: isReverse });
+      return { next: (count) => scan.nextMany(count).length, close: () => scan.close() };
+    },
+    close: () => client.close(),
+  };
 }
 
 class StratakvStore implements BenchStore {
@@ -66,6 +84,14 @@ class StratakvStore implements BenchStore {
 
   flush(): Promise<void> {
     return this.#engine.flush();
+  }
+
+  ingest(records: Iterable<readonly [Buffer, Buffer]>): Promise<unknown> {
+    return this.#engine.ingest(records);
+  }
+
+  share(): MessagePort {
+    return this.#engine.share();
   }
 
   close(): Promise<void> {

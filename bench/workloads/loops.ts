@@ -6,7 +6,9 @@
  *
  * Invariants: stops at the limit or when the time is up, whichever is first; counts what was done.
  */
-import type { Context } from './workload.ts';
+import type { ReadContext } from './workload.ts';
+
+type LoopContext = Pick<ReadContext, 'meter' | 'limit'>;
 
 const CALLS_PER_TURN = 256;
 /** Fast workloads do this many unmeasured operations first, so that the code is compiled: a server is warm, too. */
@@ -26,7 +28,7 @@ export function turn(): Promise<void> {
 
 /** Awaits each call. */
 export async function inSeries(
-  { meter, limit }: Context,
+  { meter, limit }: LoopContext,
   { timeEvery, perCall = 1 }: LoopOptions,
   call: (index: number) => Promise<unknown> | unknown,
 ): Promise<void> {
@@ -48,7 +50,7 @@ export async function inSeries(
 
 /** Keeps `lanes` calls in flight. */
 export async function inFlight(
-  { meter, limit }: Context,
+  { meter, limit }: LoopContext,
   lanes: number,
   { timeEvery, perCall = 1 }: LoopOptions,
   call: (index: number) => Promise<unknown> | unknown,
@@ -83,7 +85,7 @@ export async function inFlight(
 
 /** Without promises, between two turns of the event loop. */
 export async function inTurns(
-  { meter, limit }: Context,
+  { meter, limit }: LoopContext,
   { timeEvery }: LoopOptions,
   call: (index: number) => void,
 ): Promise<void> {

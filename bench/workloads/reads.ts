@@ -7,19 +7,19 @@
 import { Zipf } from '../data/zipf.ts';
 import type { Found } from '../stores/store.ts';
 import { inSeries, inTurns, warmUp } from './loops.ts';
-import { type Context, type Workload, workload } from './workload.ts';
+import { type Context, type ReadContext, type Workload, workload } from './workload.ts';
 
 /** Reads draw from this many prepared numbers, again and again. */
 const DRAWS: number = 1 << 18;
 const CHECK_EVERY = 64;
 const KEYS_PER_GET_MANY = 100;
 
-function check({ data }: Context, index: number, record: number, found: Found): void {
+function check({ data }: Pick<Context, 'data'>, index: number, record: number, found: Found): void {
   if (index % CHECK_EVERY === 0) data.expect(record, found);
   else if (found === undefined) throw new Error(`record ${record} was not found`);
 }
 
-function drawUniform({ random, data }: Context): Uint32Array {
+function drawUniform({ random, data }: Pick<Context, 'random' | 'data'>): Uint32Array {
   return random.draws(DRAWS, data.records);
 }
 
@@ -36,7 +36,8 @@ function gets(draw: (context: Context) => Uint32Array): Workload['prepare'] {
   };
 }
 
-async function prepareGetSync(context: Context): Promise<() => Promise<void>> {
+/** Reads only through what a reader thread has, too. */
+export async function prepareGetSync(context: ReadContext): Promise<() => Promise<void>> {
   const { store, data } = context;
   const drawn = drawUniform(context);
   const call = (index: number): void => {

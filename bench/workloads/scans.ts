@@ -4,7 +4,7 @@
  * Whole scans repeat until the time is up; an operation is an entry. Every entry's key and value are handed out.
  */
 import { inSeries, turn, warmUp } from './loops.ts';
-import { type Context, type Workload, workload } from './workload.ts';
+import { type Context, type ReadContext, type Workload, workload } from './workload.ts';
 
 const ENTRIES_PER_CHUNK = 1000;
 const ENTRIES_PER_SEEK = 10;
@@ -14,7 +14,7 @@ const WARM_UP_MS = 400;
 const KEPT_ONE_IN = 10;
 const DELETES_PER_BATCH = 1000;
 
-async function scanOnce({ store, meter }: Context, isReverse: boolean): Promise<number> {
+async function scanOnce({ store, meter }: ReadContext, isReverse: boolean): Promise<number> {
   const scan = store.scan(isReverse);
   let total = 0;
   for (;;) {
@@ -32,7 +32,7 @@ async function scanOnce({ store, meter }: Context, isReverse: boolean): Promise<
 }
 
 /** Reads for a while, so that the code is compiled. */
-async function warmUpScan({ store }: Context, isReverse: boolean): Promise<void> {
+async function warmUpScan({ store }: ReadContext, isReverse: boolean): Promise<void> {
   const begin = performance.now();
   while (performance.now() - begin < WARM_UP_MS) {
     const scan = store.scan(isReverse);
@@ -41,15 +41,14 @@ async function warmUpScan({ store }: Context, isReverse: boolean): Promise<void>
   }
 }
 
-function scans(isReverse: boolean): Workload['prepare'] {
-  return async (context) => {
-    await warmUpScan(context, isReverse);
-    return () => scanUntilOver(context, isReverse, context.data.records);
-  };
+/** Reads only through what a reader thread has, too. */
+export async function prepareScans(context: ReadContext, isReverse: boolean): Promise<() => Promise<void>> {
+  await warmUpScan(context, isReverse);
+  return () => scanUntilOver(context, isReverse, context.data.records);
 }
 
 /** Throws when a scan that was not cut short by the time has another number of entries. */
-async function scanUntilOver(context: Context, isReverse: boolean, expected: number): Promise<void> {
+async function scanUntilOver(context: ReadContext, isReverse: boolean, expected: number): Promise<void> {
   const { meter } = context;
   do {
     const total = await scanOnce(context, isReverse);
@@ -93,7 +92,7 @@ export const SCAN_WORKLOADS: readonly Workload[] = [
     group: 'scans',
     operation: 'an entry of a scan over everything',
     dbBench: ['--benchmarks=readseq'],
-    prepare: scans(false),
+    prepare: (context) => prepareScans(context, false),
   }),
   workload({
     name: 'readreverse',
@@ -101,7 +100,7 @@ export const SCAN_WORKLOADS: readonly Workload[] = [
     operation: 'an entry of a backward scan over everything',
     dbBench: ['--benchmarks=readreverse'],
     isQuick: false,
-    prepare: scans(true),
+    prepare: (context) => prepareScans(context, true),
   }),
   workload({
     name: 'seekrandom',

@@ -7,21 +7,43 @@
 import type { Dataset, Shape } from '../data/dataset.ts';
 import type { Random } from '../data/random.ts';
 import type { Meter } from '../measure/meter.ts';
-import type { BenchStore } from '../stores/store.ts';
+import type { Tally } from '../measure/tally.ts';
+import type { BenchStore, ReaderStore, StoreName, StoreOptions } from '../stores/store.ts';
 
-export const GROUPS = ['writes', 'reads', 'scans', 'mixed', 'ycsb', 'sustained', 'sizes', 'open'] as const;
+export const GROUPS = [
+  'writes',
+  'reads',
+  'scans',
+  'mixed',
+  'ycsb',
+  'threads',
+  'sustained',
+  'sizes',
+  'open',
+] as const;
 export type Group = (typeof GROUPS)[number];
 
-export interface Context {
-  /** Changed only by workloads that open the store themselves. */
-  readonly store: BenchStore;
-  /** Opens the store of this run once more, after it was closed. */
-  readonly reopen: () => Promise<BenchStore>;
+/** What reading takes, in any thread. */
+export interface ReadContext {
+  readonly store: ReaderStore;
   readonly data: Dataset;
-  readonly meter: Meter;
+  readonly meter: Tally;
   readonly random: Random;
   /** How many operations at most. */
   readonly limit: number;
+}
+
+export interface Context extends ReadContext {
+  /** Changed only by workloads that open the store themselves. */
+  readonly store: BenchStore;
+  readonly meter: Meter;
+  /** For those that open it elsewhere: which store it is, and how it was opened. */
+  readonly storeName: StoreName;
+  readonly storeOptions: StoreOptions;
+  /** Opens the store of this run once more, after it was closed. */
+  readonly reopen: () => Promise<BenchStore>;
+  /** Has `act` done once all is measured and the store has settled, before it is closed: a check, or an end. */
+  readonly afterwards: (act: () => Promise<void>) => void;
 }
 
 export interface Workload {
@@ -46,6 +68,12 @@ export interface Workload {
   readonly isLong: boolean;
   /** The store needs a getSync. */
   readonly needsGetSync: boolean;
+  /** Other threads read the store, in the way its package has for it. */
+  readonly needsThreads: boolean;
+  /** Only our own store: the peers would do the same as in another workload. */
+  readonly isOursAlone: boolean;
+  /** How the store is opened, beyond what is given for all. */
+  readonly open: Pick<StoreOptions, 'isThreaded' | 'poolThreads'>;
   /** Arguments for db_bench, where it has the same workload. */
   readonly dbBench: readonly string[] | undefined;
   /** A loop; returned ready to run, so that what prepares it is not measured. */
@@ -68,6 +96,9 @@ export function workload(
     isQuick: true,
     isLong: false,
     needsGetSync: false,
+    needsThreads: false,
+    isOursAlone: false,
+    open: {},
     dbBench: undefined,
     ...special,
   };
