@@ -6,6 +6,7 @@
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
  *   flush, compact        a call each (calls.ts)
+ *   ingest                ingest-writer.ts: runs are built here, merged and committed by the owner
  *
  * Invariants: a read never waits for the owner's event loop, nor makes it do anything. It sees every write that was
  *             acknowledged before it began, to anyone.
@@ -15,6 +16,12 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import {
+  type IngestOptions,
+  type IngestReport,
+  type IngestSource,
+  resolveIngest,
+} from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
@@ -26,11 +33,11 @@ import {
   resolveSnapshot,
   resolveSync,
   type ScanOptionsOf,
+  takeValue,
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { lookup, newestFirst } from '../shared/read/read-view.ts';
 import { Scan } from '../shared/read/scan.ts';
-import { slab } from '../shared/read/slab.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
@@ -39,6 +46,8 @@ import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
 import { ViewFollower } from './client-view.ts';
+import { IngestWriter } from './ingest-writer.ts';
+import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
 
 /** Options of a client's get, getMany and has. */
@@ -68,6 +77,8 @@ export class StorageClient {
   readonly #tables: TableCache;
   readonly #blocks: BlockCache;
   readonly #scans: OpenScans;
+  readonly #writerHost: WriterHost;
+  readonly #ingests = new Set<IngestWriter>();
   readonly #cacheBytes: number;
   readonly #sync: boolean;
   readonly #key = new InputBytes();
@@ -81,6 +92,7 @@ export class StorageClient {
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
     this.#writer = new TurnWriter(calls);
+    this.#writerHost = { calls, fs, directory: attachment.directory };
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
@@ -124,7 +136,7 @@ export class StorageClient {
 
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
-    return this.#find(key, this.#momentFor(options)) ? this.#takeValue() : undefined;
+    return this.#find(key, this.#momentFor(options)) ? takeValue(this.#entry, options) : undefined;
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
@@ -135,7 +147,7 @@ export class StorageClient {
     const values: (Buffer | undefined)[] = [];
     // Not map(), which passes over the holes of a sparse array.
     for (let i = 0; i < keys.length; i++)
-      values.push(this.#find(keys[i]!, moment) ? this.#takeValue() : undefined);
+      values.push(this.#find(keys[i]!, moment) ? takeValue(this.#entry, options) : undefined);
     return values;
   }
 
@@ -166,11 +178,6 @@ export class StorageClient {
       lookup(view.memtables, view.version, this.#tables, bytes, sequence, this.#entry) &&
       this.#entry.kind === EntryKind.Put
     );
-  }
-
-  #takeValue(): Buffer {
-    const { valueBytes, valueStart, valueEnd } = this.#entry;
-    return slab.copy(valueBytes, valueStart, valueEnd);
   }
 
   /**
@@ -259,6 +266,41 @@ export class StorageClient {
     return resolveSync(options, this.#sync);
   }
 
+  /**
+   * Bulk load, as {@link StorageEngine.ingest}, with the same options and report: the records are taken, sorted and written here,
+   * in this thread, and merged by the owner. Threads that ingest share the work of reading and sorting. With a source that is
+   * ready at once this thread's event loop stands still for some tens of milliseconds every few megabytes.
+   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also what the source throws, or the signal's reason. Nothing of
+   * the load is in the store then.
+   * @example
+   * await client.ingest(parse(text), { onProgress: ({ phase, records }) => log(phase, records) });
+   */
+  async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
+    this.#checkOpen();
+    const resolved = resolveIngest(source, options);
+    resolved.signal?.throwIfAborted();
+    const writer = await this.ingestWriter();
+    return await writer.ingest(source, resolved);
+  }
+
+  /**
+   * A bulk load record by record: {@link IngestWriter}.
+   * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED.
+   * @example
+   * const writer = await client.ingestWriter();
+   * writer.put('user:1', 'Alice');
+   * await writer.finish();
+   */
+  async ingestWriter(): Promise<IngestWriter> {
+    this.#checkOpen();
+    const terms = await this.#calls.call('ingestBegin', []);
+    const writer: IngestWriter = new IngestWriter(this.#writerHost, terms, () =>
+      this.#ingests.delete(writer),
+    );
+    this.#ingests.add(writer);
+    return writer;
+  }
+
   /** {@link StorageEngine.flush}, after what this client wrote before. */
   async flush(): Promise<void> {
     this.#checkOpen();
@@ -295,7 +337,8 @@ export class StorageClient {
     };
   }
 
-  /** Waits for this client's writes and calls, and detaches. Idempotent. The store stays open. */
+  /** Waits for this client's writes and calls, and detaches; bulk loads that still take records end. Idempotent. The store
+   * stays open. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -327,6 +370,7 @@ export class StorageClient {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#calls.end(reason);
+    for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);
     this.#views.close();
     this.#tables.close();

@@ -15,6 +15,7 @@ import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
+import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
 import {
@@ -23,16 +24,15 @@ import {
   resolveScan,
   resolveSnapshot,
   resolveSync,
+  takeValue,
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { lookup } from '../shared/read/read-view.ts';
 import { Scan } from '../shared/read/scan.ts';
-import { slab } from '../shared/read/slab.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
 import { destroyStore } from './destroy-store.ts';
 import type { EngineEvents } from './events.ts';
-import type { IngestOptions, IngestReport, IngestSource } from './ingest/ingest-options.ts';
 import { type OpenInternals, openStore } from './open-store.ts';
 import type { EngineOptions } from './options.ts';
 import { awaited } from './process-keeper.ts';
@@ -225,7 +225,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     this.#runtime.checkReadable();
-    return this.#find(key, this.#sequenceFor(options)) ? this.#takeValue() : undefined;
+    return this.#find(key, this.#sequenceFor(options)) ? takeValue(this.#entry, options) : undefined;
   }
 
   /**
@@ -242,7 +242,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     const values: (Buffer | undefined)[] = [];
     // Not map(), which passes over the holes of a sparse array.
     for (let i = 0; i < keys.length; i++)
-      values.push(this.#find(keys[i]!, sequence) ? this.#takeValue() : undefined);
+      values.push(this.#find(keys[i]!, sequence) ? takeValue(this.#entry, options) : undefined);
     return values;
   }
 
@@ -275,11 +275,6 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       lookup(memtables, versions.current, tables, bytes, sequence, this.#entry) &&
       this.#entry.kind === EntryKind.Put
     );
-  }
-
-  #takeValue(): Buffer {
-    const { valueBytes, valueStart, valueEnd } = this.#entry;
-    return slab.copy(valueBytes, valueStart, valueEnd);
   }
 
   /**

@@ -11,9 +11,11 @@
 import { compareKeys, keySuccessor } from '../bytes.ts';
 import { invalidArgument } from '../errors.ts';
 import { type Bytes, describe, ownedKeyBytes } from '../input-bytes.ts';
-import type { KeyRange } from '../iterator.ts';
+import type { Entry, KeyRange } from '../iterator.ts';
+import { viewInArena } from '../memtable/value-view.ts';
 import { boolean, checkObject } from '../option-checks.ts';
 import type { ScanLimits } from './scan.ts';
+import { slab } from './slab.ts';
 
 /** Options of put, delete and write. */
 export interface WriteOptions {
@@ -25,6 +27,12 @@ export interface WriteOptions {
 export interface ReadOptionsOf<S> {
   /** Read the moment of this snapshot. Default: now. */
   readonly snapshot?: S;
+  /**
+   * Hand out memory of the store instead of a copy where there is memory that never changes: a value that is not in a table yet.
+   * Never write to it: everybody would read that. It lies in a SharedArrayBuffer, which some interfaces refuse, and keeps a
+   * whole write buffer alive. Worth it for large values that are looked at and dropped. Default false.
+   */
+  readonly zeroCopy?: boolean;
 }
 
 /** The range of a scan. */
@@ -53,7 +61,7 @@ export interface ScanOptionsOf<S> extends ScanBounds {
 }
 
 const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
-const READ_NAMES: ReadonlySet<string> = new Set(['snapshot']);
+const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'zeroCopy']);
 const SCAN_NAMES: ReadonlySet<string> = new Set([
   'gt',
   'gte',
@@ -76,7 +84,14 @@ export function resolveSync(options: WriteOptions | undefined, fallback: boolean
 export function resolveSnapshot<S>(options: ReadOptionsOf<S> | undefined): S | undefined {
   if (options === undefined) return undefined;
   checkObject(options, 'read options', READ_NAMES);
+  boolean(options, 'zeroCopy', false);
   return options.snapshot;
+}
+
+/** What a lookup left in `entry`, for the caller to keep. */
+export function takeValue(entry: Entry, options: { readonly zeroCopy?: boolean } | undefined): Buffer {
+  const view = options?.zeroCopy ? viewInArena(entry) : undefined;
+  return view ?? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd);
 }
 
 export interface ResolvedScan<S> extends ScanLimits {
