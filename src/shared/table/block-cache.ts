@@ -40,7 +40,7 @@ const MIN_FREE_BYTES = 1024;
 /** So many blocks in use are passed over for one that comes; then one goes all the same. */
 const MAX_SPARED = 8;
 /** Of the blocks that lookups miss in a full cache, one in so many is kept. */
-const ADMIT_ONE_OF = 16;
+const ADMIT_ONE_OF = 64;
 
 /** A table's blocks in the cache. */
 export interface CachedTable {
