@@ -1,6 +1,14 @@
 /** The public surface of stratakv/worker: a store that another thread has open. */
 
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
+export type {
+  IngestOptions,
+  IngestPhase,
+  IngestProgress,
+  IngestRecord,
+  IngestReport,
+  IngestSource,
+} from '../shared/ingest/ingest-options.ts';
 export type { Bytes } from '../shared/input-bytes.ts';
 export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
@@ -8,4 +16,5 @@ export { WriteBatch } from '../shared/write-batch.ts';
 export type { AttachOptions } from './attach.ts';
 export type { ClientSnapshot } from './client-snapshot.ts';
 export type { ClientStats } from './client-stats.ts';
+export type { IngestWriter } from './ingest-writer.ts';
 export { type ClientReadOptions, type ClientScanOptions, StorageClient } from './storage-client.ts';

@@ -294,6 +294,8 @@ export class StorageClient {
   async ingestWriter(): Promise<IngestWriter> {
     this.#checkOpen();
     const terms = await this.#calls.call('ingestBegin', []);
+    // Whoever closed it meanwhile could not end a writer that was not there yet.
+    this.#checkOpen();
     const writer: IngestWriter = new IngestWriter(this.#writerHost, terms, () =>
       this.#ingests.delete(writer),
     );

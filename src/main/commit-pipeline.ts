@@ -30,12 +30,12 @@ import {
 } from '../shared/log-format.ts';
 import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
 import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
+import { keepProcessAlive } from '../shared/process-keeper.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import { CommitGroup, Deferred } from './commit-group.ts';
 import { LogSync, type SyncableLog } from './log-sync.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list.ts';
-import { keepProcessAlive } from './process-keeper.ts';
 import type { WriteGate } from './write-gate.ts';
 import { WritePlacement } from './write-placement.ts';
 

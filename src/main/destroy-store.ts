@@ -14,11 +14,11 @@ import { LOCK_NAME, MANIFEST_NAME, parseFileName } from '../shared/file-names.ts
 import { type FileSystem, readFully } from '../shared/file-system.ts';
 import { RecordType, readRecord, START_RECORD_BYTES } from '../shared/log-format.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
+import { awaited } from '../shared/process-keeper.ts';
 import { TABLE_MAGIC } from '../shared/table/format.ts';
 import { acquireLock } from './directory-lock.ts';
 import { isManifestOfOurs } from './manifest.ts';
 import { resolveDirectory } from './open-store.ts';
-import { awaited } from './process-keeper.ts';
 
 export async function destroyStore(path: string): Promise<void> {
   await awaited(destroy(resolveDirectory(path)));

@@ -18,6 +18,7 @@ import type { SequenceNumber } from '../shared/ids.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
+import { awaited } from '../shared/process-keeper.ts';
 import {
   type CompactRange,
   resolveCompactRange,
@@ -35,7 +36,6 @@ import { destroyStore } from './destroy-store.ts';
 import type { EngineEvents } from './events.ts';
 import { type OpenInternals, openStore } from './open-store.ts';
 import type { EngineOptions } from './options.ts';
-import { awaited } from './process-keeper.ts';
 import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { repairStore } from './repair/repair-store.ts';

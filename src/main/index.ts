@@ -1,13 +1,6 @@
 /** The public surface of stratakv. */
 
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
-export type { Bytes } from '../shared/input-bytes.ts';
-export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
-export type { Scan, ScanEntry } from '../shared/read/scan.ts';
-export { WriteBatch } from '../shared/write-batch.ts';
-export type { EngineStats, LevelStats } from './counters.ts';
-export { type EngineStatus, StorageEngine } from './engine.ts';
-export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
 export type {
   IngestOptions,
   IngestPhase,
@@ -15,7 +8,14 @@ export type {
   IngestRecord,
   IngestReport,
   IngestSource,
-} from './ingest/ingest-options.ts';
+} from '../shared/ingest/ingest-options.ts';
+export type { Bytes } from '../shared/input-bytes.ts';
+export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
+export type { Scan, ScanEntry } from '../shared/read/scan.ts';
+export { WriteBatch } from '../shared/write-batch.ts';
+export type { EngineStats, LevelStats } from './counters.ts';
+export { type EngineStatus, StorageEngine } from './engine.ts';
+export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
 export type { EngineOptions } from './options.ts';
 export type { ReadOptions, ScanOptions } from './read-options.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';

@@ -14,6 +14,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
+import { awaited } from '../shared/process-keeper.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
@@ -25,14 +26,15 @@ import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
 import { type EngineEvents, report } from './events.ts';
 import { Ingester } from './ingest/ingester.ts';
+import { clientChunkBytes } from './ingest/pool-sorter.ts';
 import { JobRunner } from './job-runner.ts';
 import { LogWriter, RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
 import { DeletionQueue } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
-import { awaited } from './process-keeper.ts';
 import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
+import type { LoadReceiver } from './share/client-loads.ts';
 import type { SharedOwner } from './share/client-session.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
@@ -209,8 +211,18 @@ export class Runtime {
 
   /** A port through which another thread can attach. */
   share(owner: SharedOwner): MessagePort {
-    this.#shares ??= new Shares(this.store);
+    this.#shares ??= new Shares(this.store, this.#loadReceiver());
     return this.#shares.open(owner);
+  }
+
+  #loadReceiver(): LoadReceiver {
+    return {
+      begin: () => {
+        this.checkWritable();
+        return this.ingester.receive();
+      },
+      chunkBytes: clientChunkBytes(this.store),
+    };
   }
 
   get clientCount(): number {
@@ -231,7 +243,7 @@ export class Runtime {
       const stuck = scheduler.error;
       if (stuck !== undefined) store.pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
-      await Promise.allSettled([...this.#operations, store.pipeline.drain()]);
+      await Promise.allSettled([...this.#operations, this.ingester.settled(), store.pipeline.drain()]);
       await scheduler.stop();
       // A log whose write or sync has failed is not to be measured: nobody knows what of it is on the disk.
       if (canSeal && !store.versions.isPoisoned && !store.pipeline.hasFailed) await this.#sealLogs();

@@ -26,9 +26,9 @@ import type { Piscina, TaskQueue } from 'piscina';
 import { JobCancelledError } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { awaited, keepProcessAlive } from '../shared/process-keeper.ts';
 import { readReply, workerFault } from './job-reply.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
-import { awaited, keepProcessAlive } from './process-keeper.ts';
 
 export { isWorkerFault } from './job-reply.ts';
 

@@ -14,7 +14,8 @@ import type { CodecName } from './compression.ts';
 import type { WireError } from './errors.ts';
 import type { FileSystemSpec } from './file-system.ts';
 import type { FileNumber, Level, SequenceNumber } from './ids.ts';
-import type { RunMeta, RunSlice } from './ingest-run.ts';
+import type { PackedRecords } from './ingest/chunk.ts';
+import type { RunMeta, RunSlice } from './ingest/run.ts';
 import type { KeyRange } from './iterator.ts';
 import type { TableMeta } from './version-edit.ts';
 
@@ -97,15 +98,9 @@ export interface SalvageJob extends JobContext {
   readonly table: TableOptions;
 }
 
-/** Bulk load, first phase: a chunk of records in any order -> one sorted run (ingest-run.ts). Reads the chunk in place. */
-export interface IngestRunJob extends JobContext {
+/** Bulk load, first phase: a chunk of records in any order -> one sorted run (ingest/run.ts). Reads the chunk in place. */
+export interface IngestRunJob extends JobContext, PackedRecords {
   readonly kind: 'ingest-run';
-  /** The memory of an IngestChunk, and how much of it is in use. */
-  readonly records: SharedArrayBuffer;
-  readonly recordBytes: number;
-  readonly recordCount: number;
-  /** The keys strictly rise. */
-  readonly isSorted: boolean;
   readonly output: FileNumber;
 }
 

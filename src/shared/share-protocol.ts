@@ -17,6 +17,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { FileSystemSpec } from './file-system.ts';
+import type { FileNumber } from './ids.ts';
+import type { IngestReport } from './ingest/ingest-options.ts';
+import type { RunMeta } from './ingest/run.ts';
 import type { TableMeta, VersionEdit } from './version-edit.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
@@ -87,6 +90,32 @@ export interface FailedWrite {
   readonly error: WireError;
 }
 
+/** Consecutive numbers of files: first .. first + count - 1. */
+export interface NumberRange {
+  readonly first: FileNumber;
+  readonly count: number;
+}
+
+/** What a client needs to build the runs of a bulk load. */
+export interface IngestTerms {
+  /** Of the client's loads. */
+  readonly id: number;
+  readonly chunkBytes: number;
+  /** An IngestLatch. */
+  readonly latch: SharedArrayBuffer;
+  /** For its first runs, to be used in their order. */
+  readonly numbers: NumberRange;
+}
+
+/** What a client has made of its records. */
+export interface WireRuns {
+  /** Oldest first. */
+  readonly runs: readonly RunMeta[];
+  readonly recordCount: number;
+  /** Of keys and values. */
+  readonly byteCount: number;
+}
+
 /** What a client asks of the owner. */
 export interface OwnerCalls {
   attach(viewPort: MessagePort): Attachment;
@@ -94,4 +123,12 @@ export interface OwnerCalls {
   write(writes: WireWrites): Promise<FailedWrite[]>;
   flush(): Promise<void>;
   compact(range: { readonly start?: Uint8Array; readonly end?: Uint8Array }): Promise<void>;
+  /** A bulk load, whose runs the client builds. */
+  ingestBegin(): IngestTerms;
+  /** More file numbers, to be used when those before are used up. */
+  ingestReserve(id: number): NumberRange;
+  /** Merges and commits the runs. Progress goes to the port, if there is one. */
+  ingestFinish(id: number, sorted: WireRuns, progressPort: MessagePort | undefined): Promise<IngestReport>;
+  /** Settled when nothing of the load is left. Meanwhile ingestFinish may have made it durable. */
+  ingestAbort(id: number): Promise<void>;
 }

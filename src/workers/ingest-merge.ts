@@ -13,6 +13,7 @@ import { assert } from '../shared/assert.ts';
 import { runPath } from '../shared/file-names.ts';
 import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
 import { fileNumber } from '../shared/ids.ts';
+import { RunWriter } from '../shared/ingest/run-writer.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../shared/jobs.ts';
 import { JobMonitor } from './job-monitor.ts';
@@ -20,7 +21,6 @@ import type { JobOutputs } from './job-outputs.ts';
 import { OutputSplitter } from './output-splitter.ts';
 import { RunMerger } from './run-merger.ts';
 import { RunReader } from './run-reader.ts';
-import { RunWriter } from './run-writer.ts';
 import type { TableBuilder } from './table-builder.ts';
 
 const PULSE_BYTES = 64 * 1024;

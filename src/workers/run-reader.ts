@@ -15,7 +15,7 @@ import { compareBytes, headOf, readU32, VarintReader } from '../shared/bytes.ts'
 import { crc32 } from '../shared/checksum.ts';
 import { CorruptionError } from '../shared/errors.ts';
 import { readFully, type StorageFile } from '../shared/file-system.ts';
-import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunSlice } from '../shared/ingest-run.ts';
+import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunSlice } from '../shared/ingest/run.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 
 const TWO_BYTES = 0x10000;

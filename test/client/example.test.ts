@@ -1,4 +1,7 @@
-/** The server of docs/threads.md runs as it stands: what one thread is given, the other has. */
+/**
+ * The examples of docs/threads.md run as they stand: what one thread of the server is given, the other has; what two threads
+ * load is in the store.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,19 +10,14 @@ import { dirname, extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { IngestReport } from '../../src/client/index.ts';
+import { keyOf, keysOf, openTiny } from '../helpers/engines.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('the server of docs/threads.md serves from two threads', async (t) => {
-  const page = readFileSync(join(findRoot(), 'docs', 'threads.md'), 'utf8').replaceAll('\r\n', '\n');
-  const [, code] = /```js\n([\s\S]*?)```/.exec(page) ?? [];
-  assert.ok(code !== undefined, 'docs/threads.md has no example');
-  const urlOf = (layer: string): string =>
-    JSON.stringify(new URL(`../../src/${layer}/index${extname(import.meta.url)}`, import.meta.url).href);
   const folder = temporaryDirectory(t);
-  writeFileSync(
-    join(folder, 'server.mjs'),
-    code.replace("'stratakv'", urlOf('main')).replace("'stratakv/worker'", urlOf('client')),
-  );
+  writeFileSync(join(folder, 'server.mjs'), example(0));
   const server = spawn(process.execPath, ['server.mjs'], {
     cwd: folder,
     env: { ...process.env, PORT: '0' },
@@ -42,6 +40,40 @@ test('the server of docs/threads.md serves from two threads', async (t) => {
   server.kill('SIGINT');
   assert.deepEqual(await exit, [0, null]);
 });
+
+test('the loader of docs/threads.md loads from two threads', async (t) => {
+  const engine = await openTiny(t);
+  const folder = temporaryDirectory(t);
+  const script = join(folder, 'loader.mjs');
+  writeFileSync(script, example(1));
+  const load = async (part: number): Promise<IngestReport> => {
+    const file = join(folder, `${part}.tsv`);
+    const lines = Array.from({ length: 500 }, (_, i) => `${part}-${keyOf(i)}\t${i}\n`);
+    writeFileSync(file, lines.reverse().join(''));
+    const port = engine.share();
+    const worker = new Worker(script, { workerData: { port, file }, transferList: [port] });
+    const [report] = await once(worker, 'message');
+    await once(worker, 'exit');
+    return report as IngestReport;
+  };
+  const reports = await Promise.all([load(1), load(2)]);
+  assert.deepEqual(
+    reports.map(({ entries }) => entries),
+    [500, 500],
+  );
+  assert.equal(engine.getSync(`2-${keyOf(77)}`)?.toString(), '77');
+  assert.equal(keysOf(engine.scan()).length, 1000);
+});
+
+/** A block of code of the page, importing from the build. */
+function example(index: number): string {
+  const page = readFileSync(join(findRoot(), 'docs', 'threads.md'), 'utf8').replaceAll('\r\n', '\n');
+  const code = [...page.matchAll(/```js\n([\s\S]*?)```/g)][index]?.[1];
+  assert.ok(code !== undefined, `docs/threads.md has no example ${index}`);
+  const urlOf = (layer: string): string =>
+    JSON.stringify(new URL(`../../src/${layer}/index${extname(import.meta.url)}`, import.meta.url).href);
+  return code.replace("'stratakv'", urlOf('main')).replace("'stratakv/worker'", urlOf('client'));
+}
 
 function findRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));

@@ -4,15 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openEngine } from '../../src/main/engine.ts';
-import {
-  type IngestPhase,
-  type IngestRecord,
-  type StorageEngine,
-  StorageError,
-} from '../../src/main/index.ts';
+import { type IngestPhase, type IngestRecord, StorageError } from '../../src/main/index.ts';
 import {
   failsWith,
   fill,
@@ -29,51 +24,8 @@ import {
 import { FailingDisk } from '../helpers/failing-disk.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
+import { dataFiles, isUntouched, liveTables, recordsOf, slowly } from '../helpers/loads.ts';
 import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
-
-function* recordsOf(count: number, value: string): Generator<[string, string]> {
-  // A step that has no factor in common with the count visits every number once, in no order.
-  for (let i = 0; i < count; i++) yield [keyOf((i * 7919) % count), value];
-}
-
-/** Gives the event loop a turn every few records. */
-async function* slowly(records: Iterable<IngestRecord>, every = 50): AsyncGenerator<IngestRecord> {
-  let count = 0;
-  for (const record of records) {
-    if (++count % every === 0) await nextTurn();
-    yield record;
-  }
-}
-
-function filesOf(engine: StorageEngine): string[] {
-  return readdirSync(engine.path)
-    .filter((name) => /\.(?:sst|run)$/.test(name))
-    .sort();
-}
-
-function liveTables(engine: StorageEngine): number {
-  return engine.stats().levels.reduce((sum, { files }) => sum + files, 0);
-}
-
-/** As if there had been no load; and the next one works. */
-async function isUntouched(
-  t: TestContext,
-  engine: StorageEngine,
-  before: readonly [string, string][],
-): Promise<void> {
-  assert.deepEqual(textsOf(engine.scan()), before);
-  await until(() => filesOf(engine).length === liveTables(engine));
-  assert.deepEqual(
-    filesOf(engine).filter((name) => name.endsWith('.run')),
-    [],
-  );
-  assert.equal(engine.stats().stalls.state, 'open');
-  assert.equal(engine.stats().jobs.ingests, 0);
-  await engine.put('zz', 'still takes writes');
-  await engine.ingest([['zzz', 'and loads']]);
-  const reopened = await reopen(t, engine);
-  assert.deepEqual(textsOf(reopened.scan()), [...before, ['zz', 'still takes writes'], ['zzz', 'and loads']]);
-}
 
 test('a reader sees nothing of a load or all of it', async (t) => {
   const engine = await openTiny(t, { threads: 2 });
@@ -191,7 +143,7 @@ test('more writes during a load than it had left room for: it is merged again', 
   assert.ok(merges > 1, 'the room was enough');
   assert.equal(report.entries, 500);
   assert.deepEqual([...new Set(textsOf(engine.scan()).map(([, value]) => value))], ['loaded']);
-  await until(() => filesOf(engine).length === liveTables(engine));
+  await until(() => dataFiles(engine).length === liveTables(engine));
   await engine.verify();
 });
 
@@ -293,12 +245,12 @@ for (const phase of ['waiting', 'sorting', 'installing'] as const) {
     await failsWith('STRATA_CLOSED', engine.ingest(source(), { onProgress }));
     await closing;
     assert.deepEqual(
-      filesOf(engine).filter((name) => name.endsWith('.run')),
+      dataFiles(engine).filter((name) => name.endsWith('.run')),
       [],
     );
     const reopened = await reopen(t, engine);
     assert.deepEqual(textsOf(reopened.scan()), before);
-    assert.equal(filesOf(reopened).length, liveTables(reopened));
+    assert.equal(dataFiles(reopened).length, liveTables(reopened));
   });
 }
 
@@ -315,7 +267,7 @@ for (const operation of ['createRun', 'createTable', 'stageManifest'] as const) 
     disk.recover();
     assert.equal(engine.status, 'open');
     assert.deepEqual(textsOf(engine.scan()), before);
-    await until(() => filesOf(engine).length === liveTables(engine));
+    await until(() => dataFiles(engine).length === liveTables(engine));
     await engine.ingest(recordsOf(2003, 'loaded'));
     assert.equal(textsOf(engine.scan()).length, 2003);
   });
@@ -387,7 +339,7 @@ test('runs and tables that a crash left behind are deleted by the next open', as
     writeFileSync(`${engine.path}/${name}`, 'left behind');
   const reopened = await reopen(t, engine);
   assert.deepEqual(
-    filesOf(reopened).filter((name) => name.startsWith('0090')),
+    dataFiles(reopened).filter((name) => name.startsWith('0090')),
     [],
   );
   assert.ok(readdirSync(engine.path).includes('notes.run'), 'not ours');

@@ -17,6 +17,7 @@ import {
   textsOf,
   valueFor,
 } from '../helpers/engines.ts';
+import { modelOf } from '../helpers/loads.ts';
 import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
 
 /** Records in any order; some keys come again and again. */
@@ -26,11 +27,6 @@ function randomRecords(seed: number, count: number, keys: number = count): [stri
     keyOf(Math.floor(random.next() * keys)),
     valueFor(i, 20 + (i % 50)),
   ]);
-}
-
-function modelOf(...loads: (readonly IngestRecord[])[]): [string, string][] {
-  const model = new Map(loads.flat().map(([key, value]) => [String(key), String(value)]));
-  return [...model].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 async function* asynchronously<T>(records: Iterable<T>): AsyncGenerator<T> {

@@ -33,20 +33,27 @@ export async function attachHere(
   return client;
 }
 
-/** What client-worker.ts is told. `shared` is for the test to say things that take no turn of the event loop. */
+/** What a worker is told. `shared` is for the test to say things that take no turn of the event loop. */
 export interface WorkerTask {
   readonly behaviour: string;
   readonly shared?: SharedArrayBuffer;
   readonly index?: number;
   readonly seed?: number;
   readonly options?: AttachOptions;
+  /** For ingest-worker.ts: the records of recordsOf(). */
+  readonly load?: { readonly count: number; readonly value: string; readonly prefix: string };
 }
 
 /** A worker thread with a client, attached by the time this resolves. */
-export async function startClient(t: TestContext, engine: StorageEngine, task: WorkerTask): Promise<Worker> {
+export async function startClient(
+  t: TestContext,
+  engine: StorageEngine,
+  task: WorkerTask,
+  script: 'client-worker' | 'ingest-worker' = 'client-worker',
+): Promise<Worker> {
   const port = engine.share();
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const worker = new Worker(new URL(`./client-worker.${extension}`, import.meta.url), {
+  const worker = new Worker(new URL(`./${script}.${extension}`, import.meta.url), {
     workerData: { port, task },
     transferList: [port],
   });

@@ -69,7 +69,8 @@ const WORKER_GATE = 'src/main/worker-pool.ts';
 
 const SHARED_MEMORY_HOMES: readonly string[] = [
   'src/shared/control-block.ts',
-  'src/shared/ingest-chunk.ts',
+  'src/shared/ingest/chunk.ts',
+  'src/shared/ingest/latch.ts',
   'src/shared/memtable/',
 ];
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];

@@ -10,8 +10,8 @@ import { compareKeys } from '../../src/shared/bytes.ts';
 import { CorruptionError, errorFromWire } from '../../src/shared/errors.ts';
 import { runPath } from '../../src/shared/file-names.ts';
 import { fileNumber, sequenceNumber } from '../../src/shared/ids.ts';
-import { IngestChunk } from '../../src/shared/ingest-chunk.ts';
-import type { RunMeta } from '../../src/shared/ingest-run.ts';
+import { IngestChunk } from '../../src/shared/ingest/chunk.ts';
+import type { RunMeta } from '../../src/shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult, IngestRunResult, Job } from '../../src/shared/jobs.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 import { runJob } from '../../src/workers/run-job.ts';
@@ -36,10 +36,7 @@ class Bench {
     const { run } = this.#carryOut({
       ...this.#context(),
       kind: 'ingest-run',
-      records: chunk.buffer,
-      recordBytes: chunk.end,
-      recordCount: chunk.recordCount,
-      isSorted: chunk.isSorted,
+      ...chunk.packed,
       output: fileNumber(this.#number++),
     }) as IngestRunResult;
     return run;

@@ -1,7 +1,7 @@
 /**
- * One bulk load, from its source to the one edit that makes it visible.
+ * One bulk load, from its sorted runs to the one edit that makes it visible.
  *
- *   1. sort    the source is packed into chunks; each becomes a sorted run on the pool while the next one fills
+ *   1. sort    runs are built of the records: by the pool (pool-sorter.ts) or by a client's thread (received-load.ts)
  *   2. merge   (one load at a time) the runs become tables, range by range, on all threads; every entry bears the sequence S
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
  *
@@ -13,15 +13,16 @@
  *             tables are in the version, but no reader has a sequence that sees their entries.
  *             A load that does not end well deletes its files; those of a crash are orphans, which the next open deletes.
  * Thread:     main.
- * Owns:       its runs, and its tables until they are in the version.
+ * Owns:       its runs, whoever built them, and its tables until they are in the version.
  * Not chosen: building tables from sorted input without runs. It would save a tenth, and S would have to be known before the
  *             source has ended, perhaps hours before the commit.
  */
 import { assert } from '../../shared/assert.ts';
 import { CorruptionError } from '../../shared/errors.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/ids.ts';
-import type { IngestChunk } from '../../shared/ingest-chunk.ts';
-import type { RunMeta } from '../../shared/ingest-run.ts';
+import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
+import { ProgressTeller } from '../../shared/ingest/progress.ts';
+import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { discardOutputs, reportDeletion } from '../background-errors.ts';
@@ -29,21 +30,15 @@ import { CancelToken } from '../job-runner.ts';
 import { removeObsoleteFiles } from '../obsolete-files.ts';
 import type { Scheduler } from '../scheduler.ts';
 import type { Store } from '../store.ts';
-import type { IngestPhase, IngestReport, IngestSource, ResolvedIngest } from './ingest-options.ts';
 import { placeTables } from './placement.ts';
-import { RecordPacker } from './record-packer.ts';
 import { planRanges, type RunRange, wholeRange } from './run-ranges.ts';
 
-const MIB = 1024 * 1024;
-const MIN_CHUNK_BYTES = 4096;
-const MAX_CHUNK_BYTES: number = 32 * MIB;
 /** Without threads a job holds up main: a tenth of a second of it. */
-const INLINE_BYTES: number = 4 * MIB;
+export const INLINE_BYTES: number = 4 * 1024 * 1024;
 /** More runs than this are not merged at once: each takes a descriptor and a block of memory on each thread. */
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
 const RANGES_PER_THREAD = 4;
-const PROGRESS_INTERVAL_MS = 100;
 
 /** What a load needs of the running store. */
 export interface IngestHost {
@@ -59,16 +54,26 @@ export interface IngestHost {
   checkWritable(): void;
 }
 
+/** What phase 1 leaves. */
+export interface SortedRecords {
+  /** Oldest first: of equal keys the one in the last run counts. */
+  readonly runs: readonly RunMeta[];
+  readonly recordCount: number;
+  /** Of keys and values. */
+  readonly byteCount: number;
+}
+
+/** The whole of {@link SortedRecords}, before there are any. */
+const NOTHING: SortedRecords = { runs: [], recordCount: 0, byteCount: 0 };
+
 export class BulkLoad {
+  /** Cancels the jobs of the load when it is to end. */
+  readonly token: CancelToken = new CancelToken();
+  readonly progress: ProgressTeller;
   readonly #host: IngestHost;
-  readonly #options: ResolvedIngest;
   readonly #abort = new AbortController();
-  readonly #token = new CancelToken();
-  readonly #packer: RecordPacker;
   readonly #startedAt = performance.now();
-  /** Of phase 1, in order of age; a hole where the job has not ended yet. */
-  #runs: (RunMeta | undefined)[] = [];
-  readonly #runJobs = new Set<Promise<void>>();
+  #sorted: SortedRecords = NOTHING;
   /** Files that are not the store's: all runs, tables until they are. */
   readonly #runFiles: FileNumber[] = [];
   #tables: TableMeta[] = [];
@@ -76,17 +81,10 @@ export class BulkLoad {
   readonly #tableNumbers: FileNumber[] = [];
   #mergeJobs = 0;
   #mergeAttempts = 0;
-  #toldAt = 0;
 
-  constructor(host: IngestHost, options: ResolvedIngest) {
+  constructor(host: IngestHost, onProgress: (progress: IngestProgress) => void) {
     this.#host = host;
-    this.#options = options;
-    this.#packer = new RecordPacker({
-      chunkBytes: chunkBytes(host.store),
-      signal: this.signal,
-      ship: (chunk) => this.#ship(chunk),
-      onProgress: (records, bytes) => this.#tell('sorting', records, bytes),
-    });
+    this.progress = new ProgressTeller(onProgress, (error) => this.stop(error));
   }
 
   /** Aborted when the load is to end: by the caller, by close(), by a job that failed. */
@@ -97,25 +95,30 @@ export class BulkLoad {
   /** Ends the load, which rejects with `reason`, unless it is being committed. */
   stop(reason: unknown): void {
     this.#abort.abort(reason);
-    this.#token.cancel();
+    this.token.cancel();
   }
 
-  /** Phase 1. */
-  async sort(source: IngestSource): Promise<void> {
-    await unless(this.signal, this.#packer.take(source));
-    await unless(this.signal, Promise.all(this.#runJobs));
-    if (this.#packer.recordCount > 0)
-      this.#tell('sorting', this.#packer.recordCount, this.#packer.byteCount, true);
+  /** The number of a run file to be written: deleted by cleanUp(), if it is there. */
+  newRun(): FileNumber {
+    const number = this.#host.store.versions.allocateFileNumber();
+    this.#runFiles.push(number);
+    return number;
+  }
+
+  /** As {@link newRun}, for a number that was handed out before. */
+  addRun(number: FileNumber): void {
+    this.#runFiles.push(number);
   }
 
   /** Phases 2 and 3. Nothing else is in them meanwhile. */
-  async mergeAndCommit(): Promise<IngestReport> {
-    const { recordCount, byteCount } = this.#packer;
+  async mergeAndCommit(sorted: SortedRecords): Promise<IngestReport> {
+    this.#sorted = sorted;
+    const { recordCount, byteCount } = sorted;
     if (recordCount > 0) {
-      await this.#reduceRuns();
+      const runs = await this.#reduceRuns(sorted.runs);
       for (let headroom = this.#host.sequenceHeadroom; ; headroom *= 2) {
         const sequence = sequenceNumber(this.#host.lastSequence() + headroom);
-        await this.#merge(sequence);
+        await this.#merge(runs, sequence);
         this.#tell('installing', recordCount, byteCount, true);
         if (await this.#host.scheduler.atRest(() => this.#commit(sequence), this.signal)) break;
         await this.#discardTables();
@@ -131,72 +134,33 @@ export class BulkLoad {
     };
   }
 
-  /** Waits for what is under way and deletes what is of no use any more. Never rejects. */
+  /** Deletes what is of no use any more. Nobody writes runs by now. Never rejects. */
   async cleanUp(isCommitted: boolean): Promise<void> {
-    await Promise.allSettled(this.#runJobs);
     if (!isCommitted) await this.#discardTables();
     await this.#deleteRuns(this.#runFiles);
     if (this.#mergeAttempts > this.#mergeJobs) await this.#deleteLostTables();
   }
 
-  // Phase 1
-
-  async #ship(chunk: IngestChunk): Promise<void> {
-    const place = this.#runs.push(undefined) - 1;
-    const job = this.#sortChunk(chunk, place)
-      .catch((error: unknown) => this.stop(error))
-      .finally(() => this.#runJobs.delete(job));
-    this.#runJobs.add(job);
-    // One chunk for each thread, and one that waits: with the one being filled, all the memory that a load takes.
-    while (this.#runJobs.size > Math.max(1, this.#host.store.options.bulkThreads))
-      await Promise.race(this.#runJobs);
-  }
-
-  async #sortChunk(chunk: IngestChunk, place: number): Promise<void> {
-    const { run } = await this.#host.store.jobs.run<'ingest-run'>(
-      (context) => ({
-        ...context,
-        kind: 'ingest-run',
-        records: chunk.buffer,
-        recordBytes: chunk.end,
-        recordCount: chunk.recordCount,
-        isSorted: chunk.isSorted,
-        output: this.#newRun(),
-      }),
-      { urgent: false, keepAlive: false, bulk: true },
-      this.#token,
-    );
-    this.#runs[place] = run;
-    this.#packer.giveBack(chunk);
-  }
-
-  #newRun(): FileNumber {
-    const number = this.#host.store.versions.allocateFileNumber();
-    this.#runFiles.push(number);
-    return number;
-  }
-
   // Phase 2
 
   /** Until the runs are few enough to be merged at once: neighbours become one. */
-  async #reduceRuns(): Promise<void> {
-    while (this.#runs.length > MAX_MERGED_RUNS) {
+  async #reduceRuns(sorted: readonly RunMeta[]): Promise<readonly RunMeta[]> {
+    let runs = sorted;
+    while (runs.length > MAX_MERGED_RUNS) {
       const groups: RunMeta[][] = [];
-      for (let i = 0; i < this.#runs.length; i += MAX_MERGED_RUNS)
-        groups.push(this.#runs.slice(i, i + MAX_MERGED_RUNS) as RunMeta[]);
+      for (let i = 0; i < runs.length; i += MAX_MERGED_RUNS) groups.push(runs.slice(i, i + MAX_MERGED_RUNS));
       const results = await this.#runMerges(groups.map(wholeRange), () => ({
         kind: 'run',
-        number: this.#newRun(),
+        number: this.newRun(),
       }));
-      const merged = this.#runs as RunMeta[];
-      this.#runs = results.map(({ run }) => run);
-      await this.#deleteRuns(merged.map(({ number }) => number));
+      await this.#deleteRuns(runs.map(({ number }) => number));
+      runs = results.map(({ run }) => run!);
     }
+    return runs;
   }
 
-  async #merge(sequence: SequenceNumber): Promise<void> {
+  async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {
     const { versions, options } = this.#host.store;
-    const runs = this.#runs as RunMeta[];
     const { maxFileSizeBytes, table } = options;
     const results = await this.#runMerges(planRanges(runs, this.#rangeCount(runs)), ({ sizeBytes }) => {
       const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + 8;
@@ -240,7 +204,7 @@ export class BulkLoad {
           output: output(part),
         }),
         { urgent: false, keepAlive: false, bulk: true },
-        this.#token,
+        this.token,
         (doneBytes) => {
           done[i] = doneBytes;
           this.#tellMerged(done.reduce((sum, bytes) => sum + bytes, 0) / totalBytes);
@@ -259,7 +223,7 @@ export class BulkLoad {
 
   #tellMerged(share: number): void {
     const part = Math.min(1, share);
-    const { recordCount, byteCount } = this.#packer;
+    const { recordCount, byteCount } = this.#sorted;
     this.#tell('merging', Math.floor(recordCount * part), Math.floor(byteCount * part));
   }
 
@@ -282,7 +246,7 @@ export class BulkLoad {
     this.#host.publish(sequence);
     counters.ingestCount++;
     counters.ingestBytes += this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);
-    counters.userBytes += this.#packer.byteCount;
+    counters.userBytes += this.#sorted.byteCount;
     return true;
   }
 
@@ -306,30 +270,7 @@ export class BulkLoad {
     await removeObsoleteFiles(store.fs, store.directory, { runs }, (error) => reportDeletion(store, error));
   }
 
-  #tell(phase: IngestPhase, records: number, bytes: number, always = false): void {
-    const now = performance.now();
-    if (!always && now - this.#toldAt < PROGRESS_INTERVAL_MS) return;
-    this.#toldAt = now;
-    const estimatedTotal = phase === 'sorting' ? this.#options.estimatedRecords : this.#packer.recordCount;
-    try {
-      this.#options.onProgress({ phase, records, bytes, estimatedTotal });
-    } catch (error) {
-      this.stop(error);
-    }
+  #tell(phase: 'merging' | 'installing', records: number, bytes: number, always = false): void {
+    this.progress.tell({ phase, records, bytes, estimatedTotal: this.#sorted.recordCount }, always);
   }
-}
-
-function chunkBytes({ options }: Store): number {
-  const most = options.threads === 0 ? INLINE_BYTES : MAX_CHUNK_BYTES;
-  return Math.min(most, Math.max(MIN_CHUNK_BYTES, Math.ceil(options.writeBufferBytes / 2)));
-}
-
-/** `work`, or a rejection with the signal's reason as soon as that is aborted. */
-export async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return await new Promise<T>((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

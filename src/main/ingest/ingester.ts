@@ -2,15 +2,30 @@
  * The bulk loads of a store: any number take records at a time, one at a time merges and commits, so that each knows when it
  * will be in the order of writes.
  *
+ *   run       a source of the engine's thread: its runs are built on the pool (pool-sorter.ts)
+ *   receive   a client builds the runs in its own thread (received-load.ts)
+ *
  * Invariants: the promise of a load settles when its files are in the store or deleted.
  * Thread:     main.
+ * Owns:       file numbers that clients were given and did not use.
  */
-import { BulkLoad, type IngestHost, unless } from './bulk-load.ts';
-import { type IngestOptions, type IngestReport, type IngestSource, resolveIngest } from './ingest-options.ts';
+import type { IngestOptions, IngestReport, IngestSource } from '../../shared/ingest/ingest-options.ts';
+import { resolveIngest } from '../../shared/ingest/ingest-options.ts';
+import { unless } from '../../shared/ingest/unless.ts';
+import type { NumberRange } from '../../shared/share-protocol.ts';
+import { BulkLoad, type IngestHost, type SortedRecords } from './bulk-load.ts';
+import { PoolSorter } from './pool-sorter.ts';
+import { ReceivedLoad } from './received-load.ts';
+
+/** A client's load asks once for so many runs. There are two billion numbers: what it leaves is for the next one. */
+const CLIENT_NUMBERS = 256;
+const MIN_CLIENT_NUMBERS = 16;
 
 export class Ingester {
   readonly #host: IngestHost;
   readonly #loads = new Set<BulkLoad>();
+  readonly #received = new Set<Promise<unknown>>();
+  readonly #spareNumbers: NumberRange[] = [];
   /** Settles when all that are before a newcomer have had their turn. */
   #lastTurn: Promise<void> = Promise.resolve();
 
@@ -19,31 +34,71 @@ export class Ingester {
   }
 
   async run(source: IngestSource, options: IngestOptions | undefined): Promise<IngestReport> {
-    const resolved = resolveIngest(source, options);
-    const { signal } = resolved;
+    const { onProgress, signal, estimatedRecords } = resolveIngest(source, options);
     signal?.throwIfAborted();
-    const load = new BulkLoad(this.#host, resolved);
+    const load = new BulkLoad(this.#host, onProgress);
+    const sorter = new PoolSorter(this.#host.store, load, estimatedRecords);
     const onAbort = (): void => load.stop(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
-    this.#loads.add(load);
-    let isCommitted = false;
     try {
-      await load.sort(source);
-      const report = await this.#inTurn(load.signal, () => load.mergeAndCommit());
-      isCommitted = true;
-      return report;
+      return await this.#carryOut(
+        load,
+        () => sorter.sort(source),
+        () => sorter.settled(),
+      );
     } finally {
-      this.#loads.delete(load);
       signal?.removeEventListener('abort', onAbort);
-      // A source that failed, say: what was started for it is of no use.
-      if (!isCommitted) load.stop(undefined);
-      await load.cleanUp(isCommitted);
     }
+  }
+
+  /** A load of a client. Requires: the store takes writes. */
+  receive(): ReceivedLoad {
+    const received = new ReceivedLoad(
+      (onProgress) => new BulkLoad(this.#host, onProgress),
+      () => this.#takeNumbers(),
+    );
+    const report = this.#carryOut(
+      received.load,
+      () => received.delivered(),
+      async () => this.#keepNumbers(await received.settled()),
+    );
+    received.report = report;
+    this.#received.add(report);
+    const forget = (): void => void this.#received.delete(report);
+    report.then(forget, forget);
+    return received;
   }
 
   /** Ends all loads that are not being committed. */
   stop(reason: unknown): void {
     for (const load of this.#loads) load.stop(reason);
+  }
+
+  /** Resolves when no load of a client is left; those of the engine are awaited by who asked for them. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#received);
+  }
+
+  /** `sort` is phase 1; `settled` resolves when nobody writes runs any more. */
+  async #carryOut(
+    load: BulkLoad,
+    sort: () => Promise<SortedRecords>,
+    settled: () => Promise<void>,
+  ): Promise<IngestReport> {
+    this.#loads.add(load);
+    let isCommitted = false;
+    try {
+      const sorted = await sort();
+      const report = await this.#inTurn(load.signal, () => load.mergeAndCommit(sorted));
+      isCommitted = true;
+      return report;
+    } finally {
+      this.#loads.delete(load);
+      // A source that failed, say: what was started for it is of no use.
+      if (!isCommitted) load.stop(undefined);
+      await settled();
+      await load.cleanUp(isCommitted);
+    }
   }
 
   async #inTurn<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
@@ -59,5 +114,16 @@ export class Ingester {
     } finally {
       end();
     }
+  }
+
+  #takeNumbers(): NumberRange {
+    const spare = this.#spareNumbers.pop();
+    if (spare !== undefined) return spare;
+    const first = this.#host.store.versions.reserveFileNumbers(CLIENT_NUMBERS);
+    return { first, count: CLIENT_NUMBERS };
+  }
+
+  #keepNumbers(ranges: readonly NumberRange[]): void {
+    this.#spareNumbers.push(...ranges.filter(({ count }) => count >= MIN_CLIENT_NUMBERS));
   }
 }

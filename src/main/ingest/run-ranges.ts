@@ -4,7 +4,7 @@
  * Thread: main. Pure.
  */
 import { compareKeys, sharedPrefixLength } from '../../shared/bytes.ts';
-import { type RunMeta, type RunSlice, sampleKey } from '../../shared/ingest-run.ts';
+import { type RunMeta, type RunSlice, sampleKey } from '../../shared/ingest/run.ts';
 import type { KeyRange } from '../../shared/iterator.ts';
 import { type KeySample, splitKeys } from '../key-split.ts';
 

@@ -5,7 +5,7 @@
  * grouped with everybody else's by the commit pipeline.
  *
  * Invariants: it ends once: when the client closes its port, when its thread ends, or when the store closes. Then nothing
- *             is pinned for it.
+ *             is pinned for it, and nothing of its bulk loads stays.
  * Thread:     main.     Owns: its ends of both ports.
  */
 import type { MessagePort } from 'node:worker_threads';
@@ -24,6 +24,7 @@ import {
 } from '../../shared/share-protocol.ts';
 import { WriteBatch } from '../../shared/write-batch.ts';
 import type { Store } from '../store.ts';
+import { ClientLoads, type LoadReceiver } from './client-loads.ts';
 import type { Follower, SharedViews } from './shared-views.ts';
 
 /** What clients may ask of the engine. */
@@ -33,18 +34,32 @@ export interface SharedOwner {
   compact(range?: CompactRange): Promise<void>;
 }
 
+/** What all sessions of a store have in common. */
+export interface SessionHost {
+  readonly store: Store;
+  readonly views: SharedViews;
+  readonly receiver: LoadReceiver;
+}
+
 export class ClientSession {
   readonly #store: Store;
   readonly #owner: SharedOwner;
   readonly #views: SharedViews;
   readonly #port: MessagePort;
+  readonly #loads: ClientLoads;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(store: Store, owner: SharedOwner, views: SharedViews, port: MessagePort, onEnd: () => void) {
+  constructor(
+    { store, views, receiver }: SessionHost,
+    owner: SharedOwner,
+    port: MessagePort,
+    onEnd: () => void,
+  ) {
     this.#store = store;
     this.#owner = owner;
     this.#views = views;
+    this.#loads = new ClientLoads(receiver);
     this.#port = port;
     port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
     port.on('close', () => {
@@ -71,6 +86,7 @@ export class ClientSession {
       this.#views.unfollow(follower);
       follower.viewPort.close();
     }
+    this.#loads.end();
     this.#port.close();
   }
 
@@ -80,6 +96,10 @@ export class ClientSession {
       write: (writes) => this.#write(writes),
       flush: () => this.#owner.flush(),
       compact: (range) => this.#owner.compact(range),
+      ingestBegin: () => this.#loads.begin(),
+      ingestReserve: (id) => this.#loads.reserve(id),
+      ingestFinish: (id, sorted, progressPort) => this.#loads.finish(id, sorted, progressPort),
+      ingestAbort: (id) => this.#loads.abort(id),
     };
   }
 

@@ -5,28 +5,28 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Store } from '../store.ts';
-import { ClientSession, type SharedOwner } from './client-session.ts';
+import type { LoadReceiver } from './client-loads.ts';
+import { ClientSession, type SessionHost, type SharedOwner } from './client-session.ts';
 import { SharedViews } from './shared-views.ts';
 
 export class Shares {
-  readonly #store: Store;
-  readonly #views: SharedViews;
+  readonly #host: SessionHost;
   readonly #sessions = new Set<ClientSession>();
 
-  constructor(store: Store) {
-    this.#store = store;
-    this.#views = new SharedViews(store.control, store.memtables, store.versions);
+  constructor(store: Store, receiver: LoadReceiver) {
+    const views = new SharedViews(store.control, store.memtables, store.versions);
+    this.#host = { store, views, receiver };
   }
 
   /** How many threads are attached now. */
   get clientCount(): number {
-    return this.#views.followerCount;
+    return this.#host.views.followerCount;
   }
 
   /** A port for one client. */
   open(owner: SharedOwner): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    const session: ClientSession = new ClientSession(this.#store, owner, this.#views, port1, () =>
+    const session: ClientSession = new ClientSession(this.#host, owner, port1, () =>
       this.#sessions.delete(session),
     );
     this.#sessions.add(session);

@@ -4,7 +4,7 @@
  * Nothing else of a store does: its lock, its threads and its timers are unreferenced, so a forgotten open store lets the
  * process exit. A pending promise alone keeps no process alive either, so what a caller awaits holds a timer.
  *
- * Thread: main.
+ * Thread: any.
  */
 
 /** Timers can't wait longer; what this one does when it fires is nothing. */

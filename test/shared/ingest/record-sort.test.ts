@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareKeys } from '../../src/shared/bytes.ts';
-import { IngestChunk } from '../../src/shared/ingest-chunk.ts';
-import { RecordTable, sortRecords } from '../../src/workers/record-sort.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { compareKeys } from '../../../src/shared/bytes.ts';
+import { IngestChunk } from '../../../src/shared/ingest/chunk.ts';
+import { RecordTable, sortRecords } from '../../../src/shared/ingest/record-sort.ts';
+import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 
 function tableOf(keys: readonly Uint8Array[]): { readonly chunk: IngestChunk; readonly table: RecordTable } {
   const bytes = keys.reduce((sum, key) => sum + key.length + 16, 16);
@@ -16,14 +16,17 @@ function tableOf(keys: readonly Uint8Array[]): { readonly chunk: IngestChunk; re
     assert.ok(chunk.hasRoom(key.length, value.length));
     chunk.add(key, key.length, value, value.length);
   }
-  return { chunk, table: new RecordTable(new Uint8Array(chunk.buffer, 0, chunk.end), chunk.recordCount) };
+  return {
+    chunk,
+    table: new RecordTable(new Uint8Array(chunk.buffer, 0, chunk.packed.recordBytes), chunk.recordCount),
+  };
 }
 
 function check(keys: readonly Uint8Array[], what: string): void {
   const { chunk, table } = tableOf(keys);
   const expected = keys.map((_, i) => i).sort((a, b) => compareKeys(keys[a]!, keys[b]!) || a - b);
   const isRising = keys.every((key, i) => i === 0 || compareKeys(keys[i - 1]!, key) < 0);
-  assert.equal(chunk.isSorted, isRising, `${what}: isSorted`);
+  assert.equal(chunk.packed.isSorted, isRising, `${what}: isSorted`);
   sortRecords(table);
   assert.deepEqual(Array.from(table.order), expected, what);
   for (let i = 1; i < expected.length; i++) {

@@ -1,18 +1,28 @@
 /**
- * A chunk of a bulk load: records as they came from the source, one behind the other, in memory that main fills and a
- * worker sorts in place.
+ * A chunk of a bulk load: records as they came from the source, one behind the other, in memory that one thread fills and
+ * another, or the same, sorts in place.
  *
  *   record = varint key length | varint value length | key | value
  *
  * Invariants: main hands a chunk over in a message and does not touch it until the job has ended; the message is the
- *             release that makes its bytes whole for the worker, so no Atomics are needed.
- * Thread:     main writes, then one worker reads.
+ *             release that makes its bytes whole for the worker, so no Atomics are needed. A client sorts its chunks itself.
+ * Thread:     main writes, then one worker reads; or a client does both.
  * Not chosen: a list of where the records are: the worker finds that out by walking them, and main has the longer way.
  */
-import { compareBytes, copyInto, writeVarint } from './bytes.ts';
+import { compareBytes, copyInto, writeVarint } from '../bytes.ts';
 
 /** Two varints: of a key length up to 64 KiB and of a value length up to 256 MiB. */
 export const MAX_RECORD_HEADER_BYTES = 8;
+
+/** What is in a chunk, as plain data. */
+export interface PackedRecords {
+  /** The memory of the chunk, and how much of it is in use. */
+  readonly records: SharedArrayBuffer;
+  readonly recordBytes: number;
+  readonly recordCount: number;
+  /** The keys strictly rise. */
+  readonly isSorted: boolean;
+}
 
 export class IngestChunk {
   readonly buffer: SharedArrayBuffer;
@@ -32,18 +42,18 @@ export class IngestChunk {
     return this.#bytes.length;
   }
 
-  /** Where the next record goes: how many bytes are in use. */
-  get end(): number {
-    return this.#end;
-  }
-
   get recordCount(): number {
     return this.#recordCount;
   }
 
-  /** Whether each key lies above the one before: then there is nothing to sort and nothing to drop. */
-  get isSorted(): boolean {
-    return this.#isSorted;
+  /** What it holds. A sorted chunk has nothing to sort and nothing to drop. */
+  get packed(): PackedRecords {
+    return {
+      records: this.buffer,
+      recordBytes: this.#end,
+      recordCount: this.#recordCount,
+      isSorted: this.#isSorted,
+    };
   }
 
   /** Forgets what it held. */

@@ -1,11 +1,11 @@
 /**
  * What ingest() takes, tells meanwhile and answers; validated at the call.
  *
- * Thread: main. Pure.
+ * Thread: any. Pure.
  */
-import { invalidArgument } from '../../shared/errors.ts';
-import { type Bytes, describe } from '../../shared/input-bytes.ts';
-import { checkObject } from '../../shared/option-checks.ts';
+import { invalidArgument } from '../errors.ts';
+import { type Bytes, describe } from '../input-bytes.ts';
+import { checkObject } from '../option-checks.ts';
 
 /** Key and value. Both are copied before the source is asked for the next record. */
 export type IngestRecord = readonly [key: Bytes, value: Bytes];

@@ -1,16 +1,16 @@
 /**
- * Writes a run file (src/shared/ingest-run.ts), record by record, and keeps samples of it.
+ * Writes a run file (run.ts), record by record, and keeps samples of it.
  *
  * Samples are thinned out as the run grows, so that there are never many more than MAX_SAMPLES, however large it becomes.
  *
  * Owns:   its buffer, and the closing of the file it was given.
- * Thread: a worker's; synchronous.
+ * Thread: any; synchronous.
  */
-import { copyBytes, copyInto, writeU32 } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
-import { type StorageFile, writeFully } from '../shared/file-system.ts';
-import type { FileNumber } from '../shared/ids.ts';
-import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunMeta, type RunSamples } from '../shared/ingest-run.ts';
+import { copyBytes, copyInto, writeU32 } from '../bytes.ts';
+import { crc32 } from '../checksum.ts';
+import { type StorageFile, writeFully } from '../file-system.ts';
+import type { FileNumber } from '../ids.ts';
+import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunMeta, type RunSamples } from './run.ts';
 
 /** So many places to cut a run at are plenty: ranges are a dozen or two. */
 const MAX_SAMPLES = 1024;

@@ -1,0 +1,92 @@
+/**
+ * The first phase of a bulk load of the engine: its source is packed into chunks; each becomes a sorted run on the pool while
+ * the next one fills.
+ *
+ * Invariants: all memory that it takes is a chunk for each thread, one that waits, and one being filled.
+ * Thread:     main.
+ * Owns:       the chunks. The files are the load's.
+ */
+import type { IngestChunk } from '../../shared/ingest/chunk.ts';
+import type { IngestSource } from '../../shared/ingest/ingest-options.ts';
+import { RecordPacker } from '../../shared/ingest/record-packer.ts';
+import { takeRecords } from '../../shared/ingest/record-source.ts';
+import type { RunMeta } from '../../shared/ingest/run.ts';
+import { unless } from '../../shared/ingest/unless.ts';
+import type { Store } from '../store.ts';
+import { type BulkLoad, INLINE_BYTES, type SortedRecords } from './bulk-load.ts';
+
+const MIN_CHUNK_BYTES = 4096;
+const MAX_CHUNK_BYTES: number = 32 * 1024 * 1024;
+const MAX_CLIENT_CHUNK_BYTES: number = 8 * 1024 * 1024;
+
+export class PoolSorter {
+  readonly #store: Store;
+  readonly #load: BulkLoad;
+  readonly #packer: RecordPacker;
+  readonly #estimatedTotal: number | undefined;
+  /** In order of age; a hole where the job has not ended yet. */
+  readonly #runs: (RunMeta | undefined)[] = [];
+  readonly #jobs = new Set<Promise<void>>();
+
+  constructor(store: Store, load: BulkLoad, estimatedTotal: number | undefined) {
+    this.#store = store;
+    this.#load = load;
+    this.#estimatedTotal = estimatedTotal;
+    const { threads } = store.options;
+    this.#packer = new RecordPacker(chunkBytes(store, threads === 0 ? INLINE_BYTES : MAX_CHUNK_BYTES));
+  }
+
+  async sort(source: IngestSource): Promise<SortedRecords> {
+    const { signal } = this.#load;
+    const ship = (chunk: IngestChunk): Promise<void> => this.#ship(chunk);
+    await unless(
+      signal,
+      takeRecords(source, this.#packer, { signal, ship, onProgress: () => this.#tell(false) }),
+    );
+    await unless(signal, Promise.all(this.#jobs));
+    const { recordCount, byteCount } = this.#packer;
+    if (recordCount > 0) this.#tell(true);
+    return { runs: this.#runs as RunMeta[], recordCount, byteCount };
+  }
+
+  /** Resolves when no job writes a run any more. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#jobs);
+  }
+
+  async #ship(chunk: IngestChunk): Promise<void> {
+    const place = this.#runs.push(undefined) - 1;
+    const job = this.#sortChunk(chunk, place)
+      .catch((error: unknown) => this.#load.stop(error))
+      .finally(() => this.#jobs.delete(job));
+    this.#jobs.add(job);
+    // One chunk for each thread, and one that waits: with the one being filled, all the memory that a load takes.
+    while (this.#jobs.size > Math.max(1, this.#store.options.bulkThreads)) await Promise.race(this.#jobs);
+  }
+
+  async #sortChunk(chunk: IngestChunk, place: number): Promise<void> {
+    const { run } = await this.#store.jobs.run<'ingest-run'>(
+      (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#load.newRun() }),
+      { urgent: false, keepAlive: false, bulk: true },
+      this.#load.token,
+    );
+    this.#runs[place] = run;
+    this.#packer.giveBack(chunk);
+  }
+
+  #tell(always: boolean): void {
+    const { recordCount: records, byteCount: bytes } = this.#packer;
+    const estimatedTotal = this.#estimatedTotal;
+    this.#load.progress.tell({ phase: 'sorting', records, bytes, estimatedTotal }, always);
+  }
+}
+
+/** A client sorts and writes a chunk within one turn of its event loop. */
+export function clientChunkBytes(store: Store): number {
+  return chunkBytes(store, MAX_CLIENT_CHUNK_BYTES);
+}
+
+/** Of a store with small buffers chunks are small, too. */
+function chunkBytes({ options }: Store, most: number): number {
+  return Math.min(most, Math.max(MIN_CHUNK_BYTES, Math.ceil(options.writeBufferBytes / 2)));
+}

@@ -1,0 +1,31 @@
+/**
+ * Word of how far a bulk load is: a few times a second, and whenever a phase ends.
+ *
+ * Thread: any.
+ */
+import type { IngestProgress } from './ingest-options.ts';
+
+const INTERVAL_MS = 100;
+
+export class ProgressTeller {
+  readonly #onProgress: (progress: IngestProgress) => void;
+  readonly #onThrow: (error: unknown) => void;
+  #toldAt = 0;
+
+  constructor(onProgress: (progress: IngestProgress) => void, onThrow: (error: unknown) => void) {
+    this.#onProgress = onProgress;
+    this.#onThrow = onThrow;
+  }
+
+  /** `always`: even when the last word was but a moment ago. */
+  tell(progress: IngestProgress, always = false): void {
+    const now = performance.now();
+    if (!always && now - this.#toldAt < INTERVAL_MS) return;
+    this.#toldAt = now;
+    try {
+      this.#onProgress(progress);
+    } catch (error) {
+      this.#onThrow(error);
+    }
+  }
+}
