@@ -11,6 +11,7 @@
  */
 import { assert } from './assert.ts';
 import { compareKeys } from './bytes.ts';
+import type { EntryBatch } from './entry-batch.ts';
 import { Entry, type InternalIterator } from './iterator.ts';
 import type { BlockRun } from './table/block-run.ts';
 import type { TableMeta } from './version-edit.ts';
@@ -65,6 +66,17 @@ export class ConcatIterator implements InternalIterator {
 
   lookAhead(run: BlockRun): boolean {
     return this.#standing().lookAhead?.(run) ?? false;
+  }
+
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    const child = this.#standing();
+    if (child.readBatch === undefined) batch.setOne(child.entry);
+    else child.readBatch(batch, maxRows);
+  }
+
+  moveTo(batch: EntryBatch, row: number): void {
+    this.#standing().moveTo?.(batch, row);
+    this.#stand();
   }
 
   close(): void {

@@ -15,6 +15,7 @@
  * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
  */
 
+import type { EntryBatch } from './entry-batch.ts';
 import type { BlockRun } from './table/block-run.ts';
 
 const EMPTY: Uint8Array = new Uint8Array(0);
@@ -49,6 +50,13 @@ export interface InternalIterator {
    * run to be had. Landing the run moves the iterator. Missing where entries don't lie in blocks.
    */
   lookAhead?(run: BlockRun): boolean;
+  /**
+   * Going forward: decodes the entry it stands on and some of those behind it, `maxRows` at most, into `batch`, without moving.
+   * Missing where nothing is gained by it.
+   */
+  readBatch?(batch: EntryBatch, maxRows: number): void;
+  /** Moves to `row` of the batch that was read where it stands. There with {@link readBatch}. */
+  moveTo?(batch: EntryBatch, row: number): void;
   /** Gives up what the iterator holds. Idempotent. */
   close(): void;
 }

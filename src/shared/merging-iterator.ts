@@ -1,172 +1,277 @@
 /**
  * Merges k sorted iterators into one, in the order of iterator.ts.
  *
- *   1. a seek positions every child and builds a binary heap of those that stand on an entry
- *   2. a move advances the leader (the root) and compares it with the runner-up, the better of the root's two sons
- *   3. only when the leader falls behind is it sifted down; a source that leads for a while costs one comparison
- *      per entry, as the runner-up stands still meanwhile
+ *   1. a seek positions every child and sorts those that stand on an entry
+ *   2. a move takes the leader, the first of them, one row further in its batch (entry-batch.ts), and compares it with the
+ *      second; only when it falls behind is its new place looked for among the others, by bisection
+ *   3. when its batch is used up, the leader's child is taken to the last row, moved on, and read ahead again
+ *
+ * A comparison is one of heads, four bytes behind what all keys in all batches begin with; whole keys are compared when those
+ * are equal. Backward, and from children without batches, a batch is one entry.
  *
  * Invariants: going forward, every child but the leader stands on its first entry after the leader's; going
- *             backward, on its last entry before it. Turning round keeps this: the others take one step across the
- *             leader's entry, and one that had run off its end comes back through seekToLast or seekToFirst.
+ *             backward, on its last entry before it. "Stands" means the row of its batch: the child itself may be behind.
+ *             Turning round keeps this: the others take one step across the leader's entry, and one that had run off
+ *             its end comes back through seekToLast or seekToFirst.
  *             Equal key and sequence (two zeroed sequences) are ordered by child: the earlier child comes first
  *             going forward, so the order of all entries is total and both directions agree on it.
  * Owns:       the children.
- * Lifetime:   `entry` is the leader's own entry and changes from move to move: read it again after each one.
- *             A move that throws leaves the iterator fit for close() alone.
+ * Lifetime:   `entry` is valid until the next move. A move that throws leaves the iterator fit for close() alone.
  * Not chosen: a loser tree, which does log2(k) comparisons per entry where this does one while a source leads, as
- *             levels do; turning round by seekBefore(key), which would lose the newer versions of that key.
+ *             levels do; a heap, which looks for the runner-up after every change of leader; turning round by
+ *             seekBefore(key), which would lose the newer versions of that key.
  */
 import { assert } from './assert.ts';
-import { compareBytes } from './bytes.ts';
-import { Entry, type InternalIterator } from './iterator.ts';
-import type { BlockRun } from './table/block-run.ts';
+import { compareBytes, sharedPrefixLength } from './bytes.ts';
+import { type EntryBatch, giveBack, MAX_BATCH_ROWS, ROW_FIELDS, takeBatch } from './entry-batch.ts';
+import { Entry, EntryKind, type InternalIterator } from './iterator.ts';
+import type { MergedRun } from './merged-run.ts';
 
-/** A child and where it stands. */
+/** How much of a child is read ahead at first: as much as is asked for, within limits. Then more and more. */
+const MIN_REACH = 4;
+const MAX_FIRST_REACH = 64;
+const REACH_GROWTH = 2;
+
+const NOTHING = new Uint8Array(0);
+
+/** A child and where it stands: at `row` of the batch. */
 class Source {
   readonly iterator: InternalIterator;
   /** Breaks ties: position among the children. */
   readonly order: number;
-  entry: Entry;
+  readonly batch: EntryBatch = takeBatch();
+  row = 0;
+  /** Of the row's key: see EntryBatch.headOf. */
+  head = 0;
+  reach = 1;
 
   constructor(iterator: InternalIterator, order: number) {
     this.iterator = iterator;
     this.order = order;
-    this.entry = iterator.entry;
+  }
+
+  /** Behind a move of the child. */
+  readOne(): void {
+    this.batch.setOne(this.iterator.entry);
+    this.row = 0;
+  }
+
+  /** Reads ahead from where the child stands. */
+  readAhead(): void {
+    this.row = 0;
+    if (this.iterator.readBatch === undefined) this.batch.setOne(this.iterator.entry);
+    else this.iterator.readBatch(this.batch, this.reach);
+  }
+
+  reachFurther(): void {
+    this.reach = Math.min(this.reach * REACH_GROWTH, MAX_BATCH_ROWS);
+  }
+
+  /** Takes the child to the row. */
+  catchUp(): void {
+    if (this.row > 0) this.iterator.moveTo!(this.batch, this.row);
   }
 }
 
-/** The runner-up is not known and has to be looked up among the root's sons. */
-const UNKNOWN = -1;
-
 export class MergingIterator implements InternalIterator {
-  /** Stands in while the iterator stands nowhere, so that a stale read finds no bytes. */
-  readonly #nowhere: Entry = new Entry();
+  readonly entry: Entry = new Entry();
   readonly #sources: readonly Source[];
-  /** The first `#size` places are the heap; a child that has run out is beyond it. */
-  readonly #heap: Source[];
+  /** The first `#size` stand on an entry and are in order, the leader first; a child that has run out is behind them. */
+  readonly #ranks: Source[];
   #size = 0;
-  #runnerUp: number = UNKNOWN;
-  /** 1 forward, -1 backward: the sign applied to every comparison. */
   #direction: 1 | -1 = 1;
+  /** So many bytes do all keys in all batches begin with alike; 0 going backward. */
+  #prefix = 0;
   #isClosed = false;
-
-  entry: Entry = this.#nowhere;
 
   constructor(children: readonly InternalIterator[]) {
     this.#sources = children.map((child, order) => new Source(child, order));
-    this.#heap = this.#sources.slice();
+    this.#ranks = this.#sources.slice();
   }
 
   seekToFirst(): boolean {
     this.#begin(1);
     for (const source of this.#sources) if (source.iterator.seekToFirst()) this.#admit(source);
-    return this.#build();
+    return this.#rank();
   }
 
   seek(key: Uint8Array): boolean {
     this.#begin(1);
     for (const source of this.#sources) if (source.iterator.seek(key)) this.#admit(source);
-    return this.#build();
+    return this.#rank();
   }
 
   seekToLast(): boolean {
     this.#begin(-1);
     for (const source of this.#sources) if (source.iterator.seekToLast()) this.#admit(source);
-    return this.#build();
+    return this.#rank();
   }
 
   seekBefore(key: Uint8Array): boolean {
     this.#begin(-1);
     for (const source of this.#sources) if (source.iterator.seekBefore(key)) this.#admit(source);
-    return this.#build();
+    return this.#rank();
   }
 
   next(): boolean {
     assert(this.#size > 0, 'next() on an iterator that stands nowhere');
     if (this.#direction !== 1) return this.#turn(1);
-    const leader = this.#heap[0]!;
-    return leader.iterator.next() ? this.#leaderMoved(leader) : this.#leaderEnded();
+    const leader = this.#ranks[0]!;
+    if (leader.row + 1 < leader.batch.count) leader.head = leader.batch.headOf(++leader.row, this.#prefix);
+    else {
+      leader.catchUp();
+      if (!leader.iterator.next()) return this.#leaderEnded();
+      leader.reachFurther();
+      leader.readAhead();
+      this.#renewHeads();
+    }
+    return this.#lead(this.#resettle(leader));
   }
 
   prev(): boolean {
     assert(this.#size > 0, 'prev() on an iterator that stands nowhere');
     if (this.#direction !== -1) return this.#turn(-1);
-    const leader = this.#heap[0]!;
-    return leader.iterator.prev() ? this.#leaderMoved(leader) : this.#leaderEnded();
+    const leader = this.#ranks[0]!;
+    if (!leader.iterator.prev()) return this.#leaderEnded();
+    leader.readOne();
+    leader.head = leader.batch.headOf(0, 0);
+    return this.#lead(this.#resettle(leader));
   }
 
-  /** The leader runs ahead, up to the key of the runner-up. */
-  lookAhead(run: BlockRun): boolean {
-    assert(this.#size > 0, 'lookAhead() on an iterator that stands nowhere');
-    const { iterator } = this.#heap[0]!;
-    if (this.#direction !== 1 || iterator.lookAhead === undefined) return false;
-    if (this.#size > 1) {
-      if (this.#runnerUp === UNKNOWN) this.#runnerUp = this.#betterSon(0);
-      const { keyBytes, keyStart, keyEnd } = this.#heap[this.#runnerUp]!.entry;
-      run.boundBy(keyBytes, keyStart, keyEnd);
+  /**
+   * Going forward: picks the entry it stands on, which the user sees, and those behind it that the user sees, as far as the
+   * batches go, and moves behind them as `run.isAhead` says; false when not even that entry can be part of a run.
+   */
+  take(run: MergedRun): boolean {
+    assert(this.#size > 0 && this.#direction === 1, 'take() where the iterator stands, going forward');
+    const reach = Math.max(MIN_REACH, Math.min(run.maxRows, MAX_FIRST_REACH));
+    let leader = this.#ranks[0]!;
+    if (leader.reach === 1) this.#extend(leader, reach);
+    if (!run.pick(leader.batch, leader.row)) return false;
+    const { maxRows, maxSequence } = run;
+    let mayPassEnd = run.end !== undefined && this.#reaches(run.end);
+    let prefix = this.#prefix;
+    let decided = leader;
+    let decidedRow = leader.row;
+    let decidedHead = leader.head;
+    while (run.count < maxRows) {
+      if (leader.row + 1 === leader.batch.count) break;
+      leader.head = leader.batch.headOf(++leader.row, prefix);
+      leader = this.#resettle(leader);
+      if (leader.reach === 1) {
+        this.#extend(leader, reach);
+        prefix = this.#prefix;
+        decidedHead = decided.batch.headOf(decidedRow, prefix);
+        mayPassEnd ||= run.end !== undefined && this.#reaches(run.end);
+      }
+      const { batch, row } = leader;
+      if (batch.sequences[row]! > maxSequence) continue;
+      // Whole keys: the one decided on is behind all batches, and need not begin as what is left in them does.
+      if (leader.head === decidedHead && compareRows(leader, row, decided, decidedRow, 0) === 0) continue;
+      run.isAhead = mayPassEnd && this.#isFrom(leader, run.end!);
+      if (run.isAhead) break;
+      if (batch.kinds[row] === EntryKind.Put && !run.pick(batch, row)) {
+        run.isAhead = true;
+        break;
+      }
+      decided = leader;
+      decidedRow = row;
+      decidedHead = leader.head;
     }
-    return iterator.lookAhead(run);
+    const { batch } = decided;
+    run.setKey(
+      batch.keyBytes,
+      batch.rows[decidedRow * ROW_FIELDS]!,
+      batch.rows[decidedRow * ROW_FIELDS + 1]!,
+    );
+    return this.#lead(leader);
   }
 
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#size = 0;
-    this.entry = this.#nowhere;
-    for (const source of this.#sources) source.iterator.close();
+    this.#standNowhere();
+    for (const source of this.#sources) {
+      source.iterator.close();
+      giveBack(source.batch);
+    }
   }
 
   #begin(direction: 1 | -1): void {
     assert(!this.#isClosed, 'seek on a closed iterator');
     this.#direction = direction;
     this.#size = 0;
+    this.#prefix = 0;
   }
 
   #admit(source: Source): void {
-    source.entry = source.iterator.entry;
-    this.#heap[this.#size++] = source;
+    source.reach = 1;
+    source.readOne();
+    this.#ranks[this.#size++] = source;
   }
 
-  #build(): boolean {
-    for (let i = (this.#size >> 1) - 1; i >= 0; i--) this.#siftDown(i);
-    return this.#lead();
-  }
-
-  #leaderMoved(leader: Source): boolean {
-    leader.entry = leader.iterator.entry;
-    if (this.#size > 1) {
-      if (this.#runnerUp === UNKNOWN) this.#runnerUp = this.#betterSon(0);
-      if (!this.#isBefore(leader, this.#heap[this.#runnerUp]!)) {
-        this.#siftDown(0);
-        return this.#lead();
-      }
+  /** Puts the admitted sources in order. */
+  #rank(): boolean {
+    if (this.#size === 0) return this.#standNowhere();
+    const ranks = this.#ranks;
+    for (let i = 0; i < this.#size; i++) {
+      const source = ranks[i]!;
+      source.head = source.batch.headOf(0, 0);
+      let place = i;
+      for (; place > 0 && this.#isBefore(source, ranks[place - 1]!); place--)
+        ranks[place] = ranks[place - 1]!;
+      ranks[place] = source;
     }
-    this.entry = leader.entry;
-    return true;
+    return this.#lead(ranks[0]!);
+  }
+
+  /** Puts the leader, which has moved, where it belongs; returns who leads now. */
+  #resettle(leader: Source): Source {
+    const ranks = this.#ranks;
+    if (this.#size === 1 || this.#isBefore(leader, ranks[1]!)) return leader;
+    let low = 2;
+    let high = this.#size;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#isBefore(leader, ranks[middle]!)) high = middle;
+      else low = middle + 1;
+    }
+    for (let place = 1; place < low; place++) ranks[place - 1] = ranks[place]!;
+    ranks[low - 1] = leader;
+    return ranks[0]!;
   }
 
   #leaderEnded(): boolean {
+    const ranks = this.#ranks;
+    const leader = ranks[0]!;
     this.#size--;
-    this.#heap[0] = this.#heap[this.#size]!;
-    if (this.#size > 1) this.#siftDown(0);
-    return this.#lead();
+    for (let place = 0; place < this.#size; place++) ranks[place] = ranks[place + 1]!;
+    ranks[this.#size] = leader;
+    return this.#size === 0 ? this.#standNowhere() : this.#lead(ranks[0]!);
   }
 
-  /** Takes the root's entry as ours after the heap has changed. */
-  #lead(): boolean {
-    this.#runnerUp = UNKNOWN;
-    if (this.#size === 0) {
-      this.entry = this.#nowhere;
-      return false;
-    }
-    this.entry = this.#heap[0]!.entry;
+  #lead(leader: Source): true {
+    leader.batch.readRow(leader.row, this.entry);
     return true;
+  }
+
+  /** A stale read finds no bytes. */
+  #standNowhere(): false {
+    const { entry } = this;
+    entry.keyBytes = NOTHING;
+    entry.keyStart = 0;
+    entry.keyEnd = 0;
+    entry.valueBytes = NOTHING;
+    entry.valueStart = 0;
+    entry.valueEnd = 0;
+    return false;
   }
 
   /** One step in the other direction: all children step, those that had run out re-enter from their end. */
   #turn(direction: 1 | -1): boolean {
-    const standing = new Set(this.#heap.slice(0, this.#size));
+    const standing = new Set(this.#ranks.slice(0, this.#size));
+    for (const source of standing) source.catchUp();
     this.#begin(direction);
     for (const source of this.#sources) {
       const iterator = source.iterator;
@@ -180,38 +285,72 @@ export class MergingIterator implements InternalIterator {
             : iterator.seekToLast();
       if (stands) this.#admit(source);
     }
-    return this.#build();
+    return this.#rank();
   }
 
-  #siftDown(from: number): void {
-    const heap = this.#heap;
-    const source = heap[from]!;
-    let hole = from;
-    while (hole * 2 + 1 < this.#size) {
-      const son = this.#betterSon(hole);
-      if (this.#isBefore(source, heap[son]!)) break;
-      heap[hole] = heap[son]!;
-      hole = son;
+  /** For a run, a source that was only just positioned reads ahead when its turn comes: in many short scans it never does. */
+  #extend(source: Source, reach: number): void {
+    source.reach = reach;
+    source.readAhead();
+    this.#renewHeads();
+  }
+
+  /** What the keys have in common is known from the first and the last of each batch, as they are sorted. */
+  #renewHeads(): void {
+    const { batch: first, row } = this.#ranks[0]!;
+    const bytes = first.keyBytes;
+    const start = first.rows[row * ROW_FIELDS]!;
+    let end = first.rows[row * ROW_FIELDS + 1]!;
+    for (let i = 0; i < this.#size; i++) {
+      const { batch, row } = this.#ranks[i]!;
+      const { rows, keyBytes } = batch;
+      const last = (batch.count - 1) * ROW_FIELDS;
+      const at = row * ROW_FIELDS;
+      if (i > 0) end = start + sharedPrefixLength(keyBytes, rows[at]!, rows[at + 1]!, bytes, start, end);
+      end = start + sharedPrefixLength(keyBytes, rows[last]!, rows[last + 1]!, bytes, start, end);
     }
-    heap[hole] = source;
+    this.#prefix = end - start;
+    for (let i = 0; i < this.#size; i++) {
+      const source = this.#ranks[i]!;
+      source.head = source.batch.headOf(source.row, this.#prefix);
+    }
   }
 
-  /** Requires: `parent` has at least one son. */
-  #betterSon(parent: number): number {
-    const left = parent * 2 + 1;
-    const right = left + 1;
-    return right < this.#size && this.#isBefore(this.#heap[right]!, this.#heap[left]!) ? right : left;
+  /** Whether a batch has keys from `end` on. */
+  #reaches(end: Uint8Array): boolean {
+    for (let i = 0; i < this.#size; i++) {
+      const { batch } = this.#ranks[i]!;
+      const last = (batch.count - 1) * ROW_FIELDS;
+      if (compareBytes(batch.keyBytes, batch.rows[last]!, batch.rows[last + 1]!, end, 0, end.length) >= 0)
+        return true;
+    }
+    return false;
+  }
+
+  #isFrom({ batch, row }: Source, end: Uint8Array): boolean {
+    const at = row * ROW_FIELDS;
+    return compareBytes(batch.keyBytes, batch.rows[at]!, batch.rows[at + 1]!, end, 0, end.length) >= 0;
   }
 
   #isBefore(a: Source, b: Source): boolean {
-    return compareSources(a, b) * this.#direction < 0;
+    if (a.head !== b.head) return a.head < b.head === (this.#direction === 1);
+    return compareSources(a, b, this.#prefix) * this.#direction < 0;
   }
 }
 
-function compareSources(a: Source, b: Source): number {
-  const x = a.entry;
-  const y = b.entry;
-  const byKey = compareBytes(x.keyBytes, x.keyStart, x.keyEnd, y.keyBytes, y.keyStart, y.keyEnd);
+/** The keys of two rows, of which the first `skip` bytes are the same. */
+function compareRows(a: Source, aRow: number, b: Source, bRow: number, skip: number): number {
+  const x = a.batch.rows;
+  const y = b.batch.rows;
+  const i = aRow * ROW_FIELDS;
+  const j = bRow * ROW_FIELDS;
+  return compareBytes(a.batch.keyBytes, x[i]! + skip, x[i + 1]!, b.batch.keyBytes, y[j]! + skip, y[j + 1]!);
+}
+
+function compareSources(a: Source, b: Source, skip: number): number {
+  const byKey = compareRows(a, a.row, b, b.row, skip);
   if (byKey !== 0) return byKey;
-  return x.sequence !== y.sequence ? y.sequence - x.sequence : a.order - b.order;
+  const x = a.batch.sequences[a.row]!;
+  const y = b.batch.sequences[b.row]!;
+  return x !== y ? y - x : a.order - b.order;
 }

@@ -199,20 +199,22 @@ test('progress is told, phase by phase, with what the source knows of its size',
 test('two threads at once, with keys of their own and with the same ones, never seen by half', async (t) => {
   const engine = await openTiny(t, { threads: 2 });
   const count = 3001;
-  const shared = new SharedArrayBuffer(64);
-  const words = new Int32Array(shared);
+  // Of each watcher its own: what one has read says nothing of the others.
+  const shared = Array.from({ length: 3 }, () => new SharedArrayBuffer(64));
+  const words = shared.map((buffer) => new Int32Array(buffer));
+  const reads = () => words.map((own) => Atomics.load(own, DONE));
   const load = (prefix: string, value: string) =>
     startClient(t, engine, { behaviour: 'load', load: { prefix, value, count } }, 'ingest-worker');
-  const watcher = async (prefix: string) =>
+  const watcher = async (prefix: string, index: number) =>
     await startClient(
       t,
       engine,
-      { behaviour: 'watch', shared, load: { prefix, value: '', count } },
+      { behaviour: 'watch', shared: shared[index]!, load: { prefix, value: '', count } },
       'ingest-worker',
     );
-  const watchers = await Promise.all([watcher('one-'), watcher('two-'), watcher('both-')]);
+  const watchers = await Promise.all(['one-', 'two-', 'both-'].map(watcher));
   const seen = watchers.map((worker) => said<string[]>(worker));
-  await until(() => Atomics.load(words, DONE) > 5);
+  await until(() => reads().every((done) => done > 1));
   const starts = [load('one-', 'A'), load('two-', 'B'), load('both-', 'A'), load('both-', 'B')];
   const reports = await Promise.all(
     starts.map(async (worker) => await said<{ entries: number }>(await worker)),
@@ -221,9 +223,10 @@ test('two threads at once, with keys of their own and with the same ones, never 
     reports.map(({ entries }) => entries),
     [count, count, count, count],
   );
-  const reads = Atomics.load(words, DONE);
-  await until(() => Atomics.load(words, DONE) > reads + 10);
-  Atomics.store(words, STOP, 1);
+  // The read after the one under way began when everything was there.
+  const before = reads();
+  await until(() => reads().every((done, index) => done > before[index]! + 1));
+  for (const own of words) Atomics.store(own, STOP, 1);
   const [ofA, ofB, ofBoth] = await Promise.all(seen);
   assert.deepEqual([ofA, ofB], [['A'], ['B']]);
   const entries = textsOf(engine.scan());

@@ -50,12 +50,15 @@ export class MemtableArena {
   readonly buffer: SharedArrayBuffer;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly words: Uint32Array<SharedArrayBuffer>;
+  /** Of all bytes, to copy entries by. */
+  readonly view: DataView<SharedArrayBuffer>;
   readonly firstSequence: number;
 
   private constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
     this.bytes = new Uint8Array(buffer);
     this.words = new Uint32Array(buffer);
+    this.view = new DataView(buffer);
     this.firstSequence = this.words[FIRST_SEQUENCE_HIGH]! * 0x100000000 + this.words[FIRST_SEQUENCE_LOW]!;
   }
 

@@ -2,8 +2,16 @@
  * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
  */
 import { copyInto, readU32, varintLength, writeU32, writeVarint } from '../bytes.ts';
+import type { EntryBatch } from '../entry-batch.ts';
 import type { Entry } from '../iterator.ts';
 import { ENTRY_PREFIX_BYTES, entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
+
+/** Sequence, kind, and two lengths below 128: how nearly every entry begins. */
+export const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
+
+/** Entries of neighbouring keys lie anywhere in the arena: so much of each is fetched ahead of a walk. */
+const FETCHED_BYTES = 192;
+const CACHE_LINE_BYTES = 64;
 
 /** What an entry takes in the arena and in the log. */
 export function encodedEntryBytes(keyLength: number, valueLength: number): number {
@@ -22,6 +30,35 @@ export function readEntry(bytes: Uint8Array, ref: number, firstSequence: number,
   entry.valueEnd = entryValueEnd(bytes, ref, keyEnd);
   entry.sequence = firstSequence + readU32(bytes, ref);
   entry.kind = bytes[ref + 4]!;
+}
+
+/**
+ * Touches the entries at refs[from, to) one right after the other, so that their cache misses overlap. What it returns has no
+ * meaning, but has to be kept: bytes that nobody uses would not be fetched.
+ */
+export function fetchEntries(bytes: Uint8Array, refs: Uint32Array, from: number, to: number): number {
+  let sum = 0;
+  for (let at = from; at < to; at++) {
+    const ref = refs[at]!;
+    for (let line = 0; line < FETCHED_BYTES; line += CACHE_LINE_BYTES) sum += bytes[ref + line] ?? 0;
+  }
+  return sum;
+}
+
+/** Appends the encoded entry at `ref` to a scattered batch. */
+export function addToBatch(bytes: Uint8Array, ref: number, firstSequence: number, batch: EntryBatch): void {
+  const keyLength = bytes[ref + ENTRY_PREFIX_BYTES]!;
+  const valueLength = bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
+  let keyStart = ref + SHORT_HEADER_BYTES;
+  let keyEnd = keyStart + keyLength;
+  let valueEnd = keyEnd + valueLength;
+  if ((keyLength | valueLength) >= 128) {
+    keyStart = entryKeyStart(bytes, ref);
+    keyEnd = entryKeyEnd(bytes, ref, keyStart);
+    valueEnd = entryValueEnd(bytes, ref, keyEnd);
+  }
+  batch.refs[batch.count] = ref;
+  batch.add(keyStart, keyEnd, keyEnd, valueEnd, firstSequence + readU32(bytes, ref), bytes[ref + 4]!);
 }
 
 /** Writes one entry at `position` and returns the position behind it. */

@@ -8,17 +8,14 @@
  * Thread:     main for a live memtable; any thread for a frozen one.
  */
 import { readU32 } from '../bytes.ts';
+import type { EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
 import { FIRST_LEAF, LAST_LEAF } from './arena.ts';
-import { readEntry } from './entry-codec.ts';
+import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { Memtable } from './memtable.ts';
 import { NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS, NODE_VERSION, PREVIOUS_LEAF } from './tree-node.ts';
-
-/** Entries of neighbouring keys lie anywhere in the arena: so much of each is fetched when the walk comes to its leaf. */
-const FETCHED_BYTES = 192;
-const CACHE_LINE_BYTES = 64;
 
 /** Iterates all of a frozen memtable, in place: what a flush reads. */
 export function memtableIterator(buffer: SharedArrayBuffer): InternalIterator {
@@ -85,6 +82,35 @@ export class MemtableIterator implements InternalIterator {
     return this.#settleBackward();
   }
 
+  /** As far as the leaf goes. Whatever comes into it later is above the sequence. */
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    const { bytes, view, firstSequence } = this.#memtable.arena;
+    const words = this.#words;
+    const maxRelative = this.#maxRelative;
+    this.#findAgain();
+    const { leaf, slot } = this.#position;
+    const start = leaf + NODE_REFS + slot;
+    const end = leaf + NODE_REFS + words[leaf + NODE_COUNT]!;
+    batch.beginScattered(bytes, view);
+    this.fetched = fetchEntries(bytes, words, start, Math.min(end, start + maxRows));
+    for (let at = start; at < end && batch.count < maxRows; at++) {
+      const ref = words[at]!;
+      if (readU32(bytes, ref) <= maxRelative) addToBatch(bytes, ref, firstSequence, batch);
+    }
+  }
+
+  moveTo(batch: EntryBatch, row: number): void {
+    const ref = batch.refs[row]!;
+    const words = this.#words;
+    const position = this.#position;
+    const { bytes, firstSequence } = this.#memtable.arena;
+    this.#ref = ref;
+    // In a leaf that has changed, the next move finds the ref again.
+    if (words[position.leaf + NODE_VERSION] === this.#version)
+      while (words[position.leaf + NODE_REFS + position.slot] !== ref) position.slot++;
+    readEntry(bytes, ref, firstSequence, this.entry);
+  }
+
   close(): void {
     // Holds nothing but memory.
   }
@@ -101,6 +127,7 @@ export class MemtableIterator implements InternalIterator {
       this.#ref,
       position,
     );
+    this.#version = this.#words[position.leaf + NODE_VERSION]!;
   }
 
   /** From the position on, forward, to the next entry that may be seen. */
@@ -121,17 +148,10 @@ export class MemtableIterator implements InternalIterator {
     }
   }
 
-  /** Touches the leaf's entries one right after the other: their cache misses overlap. */
   #fetch(leaf: number): void {
     const words = this.#words;
-    const bytes = this.#memtable.arena.bytes;
-    const end = leaf + NODE_REFS + words[leaf + NODE_COUNT]!;
-    let sum = 0;
-    for (let at = leaf + NODE_REFS; at < end; at++) {
-      const ref = words[at]!;
-      for (let line = 0; line < FETCHED_BYTES; line += CACHE_LINE_BYTES) sum += bytes[ref + line] ?? 0;
-    }
-    this.fetched = sum;
+    const refs = leaf + NODE_REFS;
+    this.fetched = fetchEntries(this.#memtable.arena.bytes, words, refs, refs + words[leaf + NODE_COUNT]!);
   }
 
   #settleBackward(): boolean {

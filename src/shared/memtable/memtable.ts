@@ -19,13 +19,10 @@ import {
   RAW_BYTES,
   TOMBSTONE_COUNT,
 } from './arena.ts';
-import { encodedEntryBytes, encodeEntry, readEntry } from './entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from './entry-codec.ts';
 import { worstCaseNodeBytes } from './node-room.ts';
 import { MemtableTree, NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS } from './tree-node.ts';
-
-/** Sequence, kind, and two lengths below 128: how nearly every entry begins. */
-const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
 
 export class Memtable {
   readonly arena: MemtableArena;

@@ -10,10 +10,11 @@
  * Thread:     any but main. For a frozen memtable Memtable itself will do, on any thread.
  */
 import { readU32 } from '../bytes.ts';
+import type { EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
 import { MemtableArena } from './arena.ts';
-import { readEntry } from './entry-codec.ts';
+import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { keyEquals } from './memtable.ts';
 import { pause, SharedTree, Step } from './shared-tree.ts';
 import { NEWEST } from './tree.ts';
@@ -76,6 +77,8 @@ class SharedMemtableIterator implements InternalIterator {
   readonly #refs: Uint32Array = new Uint32Array(NODE_CAPACITY);
   #count = 0;
   #at = 0;
+  /** @internal Of no meaning: bytes that nobody uses would not be fetched. */
+  fetched = 0;
 
   constructor(arena: MemtableArena, maxSequence: number) {
     this.#arena = arena;
@@ -107,6 +110,23 @@ class SharedMemtableIterator implements InternalIterator {
   prev(): boolean {
     this.#at--;
     return this.#backward() === Step.Found;
+  }
+
+  /** As far as the copied refs go. */
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    const { bytes, view, firstSequence } = this.#arena;
+    batch.beginScattered(bytes, view);
+    this.fetched = fetchEntries(bytes, this.#refs, this.#at, Math.min(this.#count, this.#at + maxRows));
+    for (let at = this.#at; at < this.#count && batch.count < maxRows; at++) {
+      const ref = this.#refs[at]!;
+      if (readU32(bytes, ref) <= this.#maxRelative) addToBatch(bytes, ref, firstSequence, batch);
+    }
+  }
+
+  moveTo(batch: EntryBatch, row: number): void {
+    const ref = batch.refs[row]!;
+    while (this.#refs[this.#at] !== ref) this.#at++;
+    readEntry(this.#arena.bytes, ref, this.#arena.firstSequence, this.entry);
   }
 
   close(): void {

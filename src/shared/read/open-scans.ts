@@ -79,7 +79,8 @@ export class OpenScans {
   }
 }
 
-/** One source needs no merging: the usual case of a compacted store. */
+/** Tables of one level need no merging: the usual case of a compacted store. A memtable's runs are those of a merge. */
 function merge(sources: InternalIterator[]): InternalIterator {
-  return sources.length === 1 ? sources[0]! : new MergingIterator(sources);
+  const first = sources[0];
+  return sources.length === 1 && first?.lookAhead !== undefined ? first : new MergingIterator(sources);
 }

@@ -12,6 +12,7 @@
 
 import { StorageError } from '../errors.ts';
 import type { Entry } from '../iterator.ts';
+import { MergedRun } from '../merged-run.ts';
 import { BlockRun } from '../table/block-run.ts';
 import { slab } from './slab.ts';
 import type { UserIterator } from './user-iterator.ts';
@@ -22,8 +23,11 @@ export type ScanEntry = [Buffer, Buffer];
 const ENTRIES_PER_TURN = 1000;
 /** A loop that is left early has read so many entries in vain, at most. */
 const MAX_REACH = 64;
-/** Filled, taken and landed within one call, so one is enough. */
+/** Behind the first entry, which is read alone. */
+const FIRST_REACH = 4;
+/** Filled and taken within one call, so one of each is enough. */
 const run = new BlockRun();
+const mergedRun = new MergedRun();
 
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */
 export class ScanCore {
@@ -64,6 +68,15 @@ export class ScanCore {
     const iterator = this.#iterator;
     if (iterator === undefined) return false;
     try {
+      if (iterator.isMerge) {
+        if (!iterator.take(mergedRun, count, slab.room)) {
+          if (!mergedRun.isCramped) return false;
+          slab.renew();
+          if (!iterator.take(mergedRun, count, slab.room)) return false;
+        }
+        slab.copyMergedRun(mergedRun, keys, values, into);
+        return true;
+      }
       if (!iterator.lookAhead(run, count, slab.room)) {
         if (!run.isCramped) return false;
         slab.renew();
@@ -76,6 +89,7 @@ export class ScanCore {
       throw error;
     } finally {
       run.clear();
+      mergedRun.clear();
     }
   }
 
@@ -218,7 +232,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     if (entry === undefined) return undefined;
     const { keys, values } = this.#limits;
     const wanted = Math.min(this.#reach, this.#remaining);
-    this.#reach = Math.min(this.#reach * 2, MAX_REACH);
+    this.#reach = this.#reach === 1 ? FIRST_REACH : Math.min(this.#reach * 2, MAX_REACH);
     this.#ahead = [];
     this.#aheadTaken = 0;
     if (wanted === 1 || !this.#core.takeRun(wanted, keys, values, this.#ahead)) {

@@ -11,6 +11,8 @@
  */
 import { compareBytes, compareKeys, copyInto } from '../bytes.ts';
 import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../iterator.ts';
+import type { MergedRun } from '../merged-run.ts';
+import { MergingIterator } from '../merging-iterator.ts';
 import type { BlockRun } from '../table/block-run.ts';
 
 const NOTHING = new Uint8Array(0);
@@ -35,6 +37,7 @@ export class UserIterator {
   /** The entry the iterator stands on: of the merged iterator going forward, held aside going backward. */
   entry: Entry = new Entry();
   readonly #source: InternalIterator;
+  readonly #merge: MergingIterator | undefined;
   readonly #range: KeyRange;
   readonly #sequence: number;
   readonly #reverse: boolean;
@@ -42,14 +45,21 @@ export class UserIterator {
   readonly #value = new Held();
   readonly #heldEntry = new Entry();
   #state: 'new' | 'standing' | 'ended' = 'new';
-  /** Backward only: the source stands on the newest version of the next key, not yet looked at. */
+  /** Whether the source stands on an entry not yet looked at: backward the oldest version of the next key. Forward, see below. */
   #sourceStands = false;
+  /** Forward only: a run was taken. `entry` is none, #key is the run's last key, and #sourceStands holds. */
+  #isTaken = false;
 
   constructor(source: InternalIterator, range: KeyRange, sequence: number, reverse: boolean) {
     this.#source = source;
+    this.#merge = source instanceof MergingIterator ? source : undefined;
     this.#range = range;
     this.#sequence = sequence;
     this.#reverse = reverse;
+  }
+
+  get isMerge(): boolean {
+    return this.#merge !== undefined;
   }
 
   /** Moves to the next key in the direction of the scan; false at the end. */
@@ -73,6 +83,18 @@ export class UserIterator {
     return source.lookAhead(run);
   }
 
+  /** The same, where the source is a merge; false and not cramped: go on with `next`, too. */
+  take(run: MergedRun, maxRows: number, maxBytes: number): boolean {
+    const merge = this.#merge;
+    if (merge === undefined || this.#reverse || this.#state !== 'standing' || this.#isTaken) return false;
+    run.begin(maxRows, maxBytes, this.#sequence, this.#range.end);
+    if (!merge.take(run)) return false;
+    this.#key.set(run.key, 0, run.keyLength);
+    this.#isTaken = true;
+    this.#sourceStands = run.isAhead;
+    return true;
+  }
+
   close(): void {
     this.#state = 'ended';
     this.#source.close();
@@ -84,7 +106,10 @@ export class UserIterator {
     let stands: boolean;
     if (isNew)
       stands = this.#range.start === undefined ? source.seekToFirst() : source.seek(this.#range.start);
-    else {
+    else if (this.#isTaken) {
+      this.#isTaken = false;
+      stands = this.#sourceStands || source.next();
+    } else {
       this.#holdKey(source.entry);
       stands = source.next();
     }

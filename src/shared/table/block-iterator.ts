@@ -13,8 +13,10 @@
  * Not chosen: keeping whole keys of the interval for `prev`: damaged blocks could ask for gigabytes of them.
  */
 import { compareBytes, copyInto, sharedPrefixLength } from '../bytes.ts';
+import { ROW_FIELDS as BATCH_FIELDS, type EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { type Block, EntryHeader, findRestart } from './block.ts';
+import { fillBatch } from './block-batch.ts';
 import type { BlockRun } from './block-run.ts';
 import { MAX_RESTART_INTERVAL } from './format.ts';
 
@@ -98,6 +100,18 @@ export class BlockIterator implements InternalIterator {
     if (this.#offset < 0) return false;
     run.fill(this.#current(), this, this.entry);
     return run.count > 0;
+  }
+
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    if (this.#offset < 0) throw new Error('assertion failed: a batch is read where the iterator stands');
+    fillBatch(this.#current(), this.entry, batch, maxRows);
+  }
+
+  moveTo({ rows, keyBytes }: EntryBatch, row: number): void {
+    if (row === 0) return;
+    const at = row * BATCH_FIELDS;
+    // An entry starts where the value before it ends.
+    this.skipTo(rows[at - 1]!, keyBytes, rows[at]!, rows[at + 1]!);
   }
 
   /** Stands on the entry at `offset`, whose key is key[start, end): a row of a run. */

@@ -7,7 +7,7 @@
  * Only the plain case is part of a run, which ends before
  *   - a tombstone, an entry above the sequence, another version of the key before it: these take the long way
  *   - a large key or value, which gets memory of its own
- *   - the first key at or above the bound: the end of the range, or where another source of a merge goes on
+ *   - the first key at or above the bound, the end of the range
  *
  * Whether a key is below the bound is known without building it: see block.ts on `matched`.
  *

@@ -6,6 +6,7 @@
  * Lifetime: see iterator.ts. The reader must stay open while blocks are still to be read.
  * Thread: the reader's.
  */
+import type { EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { DecodeRoom } from './block-codec.ts';
 import { BlockIterator } from './block-iterator.ts';
@@ -88,6 +89,15 @@ export class TableIterator implements InternalIterator {
   /** The entry it stands on and those behind it in the same block: see block-run.ts. */
   lookAhead(run: BlockRun): boolean {
     return this.#block.lookAhead(run);
+  }
+
+  /** As far as the block goes: the next one may be damaged, and is read when the walk comes to it. */
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    this.#block.readBatch(batch, maxRows);
+  }
+
+  moveTo(batch: EntryBatch, row: number): void {
+    this.#block.moveTo(batch, row);
   }
 
   close(): void {
