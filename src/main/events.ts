@@ -5,7 +5,7 @@
  *             breaks the work that was reported. There is no 'error' event.
  * Thread:     main.
  */
-import { channel } from 'node:diagnostics_channel';
+import { type Channel, channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { StorageError } from '../shared/errors.ts';
 import type { StallEvent } from './write-gate.ts';
@@ -59,13 +59,24 @@ export interface EngineEvents {
   backgroundError: [BackgroundErrorEvent];
 }
 
+/**
+ * Kept for good. Asking for a channel by name at each event lets it be collected in between; Node.js 20 then forgets the name
+ * some time later, and with it whoever has subscribed to a new channel of that name meanwhile.
+ */
+const CHANNELS: Readonly<Record<keyof EngineEvents, Channel>> = {
+  flush: channel('stratakv:flush'),
+  compaction: channel('stratakv:compaction'),
+  stall: channel('stratakv:stall'),
+  backgroundError: channel('stratakv:backgroundError'),
+};
+
 /** Publishes one event both ways. */
 export function report<K extends keyof EngineEvents>(
   emitter: EventEmitter<EngineEvents>,
   name: K,
   ...payload: EngineEvents[K]
 ): void {
-  const diagnostics = channel(`stratakv:${name}`);
+  const diagnostics = CHANNELS[name];
   if (diagnostics.hasSubscribers) diagnostics.publish(payload[0]);
   if (emitter.listenerCount(name) > 0) {
     queueMicrotask(() => (emitter as EventEmitter).emit(name, ...payload));
