@@ -137,3 +137,19 @@ test('pickCompaction() gives the same plan for the same arguments and changes no
   assert.deepEqual(pick(), pick());
   assert.equal(showVersion(version), before);
 });
+
+test('the tables of one bulk load count as one in L0, of several loads and flushes as so many', () => {
+  const options = readOptions(new Map());
+  const load = (age: number): string =>
+    Array.from({ length: 6 }, (_, i) => `${age * 10 + i}:[${'acegik'[i]}-${'bdfhjl'[i]}]@${age}-${age}`).join(
+      '; ',
+    );
+  const one = parseVersion([`L0: ${load(7)}`]);
+  assert.equal(one.levelZeroRuns.length, 1);
+  assert.equal(compactionScore(one, options), 0.25);
+  assert.equal(pickCompaction(one, options, noneBusy, initialPickerState), undefined);
+  const four = parseVersion([`L0: ${load(8)}; ${load(7)}; 1:[a-z]@5-6; 2:[a-z]@1-4`]);
+  assert.equal(four.levelZeroRuns.length, 4);
+  assert.equal(compactionScore(four, options), 1);
+  assert.equal(pickCompaction(four, options, noneBusy, initialPickerState)?.reason, 'l0-count');
+});
