@@ -13,6 +13,7 @@
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
  */
+
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
@@ -37,6 +38,7 @@ import {
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { lookup, newestFirst } from '../shared/read/read-view.ts';
+import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
@@ -323,16 +325,8 @@ export class StorageClient {
   /** What this client holds and has done: a plain object, safe for JSON. */
   stats(): ClientStats {
     this.#checkOpen();
-    const { counters } = this.#tables;
     return {
-      cache: {
-        bytes: this.#blocks.sizeBytes,
-        capacityBytes: this.#cacheBytes,
-        hits: this.#blocks.hits,
-        misses: this.#blocks.misses,
-      },
-      bloom: { checks: counters.bloomChecks, rejections: counters.bloomRejections },
-      blockReads: { count: counters.blockReads, bytes: counters.blockBytesRead },
+      ...readerStats(this.#tables, this.#blocks, this.#cacheBytes),
       openTables: this.#tables.openCount,
       openScans: this.#scans.size,
       openSnapshots: this.#openSnapshots,

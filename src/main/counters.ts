@@ -3,6 +3,7 @@
  *
  * Thread: main. Numbers since open, in bytes and counts; nothing here is persisted.
  */
+import type { ReaderStats } from '../shared/read/reader-stats.ts';
 import type { GateState, StallReason } from './write-gate.ts';
 
 export class Counters {
@@ -35,7 +36,7 @@ export interface LevelStats {
 }
 
 /** A plain object, safe for JSON. Bytes and counts since open, unless said otherwise. */
-export interface EngineStats {
+export interface EngineStats extends ReaderStats {
   /** As {@link StorageEngine.status}. */
   readonly status: string;
   /** As {@link StorageEngine.path}. */
@@ -46,17 +47,6 @@ export interface EngineStats {
   readonly tableBytes: number;
   /** Active and frozen, now; bytes with the index. */
   readonly memtables: { readonly count: number; readonly bytes: number; readonly entries: number };
-  /** The block cache; `bytes` now. A hit or miss is one block asked for. */
-  readonly cache: {
-    readonly bytes: number;
-    readonly capacityBytes: number;
-    readonly hits: number;
-    readonly misses: number;
-  };
-  /** How often a filter was asked, and how often it spared a read. */
-  readonly bloom: { readonly checks: number; readonly rejections: number };
-  /** Blocks read from files, by reads and scans. Jobs are not counted. */
-  readonly blockReads: { readonly count: number; readonly bytes: number };
   readonly bytesWritten: {
     readonly wal: number;
     readonly flush: number;

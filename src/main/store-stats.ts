@@ -3,7 +3,9 @@
  *
  * Thread: main. Reads only memory.
  */
+
 import { systemErrorCode } from '../shared/errors.ts';
+import { readerStats } from '../shared/read/reader-stats.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction-picker.ts';
 import type { EngineStats, LevelStats } from './counters.ts';
 import type { Runtime } from './runtime.ts';
@@ -20,14 +22,7 @@ export function storeStats(runtime: Runtime): EngineStats {
     levels: version.levels.map((_, level) => levelStats(store, level)),
     tableBytes: version.sizeBytes,
     memtables: memtableStats(store),
-    cache: {
-      bytes: blocks.sizeBytes,
-      capacityBytes: store.options.cacheBytes,
-      hits: blocks.hits,
-      misses: blocks.misses,
-    },
-    bloom: { checks: tables.counters.bloomChecks, rejections: tables.counters.bloomRejections },
-    blockReads: { count: tables.counters.blockReads, bytes: tables.counters.blockBytesRead },
+    ...readerStats(tables, blocks, store.options.cacheBytes),
     bytesWritten: {
       wal: counters.walBytes,
       flush: counters.flushBytes,

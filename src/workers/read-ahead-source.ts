@@ -9,9 +9,8 @@
  * Owns:     its file; close is idempotent.
  * Thread:   the one that made it.
  */
-import { CorruptionError } from '../shared/errors.ts';
-import { readFully, type StorageFile } from '../shared/file-system.ts';
-import type { BlockSource } from '../shared/table/block-source.ts';
+import type { StorageFile } from '../shared/file-system.ts';
+import { type BlockSource, checkInside, readExactly } from '../shared/table/block-source.ts';
 
 /** Stays in the processor's second cache beside all else a merge touches, for a few inputs. */
 const PIECE_BYTES = 131072;
@@ -31,10 +30,7 @@ export class ReadAheadSource implements BlockSource {
   }
 
   read(offset: number, length: number): Uint8Array {
-    // Before allocating: a damaged length must not cost memory.
-    if (offset < 0 || length < 0 || offset + length > this.sizeBytes) {
-      throw new CorruptionError('table is too short for a block', { file: this.path, offset });
-    }
+    checkInside(this, offset, length);
     if (offset < this.#start || offset + length > this.#start + this.#piece.length)
       this.#load(offset, length);
     return this.#piece.subarray(offset - this.#start, offset - this.#start + length);
@@ -51,9 +47,7 @@ export class ReadAheadSource implements BlockSource {
     const piece = new Uint8Array(room, 0, wanted);
     // Holds nothing while the read may fail.
     this.#piece = piece.subarray(0, 0);
-    if (readFully(this.#file, piece, offset) !== wanted) {
-      throw new CorruptionError('table became shorter while it was open', { file: this.path, offset });
-    }
+    readExactly(this.#file, piece, offset);
     this.#piece = piece;
     this.#start = offset;
   }

@@ -134,7 +134,7 @@ export class BlockCache {
 
   /**
    * Whether a block that was just missed should be kept. A full cache says no to most: keeping one costs more than the
-   * lookup, and among blocks looked up equally often any set is as good as any other, while a block that is looked up
+   * lookup, and among blocks looked up equally often one set is as good as another, while a block that is looked up
    * often is soon asked for again.
    */
   admits(): boolean {

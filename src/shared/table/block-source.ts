@@ -20,6 +20,18 @@ export interface BlockSource {
   close(): void;
 }
 
+/** Called before allocating: a damaged length must not cost memory. */
+export function checkInside(source: BlockSource, offset: number, length: number): void {
+  if (offset < 0 || length < 0 || offset + length > source.sizeBytes)
+    throw new CorruptionError('table is too short for a block', { file: source.path, offset });
+}
+
+/** Fills `into` from `offset` on. */
+export function readExactly(file: StorageFile, into: Uint8Array, offset: number): void {
+  if (readFully(file, into, offset) !== into.length)
+    throw new CorruptionError('table became shorter while it was open', { file: file.path, offset });
+}
+
 /** Larger reads (huge values, meta blocks) get a buffer of their own, so that no source keeps one for ever. */
 const MAX_KEPT_BYTES: number = 256 * 1024;
 
@@ -37,14 +49,9 @@ export class PreadSource implements BlockSource {
   }
 
   read(offset: number, length: number): Uint8Array {
-    // Before allocating: a damaged length must not cost memory.
-    if (offset < 0 || length < 0 || offset + length > this.sizeBytes) {
-      throw new CorruptionError('table is too short for a block', { file: this.path, offset });
-    }
+    checkInside(this, offset, length);
     const into = this.#room(length);
-    if (readFully(this.#file, into, offset) !== length) {
-      throw new CorruptionError('table became shorter while it was open', { file: this.path, offset });
-    }
+    readExactly(this.#file, into, offset);
     return into;
   }
 
