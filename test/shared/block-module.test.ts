@@ -30,16 +30,17 @@ function compress(input: Uint8Array): Uint8Array {
   return output.slice(0, codec.compress(input, output));
 }
 
-/** Runs, repeats at all distances, and noise, in random proportion. */
+/** Runs, short patterns, repeats at all distances, and noise, in random proportion. */
 function sample(random: () => number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; ) {
     const run = Math.min(length - at, 1 + Math.floor(random() ** 3 * 300));
     const kind = random();
-    const from = Math.floor(random() * at);
+    const isPattern = random() < 0.2;
+    const from = isPattern ? Math.max(0, at - 2 - Math.floor(random() * 16)) : Math.floor(random() * at);
     for (let i = 0; i < run; i++, at++)
       bytes[at] =
-        kind < 0.3 ? 97 : kind < 0.7 && from + i < at ? bytes[from + i]! : Math.floor(random() * 256);
+        kind < 0.3 ? 97 : (isPattern || kind < 0.7) && from + i < at ? bytes[from + i]! : Math.floor(random() * 256);
   }
   return bytes;
 }

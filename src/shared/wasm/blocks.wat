@@ -7,7 +7,7 @@
 
   ;; decode(in, inEnd, out, outEnd) -> where the output ends, or 0 when the stream is not one
   (func (export "decode") (param $in i32) (param $inEnd i32) (param $out i32) (param $outEnd i32) (result i32)
-    (local $start i32) (local $tag i32) (local $type i32) (local $len i32) (local $off i32) (local $from i32) (local $stop i32)
+    (local $start i32) (local $tag i32) (local $type i32) (local $len i32) (local $off i32) (local $from i32) (local $stop i32) (local $run v128)
     (local.set $start (local.get $out))
     (block $done
       (loop $next
@@ -79,11 +79,28 @@
               (local.set $from (i32.add (local.get $from) (i32.const 16)))
               (br_if $wide (i32.lt_u (local.get $out) (local.get $stop)))))
           (else
-            (loop $byte
-              (i32.store8 (local.get $out) (i32.load8_u (local.get $from)))
-              (local.set $out (i32.add (local.get $out) (i32.const 1)))
-              (local.set $from (i32.add (local.get $from) (i32.const 1)))
-              (br_if $byte (i32.lt_u (local.get $out) (local.get $stop))))))
+            ;; the copy reads what it writes: a short pattern, again and again
+            (if (i32.eq (local.get $off) (i32.const 1))
+              (then
+                (local.set $run (v128.load8_splat (local.get $from)))
+                (loop $wide
+                  (v128.store align=1 (local.get $out) (local.get $run))
+                  (local.set $out (i32.add (local.get $out) (i32.const 16)))
+                  (br_if $wide (i32.lt_u (local.get $out) (local.get $stop)))))
+              (else
+                (block $filled
+                  ;; of 16 bytes read at `from` the first `off` are right, and make twice as many for the next time
+                  (loop $double
+                    (v128.store align=1 (local.get $out) (v128.load align=1 (local.get $from)))
+                    (local.set $out (i32.add (local.get $out) (local.get $off)))
+                    (br_if $filled (i32.ge_u (local.get $out) (local.get $stop)))
+                    (local.set $off (i32.shl (local.get $off) (i32.const 1)))
+                    (br_if $double (i32.lt_u (local.get $off) (i32.const 16))))
+                  (loop $wide
+                    (v128.store align=1 (local.get $out) (v128.load align=1 (local.get $from)))
+                    (local.set $out (i32.add (local.get $out) (i32.const 16)))
+                    (local.set $from (i32.add (local.get $from) (i32.const 16)))
+                    (br_if $wide (i32.lt_u (local.get $out) (local.get $stop)))))))))
         (local.set $out (local.get $stop))
         (br $next)))
     (local.get $out))
