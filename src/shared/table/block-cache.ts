@@ -214,7 +214,7 @@ export class BlockCache {
     let segment = this.#segments[this.#segment];
     if (segment === undefined) {
       const buffer = new ArrayBuffer(this.#segmentBytes);
-      segment = { bytes: new Uint8Array(buffer), words: new Uint32Array(buffer) };
+      segment = { bytes: new Uint8Array(buffer), words: new Uint32Array(buffer), touched: 0 };
       this.#segments.push(segment);
       this.#freeSlot(SLOT_UNIT, this.#segmentBytes - SLOT_UNIT);
     }
