@@ -1,7 +1,7 @@
 /**
  * StorageClient: an open store, used from another thread. Reads happen here; writes go to the owner.
  *
- *   get, getMany, has     client-view.ts, then read-view.ts with this thread's own caches
+ *   get, getMany, has     client-view.ts, then read-view.ts and many-lookup.ts with this thread's own caches
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
@@ -25,6 +25,7 @@ import {
 } from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
+import { ManyLookup } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import {
   type CompactRange,
@@ -86,6 +87,7 @@ export class StorageClient {
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #entry = new Entry();
+  readonly #many = new ManyLookup();
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -146,11 +148,9 @@ export class StorageClient {
     this.#checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const moment = this.#momentFor(options);
-    const values: (Buffer | undefined)[] = [];
-    // Not map(), which passes over the holes of a sparse array.
-    for (let i = 0; i < keys.length; i++)
-      values.push(this.#find(keys[i]!, moment) ? takeValue(this.#entry, options) : undefined);
-    return values;
+    const { view, sequence } = moment ?? this.#views;
+    const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
+    return this.#many.values(sources, sequence, keys, options);
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */

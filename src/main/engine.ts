@@ -19,6 +19,7 @@ import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest
 import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
 import { awaited } from '../shared/process-keeper.ts';
+import { ManyLookup } from '../shared/read/many-lookup.ts';
 import {
   type CompactRange,
   resolveCompactRange,
@@ -73,6 +74,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #entry = new Entry();
+  readonly #many = new ManyLookup();
 
   private constructor(runtime: Runtime) {
     super();
@@ -239,11 +241,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     if (!Array.isArray(keys))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const sequence = this.#sequenceFor(options);
-    const values: (Buffer | undefined)[] = [];
-    // Not map(), which passes over the holes of a sparse array.
-    for (let i = 0; i < keys.length; i++)
-      values.push(this.#find(keys[i]!, sequence) ? takeValue(this.#entry, options) : undefined);
-    return values;
+    const { memtables, versions, tables } = this.#runtime.store;
+    return this.#many.values({ memtables, version: versions.current, tables }, sequence, keys, options);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */

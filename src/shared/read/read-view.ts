@@ -14,6 +14,7 @@ import { ConcatIterator } from '../concat-iterator.ts';
 import { LEVEL_COUNT, type Level } from '../ids.ts';
 import type { Entry, InternalIterator, KeyRange } from '../iterator.ts';
 import { hashKey } from '../table/bloom-filter.ts';
+import type { TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
@@ -43,14 +44,27 @@ export function lookup(
   sequence: number,
   into: Entry,
 ): boolean {
+  return (
+    lookupMemtables(memtables, key, sequence, into) || lookupTables(version, tables, key, sequence, into)
+  );
+}
+
+/** The first part of {@link lookup}. */
+export function lookupMemtables(
+  memtables: ReadableMemtables,
+  key: Uint8Array,
+  sequence: number,
+  into: Entry,
+): boolean {
   if (memtables.active?.memtable.lookup(key, sequence, into)) return true;
   const { frozen } = memtables;
   for (let i = frozen.length - 1; i >= 0; i--)
     if (frozen[i]!.memtable.lookup(key, sequence, into)) return true;
-  return lookupTables(version, tables, key, sequence, into);
+  return false;
 }
 
-function lookupTables(
+/** The second part of {@link lookup}. */
+export function lookupTables(
   version: Version,
   tables: TableCache,
   key: Uint8Array,
@@ -69,6 +83,34 @@ function lookupTables(
     if (table !== undefined && tables.reader(table).lookup(key, hash, sequence, into)) return true;
   }
   return false;
+}
+
+/** Where {@link lookupTables} would look into a block first. */
+export class TableSearch {
+  /** Good until another table has to be opened. */
+  reader: TableReader | undefined;
+  block = 0;
+
+  /** false: no table has the key. */
+  locate(version: Version, tables: TableCache, key: Uint8Array, hash: number): boolean {
+    const newest = version.levels[0]!;
+    for (let i = 0; i < newest.length; i++) {
+      const table = newest[i]!;
+      if (holdsKey(table, key) && this.#locateIn(tables.reader(table), key, hash)) return true;
+    }
+    for (let level = 1; level < LEVEL_COUNT; level++) {
+      if (version.levels[level]!.length === 0) continue;
+      const table = version.tableContaining(level as Level, key);
+      if (table !== undefined && this.#locateIn(tables.reader(table), key, hash)) return true;
+    }
+    return false;
+  }
+
+  #locateIn(reader: TableReader, key: Uint8Array, hash: number): boolean {
+    this.block = reader.locate(key, hash);
+    this.reader = reader;
+    return this.block >= 0;
+  }
 }
 
 function holdsKey(table: TableMeta, key: Uint8Array): boolean {

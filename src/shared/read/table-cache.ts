@@ -48,6 +48,8 @@ export class TableCache {
   readonly #blocks: BlockCache;
   readonly counters: TableCounters = { bloomChecks: 0, bloomRejections: 0, blockReads: 0, blockBytesRead: 0 };
   readonly #tables: LRUCache<FileNumber, OpenTable>;
+  /** Counted up whenever a table leaves the cache. */
+  evictions = 0;
   /** The table used last: lookups in a row often go to one. */
   #latest: OpenTable | undefined;
 
@@ -67,6 +69,7 @@ export class TableCache {
       maxSize: this.#maxOpenFiles,
       sizeCalculation: () => 1,
       dispose: (table) => {
+        this.evictions++;
         if (this.#latest === table) this.#latest = undefined;
         table.isEvicted = true;
         table.closeIfUnused();

@@ -20,12 +20,16 @@ import {
   copyContent,
   findInSlot,
   KeptBlockBuilder,
+  positionInSlot,
+  readPosition,
   type Segment,
   SLOT_BYTES,
   SLOT_INDEX,
   SLOT_OWNER,
   SLOT_UNIT,
   SLOT_USED,
+  touchPosition,
+  touchSlot,
 } from './kept-block.ts';
 
 const SEGMENT_BYTES: number = 4 * 1024 * 1024;
@@ -116,6 +120,40 @@ export class BlockCache {
     const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
     if (segment.words[word + SLOT_USED] === 0) segment.words[word + SLOT_USED] = 1;
     return findInSlot(segment, word, key, maxSequence, baseSequence, into);
+  }
+
+  /** Asks memory for what a lookup in the block at `place` reads first. */
+  touch(place: number): void {
+    const segment = this.#segments[place >>> PLACE_BITS]!;
+    touchSlot(segment, (place & PLACE_MASK) * (SLOT_UNIT / 4));
+  }
+
+  /** The first half of {@link find}: positionInSlot. */
+  position(place: number, key: Uint8Array): number {
+    this.hits++;
+    const segment = this.#segments[place >>> PLACE_BITS]!;
+    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    if (segment.words[word + SLOT_USED] === 0) segment.words[word + SLOT_USED] = 1;
+    return positionInSlot(segment, word, key);
+  }
+
+  /** Asks memory for the entry at a position. */
+  touchEntry(place: number, position: number): void {
+    touchPosition(this.#segments[place >>> PLACE_BITS]!, position);
+  }
+
+  /** The second half of {@link find}: readPosition. */
+  read(
+    place: number,
+    position: number,
+    key: Uint8Array,
+    maxSequence: number,
+    baseSequence: number,
+    into: Entry,
+  ): Found | undefined {
+    const segment = this.#segments[place >>> PLACE_BITS]!;
+    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    return readPosition(segment, word, position, key, maxSequence, baseSequence, into);
   }
 
   /** A block that is read was not here. */

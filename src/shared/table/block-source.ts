@@ -17,6 +17,8 @@ export interface BlockSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
   read(offset: number, length: number): Uint8Array;
+  /** Asks memory for these bytes, where that is where they are. */
+  touch?(offset: number, length: number): void;
   close(): void;
 }
 
@@ -68,12 +70,18 @@ export class PreadSource implements BlockSource {
   }
 }
 
+/** Of a cache line; and as much as a common block has of them. */
+const LINE_BYTES = 64;
+const TOUCHED_BYTES = 4096;
+
 /** Hands out views of a mapping. */
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #mapping: FileMapping;
   #bytes: Uint8Array | undefined;
+  /** Whatever was touched last: kept, or no compiler would read it. */
+  touched = 0;
 
   constructor(path: string, mapping: FileMapping) {
     this.path = path;
@@ -87,6 +95,15 @@ class MappedSource implements BlockSource {
       throw new CorruptionError('table is too short for a block', { file: this.path, offset });
     }
     return this.#bytes.subarray(offset, offset + length);
+  }
+
+  touch(offset: number, length: number): void {
+    const bytes = this.#bytes;
+    if (bytes === undefined) return;
+    const end = Math.min(offset + length, offset + TOUCHED_BYTES, bytes.length);
+    let touched = 0;
+    for (let at = offset; at < end; at += LINE_BYTES) touched ^= bytes[at]!;
+    this.touched = touched;
   }
 
   close(): void {

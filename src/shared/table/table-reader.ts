@@ -136,15 +136,27 @@ export class TableReader {
    * any table.
    */
   lookup(key: Uint8Array, keyHash: number, maxSequence: number, into: Entry): boolean {
+    const index = this.locate(key, keyHash);
+    return index >= 0 && this.lookupFrom(index, key, maxSequence, into);
+  }
+
+  /** The block in which {@link lookup} begins; -1: this table does not have the key. */
+  locate(key: Uint8Array, keyHash: number): number {
     if (this.#filter !== undefined && this.#foundInRow < TRUSTED_ROW) {
       this.#counters.bloomChecks++;
       if (!this.#filter.mayContain(keyHash)) {
         this.#counters.bloomRejections++;
         this.#foundInRow = 0;
-        return false;
+        return -1;
       }
     }
-    for (let index = this.index.find(key); index < this.index.blockCount; index++) {
+    const index = this.index.find(key);
+    return index < this.index.blockCount ? index : -1;
+  }
+
+  /** As {@link lookup}, from the block that {@link locate} gave. */
+  lookupFrom(first: number, key: Uint8Array, maxSequence: number, into: Entry): boolean {
+    for (let index = first; index < this.index.blockCount; index++) {
       const found = this.#findIn(index, key, maxSequence, into);
       if (found === Found.Beyond) continue;
       this.#foundInRow = found === Found.Here ? this.#foundInRow + 1 : 0;
@@ -152,6 +164,42 @@ export class TableReader {
     }
     this.#foundInRow = 0;
     return false;
+  }
+
+  /** Whether the cache has block `index`. */
+  hasCached(index: number): boolean {
+    return (this.#places[index] ?? 0) !== 0;
+  }
+
+  /** Asks memory for what a lookup in block `index` reads first. Only makes that faster. */
+  touch(index: number): void {
+    const place = this.#places[index];
+    if (place !== undefined && place !== 0) this.#cache!.touch(place);
+    else this.#source.touch?.(this.index.blockOffset(index), this.index.blockSize(index));
+  }
+
+  /** Where block `index`, which the cache has, may have `key`: for the next two, until a block comes into the cache. */
+  positionInCached(index: number, key: Uint8Array): number {
+    return this.#cache!.position(this.#places[index]!, key);
+  }
+
+  touchCached(index: number, position: number): void {
+    this.#cache!.touchEntry(this.#places[index]!, position);
+  }
+
+  /** As {@link lookup}; undefined: ask {@link lookupFrom}. */
+  readCached(
+    index: number,
+    position: number,
+    key: Uint8Array,
+    maxSequence: number,
+    into: Entry,
+  ): boolean | undefined {
+    const base = this.properties.baseSequence;
+    const found = this.#cache!.read(this.#places[index]!, position, key, maxSequence, base, into);
+    if (found === undefined) return undefined;
+    this.#foundInRow = found === Found.Here ? this.#foundInRow + 1 : 0;
+    return found === Found.Here;
   }
 
   #findIn(index: number, key: Uint8Array, maxSequence: number, into: Entry): Found {

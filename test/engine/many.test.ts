@@ -1,0 +1,65 @@
+/**
+ * getMany against get, key by key: whatever is where (memtables, overlapping tables, levels, cached or not), at whatever moment,
+ * and however many tables may be open.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { StorageEngine } from '../../src/main/index.ts';
+import { openTiny, tableFiles } from '../helpers/engines.ts';
+import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+
+const KEYS = 3000;
+
+function keyOf(random: Random, i: number): string | Buffer {
+  const key = `user:${String(i).padStart(6, '0')}`;
+  return random.below(2) === 0 ? key : Buffer.from(key);
+}
+
+async function writeSome(engine: StorageEngine, random: Random, round: number): Promise<void> {
+  for (let i = 0; i < 800; i++) {
+    const key = keyOf(random, random.below(KEYS));
+    if (random.below(6) === 0) await engine.delete(key);
+    else await engine.put(key, `${round}-${i}-${'v'.repeat(random.below(150))}`);
+  }
+}
+
+async function compare(engine: StorageEngine, random: Random, rounds: number): Promise<void> {
+  const snapshot = engine.snapshot();
+  await writeSome(engine, random, -1);
+  for (const options of [undefined, { snapshot }]) {
+    for (let round = 0; round < rounds; round++) {
+      const count = random.pick([0, 1, 2, 100, 128, 129, 700]);
+      const keys = Array.from({ length: count }, () =>
+        random.below(10) === 0 ? `absent${random.below(1000)}` : keyOf(random, random.below(KEYS + 50)),
+      );
+      const expected = keys.map((key) => engine.getSync(key, options)?.toString());
+      const actual = (await engine.getMany(keys, options)).map((value) => value?.toString());
+      assert.deepEqual(actual, expected);
+    }
+  }
+  snapshot.close();
+}
+
+for (const [name, options] of [
+  ['a cache for a part of the blocks', { cacheSize: 96 * 1024 }],
+  ['everything cached', {}],
+  ['no cache, no mapping', { cacheSize: 0, mmap: false }],
+  ['fewer open tables than there are', { maxOpenFiles: 8, cacheSize: 200_000 }],
+  ['no filters, one entry per restart', { bloomBitsPerKey: 0, blockRestartInterval: 1, blockSize: 300 }],
+  ['no compression', { compression: 'none', cacheSize: 64 * 1024 }],
+] as const) {
+  test(`getMany gives what get gives: ${name}`, async (t) => {
+    const random = seededRandom(freshSeed());
+    reportSeed(t, random.seed);
+    const engine = await openTiny(t, { writeBufferSize: 65_536, blockSize: 1000, ...options });
+    await compare(engine, random, 6);
+    for (let round = 0; round < 4; round++) {
+      await writeSome(engine, random, round);
+      await engine.flush();
+    }
+    await compare(engine, random, 12);
+    await engine.compact();
+    await compare(engine, random, 12);
+    if (name.startsWith('fewer')) assert.ok(tableFiles(engine.path).length > 12);
+  });
+}
