@@ -38,6 +38,7 @@ import {
   takeValue,
   type WriteOptions,
 } from '../shared/read/read-options.ts';
+import { ReadTurns } from '../shared/read/read-turns.ts';
 import { lookup, newestFirst } from '../shared/read/read-view.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
@@ -88,6 +89,7 @@ export class StorageClient {
   readonly #value = new InputBytes();
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
+  readonly #turns = new ReadTurns();
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -135,7 +137,9 @@ export class StorageClient {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
   async get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
-    return this.getSync(key, options);
+    const value = this.getSync(key, options);
+    const turn = this.#turns.count(1);
+    return turn === undefined ? value : turn.then(() => value);
   }
 
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
@@ -150,12 +154,16 @@ export class StorageClient {
     const moment = this.#momentFor(options);
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-    return this.#many.values(sources, sequence, keys, options);
+    const values = this.#many.values(sources, sequence, keys, options);
+    const turn = this.#turns.count(keys.length);
+    return turn === undefined ? values : turn.then(() => values);
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
   async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
-    return this.hasSync(key, options);
+    const exists = this.hasSync(key, options);
+    const turn = this.#turns.count(1);
+    return turn === undefined ? exists : turn.then(() => exists);
   }
 
   /** As {@link StorageClient.has}, without a promise. */

@@ -29,6 +29,7 @@ import {
   takeValue,
   type WriteOptions,
 } from '../shared/read/read-options.ts';
+import { ReadTurns } from '../shared/read/read-turns.ts';
 import { lookup } from '../shared/read/read-view.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
@@ -75,6 +76,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   readonly #value = new InputBytes();
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
+  readonly #turns = new ReadTurns();
 
   private constructor(runtime: Runtime) {
     super();
@@ -217,7 +219,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.getSync(key, options);
+    const value = this.getSync(key, options);
+    const turn = this.#turns.count(1);
+    return turn === undefined ? value : turn.then(() => value);
   }
 
   /**
@@ -242,12 +246,21 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const sequence = this.#sequenceFor(options);
     const { memtables, versions, tables } = this.#runtime.store;
-    return this.#many.values({ memtables, version: versions.current, tables }, sequence, keys, options);
+    const values = this.#many.values(
+      { memtables, version: versions.current, tables },
+      sequence,
+      keys,
+      options,
+    );
+    const turn = this.#turns.count(keys.length);
+    return turn === undefined ? values : turn.then(() => values);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return this.hasSync(key, options);
+    const exists = this.hasSync(key, options);
+    const turn = this.#turns.count(1);
+    return turn === undefined ? exists : turn.then(() => exists);
   }
 
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */

@@ -44,7 +44,7 @@ for (const [name, options] of [
   ['a cache for a part of the blocks', { cacheSize: 96 * 1024 }],
   ['everything cached', {}],
   ['no cache, no mapping', { cacheSize: 0, mmap: false }],
-  ['fewer open tables than there are', { maxOpenFiles: 8, cacheSize: 200_000 }],
+  ['fewer open tables than there are', { maxOpenFiles: 8, cacheSize: 200_000, maxFileSize: 4096 }],
   ['no filters, one entry per restart', { bloomBitsPerKey: 0, blockRestartInterval: 1, blockSize: 300 }],
   ['no compression', { compression: 'none', cacheSize: 64 * 1024 }],
 ] as const) {

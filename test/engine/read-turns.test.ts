@@ -1,0 +1,46 @@
+/**
+ * Loops of awaited reads leave the event loop to others, for engines and clients.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { StorageClient } from '../../src/client/index.ts';
+import { fill, keyOf, openTiny } from '../helpers/engines.ts';
+
+interface Reads {
+  get(key: string): Promise<Buffer | undefined>;
+  has(key: string): Promise<boolean>;
+  getMany(keys: string[]): Promise<(Buffer | undefined)[]>;
+}
+
+/** How many turns the event loop takes while `read` is awaited `count` times. */
+async function turnsWhile(count: number, read: () => Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const watch = (): void => {
+    turns++;
+    if (!isOver) setImmediate(watch);
+  };
+  setImmediate(watch);
+  for (let i = 0; i < count; i++) await read();
+  isOver = true;
+  return turns;
+}
+
+async function check(store: Reads): Promise<void> {
+  assert.ok((await turnsWhile(10_000, () => store.get(keyOf(1)))) >= 8, 'get');
+  assert.ok((await turnsWhile(10_000, () => store.has(keyOf(1)))) >= 8, 'has');
+  const keys = Array.from({ length: 100 }, (_, i) => keyOf(i));
+  assert.ok((await turnsWhile(100, () => store.getMany(keys))) >= 8, 'getMany');
+  const values = await Promise.all(Array.from({ length: 5000 }, (_, i) => store.get(keyOf(i % 150))));
+  assert.equal(values.filter((value) => value !== undefined).length, 3350);
+  assert.deepEqual([await store.has(keyOf(99)), await store.has(keyOf(100))], [true, false]);
+}
+
+test('a loop that awaits read after read lets the event loop turn', async (t) => {
+  const engine = await openTiny(t);
+  await fill(engine, 100);
+  await check(engine);
+  const client = await StorageClient.attach(engine.share());
+  await check(client);
+  await client.close();
+});
