@@ -3,8 +3,8 @@
  *
  *   1. encode the write into the active memtable's arena and index it (within the call: buffers are copied)
  *   2. end the group in the microtask that its first write queued (later while the gate is slow), and queue it
- *   3. seal its record (checksum) and write the log from the arena itself, one write at a time: in place or through the
- *      thread pool (write-placement.ts)
+ *   3. seal its record (checksum) and write the log from the arena itself, one write at a time: in place, now or in the
+ *      next turn, or through the thread pool (write-placement.ts)
  *   4. publish the group's last sequence: reads see the group from here on
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
  *
@@ -200,13 +200,25 @@ export class CommitPipeline {
       const { live } = this.#queue[0]!;
       let count = 1;
       while (count < this.#queue.length && this.#queue[count]!.live === live) count++;
-      const groups = this.#queue.splice(0, count);
-      this.#write(live, live.writer!, groups);
+      const writer = live.writer!;
+      const start = live.memtable.arena.dataStart + writer.writtenUpTo;
+      if (this.#placement.awaitsTurn(this.#queue[count - 1]!.end - start)) this.#pumpInNextTurn();
+      else this.#write(live, writer, start, this.#queue.splice(0, count));
     }
     if (!this.#isWriting && this.#queue.length === 0) this.#notifyIdle();
   }
 
-  #write(live: LiveMemtable, writer: LogWriter, groups: readonly CommitGroup[]): void {
+  /** Until then the queue grows, as it does while a write is under way. */
+  #pumpInNextTurn(): void {
+    this.#isWriting = true;
+    this.#placement.afterTurn(() => {
+      this.#isWriting = false;
+      this.#pump();
+    });
+  }
+
+  /** Writes all from arena offset `start` up to the end of `groups`. */
+  #write(live: LiveMemtable, writer: LogWriter, start: number, groups: readonly CommitGroup[]): void {
     const { arena } = live.memtable;
     for (const group of groups)
       sealRecord(arena.bytes, group.start, {
@@ -216,7 +228,7 @@ export class CommitPipeline {
         syncedUpTo: writer.syncedUpTo,
         payloadLength: group.end - group.start - RECORD_HEADER_BYTES,
       });
-    const bytes = arena.bytes.subarray(arena.dataStart + writer.writtenUpTo, groups.at(-1)!.end);
+    const bytes = arena.bytes.subarray(start, groups.at(-1)!.end);
     let isWritten: boolean;
     try {
       isWritten = this.#placement.tryInPlace(bytes.length, () => writer.write(bytes));

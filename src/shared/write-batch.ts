@@ -15,6 +15,10 @@ import { MAX_BATCH_BYTES } from './limits.ts';
 import { encodedEntryBytes, encodeEntry } from './memtable/entry-codec.ts';
 
 const INITIAL_BYTES = 512;
+/** A batch is mostly written once and dropped: fewer copies are worth more than the room that is left over. */
+const GROWTH = 4;
+/** Beyond this, room left over is worth more. */
+const GROWTH_DOUBLES_AT = 262144;
 const NOTHING = new Uint8Array(0);
 const key = new InputBytes();
 const value = new InputBytes();
@@ -118,9 +122,9 @@ export class WriteBatch {
 
   #grow(needed: number): void {
     if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(
-      Math.min(MAX_BATCH_BYTES, Math.max(needed, this.#bytes.length * 2, INITIAL_BYTES)),
-    );
+    const size = this.#bytes.length;
+    const next = size < GROWTH_DOUBLES_AT ? size * GROWTH : size * 2;
+    const grown = new Uint8Array(Math.min(MAX_BATCH_BYTES, Math.max(needed, next, INITIAL_BYTES)));
     grown.set(this.#bytes.subarray(0, this.#end));
     this.#bytes = grown;
   }

@@ -16,6 +16,8 @@ import { temporaryDirectory } from '../helpers/temp-directory.ts';
 const KIB = 1024;
 /** More than is written in place in a turn of the event loop. */
 const LARGE_BYTES: number = 300 * KIB;
+/** One of these is written in place in a turn, two are not. */
+const HALF_BYTES: number = 150 * KIB;
 
 interface Opened {
   readonly engine: StorageEngine;
@@ -115,6 +117,54 @@ describe('group commit', () => {
       'datasync 000001.log',
       'syncDirectory .',
     ]);
+  });
+
+  test('what a turn has no room for is written in the next one, with what joined it, and visible only then', async (t) => {
+    const { engine, recorder, directory } = await open(t);
+    // What goes through the pool would wait.
+    const release = recorder.hold('write');
+    t.after(release);
+    await new Promise((resolve) => setImmediate(resolve));
+    await engine.put('first', 'v'.repeat(HALF_BYTES));
+    const second = engine.put('second', 'v'.repeat(HALF_BYTES));
+    await Promise.resolve();
+    const joined = engine.put('joined', '1');
+    const synced = engine.put('synced', '1', { sync: true });
+    await Promise.resolve();
+    for (const key of ['second', 'joined', 'synced']) assert.equal(engine.getSync(key), undefined);
+    assert.deepEqual([...(await contentAfterCrash(directory)).keys()], ['first']);
+    await Promise.all([second, joined, synced]);
+    assert.deepEqual(recorder.find(/^write .*log/), ['write 000001.log', 'write 000001.log']);
+    assert.deepEqual(logGroups(directory, 1), [1, 1, 2]);
+    assert.equal(engine.getSync('second')?.length, HALF_BYTES);
+  });
+
+  test('a write that waits for the next turn is in the log when flush() or close() resolves', async (t) => {
+    for (const end of ['flush', 'close'] as const) {
+      const { engine, directory } = await open(t);
+      await new Promise((resolve) => setImmediate(resolve));
+      await engine.put('first', 'v'.repeat(HALF_BYTES));
+      const second = engine.put('second', 'v'.repeat(HALF_BYTES));
+      await Promise.resolve();
+      await engine[end]();
+      await second;
+      await engine.close();
+      assert.deepEqual([...(await contentOf(directory)).keys()], ['first', 'second']);
+    }
+  });
+
+  test('a write that fails in the next turn is rejected, and so is what joined it', async (t) => {
+    const { engine, recorder } = await open(t);
+    await new Promise((resolve) => setImmediate(resolve));
+    await engine.put('first', 'v'.repeat(HALF_BYTES));
+    failOn(recorder, 'write', /log/, 'EIO');
+    const second = engine.put('second', 'v'.repeat(HALF_BYTES));
+    await Promise.resolve();
+    const joined = engine.put('joined', '1');
+    await assert.rejects(second, { code: 'STRATA_IO' });
+    await assert.rejects(joined, { code: 'STRATA_IO' });
+    await assert.rejects(engine.put('later', '1'), { code: 'STRATA_READ_ONLY' });
+    assert.equal(engine.getSync('second'), undefined);
   });
 
   test('a large write is acknowledged and visible only once the log has it, and so is what follows it', async (t) => {

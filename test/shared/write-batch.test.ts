@@ -51,6 +51,18 @@ test('a view into a larger array is taken as what it shows', () => {
   assert.deepEqual(operations(batch), ['23=567']);
 });
 
+test('nothing is lost while it grows, whatever the size of what makes it grow', () => {
+  for (const size of [0, 100, 500, 600, 5000, 70_000, 300_000]) {
+    const batch = new WriteBatch();
+    const expected: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      batch.put(`k${i}`, String(i % 10).repeat(size));
+      expected.push(`k${i}=${String(i % 10).repeat(size)}`);
+    }
+    assert.ok(operations(batch).join() === expected.join(), `values of ${size} bytes`);
+  }
+});
+
 test('it grows, and a cleared one starts again', () => {
   const batch = new WriteBatch();
   for (let i = 0; i < 1000; i++) batch.put(`k${i}`, 'v'.repeat(i));

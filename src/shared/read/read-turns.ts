@@ -10,8 +10,10 @@
  *
  * Invariants: a program whose event loop turns is never kept waiting; what it pays is one setImmediate in WATCHED reads.
  * Thread:     any; one per engine or client.
- * Not chosen: asking the clock: a tenth of what a read costs.
+ * Not chosen: asking the clock: a tenth of what a read costs. The global setImmediate: where an application's tests have put a
+ *             false clock, no turn would ever come.
  */
+import { setImmediate } from 'node:timers';
 
 /** A millisecond or two of reads. */
 const ALLOWED = 1024;

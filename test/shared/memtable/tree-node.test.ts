@@ -8,6 +8,7 @@ import { encodedEntryBytes, encodeEntry } from '../../../src/shared/memtable/ent
 import {
   FILLER,
   HEADS,
+  keyHead,
   NODE_CAPACITY,
   NODE_COUNT,
   NODE_REFS,
@@ -91,3 +92,10 @@ for (const isChecked of [false, true]) {
     }
   });
 }
+
+test('the head of a key is that of bytes.ts, however short the key', () => {
+  const bytes = Uint8Array.of(0, 0xff, 0x80, 1, 0xfe, 7, 0xff, 0xff, 0xff, 0xff);
+  for (let start = 0; start <= bytes.length; start++)
+    for (let end = start; end <= bytes.length; end++)
+      assert.equal(keyHead(bytes, start, end), headOf(bytes, start, end), `[${start}, ${end})`);
+});
