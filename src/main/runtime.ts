@@ -99,6 +99,8 @@ export class Runtime {
       threads: options.threads,
       pool: options.pool,
       bulkThreads: options.bulkThreads,
+      // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
+      isShared: internals.fileSystem === undefined,
       workerUrl: internals.workerUrl,
       stallLimitMs: internals.stallLimitMs,
     });

@@ -1,11 +1,12 @@
 /**
- * The only way from main to a worker, and the only importer of piscina.
+ * The only way from main to a worker.
  *
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
  *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
+ *      (job-threads.ts)
  *   4. the reply is read (job-reply.ts) and settles the promise of run(); a thread of ours whose job gives no sign of life
  *      for half an hour is terminated (job-watchdog.ts)
  *
@@ -15,32 +16,34 @@
  *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
  *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
  * Thread:     main only.
- * Owns:       the queues, the threads of its own pool. A pool given by the application is used and never destroyed, nor
- *             are its threads terminated: other tasks may run on them, and a job may wait there behind them for as long
- *             as they take. piscina keeps the process alive while such a pool runs a job.
+ * Owns:       the queues, and threads of its own unless it shares them. A pool given by the application is used and never
+ *             destroyed, nor are its threads terminated: other tasks may run on them, and a job may wait there behind them
+ *             for as long as they take. piscina keeps the process alive while such a pool runs a job.
  * Not chosen: piscina's own queue (first in, first out, so a flush would wait behind every compaction) and its
  *             close() (gives up after 30 s, in the middle of a job).
  */
 import { extname } from 'node:path';
-import type { Piscina, TaskQueue } from 'piscina';
 import { JobCancelledError } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { awaited, keepProcessAlive } from '../shared/process-keeper.ts';
 import { readReply, workerFault } from './job-reply.ts';
+import {
+  type ForeignPool,
+  ForeignThreads,
+  InlineThread,
+  PiscinaThreads,
+  type Place,
+  type Threads,
+} from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
+import { shareThreads } from './shared-threads.ts';
 
 export { isWorkerFault } from './job-reply.ts';
+export type { ForeignPool } from './job-threads.ts';
 
-/** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
-const IDLE_TIMEOUT_MS = 10_000;
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
 const WORKER_URL: URL = new URL(`../workers/worker${extname(import.meta.url)}`, import.meta.url);
-
-/** What we need of a pool the application gives us: any version of piscina has it. */
-export interface ForeignPool {
-  run(task: unknown, options: { readonly filename: string; readonly name: string }): Promise<unknown>;
-}
 
 export interface WorkerPoolOptions {
   /** 0: jobs run inline, one at a time. */
@@ -48,6 +51,8 @@ export interface WorkerPoolOptions {
   /** How many bulk jobs may run; default: `threads`. */
   readonly bulkThreads?: number | undefined;
   readonly pool?: ForeignPool | undefined;
+  /** Whether the threads are those of all pools of this process that share theirs. */
+  readonly isShared?: boolean | undefined;
   readonly workerUrl?: URL | undefined;
   readonly stallLimitMs?: number | undefined;
 }
@@ -61,20 +66,6 @@ export interface RunOptions {
   readonly keepAlive: boolean;
   /** Changes as long as the job is alive; without it nobody watches. */
   readonly heartbeat?: () => number;
-}
-
-/** Which thread runs a job, once one does. */
-interface Place {
-  threadId: number | undefined;
-}
-
-/** Where jobs are carried out. */
-interface Threads {
-  /** Rejects only when the worker failed. */
-  run(job: Job, keepAlive: boolean, place: Place): Promise<unknown>;
-  /** Ends the thread, where that can and may be done: its job rejects. */
-  terminate(place: Place): void;
-  close(): Promise<void>;
 }
 
 interface Task {
@@ -111,6 +102,7 @@ export class WorkerPool {
     this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
+    else if (options.isShared === true) this.#threads = shareThreads(workerUrl);
     else this.#threads = new PiscinaThreads(this.#bulkLimit + 1, workerUrl);
   }
 
@@ -150,7 +142,7 @@ export class WorkerPool {
 
   /**
    * Refuses new jobs, rejects the queued ones, waits for the running ones (cancel them in the control block to make
-   * this quick) and ends the threads. Idempotent.
+   * this quick) and ends the threads, unless others share them. Idempotent.
    */
   close(): Promise<void> {
     this.#closing ??= awaited(this.#shutDown());
@@ -214,186 +206,5 @@ export class WorkerPool {
       // What the worker answered was an error, or not an answer at all.
       task.fail(error as Error);
     }
-  }
-}
-
-/** No threads: main calls the worker's entry, after giving the event loop a turn. */
-class InlineThread implements Threads {
-  readonly #workerUrl: URL;
-
-  constructor(workerUrl: URL) {
-    this.#workerUrl = workerUrl;
-  }
-
-  async run(job: Job, keepAlive: boolean): Promise<unknown> {
-    await turn(keepAlive);
-    const worker = (await import(this.#workerUrl.href)) as { default: (job: Job) => Promise<unknown> };
-    return worker.default(job);
-  }
-
-  terminate(): void {
-    // A job that hangs here hangs main, and with it whoever would look.
-  }
-
-  async close(): Promise<void> {
-    // Nothing is kept.
-  }
-}
-
-/** An immediate that is not to keep the process alive would wait for other I/O to wake the loop; a timer does not. */
-function turn(keepAlive: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    if (keepAlive) setImmediate(resolve);
-    else setTimeout(resolve, 0).unref();
-  });
-}
-
-/** The application's pool. */
-class ForeignThreads implements Threads {
-  readonly #pool: ForeignPool;
-  readonly #workerUrl: URL;
-
-  constructor(pool: ForeignPool, workerUrl: URL) {
-    this.#pool = pool;
-    this.#workerUrl = workerUrl;
-  }
-
-  async run(job: Job): Promise<unknown> {
-    return await this.#pool.run(job, { filename: this.#workerUrl.href, name: 'default' });
-  }
-
-  terminate(): void {
-    // Not ours to terminate.
-  }
-
-  async close(): Promise<void> {
-    // Not ours to destroy.
-  }
-}
-
-/** Our own piscina, made for the first job. */
-class PiscinaThreads implements Threads {
-  readonly #maxThreads: number;
-  readonly #workerUrl: URL;
-  #opened: Promise<OpenedPiscina> | undefined;
-
-  constructor(maxThreads: number, workerUrl: URL) {
-    this.#maxThreads = maxThreads;
-    this.#workerUrl = workerUrl;
-  }
-
-  async run(job: Job, _keepAlive: boolean, place: Place): Promise<unknown> {
-    this.#opened ??= this.#open();
-    const { piscina, starting, placeSymbol } = await this.#opened;
-    let reply: Promise<unknown>;
-    try {
-      reply = piscina.run(
-        { ...job, [placeSymbol]: place },
-        { filename: this.#workerUrl.href, name: 'default' },
-      );
-    } catch (error) {
-      // The system makes no more threads, and piscina has queued the job before it tried.
-      starting.dropNewest();
-      throw error;
-    }
-    return await reply;
-  }
-
-  terminate({ threadId }: Place): void {
-    const end = async (): Promise<void> => {
-      const opened = await this.#opened;
-      await opened?.piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
-    };
-    // The job tells that its thread has ended; nothing else is waiting for this.
-    end().catch(() => undefined);
-  }
-
-  async close(): Promise<void> {
-    // When it could not be opened, its jobs have been told.
-    const opened = await this.#opened?.catch(() => undefined);
-    await opened?.piscina.destroy();
-  }
-
-  async #open(): Promise<OpenedPiscina> {
-    const { Piscina, queueOptionsSymbol } = await import('piscina');
-    const starting = new StartingJobs();
-    const piscina = new Piscina({
-      minThreads: 0,
-      maxThreads: this.#maxThreads,
-      idleTimeout: IDLE_TIMEOUT_MS,
-      concurrentTasksPerWorker: 1,
-      recordTiming: false,
-      execArgv: [],
-      env: {},
-      taskQueue: starting,
-      loadBalancer: (task, workers) => {
-        const idle = workers.find((worker) => worker.currentUsage === 0);
-        // piscina hands the job over as soon as this returns, and refs the port.
-        if (idle === undefined) return null;
-        queueMicrotask(() => unrefPort(idle));
-        const place = Reflect.get(task, queueOptionsSymbol) as Place | null;
-        if (place !== null) place.threadId = idle.id;
-        return idle;
-      },
-    });
-    // Tells of threads that died without a job; those with one reject its promise.
-    piscina.on('error', () => undefined);
-    piscina.on('workerDestroy', () => {
-      // Threads that die while they start leave their jobs queued, and piscina makes no new ones for them.
-      // Destroying it rejects the jobs; it can be used again afterwards.
-      setImmediate(() => {
-        if (piscina.threads.length === 0 && starting.size > 0) void piscina.destroy();
-      });
-    });
-    return { piscina, starting, placeSymbol: queueOptionsSymbol };
-  }
-}
-
-interface OpenedPiscina {
-  readonly piscina: Piscina;
-  readonly starting: StartingJobs;
-  /** What a task carries under it stays on this thread, and is shown to the load balancer. */
-  readonly placeSymbol: symbol;
-}
-
-type QueuedTask = Parameters<TaskQueue['push']>[0];
-
-/** piscina's queue. Jobs are in it only while their threads start, as no more are handed out than there are threads. */
-class StartingJobs implements TaskQueue {
-  readonly #tasks: QueuedTask[] = [];
-
-  get size(): number {
-    return this.#tasks.length;
-  }
-
-  push(task: QueuedTask): void {
-    this.#tasks.push(task);
-  }
-
-  shift(): QueuedTask | null {
-    return this.#tasks.shift() ?? null;
-  }
-
-  remove(task: QueuedTask): void {
-    const index = this.#tasks.indexOf(task);
-    if (index >= 0) this.#tasks.splice(index, 1);
-  }
-
-  dropNewest(): void {
-    this.#tasks.pop();
-  }
-}
-
-/**
- * Lets the process exit while a job runs; process-keeper.ts decides about that. piscina keeps a worker's port referenced
- * for the length of a job and has no option against it, but carries the object that owns the port under a symbol of
- * what a load balancer is given. Should a later version not: the process exits when the job is done.
- */
-function unrefPort(worker: object): void {
-  for (const symbol of Object.getOwnPropertySymbols(worker)) {
-    const inner: unknown = Reflect.get(worker, symbol);
-    if (typeof inner !== 'object' || inner === null) continue;
-    const unref: unknown = Reflect.get(inner, 'unref');
-    if (typeof unref === 'function') Reflect.apply(unref, inner, []);
   }
 }

@@ -4,6 +4,7 @@
  * The job's control buffer serves as meeting place: word 0 counts the jobs that have begun, word 1 opens the gate that
  * 'wait' waits for.
  */
+import { threadId } from 'node:worker_threads';
 import type { Job, JobReply } from '../../src/shared/jobs.ts';
 
 const REPLY: JobReply = { ok: true, value: { blockCount: 1, entryCount: 2, bytesRead: 3 } };
@@ -17,6 +18,8 @@ export default async function behave(job: Job): Promise<unknown> {
   switch (behaviour) {
     case 'ok':
       return REPLY;
+    case 'thread':
+      return { ok: true, value: { blockCount: threadId, entryCount: 2, bytesRead: 3 } };
     case 'wait':
       Atomics.wait(words, 1, 0);
       return REPLY;

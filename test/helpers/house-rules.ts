@@ -33,7 +33,7 @@ const SINGLE_IMPORTERS: readonly {
   },
   {
     modules: /^piscina$/,
-    allowed: ['src/main/worker-pool.ts'],
+    allowed: ['src/main/job-threads.ts'],
     instead: 'go through src/main/worker-pool.ts',
   },
   {

@@ -1,0 +1,79 @@
+/**
+ * Threads that several pools share: they outlive each of them, serve all, and end when nobody is left.
+ */
+import assert from 'node:assert/strict';
+import { extname } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkerPool } from '../../src/main/worker-pool.ts';
+import { fakeJob, Meeting } from '../helpers/fake-job.ts';
+
+const ORDINARY = { urgent: false, keepAlive: true };
+const workerUrl = new URL(`../helpers/faulty-worker${extname(import.meta.url)}`, import.meta.url);
+
+function sharing(t: TestContext, threads = 1): WorkerPool {
+  const pool = new WorkerPool({ threads, isShared: true, workerUrl });
+  t.after(() => pool.close());
+  return pool;
+}
+
+/** On which thread a job of the pool runs. */
+async function threadOf(pool: WorkerPool): Promise<number> {
+  return (await pool.run(fakeJob('thread'), ORDINARY)).blockCount;
+}
+
+test('a pool works on the thread that the one before it has left', async (t) => {
+  const first = sharing(t);
+  const thread = await threadOf(first);
+  await first.close();
+  await first.close();
+  const second = sharing(t);
+  const third = sharing(t);
+  assert.equal(await threadOf(second), thread);
+  assert.equal(await threadOf(third), thread);
+  const own = new WorkerPool({ threads: 1, workerUrl });
+  t.after(() => own.close());
+  assert.notEqual(await threadOf(own), thread);
+});
+
+test('pools that share hand out what each may, at the same time', async (t) => {
+  const meeting = new Meeting(t);
+  const pools = [sharing(t, 2), sharing(t, 2), sharing(t, 1)];
+  const jobs = pools.flatMap((pool) => [1, 2, 3].map(() => pool.run(meeting.job('wait'), ORDINARY)));
+  await meeting.untilBegun(5);
+  assert.deepEqual(
+    pools.map((pool) => [pool.running, pool.queued]),
+    [
+      [2, 1],
+      [2, 1],
+      [1, 2],
+    ],
+  );
+  assert.equal(meeting.begun, 5);
+  meeting.open();
+  await Promise.all(jobs);
+});
+
+test('a pool that is closed, or whose worker dies, leaves the jobs of others alone', async (t) => {
+  const meeting = new Meeting(t);
+  const [first, second] = [sharing(t), sharing(t)];
+  const running = first.run(meeting.job('wait'), ORDINARY);
+  await meeting.untilBegun(1);
+  await assert.rejects(second.run(fakeJob('exit:3'), ORDINARY));
+  await threadOf(second);
+  await second.close();
+  meeting.open();
+  assert.equal((await running).entryCount, 2);
+});
+
+test('threads end some time after the last pool is closed, and no sooner than the next one is there', async (t) => {
+  const first = sharing(t);
+  const thread = await threadOf(first);
+  await first.close();
+  const second = sharing(t);
+  await sleep(2500);
+  assert.equal(await threadOf(second), thread, 'somebody was left');
+  await second.close();
+  await sleep(2500);
+  assert.notEqual(await threadOf(sharing(t)), thread, 'nobody was left');
+});
