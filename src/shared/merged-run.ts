@@ -7,7 +7,8 @@
  * Only what the user sees and small entries are picked; a large key or value, which gets memory of its own, ends the run.
  *
  * Invariants: a piece of a block's batch is copied in one go, with what lies between its rows, and is counted so.
- * Lifetime:   filled and taken within one synchronous call; `clear` lets go of the batches.
+ * Lifetime:   filled and taken within one synchronous call; `clear` lets go of the batches. Those that stay in the list behind
+ *             `batchCount` are pooled ones, which hold no bytes once their merge is closed.
  */
 import { copyInto } from './bytes.ts';
 import { type EntryBatch, MAX_BATCH_ROWS, ROW_FIELDS } from './entry-batch.ts';
@@ -17,7 +18,9 @@ const MIN_KEY_BYTES = 64;
 
 export class MergedRun {
   readonly picks: Int32Array = new Int32Array(MAX_BATCH_ROWS);
+  /** The first `batchCount` of these. */
   readonly batches: EntryBatch[] = [];
+  batchCount = 0;
   count = 0;
   /** Empty for want of room, and for nothing else. */
   isCramped = false;
@@ -66,8 +69,8 @@ export class MergedRun {
     }
     this.#used = used;
     if (isFirst) {
-      batch.place = this.batches.length;
-      this.batches.push(batch);
+      batch.place = this.batchCount;
+      this.batches[this.batchCount++] = batch;
       batch.keysStart = keyStart;
       batch.valuesStart = valueStart;
     }
@@ -85,8 +88,8 @@ export class MergedRun {
 
   /** Lets go of the batches. */
   clear(): void {
-    for (let i = 0; i < this.batches.length; i++) this.batches[i]!.place = -1;
-    this.batches.length = 0;
+    for (let i = 0; i < this.batchCount; i++) this.batches[i]!.place = -1;
+    this.batchCount = 0;
     this.count = 0;
   }
 }

@@ -75,9 +75,9 @@ class Source {
 
 export class MergingIterator implements InternalIterator {
   readonly entry: Entry = new Entry();
-  readonly #sources: readonly Source[];
+  readonly #sources: Source[] = [];
   /** The first `#size` stand on an entry and are in order, the leader first; a child that has run out is behind them. */
-  readonly #ranks: Source[];
+  readonly #ranks: Source[] = [];
   #size = 0;
   #direction: 1 | -1 = 1;
   /** So many bytes do all keys in all batches begin with alike; 0 going backward. */
@@ -85,31 +85,41 @@ export class MergingIterator implements InternalIterator {
   #isClosed = false;
 
   constructor(children: readonly InternalIterator[]) {
-    this.#sources = children.map((child, order) => new Source(child, order));
-    this.#ranks = this.#sources.slice();
+    // Not `map`: what kind of array that makes depends on whether it has been optimized, and code for one kind is thrown
+    // away when it meets the other.
+    for (let order = 0; order < children.length; order++) {
+      const source = new Source(children[order]!, order);
+      this.#sources.push(source);
+      this.#ranks.push(source);
+    }
   }
 
   seekToFirst(): boolean {
     this.#begin(1);
-    for (const source of this.#sources) if (source.iterator.seekToFirst()) this.#admit(source);
+    const sources = this.#sources;
+    for (let i = 0; i < sources.length; i++) if (sources[i]!.iterator.seekToFirst()) this.#admit(sources[i]!);
     return this.#rank();
   }
 
   seek(key: Uint8Array): boolean {
     this.#begin(1);
-    for (const source of this.#sources) if (source.iterator.seek(key)) this.#admit(source);
+    const sources = this.#sources;
+    for (let i = 0; i < sources.length; i++) if (sources[i]!.iterator.seek(key)) this.#admit(sources[i]!);
     return this.#rank();
   }
 
   seekToLast(): boolean {
     this.#begin(-1);
-    for (const source of this.#sources) if (source.iterator.seekToLast()) this.#admit(source);
+    const sources = this.#sources;
+    for (let i = 0; i < sources.length; i++) if (sources[i]!.iterator.seekToLast()) this.#admit(sources[i]!);
     return this.#rank();
   }
 
   seekBefore(key: Uint8Array): boolean {
     this.#begin(-1);
-    for (const source of this.#sources) if (source.iterator.seekBefore(key)) this.#admit(source);
+    const sources = this.#sources;
+    for (let i = 0; i < sources.length; i++)
+      if (sources[i]!.iterator.seekBefore(key)) this.#admit(sources[i]!);
     return this.#rank();
   }
 
@@ -192,9 +202,10 @@ export class MergingIterator implements InternalIterator {
     this.#isClosed = true;
     this.#size = 0;
     this.#standNowhere();
-    for (const source of this.#sources) {
-      source.iterator.close();
-      giveBack(source.batch);
+    const sources = this.#sources;
+    for (let i = 0; i < sources.length; i++) {
+      sources[i]!.iterator.close();
+      giveBack(sources[i]!.batch);
     }
   }
 
@@ -215,9 +226,10 @@ export class MergingIterator implements InternalIterator {
   #rank(): boolean {
     if (this.#size === 0) return this.#standNowhere();
     const ranks = this.#ranks;
+    if (this.#direction === 1) this.#renewHeads();
     for (let i = 0; i < this.#size; i++) {
       const source = ranks[i]!;
-      source.head = source.batch.headOf(0, 0);
+      if (this.#direction === -1) source.head = source.batch.headOf(0, 0);
       let place = i;
       for (; place > 0 && this.#isBefore(source, ranks[place - 1]!); place--)
         ranks[place] = ranks[place - 1]!;
@@ -292,7 +304,11 @@ export class MergingIterator implements InternalIterator {
   #extend(source: Source, reach: number): void {
     source.reach = reach;
     source.readAhead();
-    this.#renewHeads();
+    // What the first keys of all batches have in common is known: only the new last one may begin otherwise.
+    const { rows, keyBytes, count } = source.batch;
+    const last = (count - 1) * ROW_FIELDS;
+    const prefix = sharedPrefixLength(keyBytes, rows[0]!, rows[1]!, keyBytes, rows[last]!, rows[last + 1]!);
+    if (prefix < this.#prefix) this.#renewHeads();
   }
 
   /** What the keys have in common is known from the first and the last of each batch, as they are sorted. */

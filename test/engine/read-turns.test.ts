@@ -10,6 +10,7 @@ interface Reads {
   get(key: string): Promise<Buffer | undefined>;
   has(key: string): Promise<boolean>;
   getMany(keys: string[]): Promise<(Buffer | undefined)[]>;
+  scan(range: { limit: number }): AsyncIterable<[Buffer, Buffer]>;
 }
 
 /** How many turns the event loop takes while `read` is awaited `count` times. */
@@ -31,6 +32,12 @@ async function check(store: Reads): Promise<void> {
   assert.ok((await turnsWhile(10_000, () => store.has(keyOf(1)))) >= 8, 'has');
   const keys = Array.from({ length: 100 }, (_, i) => keyOf(i));
   assert.ok((await turnsWhile(100, () => store.getMany(keys))) >= 8, 'getMany');
+  const scanTen = async (): Promise<void> => {
+    let entries = 0;
+    for await (const _ of store.scan({ limit: 10 })) entries++;
+    assert.equal(entries, 10);
+  };
+  assert.ok((await turnsWhile(1000, scanTen)) >= 8, 'scan');
   const values = await Promise.all(Array.from({ length: 5000 }, (_, i) => store.get(keyOf(i % 150))));
   assert.equal(values.filter((value) => value !== undefined).length, 3350);
   assert.deepEqual([await store.has(keyOf(99)), await store.has(keyOf(100))], [true, false]);

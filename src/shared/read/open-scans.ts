@@ -12,6 +12,11 @@ import { type Scan, ScanCore } from './scan.ts';
 import type { TableCache } from './table-cache.ts';
 import { isEmptyRange, UserIterator } from './user-iterator.ts';
 
+interface NewScan {
+  core: ScanCore | undefined;
+  scan: Scan | undefined;
+}
+
 const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.close());
 
 export class OpenScans {
@@ -20,7 +25,9 @@ export class OpenScans {
   readonly #check: (() => void) | undefined;
   /** But for those of this turn of the event loop. */
   readonly #scans = new Set<ScanCore>();
-  readonly #newScans = new Map<ScanCore, Scan>();
+  /** Those of this turn: each core knows its place, as a map would cost a short scan more than its first entry. */
+  #newScans: NewScan[] = [];
+  #newCount = 0;
   #isWatchDue = false;
 
   constructor(tables: TableCache, check?: () => void) {
@@ -29,7 +36,7 @@ export class OpenScans {
   }
 
   get size(): number {
-    return this.#scans.size + this.#newScans.size;
+    return this.#scans.size + this.#newCount;
   }
 
   /** A scan of `sources`, which {@link watch} has to be told of in the same turn. `onClose`: gives up what they pin. */
@@ -44,10 +51,8 @@ export class OpenScans {
     const core: ScanCore = new ScanCore(
       open,
       () => {
-        if (!this.#newScans.delete(core)) {
-          this.#scans.delete(core);
-          forgottenScans.unregister(core);
-        }
+        if (core.place >= 0) this.#dropNew(core);
+        else if (this.#scans.delete(core)) forgottenScans.unregister(core);
         onClose();
       },
       this.#check,
@@ -57,7 +62,14 @@ export class OpenScans {
 
   /** Closes `core` when `scan` is collected without having been closed. */
   watch(scan: Scan, core: ScanCore): void {
-    this.#newScans.set(core, scan);
+    core.place = this.#newCount;
+    const known = this.#newScans[this.#newCount];
+    if (known === undefined) this.#newScans.push({ core, scan });
+    else {
+      known.core = core;
+      known.scan = scan;
+    }
+    this.#newCount++;
     // Registering costs more than a short scan, and most scans end in the turn they began in.
     if (this.#isWatchDue) return;
     this.#isWatchDue = true;
@@ -66,16 +78,33 @@ export class OpenScans {
 
   /** Each then throws `reason`, as an end without it would look like the end of the range. */
   closeAll(reason: StorageError): void {
-    for (const scan of [...this.#newScans.keys(), ...this.#scans]) scan.close(reason);
+    while (this.#newCount > 0) this.#newScans[this.#newCount - 1]!.core!.close(reason);
+    for (const core of [...this.#scans]) core.close(reason);
   }
 
   #watchNewScans(): void {
     this.#isWatchDue = false;
-    for (const [core, scan] of this.#newScans) {
+    for (let i = 0; i < this.#newCount; i++) {
+      const core = this.#newScans[i]!.core!;
+      core.place = -1;
       this.#scans.add(core);
-      forgottenScans.register(scan, core, core);
+      forgottenScans.register(this.#newScans[i]!.scan!, core, core);
     }
-    this.#newScans.clear();
+    // Not kept: a turn may have seen any number of them.
+    this.#newScans = [];
+    this.#newCount = 0;
+  }
+
+  /** The last one takes its place. */
+  #dropNew(core: ScanCore): void {
+    const left = this.#newScans[core.place]!;
+    const last = this.#newScans[--this.#newCount]!;
+    left.core = last.core;
+    left.scan = last.scan;
+    left.core!.place = core.place;
+    core.place = -1;
+    last.core = undefined;
+    last.scan = undefined;
   }
 }
 

@@ -10,6 +10,7 @@
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
+import { setImmediate } from 'node:timers';
 import { StorageError } from '../errors.ts';
 import type { Entry } from '../iterator.ts';
 import { MergedRun } from '../merged-run.ts';
@@ -21,7 +22,7 @@ import type { UserIterator } from './user-iterator.ts';
 export type ScanEntry = [Buffer, Buffer];
 
 const ENTRIES_PER_TURN = 1000;
-/** A loop that is left early has read so many entries in vain, at most. */
+/** A loop that is left early has read so many entries in vain, at most. One with a limit mostly goes on to it: it starts so far. */
 const MAX_REACH = 64;
 /** Behind the first entry, which is read alone. */
 const FIRST_REACH = 4;
@@ -36,6 +37,8 @@ export class ScanCore {
   #onClose: (() => void) | undefined;
   readonly #check: (() => void) | undefined;
   #closedBy: StorageError | undefined;
+  /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
+  place = -1;
 
   /** `check` throws when the reader has ended behind the scan's back. */
   constructor(open: () => UserIterator, onClose: () => void, check?: () => void) {
@@ -118,6 +121,14 @@ export class ScanCore {
   }
 }
 
+/** Entries that were awaited, of all scans of this thread: many short ones in a row keep the event loop waiting like a long one. */
+let sinceTurn = 0;
+
+/** For the iterators below, and for nobody who holds a scan. */
+let takeFrom: (scan: Scan) => IteratorResult<ScanEntry>;
+/** The turn that the event loop has, if it is under way or due: what is taken next waits for it. */
+let turnOf: (scan: Scan) => Promise<void> | undefined;
+
 export interface ScanLimits {
   readonly limit: number;
   readonly keys: boolean;
@@ -139,9 +150,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   /** Read with the entry handed out before them, and next in turn. */
   #ahead: ScanEntry[] = [];
   #aheadTaken = 0;
-  /** How far to read ahead next: further and further, as most loops that go on do so for long. */
-  #reach = 1;
-  #sinceTurn = 0;
+  /** How far to read ahead next: to the limit, or further and further, as most loops that go on do so for long. */
+  #reach: number;
   /** Under way: the event loop has its turn. */
   #turn: Promise<void> | undefined;
 
@@ -150,6 +160,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     this.#core = core;
     this.#limits = limits;
     this.#remaining = limits.limit;
+    this.#reach = Number.isFinite(limits.limit) ? Math.min(limits.limit, MAX_REACH) : 1;
   }
 
   /**
@@ -187,36 +198,27 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   [Symbol.iterator](): IterableIterator<ScanEntry> {
-    const iterator: IterableIterator<ScanEntry> = {
-      next: (): IteratorResult<ScanEntry> => toResult(this.#take()),
-      return: (): IteratorResult<ScanEntry> => {
-        this.close();
-        return { done: true, value: undefined };
-      },
-      [Symbol.iterator]: () => iterator,
-    };
-    return iterator;
+    return new ScanIterator(this);
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<ScanEntry> {
-    const iterator: AsyncIterableIterator<ScanEntry> = {
-      next: async (): Promise<IteratorResult<ScanEntry>> => {
-        if (++this.#sinceTurn >= ENTRIES_PER_TURN) this.#beginTurn();
-        if (this.#turn !== undefined) await this.#turn;
-        return toResult(this.#take());
-      },
-      return: async (): Promise<IteratorResult<ScanEntry>> => {
-        this.close();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
+    return new AsyncScanIterator(this);
+  }
+
+  static {
+    takeFrom = (scan) => {
+      const entry = scan.#take();
+      return entry === undefined ? { done: true, value: undefined } : { done: false, value: entry };
     };
-    return iterator;
+    turnOf = (scan) => {
+      if (++sinceTurn >= ENTRIES_PER_TURN) scan.#beginTurn();
+      return scan.#turn;
+    };
   }
 
   /** Calls of next() that come during the turn wait for its end, in their order, or they would overtake this one. */
   #beginTurn(): void {
-    this.#sinceTurn = 0;
+    sinceTurn = 0;
     const before = this.#turn ?? Promise.resolve();
     const turn = before.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
     this.#turn = turn;
@@ -280,6 +282,51 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 }
 
-function toResult(entry: ScanEntry | undefined): IteratorResult<ScanEntry> {
-  return entry === undefined ? { done: true, value: undefined } : { done: false, value: entry };
+class ScanIterator implements IterableIterator<ScanEntry> {
+  readonly #scan: Scan;
+
+  constructor(scan: Scan) {
+    this.#scan = scan;
+  }
+
+  next(): IteratorResult<ScanEntry> {
+    return takeFrom(this.#scan);
+  }
+
+  return(): IteratorResult<ScanEntry> {
+    this.#scan.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+class AsyncScanIterator implements AsyncIterableIterator<ScanEntry> {
+  readonly #scan: Scan;
+
+  constructor(scan: Scan) {
+    this.#scan = scan;
+  }
+
+  /** Not an async function, which makes more than the promise: most entries are there already. */
+  next(): Promise<IteratorResult<ScanEntry>> {
+    const turn = turnOf(this.#scan);
+    if (turn !== undefined) return turn.then(() => takeFrom(this.#scan));
+    try {
+      return Promise.resolve(takeFrom(this.#scan));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async return(): Promise<IteratorResult<ScanEntry>> {
+    this.#scan.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
 }

@@ -117,8 +117,8 @@ class Slab {
   /** Copies out all entries of `run`, which must fit into the room. */
   copyMergedRun(run: MergedRun, keys: boolean, values: boolean, into: [Buffer, Buffer][]): void {
     const memory = this.#memory;
-    const { batches, picks, count } = run;
-    for (let i = 0; i < batches.length; i++)
+    const { batches, batchCount, picks, count } = run;
+    for (let i = 0; i < batchCount; i++)
       if (!batches[i]!.isScattered) this.#copyPiece(batches[i]!, keys, values);
     for (let i = 0; i < count; i++) {
       const pick = picks[i]!;

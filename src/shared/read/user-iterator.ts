@@ -18,6 +18,9 @@ import type { BlockRun } from '../table/block-run.ts';
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
 
+/** Before the first move. */
+const NOWHERE = new Entry();
+
 /** Grows, never shrinks: a buffer for one key or value. */
 class Held {
   bytes: Uint8Array = NOTHING;
@@ -33,17 +36,26 @@ class Held {
   }
 }
 
+/** Of closed iterators, for the next ones: a short scan should not pay for making its memory. */
+const idleKeys: Held[] = [];
+const MAX_IDLE_KEYS = 32;
+/** Room for longer keys than this is not kept. */
+const MAX_IDLE_KEY_BYTES = 1024;
+/** Of an iterator that is closed, and holds nothing any more. */
+const NO_KEY = new Held();
+
 export class UserIterator {
   /** The entry the iterator stands on: of the merged iterator going forward, held aside going backward. */
-  entry: Entry = new Entry();
+  entry: Entry = NOWHERE;
   readonly #source: InternalIterator;
   readonly #merge: MergingIterator | undefined;
   readonly #range: KeyRange;
   readonly #sequence: number;
   readonly #reverse: boolean;
-  readonly #key = new Held();
-  readonly #value = new Held();
-  readonly #heldEntry = new Entry();
+  #key: Held = idleKeys.pop() ?? new Held();
+  /** Backward only. */
+  #value: Held | undefined;
+  #heldEntry: Entry | undefined;
   #state: 'new' | 'standing' | 'ended' = 'new';
   /** Whether the source stands on an entry not yet looked at: backward the oldest version of the next key. Forward, see below. */
   #sourceStands = false;
@@ -97,6 +109,11 @@ export class UserIterator {
 
   close(): void {
     this.#state = 'ended';
+    this.entry = NOWHERE;
+    const key = this.#key;
+    this.#key = NO_KEY;
+    if (key !== NO_KEY && key.bytes.length <= MAX_IDLE_KEY_BYTES && idleKeys.length < MAX_IDLE_KEYS)
+      idleKeys.push(key);
     this.#source.close();
   }
 
@@ -139,7 +156,7 @@ export class UserIterator {
     while (this.#sourceStands) {
       if (this.#isBeforeStart(source.entry)) return false;
       if (this.#decideKeyBackward()) {
-        this.entry = this.#heldEntry;
+        this.entry = this.#heldEntry!;
         return true;
       }
     }
@@ -150,6 +167,7 @@ export class UserIterator {
   #decideKeyBackward(): boolean {
     const source = this.#source;
     this.#holdKey(source.entry);
+    this.#value ??= new Held();
     let kind: number = EntryKind.Delete;
     do {
       const entry = source.entry;
@@ -160,6 +178,7 @@ export class UserIterator {
       this.#sourceStands = source.prev();
     } while (this.#sourceStands && this.#isHeldKey(source.entry));
     if (kind !== EntryKind.Put) return false;
+    this.#heldEntry ??= new Entry();
     const held = this.#heldEntry;
     held.keyBytes = this.#key.bytes;
     held.keyEnd = this.#key.length;
