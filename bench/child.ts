@@ -23,7 +23,7 @@ import { CATALOG } from './workloads/catalog.ts';
 import type { Workload } from './workloads/workload.ts';
 
 const LOAD_SEED = 7;
-const REHEARSAL_RECORDS = 20_000;
+const REHEARSAL_RECORDS = 100_000;
 const REHEARSAL_SECONDS = 0.4;
 const RECORDS_PER_BATCH = 1000;
 /** Batches hold no more than this, however large the values. */
@@ -59,7 +59,7 @@ async function fill(store: BenchStore, { records, shape }: Pick<Task, 'records' 
 async function measure(task: MeasureTask): Promise<Reply> {
   const workload = CATALOG.find(({ name }) => name === task.workload);
   if (workload === undefined) throw new Error(`no workload ${task.workload}`);
-  if (workload.writes && !workload.isLong) await rehearse(task, workload);
+  if (workload.writes) await rehearse(task, workload);
   const performance = await perform(task, workload, task.seconds * workload.timeFactor);
   return { kind: 'measured', measurement: await finish(task, performance, workload.writes) };
 }
