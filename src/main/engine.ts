@@ -30,7 +30,7 @@ import {
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
-import { lookup } from '../shared/read/read-view.ts';
+import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
@@ -245,13 +245,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     if (!Array.isArray(keys))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const sequence = this.#sequenceFor(options);
-    const { memtables, versions, tables } = this.#runtime.store;
-    const values = this.#many.values(
-      { memtables, version: versions.current, tables },
-      sequence,
-      keys,
-      options,
-    );
+    const { memtables, versions, tables, readPressure } = this.#runtime.store;
+    const version = versions.current;
+    const values = this.#many.values({ memtables, version, tables }, sequence, keys, options);
+    readPressure.noteLookups(version, this.#many.tableLookups);
     const turn = this.#turns.count(keys.length);
     return turn === undefined ? values : turn.then(() => values);
   }
@@ -281,12 +278,15 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
   #find(key: Bytes, sequence: SequenceNumber): boolean {
-    const { memtables, versions, tables } = this.#runtime.store;
+    const { memtables, versions, tables, readPressure } = this.#runtime.store;
     const bytes = lookupKeyBytes(key);
-    return (
-      lookup(memtables, versions.current, tables, bytes, sequence, this.#entry) &&
-      this.#entry.kind === EntryKind.Put
-    );
+    const entry = this.#entry;
+    if (!lookupMemtables(memtables, bytes, sequence, entry)) {
+      const version = versions.current;
+      readPressure.noteLookups(version, 1);
+      if (!lookupTables(version, tables, bytes, sequence, entry)) return false;
+    }
+    return entry.kind === EntryKind.Put;
   }
 
   /**

@@ -39,12 +39,37 @@ test('scans over several L0 tables bring about a compaction', async (t) => {
   await engine.close();
 });
 
-test('point reads alone do not, and nor do scans of a read-only store', async (t) => {
+test('so do point reads, if there are many of them', async (t) => {
+  const directory = temporaryDirectory(t);
+  const get = async (engine: StorageEngine): Promise<unknown> => engine.getSync('key7');
+  const getMany = (engine: StorageEngine): Promise<unknown> =>
+    engine.getMany(Array.from({ length: 300 }, (_, i) => `key${i}`));
+  for (const [read, times] of [
+    [get, 20_000],
+    [getMany, 70],
+  ] as const) {
+    await fill(directory);
+    const engine = await StorageEngine.open(directory, { threads: 1 });
+    const alive = setInterval(() => undefined, 1000);
+    const compacted = once(engine, 'compaction');
+    for (let i = 0; i < times; i++) await read(engine);
+    await compacted;
+    clearInterval(alive);
+    assert.equal(engine.stats().levels[0]?.files, 0);
+    assert.equal(engine.getSync('key7')?.toString(), 'b');
+    await engine.close();
+  }
+});
+
+test('a few point reads do not, nor do many that a memtable answers, nor scans of a read-only store', async (t) => {
   const directory = temporaryDirectory(t);
   await fill(directory);
   const engine = await StorageEngine.open(directory, { threads: 1 });
   for (let i = 0; i < 2000; i++) engine.getSync(`key${i % 500}`);
-  await engine.flush();
+  await engine.put('key7', 'c');
+  for (let i = 0; i < 30_000; i++) engine.getSync('key7');
+  for (let i = 0; i < 300; i++) await engine.getMany(Array(100).fill('key7'));
+  await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(engine.stats().levels[0]?.files, 2);
   await engine.close();
   const reader = await StorageEngine.open(directory, { readOnly: true });

@@ -52,6 +52,8 @@ export class ManyLookup {
   readonly #positions = new Int32Array(CHUNK_KEYS);
   readonly #states = new Uint8Array(CHUNK_KEYS);
   #base = 0;
+  /** How many keys of the last call no memtable had. */
+  tableLookups = 0;
 
   /** The values of `keys` at `sequence`, each in its place, as far as they exist. Throws what a wrong key or a bad block throws. */
   values<S>(
@@ -66,6 +68,7 @@ export class ManyLookup {
     const take = (i: number): void => {
       if (this.#entry.kind === EntryKind.Put) values[this.#base + i] = takeValue(this.#entry, options);
     };
+    this.tableLookups = 0;
     try {
       for (this.#base = 0; this.#base < keys.length; this.#base += CHUNK_KEYS) {
         const length = Math.min(CHUNK_KEYS, keys.length - this.#base);
@@ -103,6 +106,7 @@ export class ManyLookup {
         take(i);
         continue;
       }
+      this.tableLookups++;
       if (!search.locate(version, tables, key, hashKey(key, 0, key.length))) continue;
       this.#readers[i] = search.reader;
       this.#blocks[i] = search.block;

@@ -67,8 +67,10 @@ export class BlockCache {
   #segment = 0;
   /** In the segment, in bytes. */
   #cursor = SLOT_UNIT;
-  #isFull = false;
   #sizeBytes = 0;
+  /** What was never used, and what closed tables have left: blocks that come take it up before others have to go. */
+  #roomBytes: number;
+  readonly #capacityBytes: number;
   #sinceAdmitted = 0;
   hits = 0;
   misses = 0;
@@ -80,6 +82,8 @@ export class BlockCache {
     this.#segmentCount = Math.min(MAX_SEGMENTS, Math.max(1, Math.ceil(capacity / SEGMENT_BYTES)));
     const share = Math.floor(capacity / this.#segmentCount / SLOT_UNIT) * SLOT_UNIT;
     this.#segmentBytes = Math.min(share, SEGMENT_BYTES);
+    this.#capacityBytes = capacity;
+    this.#roomBytes = capacity;
   }
 
   /** Bytes of the blocks in the cache. */
@@ -101,6 +105,7 @@ export class BlockCache {
     if (owner === undefined) return;
     this.#owners.delete(table.owner);
     this.#sizeBytes -= owner.bytes;
+    this.#roomBytes += owner.bytes;
     owner.places.fill(0);
   }
 
@@ -176,7 +181,7 @@ export class BlockCache {
    * often is soon asked for again.
    */
   admits(): boolean {
-    if (!this.#isFull) return true;
+    if (this.#roomBytes > 0) return true;
     // Every so-manieth in turn: as good as chance, and the same in every run.
     this.#sinceAdmitted = (this.#sinceAdmitted + 1) % ADMIT_ONE_OF;
     return this.#sinceAdmitted === 0;
@@ -194,6 +199,7 @@ export class BlockCache {
     owner.places[index] = (this.#segment << PLACE_BITS) | (this.#cursor / SLOT_UNIT);
     owner.bytes += slotBytes;
     this.#sizeBytes += slotBytes;
+    this.#roomBytes = Math.max(0, this.#roomBytes - slotBytes);
     this.#cursor += slotBytes;
   }
 
@@ -204,9 +210,9 @@ export class BlockCache {
     }
     this.#segments.length = 0;
     this.#sizeBytes = 0;
+    this.#roomBytes = this.#capacityBytes;
     this.#segment = 0;
     this.#cursor = SLOT_UNIT;
-    this.#isFull = false;
   }
 
   /** Frees at least `needed` bytes at the cursor; returns how many the slot there has now. */
@@ -265,7 +271,6 @@ export class BlockCache {
     this.#segment++;
     if (this.#segment < this.#segmentCount) return;
     this.#segment = 0;
-    this.#isFull = true;
   }
 
   /** What was gathered at the cursor is not enough and stays behind, as one slot. */

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Entry } from '../../../src/shared/iterator.ts';
 import { type Block, findInBlock } from '../../../src/shared/table/block.ts';
-import { BlockCache } from '../../../src/shared/table/block-cache.ts';
+import { BlockCache, type CachedTable } from '../../../src/shared/table/block-cache.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 
@@ -94,6 +94,33 @@ test('a block that is looked into stays while others come and go', (t) => {
     cache.keep(table, index, sampleBlock(random, 20, 100, 'cold').block);
   }
   assert.ok([...table.places].filter((place) => place !== 0).length < 400);
+});
+
+test('a full cache admits few blocks, until a table is closed: then as many as that has left', (t) => {
+  const random = reportedRandom(t);
+  const cache = new BlockCache(400_000);
+  const { block } = sampleBlock(random, 20, 100, 'k');
+  const admitted = (table: CachedTable, blocks: number): number => {
+    let count = 0;
+    for (let index = 0; index < blocks; index++) {
+      if (!cache.admits()) continue;
+      cache.keep(table, index, block);
+      count++;
+    }
+    return count;
+  };
+  const [first, second, third] = [cache.register(1000), cache.register(1000), cache.register(1000)];
+  const capacity = admitted(first, 60);
+  assert.equal(capacity, 60);
+  const rest = admitted(second, 1000);
+  assert.ok(rest > 60, `${rest} of 1000`);
+  assert.ok(admitted(third, 640) <= 11, 'one of 64');
+  cache.forget(first);
+  const again = admitted(third, 640);
+  // A slot too small to be divided is taken as it is, so that fewer come than went.
+  assert.ok(again >= 30 && again <= 75, `${again}, where 60 had been`);
+  cache.clear();
+  assert.ok(admitted(third, 640) > 100);
 });
 
 test('a cache without capacity, and a block too large for one, keep nothing', (t) => {
