@@ -6,15 +6,17 @@ import { parseArgs } from 'node:util';
 import { DEFAULT_STORES, OURS, STORE_NAMES, type StoreName } from './stores/store.ts';
 
 const MIB: number = 1024 * 1024;
-/** Half of what is stored, roughly, in a quick run as in a full one: otherwise a quick run would never flush. */
 const BUFFER_BYTES: number = 64 * MIB;
-const QUICK_BUFFER_BYTES: number = 8 * MIB;
+const RECORDS = 1_000_000;
+const QUICK_RECORDS = 200_000;
+/** Sustained writes are many times the scale, and to settle takes as long again. */
+const QUICK_LONG_RECORDS = 150_000;
 
 export const USAGE: string = `npm run bench -- [options] [workloads or groups ...]
 
   --quick           small sizes, fewer workloads: about 3 minutes on 2 cores
   --rounds N        rounds per workload (default 3; quick 2)
-  --records N       records of a store (default 1,000,000; quick 100,000)
+  --records N       records of a store (default 1,000,000; quick 200,000)
   --seconds S       time for a read workload (default 5; quick 0.5)
   --stores A,B      of ${STORE_NAMES.join(', ')}
   --directory DIR   where the stores are made (default: the system's temporary directory)
@@ -41,7 +43,10 @@ export interface BenchArguments {
   readonly from: string | undefined;
   readonly nodeOptions: readonly string[];
   readonly names: readonly string[];
+  /** Also of quick runs: what a fill measures is how a buffer of the usual size is filled. */
   readonly writeBufferBytes: number;
+  /** For sustained writes: in a quick run they flush and compact as often as in a full one. */
+  readonly long: { readonly records: number; readonly writeBufferBytes: number };
   readonly cacheBytes: number;
 }
 
@@ -67,14 +72,14 @@ export function parseArguments(argv: readonly string[]): BenchArguments {
     },
   });
   const isQuick = values.quick;
-  const records = number('--records', values.records, isQuick ? 100_000 : 1_000_000, 2000);
+  const records = Math.floor(number('--records', values.records, isQuick ? QUICK_RECORDS : RECORDS, 2000));
   const isMicro = positionals.includes('micro');
   if (isMicro && positionals.length > 1) throw new RangeError('micro is a run of its own: name nothing else');
   return {
     mode: values.help ? 'help' : values.list ? 'list' : isMicro ? 'micro' : 'run',
     isQuick,
     rounds: number('--rounds', values.rounds, isQuick ? 2 : 3, 1),
-    records: Math.floor(records),
+    records,
     seconds: number('--seconds', values.seconds, isQuick ? 0.5 : 5, 0.01),
     stores: stores(values.stores),
     directory: values.directory ?? tmpdir(),
@@ -84,9 +89,18 @@ export function parseArguments(argv: readonly string[]): BenchArguments {
     from: values.from,
     nodeOptions: values['node-option'] ?? [],
     names: positionals,
-    writeBufferBytes: isQuick ? QUICK_BUFFER_BYTES : BUFFER_BYTES,
-    cacheBytes: isQuick ? QUICK_BUFFER_BYTES : BUFFER_BYTES,
+    writeBufferBytes: BUFFER_BYTES,
+    long: {
+      records: isQuick ? Math.min(records, QUICK_LONG_RECORDS) : records,
+      writeBufferBytes: isQuick ? scaled(QUICK_LONG_RECORDS) : BUFFER_BYTES,
+    },
+    cacheBytes: isQuick ? scaled(QUICK_RECORDS) : BUFFER_BYTES,
   };
+}
+
+/** As much for `records` as a full run has for its own. */
+function scaled(records: number): number {
+  return Math.round((BUFFER_BYTES * records) / RECORDS / MIB) * MIB;
 }
 
 function number(name: string, text: string | undefined, fallback: number, lowest: number): number {

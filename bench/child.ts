@@ -24,6 +24,8 @@ import type { Workload } from './workloads/workload.ts';
 
 const LOAD_SEED = 7;
 const REHEARSAL_RECORDS = 100_000;
+/** Where they have to be loaded first. */
+const LOADED_REHEARSAL_RECORDS = 20_000;
 const REHEARSAL_SECONDS = 0.4;
 const RECORDS_PER_BATCH = 1000;
 /** Batches hold no more than this, however large the values. */
@@ -33,11 +35,11 @@ async function load(task: LoadTask): Promise<Reply> {
   const store = await openBenchStore(task.store, task);
   await fill(store, task);
   await store.flush?.();
-  await settle(task.settleLimitMs);
+  await settle(task);
   await store.close();
   const again = await openBenchStore(task.store, task);
   await again.flush?.();
-  await settle(task.settleLimitMs);
+  await settle(task);
   await again.close();
   return { kind: 'loaded' };
 }
@@ -66,7 +68,8 @@ async function measure(task: MeasureTask): Promise<Reply> {
 
 async function rehearse(task: MeasureTask, workload: Workload): Promise<void> {
   const directory = `${task.directory}-rehearsal`;
-  const small = { ...task, directory, records: Math.min(task.records, REHEARSAL_RECORDS) };
+  const records = workload.base === 'loaded' ? LOADED_REHEARSAL_RECORDS : REHEARSAL_RECORDS;
+  const small = { ...task, directory, records: Math.min(task.records, records) };
   await mkdir(directory);
   try {
     if (workload.base === 'loaded') {
@@ -121,7 +124,7 @@ async function finish(
   { meter, store, left }: Performance,
   isChanged: boolean,
 ): Promise<Measurement> {
-  const settled = isChanged ? await settle(task.settleLimitMs) : undefined;
+  const settled = isChanged ? await settle(task) : undefined;
   const usage = meter.report(settled?.sinceMs, settled?.isCalm ?? true);
   for (const act of left) await act();
   await store.close();

@@ -13,6 +13,8 @@ interface TaskBase {
   readonly writeBufferBytes: number;
   readonly cacheBytes: number;
   readonly settleLimitMs: number;
+  /** So long nothing may happen until a store counts as settled. */
+  readonly calmMs: number;
 }
 
 /** Loads all records, in random order, and leaves them in tables. */
