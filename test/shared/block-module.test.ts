@@ -34,15 +34,20 @@ function compress(input: Uint8Array): Uint8Array {
 function sample(random: () => number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; ) {
-    const run = Math.min(length - at, 1 + Math.floor(random() ** 3 * 300));
-    const kind = random();
-    const isPattern = random() < 0.2;
-    const from = isPattern ? Math.max(0, at - 2 - Math.floor(random() * 16)) : Math.floor(random() * at);
-    for (let i = 0; i < run; i++, at++)
-      bytes[at] =
-        kind < 0.3 ? 97 : (isPattern || kind < 0.7) && from + i < at ? bytes[from + i]! : Math.floor(random() * 256);
+    const end = Math.min(length, at + 1 + Math.floor(random() ** 3 * 300));
+    const distance = distanceOfRepeat(random, at);
+    for (; at < end; at++)
+      bytes[at] = distance > 0 && distance <= at ? bytes[at - distance]! : Math.floor(random() * 256);
   }
   return bytes;
+}
+
+/** How far back what comes at `at` was there before; 0: never. */
+function distanceOfRepeat(random: () => number, at: number): number {
+  const kind = random();
+  if (kind < 0.3) return 1;
+  if (kind < 0.5) return 2 + Math.floor(random() * 16);
+  return kind < 0.75 ? Math.ceil(random() * at) : 0;
 }
 
 test('the committed module is what blocks.wat assembles to', async () => {
