@@ -358,6 +358,7 @@ export class StorageClient {
     this.#state = 'closing';
     this.#writer.send();
     await this.#calls.settled();
+    await this.#turns.settled();
     this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
   }
 

@@ -375,7 +375,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then.
    */
   close(): Promise<void> {
-    return awaited(this.#runtime.close());
+    const closing = this.#runtime.close();
+    const reads = this.#turns.settled();
+    return awaited(reads === undefined ? closing : Promise.allSettled([closing, reads]).then(() => closing));
   }
 
   /** {@link StorageEngine.close}, for `await using`. */

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { StorageEngine } from '../../src/main/index.ts';
+import type { Snapshot, StorageEngine } from '../../src/main/index.ts';
 import { openTiny, tableFiles } from '../helpers/engines.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
 
@@ -63,3 +63,46 @@ for (const [name, options] of [
     if (name.startsWith('fewer')) assert.ok(tableFiles(engine.path).length > 12);
   });
 }
+
+for (const options of [{ cacheSize: 0 }, {}, { compression: 'none', cacheSize: 0 }] as const) {
+  test(`every version of a key is found that has them in many blocks: ${JSON.stringify(options)}`, async (t) => {
+    const engine = await openTiny(t, { writeBufferSize: 262_144, blockSize: 500, ...options });
+    const snapshots: Snapshot[] = [];
+    const versionText = (i: number): string => `${i}-${'v'.repeat(60)}`;
+    await engine.put('a', 'before');
+    for (let i = 0; i < 100; i++) {
+      await engine.put('key', versionText(i));
+      snapshots.push(engine.snapshot());
+    }
+    await engine.put('z', 'behind');
+    await engine.flush();
+    for (let round = 0; round < 2; round++) {
+      for (const [i, snapshot] of snapshots.entries()) {
+        assert.equal(engine.getSync('key', { snapshot })?.toString(), versionText(i));
+        const values = await engine.getMany(['key', 'a', 'key', 'kez'], { snapshot });
+        assert.deepEqual(values.map(String), [versionText(i), 'before', versionText(i), 'undefined']);
+      }
+    }
+    for (const snapshot of snapshots) snapshot.close();
+  });
+}
+
+test('a getMany within a getter of another one leaves that alone', async (t) => {
+  const engine = await openTiny(t);
+  for (let i = 0; i < 300; i++) await engine.put(`k${i}`, `v${i}`);
+  const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+  for (const inner of [[], ['k5'], keys.slice()]) {
+    Object.defineProperty(keys, 150, {
+      configurable: true,
+      get: () => {
+        void engine.getMany(inner);
+        return 'k150';
+      },
+    });
+    const values = await engine.getMany(keys);
+    assert.deepEqual(
+      values.map(String),
+      keys.map((key) => key.replace('k', 'v')),
+    );
+  }
+});

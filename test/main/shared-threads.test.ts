@@ -77,3 +77,34 @@ test('threads end some time after the last pool is closed, and no sooner than th
   await sleep(2500);
   assert.notEqual(await threadOf(sharing(t)), thread, 'nobody was left');
 });
+
+test('a job that gives no sign of life is ended on its thread alone', async (t) => {
+  const meeting = new Meeting(t);
+  const hung = new WorkerPool({ threads: 1, isShared: true, workerUrl, stallLimitMs: 300 });
+  t.after(() => hung.close());
+  const other = sharing(t);
+  const running = other.run(meeting.job('wait'), ORDINARY);
+  await meeting.untilBegun(1);
+  const hanging = hung.run(fakeJob('wait'), { ...ORDINARY, heartbeat: () => 0 });
+  await assert.rejects(hanging, /no sign of life/);
+  meeting.open();
+  assert.equal((await running).entryCount, 2);
+  await threadOf(hung);
+});
+
+test('what waits for the last pool to be closed keeps no process alive and leaves no listener', async (t) => {
+  // While somebody is there, nothing waits.
+  const first = sharing(t);
+  const listeners = process.listenerCount('beforeExit');
+  const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  await first.close();
+  for (let i = 0; i < 5; i++) {
+    const pool = sharing(t);
+    await threadOf(pool);
+    assert.equal(process.listenerCount('beforeExit'), listeners);
+    await pool.close();
+    assert.ok(process.listenerCount('beforeExit') <= listeners + 1);
+    assert.ok(timers() <= before);
+  }
+});

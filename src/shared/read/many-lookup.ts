@@ -36,6 +36,9 @@ const CACHED = 1;
 const ON_DISK = 2;
 const RETRY = 3;
 
+const NO_KEYS: readonly Uint8Array[] = [];
+const ZERO_COPY = { zeroCopy: true };
+
 /** What is read, of one moment. */
 export interface ManySources {
   readonly memtables: ReadableMemtables;
@@ -46,7 +49,8 @@ export interface ManySources {
 export class ManyLookup {
   readonly #entry = new Entry();
   readonly #search = new TableSearch();
-  readonly #keys: Uint8Array[] = [];
+  /** All of the call; what is under way are those from #base on. */
+  #keys: readonly Uint8Array[] = [];
   readonly #readers: (TableReader | undefined)[] = new Array(CHUNK_KEYS).fill(undefined);
   readonly #blocks = new Int32Array(CHUNK_KEYS);
   readonly #positions = new Int32Array(CHUNK_KEYS);
@@ -62,22 +66,25 @@ export class ManyLookup {
     keys: readonly Bytes[],
     options: ReadOptionsOf<S> | undefined,
   ): (Buffer | undefined)[] {
+    // Getters of the caller's are done with before anything begins. Not map(), which passes over the holes of a sparse array.
+    const zeroCopy = options?.zeroCopy === true ? ZERO_COPY : undefined;
+    const ownKeys: Uint8Array[] = [];
     const values: (Buffer | undefined)[] = [];
-    // Not map(), which passes over the holes of a sparse array.
-    for (let i = 0; i < keys.length; i++) values.push(undefined);
+    for (let i = 0; i < keys.length; i++) {
+      ownKeys.push(keptKeyBytes(keys[i]!));
+      values.push(undefined);
+    }
     const take = (i: number): void => {
-      if (this.#entry.kind === EntryKind.Put) values[this.#base + i] = takeValue(this.#entry, options);
+      if (this.#entry.kind === EntryKind.Put) values[this.#base + i] = takeValue(this.#entry, zeroCopy);
     };
+    this.#keys = ownKeys;
     this.tableLookups = 0;
     try {
-      for (this.#base = 0; this.#base < keys.length; this.#base += CHUNK_KEYS) {
-        const length = Math.min(CHUNK_KEYS, keys.length - this.#base);
-        for (let i = 0; i < length; i++) this.#keys[i] = keptKeyBytes(keys[this.#base + i]!);
-        this.#runChunk(sources, sequence, length, take);
-      }
+      for (this.#base = 0; this.#base < ownKeys.length; this.#base += CHUNK_KEYS)
+        this.#runChunk(sources, sequence, Math.min(CHUNK_KEYS, ownKeys.length - this.#base), take);
     } finally {
       // Neither keys nor tables are kept alive.
-      this.#keys.length = 0;
+      this.#keys = NO_KEYS;
       this.#readers.fill(undefined);
     }
     return values;
@@ -91,7 +98,8 @@ export class ManyLookup {
     for (let i = 0; i < length; i++) if (this.#states[i] === ON_DISK) this.#load(i, sequence, take);
     for (let i = 0; i < length; i++) {
       if (this.#states[i] !== RETRY) continue;
-      if (lookupTables(sources.version, sources.tables, this.#keys[i]!, sequence, this.#entry)) take(i);
+      if (lookupTables(sources.version, sources.tables, this.#keys[this.#base + i]!, sequence, this.#entry))
+        take(i);
     }
   }
 
@@ -100,7 +108,7 @@ export class ManyLookup {
     const search = this.#search;
     const { evictions } = tables;
     for (let i = 0; i < length; i++) {
-      const key = this.#keys[i]!;
+      const key = this.#keys[this.#base + i]!;
       this.#states[i] = DONE;
       if (lookupMemtables(memtables, key, sequence, this.#entry)) {
         take(i);
@@ -121,7 +129,10 @@ export class ManyLookup {
   #takeCached(sequence: number, length: number, take: (i: number) => void): void {
     for (let i = 0; i < length; i++)
       if (this.#states[i] === CACHED)
-        this.#positions[i] = this.#readers[i]!.positionInCached(this.#blocks[i]!, this.#keys[i]!);
+        this.#positions[i] = this.#readers[i]!.positionInCached(
+          this.#blocks[i]!,
+          this.#keys[this.#base + i]!,
+        );
     for (let i = 0; i < length; i++)
       if (this.#states[i] === CACHED) this.#readers[i]!.touchCached(this.#blocks[i]!, this.#positions[i]!);
     for (let i = 0; i < length; i++) {
@@ -129,7 +140,7 @@ export class ManyLookup {
       const isHere = this.#readers[i]!.readCached(
         this.#blocks[i]!,
         this.#positions[i]!,
-        this.#keys[i]!,
+        this.#keys[this.#base + i]!,
         sequence,
         this.#entry,
       );
@@ -139,7 +150,12 @@ export class ManyLookup {
   }
 
   #load(i: number, sequence: number, take: (i: number) => void): void {
-    const isHere = this.#readers[i]!.lookupFrom(this.#blocks[i]!, this.#keys[i]!, sequence, this.#entry);
+    const isHere = this.#readers[i]!.lookupFrom(
+      this.#blocks[i]!,
+      this.#keys[this.#base + i]!,
+      sequence,
+      this.#entry,
+    );
     if (isHere) take(i);
     this.#states[i] = isHere ? DONE : RETRY;
   }

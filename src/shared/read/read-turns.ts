@@ -23,6 +23,12 @@ export class ReadTurns {
   #reads = 0;
   #turn: Promise<void> | undefined;
 
+  /** When all results that wait for a turn have been handed out; undefined: none does. */
+  settled(): Promise<void> | undefined {
+    // Handing out takes some more microtasks, all of which come before another turn.
+    return this.#turn?.then(() => new Promise((resolve) => setImmediate(resolve)));
+  }
+
   /** Counts `reads` reads; returns what the caller has to wait for before it hands out their results, if it is time. */
   count(reads: number): Promise<void> | undefined {
     this.#reads += reads;

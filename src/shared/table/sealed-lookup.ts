@@ -33,18 +33,22 @@ export function findInSealed(
   if (length > MAX_WASM_BLOCK_BYTES || sealed[length - BLOCK_TRAILER_BYTES + U32_BYTES] !== SNAPPY)
     return undefined;
   const module = blockModule();
-  const found = module?.lookup(sealed, blockSeed(fileNumber, offset), key, maxSequence - baseSequence);
+  const found = module?.lookup(
+    sealed,
+    blockSeed(fileNumber, offset),
+    key,
+    maxSequence - baseSequence,
+    Number.MAX_SAFE_INTEGER - baseSequence,
+  );
   if (found !== Found.Here) return found;
   const { bytes, valueStart, valueEnd, kind, delta } = module!.result;
-  const sequence = baseSequence + delta;
-  if (sequence > Number.MAX_SAFE_INTEGER) return undefined;
   into.keyBytes = key;
   into.keyStart = 0;
   into.keyEnd = key.length;
   into.valueBytes = bytes;
   into.valueStart = valueStart;
   into.valueEnd = valueEnd;
-  into.sequence = sequence;
+  into.sequence = baseSequence + delta;
   into.kind = kind;
   return found;
 }

@@ -52,6 +52,7 @@ interface BlockExports {
     key: number,
     keyLength: number,
     maxDelta: number,
+    largestDelta: number,
     result: number,
   ): number;
 }
@@ -111,11 +112,18 @@ export class BlockModule {
   }
 
   /**
-   * Looks for the newest entry of `key` at most `maxDelta` above the base sequence in the block `sealed`. Returns one of Found
+   * Looks for the newest entry of `key` at most `maxDelta` above the base sequence in the block `sealed`, in which no entry may be
+   * more than `largestDelta` above it. Returns one of Found
    * (block.ts), with `result` about the entry that is here, until the next call of anything; undefined: not a block that this
    * can read, or none at all.
    */
-  lookup(sealed: Uint8Array, seed: number, key: Uint8Array, maxDelta: number): 0 | 1 | 2 | undefined {
+  lookup(
+    sealed: Uint8Array,
+    seed: number,
+    key: Uint8Array,
+    maxDelta: number,
+    largestDelta: number,
+  ): 0 | 1 | 2 | undefined {
     if (key.length > RESULT_AT - SLACK_BYTES) return undefined;
     const length = sealed.length;
     const to = TABLE_BYTES + roundUp(length + SLACK_BYTES);
@@ -133,6 +141,7 @@ export class BlockModule {
       0,
       key.length,
       maxDelta,
+      largestDelta,
       RESULT_AT,
     );
     if (found === 0 || found === 2) return found;

@@ -322,6 +322,8 @@
   (global $valueEnd (mut i32) (i32.const 0))
   (global $kind (mut i32) (i32.const 0))
   (global $delta (mut i64) (i64.const 0))
+  ;; the largest that there is: sequences end at 2^53 - 1
+  (global $maxDelta (mut i64) (i64.const 0))
   ;; where the next varint is
   (global $at (mut i32) (i32.const 0))
 
@@ -369,6 +371,7 @@
         (local.set $delta (call $varint (local.get $end)))
         (if (i64.eq (local.get $delta) (i64.const -1)) (then (return (i32.const 0))))
         (local.set $from (global.get $at))))
+    (if (i64.gt_s (local.get $delta) (global.get $maxDelta)) (then (return (i32.const 0))))
     (if (i32.gt_u (local.get $from) (local.get $end)) (then (return (i32.const 0))))
     (if (i32.gt_u (local.get $diffLength) (i32.sub (local.get $end) (local.get $from))) (then (return (i32.const 0))))
     (global.set $diff (local.get $from))
@@ -487,10 +490,10 @@
       (br_if $walk (i32.lt_u (local.get $at) (local.get $end))))
     (select (i32.const 2) (i32.const 0) (local.get $isEqual)))
 
-  ;; lookup(sealed, length, seed, out, outEnd, key, keyLength, maxDelta, result) -> as find, in the block that is sealed there.
-  ;; The content goes to `out`. result: u32 content's end, where the value starts, where it ends, kind; f64 delta.
+  ;; lookup(sealed, length, seed, out, outEnd, key, keyLength, maxDelta, largestDelta, result) -> as find, in the block that is
+  ;; sealed there, whose deltas are none above the largest. The content goes to `out`. result: u32 content's end, where the value starts, where it ends, kind; f64 delta.
   (func (export "lookup") (param $in i32) (param $length i32) (param $seed i32) (param $out i32) (param $outEnd i32)
-      (param $key i32) (param $keyLength i32) (param $maxDelta f64) (param $result i32) (result i32)
+      (param $key i32) (param $keyLength i32) (param $maxDelta f64) (param $largest f64) (param $result i32) (result i32)
     (local $payload i32) (local $hashed i32) (local $stripes i32) (local $contentLength i32) (local $status i32)
     (if (i32.lt_u (local.get $length) (i32.const 10)) (then (return (i32.const 3))))
     (local.set $payload (i32.sub (local.get $length) (i32.const 9)))
@@ -512,6 +515,7 @@
     (local.set $outEnd (i32.add (local.get $out) (local.get $contentLength)))
     (if (i32.ne (call $decode (global.get $at) (local.get $payload) (local.get $out) (local.get $outEnd)) (local.get $outEnd))
       (then (return (i32.const 3))))
+    (global.set $maxDelta (i64.trunc_sat_f64_s (local.get $largest)))
     (local.set $status (call $find (local.get $out) (local.get $outEnd) (local.get $key) (local.get $keyLength)
       (i64.trunc_sat_f64_s (local.get $maxDelta))))
     (i32.store (local.get $result) (local.get $outEnd))

@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { writeU32, writeVarint } from '../../../src/shared/bytes.ts';
 import { type CodecName, codecByName } from '../../../src/shared/compression.ts';
 import { Entry } from '../../../src/shared/iterator.ts';
 import { Block, findInBlock } from '../../../src/shared/table/block.ts';
+import { blockChecksum } from '../../../src/shared/table/block-checksum.ts';
 import { maxSealedLength, sealBlock, viewBlock } from '../../../src/shared/table/block-codec.ts';
+import { blockSeed } from '../../../src/shared/table/format.ts';
 import { contentOfSealed, findInSealed } from '../../../src/shared/table/sealed-lookup.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
@@ -81,7 +84,8 @@ test('keys too long to be looked up in place, other codecs and huge blocks are l
   const { block, keys } = sampleBlock(random, 40, 20, 'z'.repeat(100));
   const sealed = seal(block.bytes, 0);
   assert.equal(find(sealed, 0, Buffer.alloc(65_536, 'z'), 5000), undefined);
-  assert.notEqual(find(sealed, 0, Buffer.alloc(32_000, 'z'), 5000), undefined);
+  assert.notEqual(find(sealed, 0, Buffer.alloc(32_672, 'z'), 5000), undefined);
+  assert.equal(find(sealed, 0, Buffer.alloc(32_673, 'z'), 5000), undefined);
   assert.equal(find(seal(block.bytes, 0, 'none'), 0, keys[0]!, 5000), undefined);
   const large = sampleBlock(random, 3, 5_000_000, 'k');
   const answer = find(seal(large.block.bytes, 0), 0, large.keys[1]!, 5000);
@@ -129,3 +133,86 @@ test('a block that was sealed wrong is refused where the search in TypeScript re
   }
   assert.ok(refusals > 300, `${refusals} blocks were refused`);
 });
+
+/** An entry, as format.ts says. */
+function entryBytes(overlap: number, diff: string, delta: number, value = ''): Uint8Array {
+  const bytes = new Uint8Array(64 + diff.length + value.length);
+  let at = writeVarint(bytes, 0, overlap);
+  at = writeVarint(bytes, at, diff.length);
+  at = writeVarint(bytes, at, value.length);
+  bytes[at++] = 1;
+  at = writeVarint(bytes, at, delta);
+  bytes.set(Buffer.from(diff + value), at);
+  return bytes.subarray(0, at + diff.length + value.length);
+}
+
+function contentOf(entries: readonly Uint8Array[], restarts: readonly number[]): Uint8Array {
+  const tail = new Uint8Array(restarts.length * 4 + 4);
+  for (const [i, restart] of [...restarts, restarts.length].entries()) writeU32(tail, i * 4, restart);
+  return Buffer.concat([...entries, tail]);
+}
+
+/** Snappy, whether it shrinks or not. */
+function sealAnyhow(content: Uint8Array, declaredLength = content.length): Uint8Array {
+  const codec = codecByName('snappy');
+  const output = new Uint8Array(maxSealedLength(codec, content.length) + 16);
+  const length = codec.compress(content, output);
+  writeVarint(output, 0, declaredLength);
+  writeU32(output, length, content.length);
+  output[length + 4] = codec.id;
+  writeU32(output, length + 5, blockChecksum(output, 0, length + 5, blockSeed(TABLE, 0)));
+  return output.subarray(0, length + 9);
+}
+
+const SHORT = [entryBytes(0, 'aa', 1, 'x'), entryBytes(0, 'b', 1, 'y')] as const;
+const K = (length: number): string => 'k'.repeat(length);
+
+for (const [what, sealed, key, answer] of [
+  ['two plain entries', sealAnyhow(contentOf(SHORT, [0])), 'b', 'here 1 101 79'],
+  ['a stream that declares another length', sealAnyhow(contentOf(SHORT, [0]), 27), 'b', undefined],
+  [
+    'a restart that shares with the entry before',
+    sealAnyhow(contentOf([SHORT[0], entryBytes(1, 'c', 1)], [0, SHORT[0].length])),
+    'ac',
+    undefined,
+  ],
+  [
+    'a key of 64 KiB on the way',
+    sealAnyhow(
+      contentOf([entryBytes(0, K(3e4), 1), entryBytes(3e4, K(35_536), 1), entryBytes(0, 'z', 1, 'v')], [0]),
+    ),
+    'z',
+    'here 1 101 76',
+  ],
+  [
+    'a longer key on the way',
+    sealAnyhow(
+      contentOf([entryBytes(0, K(3e4), 1), entryBytes(3e4, K(35_537), 1), entryBytes(0, 'z', 1, 'v')], [0]),
+    ),
+    'z',
+    undefined,
+  ],
+  [
+    'the last sequence there is on the way',
+    sealAnyhow(contentOf([entryBytes(0, 'a', 2 ** 53 - 1 - BASE), SHORT[1]], [0])),
+    'b',
+    'here 1 101 79',
+  ],
+  [
+    'a sequence beyond the last one on the way',
+    sealAnyhow(contentOf([entryBytes(0, 'a', 2 ** 53 - BASE), SHORT[1]], [0])),
+    'b',
+    undefined,
+  ],
+] as const) {
+  test(`a lookup in WebAssembly takes what is taken in TypeScript: ${what}`, () => {
+    let wanted: string | undefined;
+    try {
+      wanted = findDecoded(sealed, 0, Buffer.from(key), 5000);
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'STRATA_CORRUPTION');
+    }
+    assert.equal(wanted, answer);
+    assert.equal(find(sealed, 0, Buffer.from(key), 5000), answer);
+  });
+}
