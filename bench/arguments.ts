@@ -9,8 +9,8 @@ const MIB: number = 1024 * 1024;
 const BUFFER_BYTES: number = 64 * MIB;
 const RECORDS = 1_000_000;
 const QUICK_RECORDS = 200_000;
-/** Sustained writes are many times the scale, and to settle takes as long again. */
-const QUICK_LONG_RECORDS = 150_000;
+/** As much of the data as in a full run. */
+const QUICK_CACHE_BYTES: number = Math.round((BUFFER_BYTES * QUICK_RECORDS) / RECORDS / MIB) * MIB;
 
 export const USAGE: string = `npm run bench -- [options] [workloads or groups ...]
 
@@ -45,8 +45,6 @@ export interface BenchArguments {
   readonly names: readonly string[];
   /** Also of quick runs: what a fill measures is how a buffer of the usual size is filled. */
   readonly writeBufferBytes: number;
-  /** For sustained writes: in a quick run they flush and compact as often as in a full one. */
-  readonly long: { readonly records: number; readonly writeBufferBytes: number };
   readonly cacheBytes: number;
 }
 
@@ -90,17 +88,8 @@ export function parseArguments(argv: readonly string[]): BenchArguments {
     nodeOptions: values['node-option'] ?? [],
     names: positionals,
     writeBufferBytes: BUFFER_BYTES,
-    long: {
-      records: isQuick ? Math.min(records, QUICK_LONG_RECORDS) : records,
-      writeBufferBytes: isQuick ? scaled(QUICK_LONG_RECORDS) : BUFFER_BYTES,
-    },
-    cacheBytes: isQuick ? scaled(QUICK_RECORDS) : BUFFER_BYTES,
+    cacheBytes: isQuick ? QUICK_CACHE_BYTES : BUFFER_BYTES,
   };
-}
-
-/** As much for `records` as a full run has for its own. */
-function scaled(records: number): number {
-  return Math.round((BUFFER_BYTES * records) / RECORDS / MIB) * MIB;
 }
 
 function number(name: string, text: string | undefined, fallback: number, lowest: number): number {

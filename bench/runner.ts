@@ -145,15 +145,14 @@ export class Runner {
     return await runTask(task, timeoutMs, task.kind === 'measure' ? this.#options.nodeOptions : []);
   }
 
-  #taskBase({ shape, records, isLong }: Workload, store: StoreName, directory: string): Omit<Task, 'kind'> {
-    const { isQuick, cacheBytes } = this.#options;
-    const sizes = isLong ? this.#options.long : this.#options;
+  #taskBase({ shape, records }: Workload, store: StoreName, directory: string): Omit<Task, 'kind'> {
+    const { isQuick, writeBufferBytes, cacheBytes } = this.#options;
     return {
       store,
       directory,
-      records: records(sizes.records),
+      records: records(this.#options.records),
       shape,
-      writeBufferBytes: sizes.writeBufferBytes,
+      writeBufferBytes,
       cacheBytes,
       settleLimitMs: isQuick ? QUICK_SETTLE_MS : SETTLE_MS,
       calmMs: isQuick ? QUICK_CALM_MS : CALM_MS,
