@@ -137,9 +137,7 @@ export class StorageClient {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
   async get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
-    const value = this.getSync(key, options);
-    const turn = this.#turns.count(1);
-    return turn === undefined ? value : turn.then(() => value);
+    return this.#turns.after(1, this.getSync(key, options));
   }
 
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
@@ -155,15 +153,12 @@ export class StorageClient {
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
     const values = this.#many.values(sources, sequence, keys, options);
-    const turn = this.#turns.count(keys.length);
-    return turn === undefined ? values : turn.then(() => values);
+    return this.#turns.after(keys.length, values);
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
   async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
-    const exists = this.hasSync(key, options);
-    const turn = this.#turns.count(1);
-    return turn === undefined ? exists : turn.then(() => exists);
+    return this.#turns.after(1, this.hasSync(key, options));
   }
 
   /** As {@link StorageClient.has}, without a promise. */

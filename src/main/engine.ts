@@ -219,9 +219,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    const value = this.getSync(key, options);
-    const turn = this.#turns.count(1);
-    return turn === undefined ? value : turn.then(() => value);
+    return this.#turns.after(1, this.getSync(key, options));
   }
 
   /**
@@ -249,15 +247,12 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     const version = versions.current;
     const values = this.#many.values({ memtables, version, tables }, sequence, keys, options);
     readPressure.noteLookups(version, this.#many.tableLookups);
-    const turn = this.#turns.count(keys.length);
-    return turn === undefined ? values : turn.then(() => values);
+    return this.#turns.after(keys.length, values);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    const exists = this.hasSync(key, options);
-    const turn = this.#turns.count(1);
-    return turn === undefined ? exists : turn.then(() => exists);
+    return this.#turns.after(1, this.hasSync(key, options));
   }
 
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */

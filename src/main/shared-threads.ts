@@ -42,13 +42,10 @@ class SharedThreads {
   join(): Threads {
     this.#users++;
     this.#stopLingering();
-    let isClosed = false;
     return {
       run: (job: Job, keepAlive: boolean, place: Place) => this.#threads.run(job, keepAlive, place),
       terminate: (place) => this.#threads.terminate(place),
       close: async () => {
-        if (isClosed) return;
-        isClosed = true;
         if (--this.#users === 0) this.#linger();
       },
     };
@@ -66,7 +63,7 @@ class SharedThreads {
   }
 }
 
-/** A share in the threads that run this worker. Closing it leaves them to the others. */
+/** A share in the threads that run this worker. Closing it, which is done once, leaves them to the others. */
 export function shareThreads(workerUrl: URL): Threads {
   let threads = byWorker.get(workerUrl.href);
   if (threads === undefined) {

@@ -13,7 +13,7 @@ import { failsWith, fill, openOn, openTiny, reopen, textsOf, until } from '../he
 import { FailingDisk } from '../helpers/failing-disk.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
-import { isUntouched, recordsOf, runFiles, slowly } from '../helpers/loads.ts';
+import { BadSource, isUntouched, recordsOf, runFiles, slowly } from '../helpers/loads.ts';
 
 const COUNT = 3001;
 
@@ -98,17 +98,10 @@ test('a source that throws, at once or midway; a bad record; a callback that thr
   await assert.rejects(client.ingest(slowly(failing(3000))), problem).then(isGone);
   for (const phase of ['sorting', 'merging'] as const)
     await assert.rejects(client.ingest(recordsOf(COUNT, 'x'), thrower(phase)), problem).then(isGone);
-  let hasEnded = false;
-  function* bad(): Generator<IngestRecord> {
-    try {
-      yield* recordsOf(2000, 'x');
-      yield ['a', 7 as never];
-    } finally {
-      hasEnded = true;
-    }
-  }
-  assert.match((await failsWith('STRATA_INVALID_ARGUMENT', client.ingest(bad()))).message, /record 2001/);
-  assert.ok(hasEnded);
+  const bad = new BadSource();
+  const refusal = await failsWith('STRATA_INVALID_ARGUMENT', client.ingest(bad.records()));
+  assert.match(refusal.message, /record 2001/);
+  assert.ok(bad.hasEnded);
   isGone();
   control.setLatency(undefined);
   await isUntouched(t, engine, before);

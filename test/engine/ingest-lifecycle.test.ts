@@ -24,7 +24,7 @@ import {
 import { FailingDisk } from '../helpers/failing-disk.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
-import { dataFiles, isUntouched, liveTables, recordsOf, slowly } from '../helpers/loads.ts';
+import { BadSource, dataFiles, isUntouched, liveTables, recordsOf, slowly } from '../helpers/loads.ts';
 import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
 
 test('a reader sees nothing of a load or all of it', async (t) => {
@@ -204,17 +204,10 @@ test('a source that throws, at once or midway; a bad record; a callback that thr
   await assert.rejects(engine.ingest(failing(0)), problem);
   await assert.rejects(engine.ingest(failing(3000)), problem);
   await assert.rejects(engine.ingest(slowly(failing(3000))), problem);
-  let hasEnded = false;
-  function* bad(): Generator<IngestRecord> {
-    try {
-      yield* recordsOf(2000, 'x');
-      yield ['a', 7 as never];
-    } finally {
-      hasEnded = true;
-    }
-  }
-  assert.match((await failsWith('STRATA_INVALID_ARGUMENT', engine.ingest(bad()))).message, /record 2001/);
-  assert.ok(hasEnded);
+  const bad = new BadSource();
+  const refusal = await failsWith('STRATA_INVALID_ARGUMENT', engine.ingest(bad.records()));
+  assert.match(refusal.message, /record 2001/);
+  assert.ok(bad.hasEnded);
   const thrower = (wanted: IngestPhase) => ({
     onProgress: ({ phase }: { phase: IngestPhase }): void => {
       if (phase === wanted) throw problem;

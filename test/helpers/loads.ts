@@ -13,6 +13,20 @@ export function* recordsOf(count: number, value: string, prefix = ''): Generator
   for (let i = 0; i < count; i++) yield [`${prefix}${keyOf((i * 7919) % count)}`, value];
 }
 
+/** 2,000 records, and one that no load may take; tells whether the load has closed it. */
+export class BadSource {
+  hasEnded = false;
+
+  *records(): Generator<IngestRecord> {
+    try {
+      yield* recordsOf(2000, 'x');
+      yield ['a', 7 as never];
+    } finally {
+      this.hasEnded = true;
+    }
+  }
+}
+
 /** Gives the event loop a turn every few records. */
 export async function* slowly(records: Iterable<IngestRecord>, every = 50): AsyncGenerator<IngestRecord> {
   let count = 0;

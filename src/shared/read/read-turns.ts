@@ -29,10 +29,10 @@ export class ReadTurns {
     return this.#turn?.then(() => new Promise((resolve) => setImmediate(resolve)));
   }
 
-  /** Counts `reads` reads; returns what the caller has to wait for before it hands out their results, if it is time. */
-  count(reads: number): Promise<void> | undefined {
+  /** Counts `reads` reads, and gives their result: at once, or when the event loop has turned, if it is time. */
+  after<T>(reads: number, result: T): T | Promise<T> {
     this.#reads += reads;
-    if (this.#reads < WATCHED) return undefined;
+    if (this.#reads < WATCHED) return result;
     this.#turn ??= new Promise((resolve) =>
       setImmediate(() => {
         this.#turn = undefined;
@@ -40,6 +40,6 @@ export class ReadTurns {
         resolve();
       }),
     );
-    return this.#reads < ALLOWED ? undefined : this.#turn;
+    return this.#reads < ALLOWED ? result : this.#turn.then(() => result);
   }
 }

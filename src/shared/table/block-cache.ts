@@ -122,7 +122,7 @@ export class BlockCache {
   ): Found | undefined {
     this.hits++;
     const segment = this.#segments[place >>> PLACE_BITS]!;
-    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    const word = wordOf(place);
     if (segment.words[word + SLOT_USED] === 0) segment.words[word + SLOT_USED] = 1;
     return findInSlot(segment, word, key, maxSequence, baseSequence, into);
   }
@@ -130,14 +130,14 @@ export class BlockCache {
   /** Asks memory for what a lookup in the block at `place` reads first. */
   touch(place: number): void {
     const segment = this.#segments[place >>> PLACE_BITS]!;
-    touchSlot(segment, (place & PLACE_MASK) * (SLOT_UNIT / 4));
+    touchSlot(segment, wordOf(place));
   }
 
   /** The first half of {@link find}: positionInSlot. */
   position(place: number, key: Uint8Array): number {
     this.hits++;
     const segment = this.#segments[place >>> PLACE_BITS]!;
-    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    const word = wordOf(place);
     if (segment.words[word + SLOT_USED] === 0) segment.words[word + SLOT_USED] = 1;
     return positionInSlot(segment, word, key);
   }
@@ -157,7 +157,7 @@ export class BlockCache {
     into: Entry,
   ): Found | undefined {
     const segment = this.#segments[place >>> PLACE_BITS]!;
-    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    const word = wordOf(place);
     return readPosition(segment, word, position, key, maxSequence, baseSequence, into);
   }
 
@@ -170,7 +170,7 @@ export class BlockCache {
   copy(place: number, take: (length: number) => Uint8Array): Uint8Array {
     this.hits++;
     const segment = this.#segments[place >>> PLACE_BITS]!;
-    const word = (place & PLACE_MASK) * (SLOT_UNIT / 4);
+    const word = wordOf(place);
     segment.words[word + SLOT_USED] = 1;
     return copyContent(segment, word, take);
   }
@@ -283,4 +283,9 @@ export class BlockCache {
     words[offset / 4 + SLOT_BYTES] = slotBytes;
     words[offset / 4 + SLOT_OWNER] = 0;
   }
+}
+
+/** Where the slot at `place` begins in its segment, in words. */
+function wordOf(place: number): number {
+  return (place & PLACE_MASK) * (SLOT_UNIT / 4);
 }
