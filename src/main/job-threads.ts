@@ -100,7 +100,7 @@ export class PiscinaThreads implements Threads {
     try {
       reply = piscina.run(
         { ...job, [placeSymbol]: place },
-        { filename: this.#workerUrl.href, name: 'default' },
+        { filename: this.#workerUrl.href, name: 'handleJobBehind' },
       );
     } catch (error) {
       // The system makes no more threads, and piscina has queued the job before it tried.

@@ -1,7 +1,9 @@
 /**
  * The block cache: decoded, verified blocks in memory of its own, bounded in bytes.
  *
- *   segment   4 MiB: slots side by side, each with one block (kept-block.ts) or free; made when the cursor first gets there
+ *   segment   4 MiB: slots side by side, each with one block (kept-block.ts) or free; made when the cursor first gets there.
+ *             Eight share one buffer, of which the system commits what is touched: each buffer that is made has the
+ *             collector look for garbage
  *   cursor    goes through the slots round and round; a block is put where it stands, in place of what nobody has looked
  *             into since it last came past (CLOCK, or second chance: Corbato, "A Paging Experiment with the Multics System",
  *             1968). Slots next to each other become one when one alone is too small
@@ -33,6 +35,7 @@ import {
 } from './kept-block.ts';
 
 const SEGMENT_BYTES: number = 4 * 1024 * 1024;
+const SEGMENTS_PER_BUFFER = 8;
 /** Places have 32 bits. */
 const MAX_SEGMENTS = 32768;
 const PLACE_BITS = 16;
@@ -61,6 +64,8 @@ export class BlockCache {
   readonly #segmentBytes: number;
   readonly #segmentCount: number;
   readonly #segments: Segment[] = [];
+  /** Where the next segments come from. */
+  #buffer: ArrayBuffer = new ArrayBuffer(0);
   readonly #owners = new Map<number, Owner>();
   readonly #builder = new KeptBlockBuilder();
   #nextOwner = 1;
@@ -209,6 +214,7 @@ export class BlockCache {
       owner.bytes = 0;
     }
     this.#segments.length = 0;
+    this.#buffer = new ArrayBuffer(0);
     this.#sizeBytes = 0;
     this.#roomBytes = this.#capacityBytes;
     this.#segment = 0;
@@ -255,14 +261,22 @@ export class BlockCache {
   }
 
   #currentSegment(): Segment {
-    let segment = this.#segments[this.#segment];
-    if (segment === undefined) {
-      const buffer = new ArrayBuffer(this.#segmentBytes);
-      segment = { bytes: new Uint8Array(buffer), words: new Uint32Array(buffer), touched: 0 };
-      this.#segments.push(segment);
-      this.#freeSlot(SLOT_UNIT, this.#segmentBytes - SLOT_UNIT);
-    }
-    return segment;
+    const segment = this.#segments[this.#segment];
+    if (segment !== undefined) return segment;
+    const made = this.#makeSegment();
+    this.#segments.push(made);
+    this.#freeSlot(SLOT_UNIT, this.#segmentBytes - SLOT_UNIT);
+    return made;
+  }
+
+  #makeSegment(): Segment {
+    const made = this.#segments.length;
+    const size = this.#segmentBytes;
+    const place = made % SEGMENTS_PER_BUFFER;
+    if (place === 0)
+      this.#buffer = new ArrayBuffer(size * Math.min(SEGMENTS_PER_BUFFER, this.#segmentCount - made));
+    const bytes = new Uint8Array(this.#buffer, place * size, size);
+    return { bytes, words: new Uint32Array(this.#buffer, place * size, size / 4), touched: 0 };
   }
 
   #nextSegment(gathered: number): void {

@@ -27,10 +27,10 @@
  *             The index in the table's format: it would not shrink much under compression, and only blocks that stay in
  *             the cache are worth one.
  */
-import { compareBytes, headOf, sharedPrefixLength, VarintReader } from '../bytes.ts';
+import { compareBytes, headOf, VarintReader } from '../bytes.ts';
 import type { Entry } from '../iterator.ts';
 import { type Block, Found } from './block.ts';
-import { BlockIterator } from './block-iterator.ts';
+import { type BlockIndex, indexInWasm, indexLength, prefixWords, SlowBlockIndex } from './block-index.ts';
 
 export const SLOT_BYTES = 0;
 export const SLOT_OWNER = 1;
@@ -61,66 +61,36 @@ export interface Segment {
 
 /** The index of one block on its way into a slot; reused for one block after the other. */
 export class KeptBlockBuilder {
-  #words: Uint32Array = new Uint32Array(256);
+  readonly #slow = new SlowBlockIndex();
+  #index: BlockIndex = this.#slow;
   #content: Uint8Array = new Uint8Array(0);
-  #prefixWords = 0;
-  #prefixLength = 0;
-  #count = 0;
 
   /** Reads all of `block`, and returns the bytes of the slot it needs. Throws CorruptionError when it doesn't decode. */
   prepare(block: Block): number {
-    const iterator = new BlockIterator(block);
-    iterator.seekToLast();
-    const last = iterator.entry.keyBytes.slice(0, iterator.entry.keyEnd);
-    iterator.seekToFirst();
-    const { keyBytes, keyEnd } = iterator.entry;
-    // Keys are sorted: what the first and the last have in common, all have.
-    const common = sharedPrefixLength(keyBytes, 0, keyEnd, last, 0, last.length);
-    this.#prefixLength = Math.min(common, MAX_PREFIX_BYTES);
-    this.#prefixWords = Math.ceil(this.#prefixLength / WORD_BYTES);
-    for (let i = 0; i < this.#prefixWords; i++)
-      this.#words[i] = headOf(keyBytes, i * WORD_BYTES, this.#prefixLength);
-    this.#count = 0;
-    let offset = 0;
-    do {
-      this.#add(iterator.entry, offset);
-      offset = iterator.entry.valueEnd;
-    } while (iterator.next());
+    this.#index = indexInWasm(block, MAX_PREFIX_BYTES) ?? this.#slow.make(block, MAX_PREFIX_BYTES);
     this.#content = block.bytes;
-    const words = HEADER_WORDS + this.#prefixWords + 2 * this.#count;
+    const words = HEADER_WORDS + indexLength(this.#index);
     return roundUp(words * WORD_BYTES + block.bytes.length);
   }
 
-  /** Fills the slot at `word` of `segment` with the block prepared last. */
+  /**
+   * Fills the slot at `word` of `segment` with the block prepared last. Requires: nothing else has used the module of
+   * WebAssembly in between.
+   */
   write(segment: Segment, word: number, slotBytes: number, owner: number, index: number): void {
     const { words } = segment;
-    const count = this.#count;
-    const prefixWords = this.#prefixWords;
+    const { words: made, start, count, prefixLength } = this.#index;
     words[word + SLOT_BYTES] = slotBytes;
     words[word + SLOT_OWNER] = owner;
     words[word + SLOT_INDEX] = index;
     words[word + SLOT_USED] = 0;
     words[word + ENTRY_COUNT] = count;
-    words[word + PREFIX_LENGTH] = this.#prefixLength;
+    words[word + PREFIX_LENGTH] = prefixLength;
     words[word + CONTENT_LENGTH] = this.#content.length;
-    let to = word + HEADER_WORDS;
-    for (let i = 0; i < prefixWords; i++) words[to++] = this.#words[i]!;
-    for (let i = 0; i < count; i++) {
-      words[to + i] = this.#words[prefixWords + 2 * i]!;
-      words[to + count + i] = this.#words[prefixWords + 2 * i + 1]!;
-    }
-    segment.bytes.set(this.#content, (to + 2 * count) * WORD_BYTES);
-  }
-
-  #add(entry: Entry, offset: number): void {
-    const at = this.#prefixWords + 2 * this.#count++;
-    if (at + 2 > this.#words.length) {
-      const grown = new Uint32Array(this.#words.length * 2);
-      grown.set(this.#words);
-      this.#words = grown;
-    }
-    this.#words[at] = headOf(entry.keyBytes, this.#prefixLength, entry.keyEnd);
-    this.#words[at + 1] = offset;
+    const to = word + HEADER_WORDS;
+    const length = indexLength(this.#index);
+    words.set(made.subarray(start, start + length), to);
+    segment.bytes.set(this.#content, (to + length) * WORD_BYTES);
   }
 }
 
@@ -271,8 +241,10 @@ function check(
 }
 
 function contentStart(words: Uint32Array, word: number): number {
-  const prefixWords = Math.ceil(words[word + PREFIX_LENGTH]! / WORD_BYTES);
-  return (word + HEADER_WORDS + prefixWords + 2 * words[word + ENTRY_COUNT]!) * WORD_BYTES;
+  return (
+    (word + HEADER_WORDS + prefixWords(words[word + PREFIX_LENGTH]!) + 2 * words[word + ENTRY_COUNT]!) *
+    WORD_BYTES
+  );
 }
 
 function roundUp(bytes: number): number {

@@ -1,5 +1,5 @@
 /**
- * Blocks in WebAssembly: the module of blocks.wat (Snappy, XXH64, lookup), its memory, and copies in and out.
+ * Blocks in WebAssembly: the module of blocks.wat (Snappy, XXH64, lookup, index), its memory, and copies in and out.
  *
  *   memory   0 table | TABLE_BYTES input, SLACK | output, SLACK
  *            0 key, RESULT_AT result            in a lookup, which needs no table
@@ -55,6 +55,16 @@ interface BlockExports {
     largestDelta: number,
     result: number,
   ): number;
+  index(
+    content: number,
+    contentEnd: number,
+    largestDelta: number,
+    key: number,
+    maxPrefix: number,
+    output: number,
+    outputEnd: number,
+  ): number;
+  readonly prefix: { readonly value: number };
 }
 
 /** What a lookup found: the value lies in [valueStart, valueEnd) of `bytes`. */
@@ -67,9 +77,19 @@ export interface LookupResult {
   delta: number;
 }
 
+/** The index of a block's entries: prefix, heads and offsets as kept-block.ts has them, in `words` from `start` on. */
+export interface BlockIndex {
+  words: Uint32Array;
+  start: number;
+  count: number;
+  prefixLength: number;
+}
+
 export class BlockModule {
   readonly #exports: BlockExports;
   readonly result: LookupResult;
+  /** What `index` made. */
+  readonly blockIndex: BlockIndex;
   #bytes: Uint8Array;
   #words: Uint32Array;
   #doubles: Float64Array;
@@ -83,6 +103,7 @@ export class BlockModule {
     this.#words = new Uint32Array(buffer);
     this.#doubles = new Float64Array(buffer);
     this.result = { bytes: this.#bytes, valueStart: 0, valueEnd: 0, kind: 0, delta: 0 };
+    this.blockIndex = { words: this.#words, start: 0, count: 0, prefixLength: 0 };
   }
 
   /** Brings a block in: the following calls are about it, until the next one of another method. */
@@ -159,6 +180,33 @@ export class BlockModule {
   lookedUp(sealedLength: number): Uint8Array {
     const from = TABLE_BYTES + roundUp(sealedLength + SLACK_BYTES);
     return this.#bytes.subarray(from, this.#words[RESULT_WORD]);
+  }
+
+  /**
+   * Makes `blockIndex` of a block's content, of which no entry may be more than `largestDelta` above the base sequence: valid until
+   * the next call of anything. Of a longer common prefix than `maxPrefix` the rest belongs to the keys. false: the content
+   * does not decode, or is too large. What the module has decoded last stays where it is, if that is the content.
+   */
+  index(content: Uint8Array, largestDelta: number, maxPrefix: number): boolean {
+    const length = content.length;
+    const isHere = content.buffer === this.#bytes.buffer;
+    const from = isHere ? content.byteOffset : TABLE_BYTES;
+    const to = roundUp(from + length + SLACK_BYTES);
+    if (!isHere) {
+      if (length > MAX_WASM_BLOCK_BYTES) return false;
+      this.#reserve(to + 3 * length + CONTENT_ROOM_BYTES);
+      this.#bytes.set(content, TABLE_BYTES);
+    }
+    const end = this.#bytes.length - SLACK_BYTES;
+    if (to > end) return false;
+    const count = this.#exports.index(from, from + length, largestDelta, 0, maxPrefix, to, end);
+    if (count === 0) return false;
+    const { blockIndex } = this;
+    blockIndex.words = this.#words;
+    blockIndex.start = to / 4;
+    blockIndex.count = count;
+    blockIndex.prefixLength = this.#exports.prefix.value;
+    return true;
   }
 
   /** The low half of XXH64 of bytes[start, end), however many. */

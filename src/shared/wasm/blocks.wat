@@ -412,17 +412,24 @@
     (if (i32.ge_u (local.get $offset) (i32.sub (local.get $end) (local.get $start))) (then (return (local.get $end))))
     (i32.add (local.get $start) (local.get $offset)))
 
+  ;; Where the entries end and the restarts begin, in the content [start, stop); 0: it is no block's
+  (func $entriesEnd (param $start i32) (param $stop i32) (result i32)
+    (local $count i32) (local $end i32)
+    (if (i32.lt_u (i32.sub (local.get $stop) (local.get $start)) (i32.const 8)) (then (return (i32.const 0))))
+    (local.set $count (i32.load align=1 (i32.sub (local.get $stop) (i32.const 4))))
+    (if (i32.ge_u (i32.sub (local.get $count) (i32.const 1))
+                  (i32.sub (i32.shr_u (i32.sub (local.get $stop) (local.get $start)) (i32.const 2)) (i32.const 1)))
+      (then (return (i32.const 0))))
+    (local.set $end (i32.sub (local.get $stop) (i32.shl (i32.add (local.get $count) (i32.const 1)) (i32.const 2))))
+    (select (i32.const 0) (local.get $end) (i32.le_u (local.get $end) (local.get $start))))
+
   ;; find(content, contentEnd, key, keyLength, maxDelta) -> 0 absent, 1 here, 2 beyond, 3 look the other way
   (func $find (param $start i32) (param $stop i32) (param $key i32) (param $keyLength i32) (param $maxDelta i64) (result i32)
     (local $count i32) (local $end i32) (local $low i32) (local $high i32) (local $middle i32) (local $at i32)
     (local $length i32) (local $limit i32) (local $shared i32) (local $order i32) (local $next i32) (local $matched i32) (local $isEqual i32)
-    (if (i32.lt_u (i32.sub (local.get $stop) (local.get $start)) (i32.const 8)) (then (return (i32.const 3))))
+    (local.set $end (call $entriesEnd (local.get $start) (local.get $stop)))
+    (if (i32.eqz (local.get $end)) (then (return (i32.const 3))))
     (local.set $count (i32.load align=1 (i32.sub (local.get $stop) (i32.const 4))))
-    (if (i32.ge_u (i32.sub (local.get $count) (i32.const 1))
-                  (i32.sub (i32.shr_u (i32.sub (local.get $stop) (local.get $start)) (i32.const 2)) (i32.const 1)))
-      (then (return (i32.const 3))))
-    (local.set $end (i32.sub (local.get $stop) (i32.shl (i32.add (local.get $count) (i32.const 1)) (i32.const 2))))
-    (if (i32.le_u (local.get $end) (local.get $start)) (then (return (i32.const 3))))
     (if (i32.load align=1 (local.get $end)) (then (return (i32.const 3))))
     ;; the last restart before the key, or the first
     (local.set $high (i32.sub (local.get $count) (i32.const 1)))
@@ -524,4 +531,93 @@
     (i32.store offset=12 (local.get $result) (global.get $kind))
     (f64.store offset=16 (local.get $result) (f64.convert_i64_u (global.get $delta)))
     (local.get $status))
+
+  ;; the 4 bytes at `from` as one number that is ordered as they are; of those only `length` count, the others are 0
+  (func $head (param $from i32) (param $length i32) (result i32)
+    (local $word i32)
+    (if (i32.le_s (local.get $length) (i32.const 0)) (then (return (i32.const 0))))
+    (local.set $word (i32.load align=1 (local.get $from)))
+    (local.set $word (i32.or
+      (i32.and (i32.rotl (local.get $word) (i32.const 8)) (i32.const 0x00ff00ff))
+      (i32.and (i32.rotr (local.get $word) (i32.const 8)) (i32.const 0xff00ff00))))
+    (if (i32.lt_s (local.get $length) (i32.const 4))
+      (then (return (i32.and (local.get $word)
+        (i32.shl (i32.const -1) (i32.sub (i32.const 32) (i32.shl (local.get $length) (i32.const 3))))))))
+    (local.get $word))
+
+  ;; index(content, contentEnd, largestDelta, key, maxPrefix, out, outEnd) -> how many entries the content has, and $prefix is the
+  ;; length of the prefix that they share, at most maxPrefix. To `out` go the prefix, the heads and the offsets, as kept-block.ts
+  ;; has them. 0: the content does not decode, or there is no room. `key` is where keys are put together.
+  (global $prefix (export "prefix") (mut i32) (i32.const 0))
+  (func (export "index") (param $start i32) (param $stop i32) (param $largest f64) (param $key i32) (param $prefix i32)
+      (param $out i32) (param $outEnd i32) (result i32)
+    (local $end i32) (local $at i32) (local $count i32) (local $length i32) (local $diffLength i32) (local $first i32)
+    (local $firstLength i32) (local $shared i32) (local $words i32) (local $offsets i32) (local $from i32) (local $to i32) (local $copied i32)
+    (local.set $end (call $entriesEnd (local.get $start) (local.get $stop)))
+    (if (i32.eqz (local.get $end)) (then (return (i32.const 0))))
+    (global.set $maxDelta (i64.trunc_sat_f64_s (local.get $largest)))
+    ;; once through: do they all decode, and what does the last key share with the first?
+    (local.set $at (local.get $start))
+    (loop $each
+      (if (i32.eqz (call $entry (local.get $at) (local.get $end) (local.get $length))) (then (return (i32.const 0))))
+      (local.set $diffLength (i32.sub (global.get $value) (global.get $diff)))
+      (if (i32.eqz (local.get $count))
+        (then
+          (local.set $first (global.get $diff))
+          (local.set $firstLength (local.get $diffLength))
+          (local.set $shared (local.get $diffLength)))
+        (else
+          ;; beyond that the key before is another than the first, and so is this one
+          (if (i32.le_u (global.get $overlap) (local.get $shared))
+            (then (local.set $shared (i32.add (global.get $overlap) (call $shared
+              (global.get $diff)
+              (i32.add (local.get $first) (global.get $overlap))
+              (call $min (local.get $diffLength) (i32.sub (local.get $firstLength) (global.get $overlap))))))))))
+      (local.set $length (i32.add (global.get $overlap) (local.get $diffLength)))
+      (local.set $count (i32.add (local.get $count) (i32.const 1)))
+      (local.set $at (global.get $valueEnd))
+      (br_if $each (i32.lt_u (local.get $at) (local.get $end))))
+    (local.set $prefix (call $min (local.get $shared) (local.get $prefix)))
+    (global.set $prefix (local.get $prefix))
+    (local.set $words (i32.shr_u (i32.add (local.get $prefix) (i32.const 3)) (i32.const 2)))
+    (if (i32.gt_u
+          (i32.shl (i32.add (local.get $words) (i32.shl (local.get $count) (i32.const 1))) (i32.const 2))
+          (i32.sub (local.get $outEnd) (local.get $out)))
+      (then (return (i32.const 0))))
+    (block $prefixed
+      (loop $word
+        (br_if $prefixed (i32.ge_u (local.get $copied) (local.get $prefix)))
+        (i32.store (local.get $out)
+          (call $head (i32.add (local.get $first) (local.get $copied)) (i32.sub (local.get $prefix) (local.get $copied))))
+        (local.set $out (i32.add (local.get $out) (i32.const 4)))
+        (local.set $copied (i32.add (local.get $copied) (i32.const 4)))
+        (br $word)))
+    ;; and again: heads and offsets
+    (local.set $offsets (i32.add (local.get $out) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $at (local.get $start))
+    (loop $each
+      (drop (call $entry (local.get $at) (local.get $end) (i32.const 65536)))
+      (local.set $diffLength (i32.sub (global.get $value) (global.get $diff)))
+      ;; of the key only the prefix and the head behind it are needed
+      (local.set $from (global.get $diff))
+      (local.set $to (i32.add (local.get $key) (global.get $overlap)))
+      (local.set $copied (call $min
+        (i32.add (local.get $to) (local.get $diffLength))
+        (i32.add (local.get $key) (i32.add (local.get $prefix) (i32.const 4)))))
+      (block $whole
+        (loop $wide
+          (br_if $whole (i32.ge_u (local.get $to) (local.get $copied)))
+          (v128.store align=1 (local.get $to) (v128.load align=1 (local.get $from)))
+          (local.set $to (i32.add (local.get $to) (i32.const 16)))
+          (local.set $from (i32.add (local.get $from) (i32.const 16)))
+          (br $wide)))
+      (i32.store (local.get $out) (call $head
+        (i32.add (local.get $key) (local.get $prefix))
+        (i32.sub (i32.add (global.get $overlap) (local.get $diffLength)) (local.get $prefix))))
+      (i32.store (local.get $offsets) (i32.sub (local.get $at) (local.get $start)))
+      (local.set $out (i32.add (local.get $out) (i32.const 4)))
+      (local.set $offsets (i32.add (local.get $offsets) (i32.const 4)))
+      (local.set $at (global.get $valueEnd))
+      (br_if $each (i32.lt_u (local.get $at) (local.get $end))))
+    (local.get $count))
 )
