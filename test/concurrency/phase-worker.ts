@@ -22,6 +22,8 @@ interface PlanOptions {
 /** The job of this thread. */
 let current: { readonly job: Job; readonly plan: FaultPlan; readonly seen: Set<Phase> } | undefined;
 
+export { failingJob as handleJobBehind };
+
 export default async function failingJob(job: Job): Promise<unknown> {
   const plan = new FaultPlan((job.fileSystem!.options as PlanOptions).plan);
   plan.note(job);
