@@ -56,8 +56,10 @@ class Traffic {
     return sequence;
   }
 
+  /** Until all of them are acknowledged: some may be held back when the last is handed in. */
   async write(count: number): Promise<void> {
     const random = this.#random;
+    const all: Promise<void>[] = [];
     for (let done = 0; done < count; ) {
       const size = random.chance(0.2) ? random.between(2, 20) : 1;
       const written = size === 1 ? this.#writeOne() : this.#writeBatch(size);
@@ -66,9 +68,11 @@ class Traffic {
       const acknowledged = written.then(() => {
         this.#acknowledged = Math.max(this.#acknowledged, lastSequence);
       });
+      all.push(acknowledged);
       if (random.chance(0.3)) await acknowledged;
       if (random.chance(0.05)) await turn();
     }
+    await Promise.all(all);
   }
 
   #writeOne(): Promise<void> {
@@ -110,6 +114,8 @@ class Traffic {
       const sequence = this.#moment();
       const scan = this.#engine.scan({ reverse });
       await this.#readOn(scan, sequence, reverse);
+      // While the store is empty nothing else here waits, and nobody could fill it.
+      await turn();
     }
   }
 
@@ -138,6 +144,7 @@ class Traffic {
         await this.#readAt(snapshot, sequence);
       }
       snapshot.close();
+      await turn();
     }
   }
 
