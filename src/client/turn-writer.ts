@@ -40,7 +40,7 @@ export class TurnWriter {
     const valueEnd = kind === EntryKind.Put ? value.end : 0;
     const byteLength = encodedEntryBytes(key.end, valueEnd);
     const room = this.#room(byteLength);
-    encodeEntry(room, this.#end, 0, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
+    encodeEntry(room, this.#end, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return this.#mark(byteLength, 1, key.end + valueEnd, sync);
   }
 

@@ -17,7 +17,6 @@
  * Thread:     main only.     Owns: the open group, the queue, the held writes.
  */
 
-import { writeU32 } from '../shared/bytes.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
@@ -25,8 +24,8 @@ import {
   LOG_FORMAT_VERSION,
   RECORD_HEADER_BYTES,
   RecordType,
-  START_PAYLOAD_BYTES,
   sealRecord,
+  sealStart,
 } from '../shared/log-format.ts';
 import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
 import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
@@ -155,17 +154,12 @@ export class CommitPipeline {
     const memtable = createMemtable(this.#env.writeBufferBytes, minimum, this.#env.lastSequence + 1);
     const writer = this.#env.createLog();
     const { bytes, dataStart, firstSequence } = memtable.arena;
-    const payload = dataStart + RECORD_HEADER_BYTES;
-    writeU32(bytes, payload, LOG_FORMAT_VERSION);
-    writeU32(bytes, payload + 4, previous?.number ?? 0);
-    writeU32(bytes, payload + 8, previous?.sizeBytes ?? 0);
-    writeU32(bytes, payload + 12, durableBytes(newest, this.#logSync));
-    sealRecord(bytes, dataStart, {
-      type: RecordType.Start,
+    sealStart(bytes, dataStart, firstSequence, {
+      version: LOG_FORMAT_VERSION,
       logNumber: writer.number,
-      firstSequence,
-      syncedUpTo: 0,
-      payloadLength: START_PAYLOAD_BYTES,
+      previousLog: previous?.number ?? 0,
+      previousBytes: previous?.sizeBytes ?? 0,
+      previousSynced: durableBytes(newest, this.#logSync),
     });
     memtables.activate(new LiveMemtable(memtable, writer));
   }

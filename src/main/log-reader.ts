@@ -15,17 +15,17 @@
  * Invariants: reads only; recovery never changes a log, so it can be killed and run again.
  */
 
-import { readU32, VarintReader } from '../shared/bytes.ts';
 import { CorruptionError, StorageError } from '../shared/errors.ts';
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
 import {
-  ENTRY_PREFIX_BYTES,
   LOG_FORMAT_VERSION,
+  type LogStart,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
+  readStart,
   START_PAYLOAD_BYTES,
 } from '../shared/log-format.ts';
+import { EntryWalk } from './entry-walk.ts';
 import { RecordSearch } from './record-search.ts';
 
 /** The unit in which a disk loses unwritten data. */
@@ -45,14 +45,7 @@ export interface RecoveredLog {
   readonly path: string;
   readonly number: number;
   /** undefined: the log has no intact start record and nothing behind it: its first append was cut short. */
-  readonly start:
-    | {
-        readonly previousLog: number;
-        readonly previousBytes: number;
-        /** How much of the previous log was durable when this one began. */
-        readonly previousSynced: number;
-      }
-    | undefined;
+  readonly start: LogStart | undefined;
   readonly groups: readonly RecoveredGroup[];
   /** How many bytes from the front count. */
   readonly validBytes: number;
@@ -73,12 +66,13 @@ export function readLog(
   const end = Math.min(limit, bytes.length);
   const first = readRecord(bytes, 0, end, number);
   if (first === undefined) {
-    explainDamage(bytes, 0, end, number, path);
+    explainDamage(bytes, 0, end, number, path, Number.POSITIVE_INFINITY);
     return { path, number, start: undefined, groups: [], validBytes: 0, hasSyncEvidence: false };
   }
   if (first.type !== RecordType.Start || first.payloadLength < START_PAYLOAD_BYTES)
     throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
-  const version = readU32(bytes, RECORD_HEADER_BYTES);
+  const start = readStart(bytes, RECORD_HEADER_BYTES);
+  const { version } = start;
   if (version === 0)
     throw new CorruptionError('the log has no format version', { file: path, offset: RECORD_HEADER_BYTES });
   if (version > LOG_FORMAT_VERSION)
@@ -89,7 +83,13 @@ export function readLog(
         file: path,
       },
     );
+  if (start.logNumber !== number)
+    throw new CorruptionError('the log says that it is another', {
+      file: path,
+      offset: RECORD_HEADER_BYTES + 4,
+    });
   const groups: RecoveredGroup[] = [];
+  const walk = new EntryWalk();
   let position = RECORD_HEADER_BYTES + first.payloadLength;
   let hasSyncEvidence = false;
   let nextSequence = first.firstSequence;
@@ -102,64 +102,37 @@ export function readLog(
       throw new CorruptionError('a log record is out of order', { file: path, offset: position });
     if (next === payload)
       throw new CorruptionError('a log record is empty', { file: path, offset: position });
-    const count = countEntries(bytes, payload, next, path, nextSequence - first.firstSequence);
+    const count = walk.count(bytes, payload, next, path);
     groups.push({ start: payload, end: next, count, firstSequence: nextSequence });
     if (record.syncedUpTo > 0) hasSyncEvidence = true;
     nextSequence += count;
     position = next;
   }
-  if (position < end) explainDamage(bytes, position, end, number, path);
-  return {
-    path,
-    number,
-    start: {
-      previousLog: readU32(bytes, RECORD_HEADER_BYTES + 4),
-      previousBytes: readU32(bytes, RECORD_HEADER_BYTES + 8),
-      previousSynced: readU32(bytes, RECORD_HEADER_BYTES + 12),
-    },
-    groups,
-    validBytes: position,
-    hasSyncEvidence,
-  };
+  if (position < end) explainDamage(bytes, position, end, number, path, nextSequence);
+  return { path, number, start, groups, validBytes: position, hasSyncEvidence };
 }
 
-const varint = new VarintReader();
-
-/** Walks the entries of a payload, trusting nothing in it; returns how many there are. */
-export function countEntries(
+/**
+ * Step 3: returns if a crash explains that no intact record stands at `position`, throws CorruptionError otherwise.
+ * `nextSequence`: what a record at `position` would begin with; infinite where that is not known.
+ */
+function explainDamage(
   bytes: Uint8Array,
-  start: number,
+  position: number,
   end: number,
+  number: number,
   path: string,
-  firstRelative: number,
-): number {
-  let position = start;
-  let count = 0;
-  while (position < end) {
-    const keyAt = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end);
-    const keyLength = varint.value;
-    const valueAt = keyAt < 0 ? -1 : varint.read(bytes, keyAt, end);
-    const next = valueAt + keyLength + varint.value;
-    const isSound =
-      valueAt >= 0 &&
-      next <= end &&
-      keyLength <= MAX_KEY_BYTES &&
-      varint.value <= MAX_VALUE_BYTES &&
-      bytes[position + 4]! <= 1 &&
-      readU32(bytes, position) === firstRelative + count;
-    if (!isSound) throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
-    count++;
-    position = next;
-  }
-  return count;
-}
-
-/** Step 3: returns if a crash explains that no intact record stands at `position`, throws CorruptionError otherwise. */
-function explainDamage(bytes: Uint8Array, position: number, end: number, number: number, path: string): void {
+  nextSequence: number,
+): void {
   const search = new RecordSearch(bytes, position, end, number);
   let nextRecord = -1;
   for (let found = search.next(position + 1); found !== undefined; ) {
     const { at, header } = found;
+    // More writes than fit in between: part of a value, whose checksum matches by chance. In a gigabyte there may be one.
+    if (header.firstSequence - nextSequence > at - position) {
+      found = search.next(at + 1);
+      continue;
+    }
     if (header.syncedUpTo > position)
       throw new CorruptionError('the log is damaged in a part that had been synced', {
         file: path,

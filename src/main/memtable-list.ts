@@ -12,7 +12,7 @@ import { assert } from '../shared/assert.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
 import { START_RECORD_BYTES } from '../shared/log-format.ts';
-import { MemtableArena } from '../shared/memtable/arena.ts';
+import { capacityFor, MemtableArena } from '../shared/memtable/arena.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -171,7 +171,7 @@ export function createMemtable(
   firstSequence: number,
 ): Memtable {
   const overhead = 4096;
-  const capacity = Math.max(writeBufferBytes, minimumBytes + overhead);
+  const capacity = Math.max(writeBufferBytes, capacityFor(minimumBytes + overhead));
   const memtable = new Memtable(MemtableArena.create(capacity, firstSequence));
   memtable.arena.reserve(START_RECORD_BYTES);
   return memtable;

@@ -8,7 +8,14 @@
  */
 import { readU32 } from '../shared/bytes.ts';
 import { ChecksumRange } from '../shared/checksum-range.ts';
-import { RECORD_HEADER_BYTES, type RecordHeader, RecordType, readRecord } from '../shared/log-format.ts';
+import {
+  claimedEnd,
+  claimedType,
+  RECORD_HEADER_BYTES,
+  type RecordHeader,
+  RecordType,
+  readHeader,
+} from '../shared/log-format.ts';
 
 export interface FoundRecord {
   readonly at: number;
@@ -35,20 +42,17 @@ export class RecordSearch {
   next(from: number): FoundRecord | undefined {
     const bytes = this.#bytes;
     for (let at = from; at + RECORD_HEADER_BYTES <= this.#end; at++) {
-      const type = bytes[at + 4]!;
-      if (type !== RecordType.Group && type !== RecordType.Start) continue;
-      if (readU32(bytes, at + 5) !== this.#logNumber || !this.#matches(at)) continue;
-      const header = readRecord(bytes, at, this.#end, this.#logNumber);
-      if (header !== undefined) return { at, header };
+      const type = claimedType(bytes, at);
+      if ((type !== RecordType.Group && type !== RecordType.Start) || !this.#matches(at)) continue;
+      return { at, header: readHeader(bytes, at, this.#logNumber) };
     }
     return undefined;
   }
 
   #matches(at: number): boolean {
-    const payloadLength = readU32(this.#bytes, at + 21);
-    if (payloadLength > this.#end - at - RECORD_HEADER_BYTES) return false;
+    const end = claimedEnd(this.#bytes, at, this.#end);
+    if (end < 0) return false;
     this.#checksums ??= new ChecksumRange(this.#bytes, this.#start, this.#end);
-    const end = at + RECORD_HEADER_BYTES + payloadLength;
-    return this.#checksums.of(at + 4, end) === readU32(this.#bytes, at);
+    return this.#checksums.of(at + 4, end, this.#logNumber) === readU32(this.#bytes, at);
   }
 }

@@ -3,7 +3,8 @@
  *
  *   1. one pass notes the checksum of the bytes up to each page boundary
  *   2. crc(a, b) = crc(0, b) ^ advance(crc(0, a), b - a)       as in zlib's crc32_combine: a checksum is linear, and
- *      advance(c, n), n zero bytes behind it, is a product of polynomials modulo the CRC's
+ *      advance(c, n), n zero bytes behind it, is a product of polynomials modulo the CRC's. A seed is the checksum of
+ *      something in front, and adds advance(seed, b - a)
  *
  * So a search over n candidates costs n small steps, however far each candidate claims to reach. Summing each up by itself
  * would be quadratic, and damaged or crafted bytes could make opening a store take hours.
@@ -36,9 +37,9 @@ export class ChecksumRange {
     }
   }
 
-  /** crc32(bytes, from, to); both lie within the range given to the constructor. */
-  of(from: number, to: number): number {
-    return (this.#upTo(to) ^ advance(this.#upTo(from), to - from)) >>> 0;
+  /** crc32(bytes, from, to, seed); both lie within the range given to the constructor. */
+  of(from: number, to: number, seed = 0): number {
+    return (this.#upTo(to) ^ advance(this.#upTo(from) ^ seed, to - from)) >>> 0;
   }
 
   get end(): number {

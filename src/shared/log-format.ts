@@ -4,39 +4,56 @@
  *   log    = start-record group-record*
  *   record = header payload
  *
- *   header  0  crc32 u32            over everything behind it: header bytes 4..24 and the payload
- *           4  type u8              1 start, 2 group; never 0, so that zeroed space can't pass for a record
- *           5  log number u32       refuses a record of another log; so logs are numbered below 2^31
- *           9  first sequence u64   of the first entry in the payload; in a start record, of the log
- *          17  synced up to u32     the file offset that the last completed fdatasync covered when this was written
- *          21  payload length u32
+ *   header  0  crc32 u32            over everything behind it: header bytes 4..18 and the payload. It goes on from the number
+ *                                   of the log, so that no record of one log is intact in another
+ *           4  first sequence       53 bits: of the first entry in the payload; in a start record, of the log
+ *          10  type                 the upper 3 bits of this byte: 1 start, 2 group; never 0, so that zeroed space can't
+ *                                   pass for a record
+ *          11  synced up to u32     the file offset that the last completed fdatasync covered when this was written
+ *          15  payload length u32
  *
- *   start payload = format version u32 | previous log u32 (0 = none) | previous log's final length u32
+ *   start payload = format version u32 | log number u32 | previous log u32 (0 = none) | previous log's final length u32
  *                 | how much of the previous log was durable then u32
  *   group payload = entry+         the writes of one commit group: they become durable together or not at all
  *
- *   entry   0  sequence u32         relative to the first sequence of the log
- *           4  kind u8              EntryKind
- *           5  key length varint | value length varint | key | value
+ *   entry   0  tag u8               kind (EntryKind, 1 bit) | ordinal << 1
+ *           1  key length varint | value length varint | key | value | zeros up to 8 bytes in all
+ *
+ * The log is cut, in thought, into buckets of 1024 bytes. The *ordinal* of an entry is how many entries before it start in
+ * its bucket: at most 127, as an entry takes 8 bytes or more, so 7 bits do. In the arena, whose data starts at a multiple of
+ * 1024, the ordinal and the sequence of the first entry of the bucket make the entry's sequence (memtable/arena.ts); a
+ * reader of the log knows it anyway, and checks the ordinal.
  *
  * "Synced up to" tells a torn tail from damage: bytes below an offset that some later record calls synced were on the disk,
  * so damage there is corruption, never a crash (Pebble's WAL sync offset). All numbers are little-endian.
  *
- * Invariants: a log is write-once. Sequences in a log are consecutive. Integers above 32 bits are safe integers.
+ * Invariants: a log is write-once. Sequences in a log are consecutive.
+ * Not chosen: a sequence in each entry: 4 bytes of every 120 written. Smaller buckets, and no least size: their sequences take
+ *             four times the memory, and a walk over a memtable a fifth more time, for want of room in the cache. First sequences relative to the log's: the records of
+ *             a log whose start is damaged could not be placed any more.
  */
-import { readU32, readU64, writeU32, writeU64 } from './bytes.ts';
+import { assert } from './assert.ts';
+import { readU32, writeU32 } from './bytes.ts';
 import { crc32 } from './checksum.ts';
 
 export const LOG_FORMAT_VERSION = 1;
-export const RECORD_HEADER_BYTES = 25;
-export const START_PAYLOAD_BYTES = 16;
+export const RECORD_HEADER_BYTES = 19;
+export const START_PAYLOAD_BYTES = 20;
 export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BYTES;
 
 /** On disk. Never renumber. */
 export const RecordType = { Start: 1, Group: 2 } as const;
 
-/** sequence u32 + kind u8. */
-export const ENTRY_PREFIX_BYTES = 5;
+/** The tag. */
+export const ENTRY_PREFIX_BYTES = 1;
+/** Ordinals count within 2^10 bytes. */
+export const BUCKET_SHIFT = 10;
+/** So no more entries start in a bucket than 7 bits can tell apart. */
+export const MIN_ENTRY_BYTES = 8;
+
+/** What sequences have beyond a word, and types above them. */
+const HIGH_BITS = 21;
+const HIGH_MASK: number = 2 ** HIGH_BITS - 1;
 
 /** Where the key of the entry at `ref` starts: behind two varints of at most 3 (64 KiB) and 5 bytes. */
 export function entryKeyStart(bytes: Uint8Array, ref: number): number {
@@ -55,6 +72,11 @@ export function entryKeyEnd(bytes: Uint8Array, ref: number, keyStart: number): n
   return keyStart + (second < 128 ? low : low | (bytes[ref + ENTRY_PREFIX_BYTES + 2]! << 14));
 }
 
+/** Where the entry at `ref` ends, given where its value ends. */
+export function entryEnd(ref: number, valueEnd: number): number {
+  return valueEnd < ref + MIN_ENTRY_BYTES ? ref + MIN_ENTRY_BYTES : valueEnd;
+}
+
 /** Where the value of the entry ends, given where its key ends. */
 export function entryValueEnd(bytes: Uint8Array, ref: number, keyEnd: number): number {
   let position = ref + ENTRY_PREFIX_BYTES;
@@ -69,6 +91,27 @@ export function entryValueEnd(bytes: Uint8Array, ref: number, keyEnd: number): n
   }
 }
 
+/** The payload of a start record. */
+export interface LogStart {
+  readonly version: number;
+  readonly logNumber: number;
+  /** 0: none. */
+  readonly previousLog: number;
+  readonly previousBytes: number;
+  /** How much of the previous log was durable when this one began. */
+  readonly previousSynced: number;
+}
+
+export function readStart(bytes: Uint8Array, payload: number): LogStart {
+  return {
+    version: readU32(bytes, payload),
+    logNumber: readU32(bytes, payload + 4),
+    previousLog: readU32(bytes, payload + 8),
+    previousBytes: readU32(bytes, payload + 12),
+    previousSynced: readU32(bytes, payload + 16),
+  };
+}
+
 export interface RecordHeader {
   readonly type: number;
   readonly logNumber: number;
@@ -79,12 +122,41 @@ export interface RecordHeader {
 
 /** Fills in the header in front of a payload already in place, checksum last. */
 export function sealRecord(bytes: Uint8Array, start: number, header: RecordHeader): void {
-  bytes[start + 4] = header.type;
-  writeU32(bytes, start + 5, header.logNumber);
-  writeU64(bytes, start + 9, header.firstSequence);
-  writeU32(bytes, start + 17, header.syncedUpTo);
-  writeU32(bytes, start + 21, header.payloadLength);
-  writeU32(bytes, start, crc32(bytes, start + 4, start + RECORD_HEADER_BYTES + header.payloadLength));
+  const { type, logNumber, firstSequence, syncedUpTo, payloadLength } = header;
+  assert(firstSequence <= Number.MAX_SAFE_INTEGER, 'a sequence has 53 bits');
+  const high = Math.floor(firstSequence / 0x100000000) | (type << HIGH_BITS);
+  writeU32(bytes, start + 4, firstSequence % 0x100000000);
+  bytes[start + 8] = high;
+  bytes[start + 9] = high >>> 8;
+  bytes[start + 10] = high >>> 16;
+  writeU32(bytes, start + 11, syncedUpTo);
+  writeU32(bytes, start + 15, payloadLength);
+  writeU32(bytes, start, crc32(bytes, start + 4, start + RECORD_HEADER_BYTES + payloadLength, logNumber));
+}
+
+/** Writes a log's start record. */
+export function sealStart(bytes: Uint8Array, at: number, firstSequence: number, start: LogStart): void {
+  const payload = at + RECORD_HEADER_BYTES;
+  writeU32(bytes, payload, start.version);
+  writeU32(bytes, payload + 4, start.logNumber);
+  writeU32(bytes, payload + 8, start.previousLog);
+  writeU32(bytes, payload + 12, start.previousBytes);
+  writeU32(bytes, payload + 16, start.previousSynced);
+  const { logNumber } = start;
+  const payloadLength = START_PAYLOAD_BYTES;
+  sealRecord(bytes, at, { type: RecordType.Start, logNumber, firstSequence, syncedUpTo: 0, payloadLength });
+}
+
+/** What the bytes at `start`, a whole header, say is the type of a record there. */
+export function claimedType(bytes: Uint8Array, start: number): number {
+  return bytes[start + 10]! >>> 5;
+}
+
+/** Where a record whose header is at `start` would end; -1: behind `end`. */
+export function claimedEnd(bytes: Uint8Array, start: number, end: number): number {
+  const payload = start + RECORD_HEADER_BYTES;
+  const payloadLength = readU32(bytes, start + 15);
+  return payloadLength > end - payload ? -1 : payload + payloadLength;
 }
 
 /**
@@ -97,14 +169,20 @@ export function readRecord(
   end: number,
   logNumber: number,
 ): RecordHeader | undefined {
-  if (end - start < RECORD_HEADER_BYTES) return undefined;
-  const type = bytes[start + 4]!;
-  if (type === 0 || readU32(bytes, start + 5) !== logNumber) return undefined;
-  const payloadLength = readU32(bytes, start + 21);
-  if (payloadLength > end - start - RECORD_HEADER_BYTES) return undefined;
-  if (readU32(bytes, start) !== crc32(bytes, start + 4, start + RECORD_HEADER_BYTES + payloadLength))
-    return undefined;
-  const firstSequence = readU64(bytes, start + 9);
-  if (firstSequence < 0) return undefined;
-  return { type, logNumber, firstSequence, syncedUpTo: readU32(bytes, start + 17), payloadLength };
+  if (end - start < RECORD_HEADER_BYTES || claimedType(bytes, start) === 0) return undefined;
+  const next = claimedEnd(bytes, start, end);
+  if (next < 0 || readU32(bytes, start) !== crc32(bytes, start + 4, next, logNumber)) return undefined;
+  return readHeader(bytes, start, logNumber);
+}
+
+/** The header of the record at `start`. Requires: that the record is intact has been found out. */
+export function readHeader(bytes: Uint8Array, start: number, logNumber: number): RecordHeader {
+  const high = bytes[start + 8]! | (bytes[start + 9]! << 8) | (bytes[start + 10]! << 16);
+  return {
+    type: high >>> HIGH_BITS,
+    logNumber,
+    firstSequence: (high & HIGH_MASK) * 0x100000000 + readU32(bytes, start + 4),
+    syncedUpTo: readU32(bytes, start + 11),
+    payloadLength: readU32(bytes, start + 15),
+  };
 }

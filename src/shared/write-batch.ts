@@ -1,7 +1,7 @@
 /**
  * WriteBatch: writes that become visible and durable together or not at all.
  *
- * It holds its entries encoded as in the log (log-format.ts), relative sequences left zero, so that writing it is one
+ * It holds its entries encoded as in the log (log-format.ts), ordinals left zero, so that writing it is one
  * copy into the memtable's arena and an index insert per entry.
  *
  * Invariants: what the caller handed in is copied in `put`/`delete`; the engine copies the batch in `write`, so a batch
@@ -114,7 +114,7 @@ export class WriteBatch {
     if (this.#end + needed > MAX_BATCH_BYTES)
       throw invalidArgument(`a batch has at most ${MAX_BATCH_BYTES} bytes`);
     this.#grow(this.#end + needed);
-    encodeEntry(this.#bytes, this.#end, 0, kind, key.bytes, 0, key.end, value.bytes, 0, value.end);
+    encodeEntry(this.#bytes, this.#end, kind, key.bytes, 0, key.end, value.bytes, 0, value.end);
     this.#end += needed;
     this.#count++;
     this.#dataBytes += key.end + value.end;

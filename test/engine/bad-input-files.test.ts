@@ -174,13 +174,13 @@ test('a log entry that claims gigabytes is refused', async (t) => {
   for (const claim of [2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1]) {
     const hostile = Buffer.from(bytes);
     // Key and value, which are 7 bytes, become the rest of the lengths.
-    writeVarint(hostile, entry + 6, claim);
+    writeVarint(hostile, entry + 2, claim);
     sealRecord(hostile, start, header);
     writeFileSync(log!, hostile);
     await withoutMemory(() => refusedUntouched(path!, ['STRATA_CORRUPTION'], `a value of ${claim} bytes`));
   }
   const longKey = Buffer.from(bytes);
-  writeVarint(longKey, entry + 5, 2 ** 40);
+  writeVarint(longKey, entry + 1, 2 ** 40);
   sealRecord(longKey, start, header);
   writeFileSync(log!, longKey);
   await withoutMemory(() => refusedUntouched(path!, ['STRATA_CORRUPTION'], 'a key of 2^40 bytes'));

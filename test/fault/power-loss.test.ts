@@ -68,9 +68,9 @@ for (const lostBytes of [1, 10, 31, 32]) {
     await engine.put('synced', '');
     const [name] = readdirSync(directory).filter((file) => file.endsWith('.log'));
     const log = join(directory, name!);
-    // A record of one put: 25 bytes of header, 5 + 1 + 2 of the entry's, key and value.
+    // A record of one put: 19 bytes of header, 1 + 1 + 2 of the entry's, key and value.
     const room = 4096 - lostBytes - statSync(log).size;
-    await engine.put('fills', Buffer.alloc(room - 25 - 8 - 5), { sync: true });
+    await engine.put('fills', Buffer.alloc(room - 19 - 4 - 5), { sync: true });
     assert.equal(statSync(log).size, 4096 - lostBytes);
     await engine.put('lost', 'its first bytes are in the page that is lost');
     await engine.put('kept', 'but of no use without the write before');

@@ -6,11 +6,16 @@ import { test } from 'node:test';
 import { readLog } from '../../src/main/log-reader.ts';
 import { RecordSearch } from '../../src/main/record-search.ts';
 import { recoverLogs } from '../../src/main/recovery.ts';
-import { readU32, writeU32 } from '../../src/shared/bytes.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
-import { RECORD_HEADER_BYTES, RecordType, readRecord, sealRecord } from '../../src/shared/log-format.ts';
+import { writeU32 } from '../../src/shared/bytes.ts';
+import {
+  claimedEnd,
+  RECORD_HEADER_BYTES,
+  RecordType,
+  readRecord,
+  sealRecord,
+} from '../../src/shared/log-format.ts';
 import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';
-import { buildLog, logDirectory } from '../helpers/log-files.ts';
+import { buildLog, logDirectory, resealRecord } from '../helpers/log-files.ts';
 import type { Random } from '../helpers/rng.ts';
 
 const NUMBER = 7;
@@ -27,11 +32,11 @@ function randomLog(random: Random, number = NUMBER, firstSequence = 1): ReturnTy
 }
 
 /** Writes the checksums of the records that stand at `offsets`, with the lengths their headers claim where those fit. */
-function reseal(bytes: Uint8Array, offsets: readonly number[]): void {
+function reseal(bytes: Uint8Array, offsets: readonly number[], number = NUMBER): void {
   for (const at of offsets) {
     if (at + RECORD_HEADER_BYTES > bytes.length) continue;
-    const end = at + RECORD_HEADER_BYTES + readU32(bytes, at + 21);
-    if (end <= bytes.length) writeU32(bytes, at, crc32(bytes, at + 4, end));
+    const end = claimedEnd(bytes, at, bytes.length);
+    if (end >= 0) resealRecord(bytes, at, end, number);
   }
 }
 
@@ -44,8 +49,8 @@ function checkRead(bytes: Uint8Array): void {
   for (const group of log.groups) {
     assert.equal(group.firstSequence, next);
     assert.ok(group.start >= position && group.end > group.start && group.end <= log.validBytes);
-    // An entry takes seven bytes at least.
-    assert.ok(group.count >= 1 && group.count * 7 <= group.end - group.start, 'entries without bytes');
+    // An entry takes eight bytes at least.
+    assert.ok(group.count >= 1 && group.count * 8 <= group.end - group.start, 'entries without bytes');
     next += group.count;
     position = group.end;
   }
@@ -76,7 +81,7 @@ test('recoverLogs meets chains of damaged logs with CorruptionError only', (t) =
     ]);
     const target = random.pick([first, second]);
     const mutant = mutate(target.bytes, random);
-    reseal(mutant, target.offsets);
+    reseal(mutant, target.offsets, target.number);
     logs.set(target.number, mutant);
     const sealedLogs = random.chance(0.3)
       ? [{ number: 3 as never, sizeBytes: random.pick([first.bytes.length, 0, 1e9]) }]
@@ -109,9 +114,8 @@ function costlyLog(size: number): Uint8Array {
   const bytes = new Uint8Array(size);
   bytes.set(start);
   for (let at = start.length + 1; at + RECORD_HEADER_BYTES <= size; at += RECORD_HEADER_BYTES) {
-    bytes[at + 4] = RecordType.Group;
-    writeU32(bytes, at + 5, NUMBER);
-    writeU32(bytes, at + 21, size - at - RECORD_HEADER_BYTES);
+    bytes[at + 10] = RecordType.Group << 5;
+    writeU32(bytes, at + 15, size - at - RECORD_HEADER_BYTES);
   }
   return bytes;
 }

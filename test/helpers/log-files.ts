@@ -4,6 +4,7 @@
 
 import type { RecoveredState } from '../../src/main/recovery.ts';
 import { writeU32 } from '../../src/shared/bytes.ts';
+import { crc32 } from '../../src/shared/checksum.ts';
 import { logName } from '../../src/shared/file-names.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
 import { fileNumber } from '../../src/shared/ids.ts';
@@ -12,8 +13,9 @@ import {
   LOG_FORMAT_VERSION,
   RECORD_HEADER_BYTES,
   RecordType,
-  START_PAYLOAD_BYTES,
+  START_RECORD_BYTES,
   sealRecord,
+  sealStart,
 } from '../../src/shared/log-format.ts';
 import { encodedEntryBytes, encodeEntry } from '../../src/shared/memtable/entry-codec.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
@@ -46,53 +48,80 @@ export interface BuiltLog {
 
 export function buildLog(spec: LogSpec): BuiltLog {
   const parts = [startRecord(spec)];
-  let relative = 0;
+  const offsets = [0, START_RECORD_BYTES];
+  const ordinals = new Ordinals();
+  let nextSequence = spec.firstSequence;
   for (const group of spec.groups) {
-    parts.push(groupRecord(spec, group, relative));
-    relative += group.entries.length;
+    const offset = offsets.at(-1)!;
+    const part = groupRecord(spec, group, { offset, firstSequence: nextSequence, ordinals });
+    parts.push(part);
+    offsets.push(offset + part.length);
+    nextSequence += group.entries.length;
   }
-  const offsets = [0];
-  for (const part of parts) offsets.push(offsets.at(-1)! + part.length);
-  const bytes = new Uint8Array(Buffer.concat(parts));
-  return { number: spec.number, bytes, offsets, nextSequence: spec.firstSequence + relative };
+  return { number: spec.number, bytes: new Uint8Array(Buffer.concat(parts)), offsets, nextSequence };
+}
+
+/** How many entries started in each 1024 bytes of a log so far. */
+class Ordinals {
+  readonly #counts = new Map<number, number>();
+
+  next(offset: number): number {
+    const bucket = Math.floor(offset / 1024);
+    const ordinal = this.#counts.get(bucket) ?? 0;
+    this.#counts.set(bucket, ordinal + 1);
+    return ordinal;
+  }
 }
 
 function startRecord(spec: LogSpec): Uint8Array {
-  const bytes = new Uint8Array(RECORD_HEADER_BYTES + START_PAYLOAD_BYTES);
-  writeU32(bytes, RECORD_HEADER_BYTES, LOG_FORMAT_VERSION);
-  writeU32(bytes, RECORD_HEADER_BYTES + 4, spec.previousLog ?? 0);
-  writeU32(bytes, RECORD_HEADER_BYTES + 8, spec.previousBytes ?? 0);
-  writeU32(bytes, RECORD_HEADER_BYTES + 12, spec.previousSynced ?? 0);
-  sealRecord(bytes, 0, {
-    type: RecordType.Start,
+  const bytes = new Uint8Array(START_RECORD_BYTES);
+  sealStart(bytes, 0, spec.firstSequence, {
+    version: LOG_FORMAT_VERSION,
     logNumber: spec.number,
-    firstSequence: spec.firstSequence,
-    syncedUpTo: 0,
-    payloadLength: START_PAYLOAD_BYTES,
+    previousLog: spec.previousLog ?? 0,
+    previousBytes: spec.previousBytes ?? 0,
+    previousSynced: spec.previousSynced ?? 0,
   });
   return bytes;
 }
 
-function groupRecord(spec: LogSpec, group: LogGroup, firstRelative: number): Uint8Array {
-  const entries = group.entries.map(([key, value], i) => encoded(key, value, firstRelative + i));
-  const bytes = new Uint8Array(Buffer.concat([new Uint8Array(RECORD_HEADER_BYTES), ...entries]));
+interface GroupPlace {
+  readonly offset: number;
+  readonly firstSequence: number;
+  readonly ordinals: Ordinals;
+}
+
+function groupRecord(spec: LogSpec, group: LogGroup, place: GroupPlace): Uint8Array {
+  const parts: Uint8Array[] = [new Uint8Array(RECORD_HEADER_BYTES)];
+  let offset = place.offset + RECORD_HEADER_BYTES;
+  for (const [key, value] of group.entries) {
+    const part = encoded(key, value, place.ordinals.next(offset));
+    parts.push(part);
+    offset += part.length;
+  }
+  const bytes = new Uint8Array(Buffer.concat(parts));
   sealRecord(bytes, 0, {
     type: RecordType.Group,
     logNumber: spec.number,
-    firstSequence: spec.firstSequence + firstRelative,
+    firstSequence: place.firstSequence,
     syncedUpTo: group.syncedUpTo ?? 0,
     payloadLength: bytes.length - RECORD_HEADER_BYTES,
   });
   return bytes;
 }
 
-function encoded(keyText: string, valueText: string | undefined, relative: number): Uint8Array {
+function encoded(keyText: string, valueText: string | undefined, ordinal: number): Uint8Array {
   const key = Buffer.from(keyText);
   const value = Buffer.from(valueText ?? '');
   const kind = valueText === undefined ? EntryKind.Delete : EntryKind.Put;
   const bytes = new Uint8Array(encodedEntryBytes(key.length, value.length));
-  encodeEntry(bytes, 0, relative, kind, key, 0, key.length, value, 0, value.length);
+  encodeEntry(bytes, 0, kind + ordinal * 2, key, 0, key.length, value, 0, value.length);
   return bytes;
+}
+
+/** Makes the checksum of bytes[start, end), a record of log `number`, right again, as a hostile writer would. */
+export function resealRecord(bytes: Uint8Array, start: number, end: number, number: number): void {
+  writeU32(bytes, start, crc32(bytes, start + 4, end, number));
 }
 
 /** A directory of logs in memory; only what recovery calls is there. */

@@ -56,8 +56,14 @@ export function toWrite(entry: Entry): Write {
 export function assertIterates(iterator: InternalIterator, expected: readonly Write[]): void {
   const forward: Write[] = [];
   for (let ok = iterator.seekToFirst(); ok; ok = iterator.next()) forward.push(toWrite(iterator.entry));
-  assert.deepEqual(forward, expected, 'forward');
+  assertSameWrites(forward, expected, 'forward');
   const backward: Write[] = [];
   for (let ok = iterator.seekToLast(); ok; ok = iterator.prev()) backward.push(toWrite(iterator.entry));
-  assert.deepEqual(backward.reverse(), expected, 'backward');
+  assertSameWrites(backward.reverse(), expected, 'backward');
+}
+
+/** One by one: to tell thousands of writes apart in a message takes minutes. */
+export function assertSameWrites(found: readonly Write[], expected: readonly Write[], what: string): void {
+  for (const [i, write] of expected.entries()) assert.deepEqual(found[i], write, `${what}: number ${i}`);
+  assert.equal(found.length, expected.length, `${what}: how many`);
 }

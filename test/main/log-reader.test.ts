@@ -5,10 +5,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { hasZeroPage, readLog } from '../../src/main/log-reader.ts';
 import { readU32, writeU32 } from '../../src/shared/bytes.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
 import { CorruptionError, StorageError } from '../../src/shared/errors.ts';
 import { RECORD_HEADER_BYTES, RecordType, START_RECORD_BYTES } from '../../src/shared/log-format.ts';
-import { buildLog, type LogGroup } from '../helpers/log-files.ts';
+import { buildLog, type LogGroup, resealRecord } from '../helpers/log-files.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runSeed } from '../helpers/run-budget.ts';
 
@@ -29,7 +28,7 @@ function forged(offset: number, length: number, change: (record: Uint8Array) => 
   const bytes = LOG.bytes.slice();
   const record = bytes.subarray(offset, offset + length);
   change(record);
-  writeU32(record, 0, crc32(record, 4, record.length));
+  resealRecord(record, 0, length, LOG.number);
   return bytes;
 }
 
@@ -80,10 +79,14 @@ describe('readLog', () => {
       Buffer.concat([group, start]),
       Buffer.concat([start, start]),
       Buffer.concat([start, group, group]),
-      forged(first, length, (record) => writeU32(record, 9, 41)),
-      forged(first, length, (record) => (record[4] = RecordType.Start)),
-      forged(first, length, (record) => (record[4] = 3)),
-      forged(0, START_RECORD_BYTES, (record) => (record[4] = RecordType.Group)),
+      forged(first, length, (record) => writeU32(record, 4, 41)),
+      forged(first, length, (record) => (record[8] = 1)),
+      forged(first, length, (record) => (record[10]! |= 0x10)),
+      forged(first, length, (record) => (record[10] = RecordType.Start << 5)),
+      forged(first, length, (record) => (record[10] = 3 << 5)),
+      forged(0, START_RECORD_BYTES, (record) => (record[10] = RecordType.Group << 5)),
+      forged(0, START_RECORD_BYTES, (record) => writeU32(record, RECORD_HEADER_BYTES, 0)),
+      forged(0, START_RECORD_BYTES, (record) => writeU32(record, RECORD_HEADER_BYTES + 4, 13)),
     ];
     for (const [i, bytes] of wrong.entries())
       assert.throws(() => readLog(new Uint8Array(bytes), '12.log', 12), CorruptionError, `case ${i}`);
@@ -93,12 +96,13 @@ describe('readLog', () => {
     const [, first = 0, second = 0] = LOG.offsets;
     const entry = RECORD_HEADER_BYTES;
     const changes: readonly ((record: Uint8Array) => void)[] = [
-      (record) => writeU32(record, entry, 9),
-      (record) => (record[entry + 4] = 2),
-      (record) => (record[entry + 5] = 200),
-      (record) => (record[entry + 5] = 0),
-      (record) => (record[entry + 6] = 0x80),
-      (record) => record.fill(0xff, entry + 5),
+      (record) => (record[entry] = 3),
+      (record) => (record[entry] = 2),
+      (record) => (record[entry] = 0x81),
+      (record) => (record[entry + 1] = 200),
+      (record) => (record[entry + 1] = 0),
+      (record) => (record[entry + 2] = 0x80),
+      (record) => record.fill(0xff, entry + 1),
     ];
     for (const [i, change] of changes.entries()) {
       const bytes = forged(first, second - first, change);

@@ -75,12 +75,13 @@ describe('one log, after a crash', () => {
 
   test('a tail that became zeros at any byte is torn as well', () => {
     for (let length = 0; length <= log.bytes.length; length++) {
-      const intact = Math.max(0, log.offsets.filter((offset) => offset <= length).length - 2);
+      // Zeroing changes nothing where the bytes are zero already.
+      let changed = length;
+      while (log.bytes[changed] === 0) changed++;
+      const intact = Math.max(0, log.offsets.filter((offset) => offset <= changed).length - 2);
       const state = recover([zeroed(log, length, log.bytes.length)]);
       const writes = recoveredWrites(state);
-      // Zeroing may change nothing where the last bytes were zero already.
-      const isUnchanged = log.bytes.subarray(length).every((byte) => byte === 0);
-      assert.deepEqual(writes, writesOf(all, isUnchanged ? all.length : intact), `zeros from ${length}`);
+      assert.deepEqual(writes, writesOf(all, intact), `zeros from ${length}`);
     }
   });
 

@@ -10,7 +10,12 @@ import { type TestContext, test } from 'node:test';
 import { refuseMoreLinesThanFiles } from '../../src/main/manifest.ts';
 import { readU64, writeU32, writeVarint } from '../../src/shared/bytes.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
-import { RECORD_HEADER_BYTES, readRecord, sealRecord } from '../../src/shared/log-format.ts';
+import {
+  RECORD_HEADER_BYTES,
+  readRecord,
+  START_PAYLOAD_BYTES,
+  sealRecord,
+} from '../../src/shared/log-format.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { fill, newPath, openAt } from '../helpers/engines.ts';
@@ -62,7 +67,7 @@ function* logClaims(file: string, sound: Uint8Array): Generator<Claim> {
   const start = readRecord(sound, 0, sound.length, number)!;
   const group = RECORD_HEADER_BYTES + start.payloadLength;
   const header = readRecord(sound, group, sound.length, number)!;
-  for (let position = 0; position < 16; position += 2) {
+  for (let position = 0; position < START_PAYLOAD_BYTES; position += 2) {
     for (const value of NASTY_U32) {
       const bytes = sound.slice();
       writeU32(bytes, RECORD_HEADER_BYTES + Math.min(position, start.payloadLength - 4), value);

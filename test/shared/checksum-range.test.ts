@@ -22,6 +22,8 @@ test('ChecksumRange.of() is crc32 of the part, across pages and for empty parts'
       const from = random.between(start, end);
       const to = random.between(from, end);
       assert.equal(range.of(from, to), crc32(bytes, from, to), `${from} to ${to} of ${start} to ${end}`);
+      const seed = random.next() >>> 0;
+      assert.equal(range.of(from, to, seed), crc32(bytes, from, to, seed), `${from} to ${to} with ${seed}`);
     }
   }
 });

@@ -7,6 +7,7 @@ import { writeU32 } from '../../src/shared/bytes.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
 import {
   ENTRY_PREFIX_BYTES,
+  entryEnd,
   entryKeyEnd,
   entryKeyStart,
   entryValueEnd,
@@ -64,8 +65,17 @@ describe('records', () => {
   });
 
   test('a record of another log is none of this one', () => {
-    const bytes = sealedRecord();
-    assert.equal(readRecord(bytes, 3, bytes.length, HEADER.logNumber + 1), undefined);
+    for (const payloadLength of [0, 11, 1000]) {
+      const bytes = sealedRecord({ ...HEADER, payloadLength });
+      assert.notEqual(readRecord(bytes, 3, bytes.length, HEADER.logNumber), undefined);
+      for (let number = HEADER.logNumber - 50; number <= HEADER.logNumber + 50; number++)
+        if (number !== HEADER.logNumber)
+          assert.equal(readRecord(bytes, 3, bytes.length, number), undefined, `${number}`);
+      for (let bit = 0; bit < 32; bit++) {
+        const number = (HEADER.logNumber ^ (1 << bit)) >>> 0;
+        assert.equal(readRecord(bytes, 3, bytes.length, number), undefined, `bit ${bit}`);
+      }
+    }
   });
 
   test('zeros are no record, although the checksum of nothing is zero', () => {
@@ -74,14 +84,22 @@ describe('records', () => {
       assert.equal(readRecord(new Uint8Array(length), 0, length, 0), undefined);
   });
 
-  test('a length beyond the end is not believed, nor a sequence beyond the safe integers', () => {
+  test('a length beyond the end is not believed', () => {
     const long = sealedRecord({ ...HEADER, payloadLength: 0 });
-    writeU32(long, 3 + 21, 0xffffffff);
+    writeU32(long, 3 + 15, 0xffffffff);
     assert.equal(readRecord(long, 3, long.length, HEADER.logNumber), undefined);
-    const unsafe = sealedRecord();
-    writeU32(unsafe, 3 + 13, 0xffffffff);
-    writeU32(unsafe, 3, crc32(unsafe, 7, unsafe.length - 5));
-    assert.equal(readRecord(unsafe, 3, unsafe.length, HEADER.logNumber), undefined);
+  });
+
+  test('every safe integer is a sequence beside every type, and no other is written', () => {
+    for (const firstSequence of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 3, 2 ** 52, Number.MAX_SAFE_INTEGER])
+      for (const type of [1, 2, 3, 7]) {
+        const header = { ...HEADER, type, firstSequence };
+        const bytes = sealedRecord(header);
+        assert.deepEqual(readRecord(bytes, 3, bytes.length, HEADER.logNumber), header);
+      }
+    assert.throws(() => sealedRecord({ ...HEADER, firstSequence: 2 ** 53 }), /53 bits/);
+    const largest = sealedRecord({ ...HEADER, type: 7, firstSequence: Number.MAX_SAFE_INTEGER });
+    assert.ok(largest.subarray(3 + 4, 3 + 11).every((byte) => byte === 0xff));
   });
 
   test('an empty payload is fine', () => {
@@ -99,23 +117,39 @@ describe('entries', () => {
         const bytes = new Uint8Array(total + 2);
         const key = new Uint8Array(keyLength).fill(0xcc);
         const value = new Uint8Array(valueLength).fill(0xdd);
-        const end = encodeEntry(bytes, 1, 0xfffffffe, 1, key, 0, keyLength, value, 0, valueLength);
+        const end = encodeEntry(bytes, 1, 0xff, key, 0, keyLength, value, 0, valueLength);
         assert.equal(end, 1 + total);
         const keyStart = entryKeyStart(bytes, 1);
         const keyEnd = entryKeyEnd(bytes, 1, keyStart);
         assert.ok(keyStart >= 1 + ENTRY_PREFIX_BYTES + 2);
         assert.equal(keyEnd - keyStart, keyLength);
-        assert.equal(entryValueEnd(bytes, 1, keyEnd), end);
+        const valueEnd = entryValueEnd(bytes, 1, keyEnd);
+        assert.equal(valueEnd - keyEnd, valueLength);
+        assert.equal(entryEnd(1, valueEnd), end);
+        assert.ok(valueEnd === end || end === 1 + 8, 'only up to 8 bytes is an entry filled up');
         assert.ok(bytes.subarray(keyStart, keyEnd).every((byte) => byte === 0xcc));
         assert.equal(bytes[end], 0, 'nothing is written behind it');
       }
+  });
+
+  test('an entry takes 8 bytes at least, the last of them zeros, whatever was there', () => {
+    for (let length = 0; length < 10; length++) {
+      const bytes = new Uint8Array(20).fill(0xee);
+      const value = new Uint8Array(length).fill(0xdd);
+      assert.equal(encodedEntryBytes(0, length), Math.max(8, 3 + length));
+      const end = encodeEntry(bytes, 2, 1, value, 0, 0, value, 0, length);
+      assert.equal(end, 2 + Math.max(8, 3 + length));
+      const expected = new Uint8Array(20).fill(0xee);
+      expected.fill(0, 2, end).set([1, 0, length, ...value], 2);
+      assert.deepEqual(bytes, expected);
+    }
   });
 
   test('an entry encodes a part of larger arrays', () => {
     const key = Buffer.from('xxkeyyy');
     const value = Buffer.from('xvaluey');
     const bytes = new Uint8Array(encodedEntryBytes(3, 5));
-    encodeEntry(bytes, 0, 7, 1, key, 2, 5, value, 1, 6);
-    assert.equal(Buffer.from(bytes).toString('latin1'), '\x07\x00\x00\x00\x01\x03\x05keyvalue');
+    encodeEntry(bytes, 0, 7, key, 2, 5, value, 1, 6);
+    assert.equal(Buffer.from(bytes).toString('latin1'), '\x07\x03\x05keyvalue');
   });
 });

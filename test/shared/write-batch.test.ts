@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { StorageError } from '../../src/shared/errors.ts';
 import type { Bytes } from '../../src/shared/input-bytes.ts';
 import { EntryKind } from '../../src/shared/iterator.ts';
-import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../../src/shared/log-format.ts';
+import { entryEnd, entryKeyEnd, entryKeyStart, entryValueEnd } from '../../src/shared/log-format.ts';
 import { WriteBatch } from '../../src/shared/write-batch.ts';
 
 /** Its operations, as `key=value` or `key-`. */
@@ -19,8 +19,8 @@ function operations(batch: WriteBatch): string[] {
     const valueEnd = entryValueEnd(bytes, ref, keyEnd);
     const key = Buffer.from(bytes.subarray(keyStart, keyEnd)).toString();
     const value = Buffer.from(bytes.subarray(keyEnd, valueEnd)).toString();
-    found.push(bytes[ref + 4] === EntryKind.Delete ? `${key}-` : `${key}=${value}`);
-    ref = valueEnd;
+    found.push(bytes[ref] === EntryKind.Delete ? `${key}-` : `${key}=${value}`);
+    ref = entryEnd(ref, valueEnd);
   }
   return found;
 }

@@ -7,7 +7,6 @@
  *
  * Thread: main. Reads only.
  */
-import { readU32 } from '../../shared/bytes.ts';
 import { CorruptionError } from '../../shared/errors.ts';
 import { logName, logPath } from '../../shared/file-names.ts';
 import { type FileSystem, readFully } from '../../shared/file-system.ts';
@@ -16,6 +15,7 @@ import {
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
+  readStart,
   START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
 } from '../../shared/log-format.ts';
@@ -61,23 +61,23 @@ export function keepLogs(
   };
 }
 
-interface LogStart {
+interface ChainLink {
   readonly number: number;
   readonly firstSequence: number;
   readonly previousLog: number;
 }
 
 /** The oldest log that the newest leads back to; undefined without logs. */
-function firstInChain(fs: FileSystem, directory: string, numbers: readonly number[]): LogStart | undefined {
+function firstInChain(fs: FileSystem, directory: string, numbers: readonly number[]): ChainLink | undefined {
   const newest = numbers.at(-1);
   if (newest === undefined) return undefined;
-  let first = readStart(fs, directory, newest);
+  let first = readLink(fs, directory, newest);
   while (first.previousLog < first.number && numbers.includes(first.previousLog))
-    first = readStart(fs, directory, first.previousLog);
+    first = readLink(fs, directory, first.previousLog);
   return first;
 }
 
-function readStart(fs: FileSystem, directory: string, number: number): LogStart {
+function readLink(fs: FileSystem, directory: string, number: number): ChainLink {
   const path = logPath(directory, fileNumber(number));
   const file = fs.openRead(path);
   try {
@@ -86,7 +86,7 @@ function readStart(fs: FileSystem, directory: string, number: number): LogStart 
     const record = readRecord(bytes, 0, count, number);
     if (record?.type !== RecordType.Start || record.payloadLength < START_PAYLOAD_BYTES)
       throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
-    const previousLog = readU32(bytes, RECORD_HEADER_BYTES + 4);
+    const { previousLog } = readStart(bytes, RECORD_HEADER_BYTES);
     return { number, firstSequence: record.firstSequence, previousLog };
   } finally {
     file.close();

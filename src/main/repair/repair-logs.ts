@@ -13,7 +13,6 @@
  * Thread:     main; workers write.
  */
 import { join } from 'node:path';
-import { readU32 } from '../../shared/bytes.ts';
 import { CorruptionError } from '../../shared/errors.ts';
 import { logName } from '../../shared/file-names.ts';
 import { readFully } from '../../shared/file-system.ts';
@@ -23,12 +22,13 @@ import {
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
+  readStart,
   START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
 } from '../../shared/log-format.ts';
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
-import { countEntries } from '../log-reader.ts';
+import { EntryWalk } from '../entry-walk.ts';
 import { createMemtable } from '../memtable-list.ts';
 import { RecordSearch } from '../record-search.ts';
 import { MAX_LOG_BYTES } from '../recovery.ts';
@@ -118,7 +118,7 @@ function ownNumber(shop: Workshop, name: string): number | undefined {
   try {
     const bytes = new Uint8Array(START_RECORD_BYTES);
     const count = readFully(file, bytes, 0);
-    const number = readU32(bytes, 5);
+    const number = readStart(bytes, RECORD_HEADER_BYTES).logNumber;
     return number > 0 && readRecord(bytes, 0, count, number) !== undefined ? number : undefined;
   } finally {
     file.close();
@@ -165,7 +165,7 @@ function readSalvagedLog(
     const reason = 'no intact record stands here';
     if (at > position) damage.push({ offset: position, bytes: at - position, reason });
     if (header.type === RecordType.Start && at === 0 && header.payloadLength >= START_PAYLOAD_BYTES)
-      start = { previousLog: readU32(bytes, payload + 4), previousBytes: readU32(bytes, payload + 8) };
+      start = readStart(bytes, payload);
     else {
       const problem = addGroup(runs, bytes, { start: payload, end: next }, header.firstSequence, path);
       if (problem !== undefined) damage.push({ offset: at, bytes: next - at, reason: problem });
@@ -200,7 +200,9 @@ function addGroup(
   if (group.end === group.start) return 'a record is empty';
   let count: number;
   try {
-    count = countEntries(bytes, group.start, group.end, path, readU32(bytes, group.start));
+    const walk = new EntryWalk();
+    walk.beginAt(bytes, group.start);
+    count = walk.count(bytes, group.start, group.end, path);
   } catch (error) {
     if (error instanceof CorruptionError) return 'a record holds what is no entry';
     throw error;

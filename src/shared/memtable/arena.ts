@@ -2,7 +2,8 @@
  * The memtable's memory: one SharedArrayBuffer of fixed size that holds the log's bytes and the index over them.
  *
  *   byte 0        header: 32 words of 4 bytes (below)
- *        128      data, growing up: the log file's exact bytes, start record first (log-format.ts). A write is encoded
+ *        128      buckets: a word for every 1024 bytes of the arena, the relative sequence of the first entry that starts there
+ *        dataStart  data, growing up: the log file's exact bytes, start record first (log-format.ts). A write is encoded
  *                 here once; the log is written from here and the index points into it
  *        ...      free
  *        nodeStart  index nodes (tree.ts), growing down to meet the data
@@ -16,16 +17,24 @@
  * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
  * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
  *
- * Invariants: an entry's bytes never change once it is in the index. Word 11 counts the entries that reads may see; it is
- *             stored with Atomics after the log write, and entry i has sequence firstSequence + i.
+ * An entry has no room for its sequence, only for its ordinal, which counts from the first entry of its bucket:
+ *   relative sequence = word of the bucket + ordinal          sequence = first sequence of the arena + relative sequence
+ *
+ * Invariants: an entry's bytes, and the word of its bucket, never change once it is in the index: who has its ref has both.
+ *             Word 11 counts the entries that reads may see; it is stored with Atomics after the log write, and entry i has
+ *             sequence firstSequence + i. Data starts at a multiple of 1024, so that buckets are those of the log.
  * Thread:     main writes; any thread may read. Once frozen nothing changes.
  * Not chosen: a growable buffer (length-tracking views measured 15 times slower); a second copy of each write for the log.
  */
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
+import { BUCKET_SHIFT } from '../log-format.ts';
 
 export const HEADER_BYTES = 128;
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
+const BUCKET_BYTES: number = 1 << BUCKET_SHIFT;
+/** Where the words of the buckets begin. */
+export const BUCKETS: number = HEADER_BYTES / 4;
 
 export const ROOT = 1;
 export const HEIGHT = 2;
@@ -46,6 +55,23 @@ export const LEAF_COUNT = 15;
 /** Refs and offsets are 32-bit words. */
 export const MAX_ARENA_BYTES = 0xfffff000;
 
+/** The sequence of the entry at `ref`, counted from the first of the arena. */
+export function relativeSequence(words: Uint32Array, bytes: Uint8Array, ref: number): number {
+  return words[BUCKETS + (ref >>> BUCKET_SHIFT)]! + (bytes[ref]! >>> 1);
+}
+
+/** Where the data of an arena of that size starts: behind its header and buckets, at the start of a bucket. */
+export function dataStartOf(capacityBytes: number): number {
+  const tableEnd = HEADER_BYTES + 4 * Math.ceil(capacityBytes / BUCKET_BYTES);
+  return Math.ceil(tableEnd / BUCKET_BYTES) * BUCKET_BYTES;
+}
+
+/** The size of an arena that has room for so many bytes of data and nodes. */
+export function capacityFor(contentBytes: number): number {
+  const fixedBytes = HEADER_BYTES + 2 * BUCKET_BYTES;
+  return Math.ceil(((contentBytes + fixedBytes) * BUCKET_BYTES) / (BUCKET_BYTES - 4));
+}
+
 export class MemtableArena {
   readonly buffer: SharedArrayBuffer;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
@@ -65,11 +91,12 @@ export class MemtableArena {
   /** A fresh arena of `capacityBytes` (rounded to words); nothing is committed by the OS until it is touched. */
   static create(capacityBytes: number, firstSequence: number): MemtableArena {
     const capacity = Math.min(MAX_ARENA_BYTES, Math.ceil(capacityBytes / 8) * 8);
+    assert(dataStartOf(capacity) < capacity, 'an arena must have room for data');
     const buffer = allocate(capacity);
     const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
     words[0] = LAYOUT_VERSION;
-    words[DATA_START] = HEADER_BYTES;
-    words[DATA_END] = HEADER_BYTES;
+    words[DATA_START] = dataStartOf(capacity);
+    words[DATA_END] = dataStartOf(capacity);
     words[NODE_START] = capacity;
     words[FIRST_SEQUENCE_LOW] = firstSequence % 0x100000000;
     words[FIRST_SEQUENCE_HIGH] = Math.floor(firstSequence / 0x100000000);
@@ -108,9 +135,11 @@ export class MemtableArena {
     return this.words[RAW_BYTES]!;
   }
 
-  /** Bytes in use by data and index together. */
+  /** Bytes in use by data and index together, and by the words of the buckets in use. */
   get usedBytes(): number {
-    return this.words[DATA_END]! + (this.capacityBytes - this.words[NODE_START]!);
+    const dataBytes = this.words[DATA_END]! - this.words[DATA_START]!;
+    const bucketBytes = 4 * Math.ceil(dataBytes / BUCKET_BYTES);
+    return HEADER_BYTES + bucketBytes + dataBytes + (this.capacityBytes - this.words[NODE_START]!);
   }
 
   get freeBytes(): number {

@@ -1,12 +1,18 @@
 /**
  * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
  */
-import { copyInto, readU32, varintLength, writeU32, writeVarint } from '../bytes.ts';
+import { copyInto, varintLength, writeVarint } from '../bytes.ts';
 import type { EntryBatch } from '../entry-batch.ts';
 import type { Entry } from '../iterator.ts';
-import { ENTRY_PREFIX_BYTES, entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
+import {
+  ENTRY_PREFIX_BYTES,
+  entryKeyEnd,
+  entryKeyStart,
+  entryValueEnd,
+  MIN_ENTRY_BYTES,
+} from '../log-format.ts';
 
-/** Sequence, kind, and two lengths below 128: how nearly every entry begins. */
+/** The tag and two lengths below 128: how nearly every entry begins. */
 export const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
 
 /** Entries of neighbouring keys lie anywhere in the arena: so much of each is fetched ahead of a walk. */
@@ -15,11 +21,12 @@ const CACHE_LINE_BYTES = 64;
 
 /** What an entry takes in the arena and in the log. */
 export function encodedEntryBytes(keyLength: number, valueLength: number): number {
-  return ENTRY_PREFIX_BYTES + varintLength(keyLength) + varintLength(valueLength) + keyLength + valueLength;
+  const lengths = varintLength(keyLength) + varintLength(valueLength);
+  return Math.max(MIN_ENTRY_BYTES, ENTRY_PREFIX_BYTES + lengths + keyLength + valueLength);
 }
 
-/** Fills `entry` from the encoded entry at `ref`. */
-export function readEntry(bytes: Uint8Array, ref: number, firstSequence: number, entry: Entry): void {
+/** Fills `entry` from the encoded entry at `ref`, which does not say its `sequence` (arena.ts). */
+export function readEntry(bytes: Uint8Array, ref: number, sequence: number, entry: Entry): void {
   const keyStart = entryKeyStart(bytes, ref);
   const keyEnd = entryKeyEnd(bytes, ref, keyStart);
   entry.keyBytes = bytes;
@@ -28,8 +35,8 @@ export function readEntry(bytes: Uint8Array, ref: number, firstSequence: number,
   entry.valueBytes = bytes;
   entry.valueStart = keyEnd;
   entry.valueEnd = entryValueEnd(bytes, ref, keyEnd);
-  entry.sequence = firstSequence + readU32(bytes, ref);
-  entry.kind = bytes[ref + 4]!;
+  entry.sequence = sequence;
+  entry.kind = bytes[ref]! & 1;
 }
 
 /**
@@ -46,7 +53,7 @@ export function fetchEntries(bytes: Uint8Array, refs: Uint32Array, from: number,
 }
 
 /** Appends the encoded entry at `ref` to a scattered batch. */
-export function addToBatch(bytes: Uint8Array, ref: number, firstSequence: number, batch: EntryBatch): void {
+export function addToBatch(bytes: Uint8Array, ref: number, sequence: number, batch: EntryBatch): void {
   const keyLength = bytes[ref + ENTRY_PREFIX_BYTES]!;
   const valueLength = bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
   let keyStart = ref + SHORT_HEADER_BYTES;
@@ -58,15 +65,17 @@ export function addToBatch(bytes: Uint8Array, ref: number, firstSequence: number
     valueEnd = entryValueEnd(bytes, ref, keyEnd);
   }
   batch.refs[batch.count] = ref;
-  batch.add(keyStart, keyEnd, keyEnd, valueEnd, firstSequence + readU32(bytes, ref), bytes[ref + 4]!);
+  batch.add(keyStart, keyEnd, keyEnd, valueEnd, sequence, bytes[ref]! & 1);
 }
 
-/** Writes one entry at `position` and returns the position behind it. */
+/**
+ * Writes one entry at `position` and returns the position behind it. `tag` as in log-format.ts: the kind alone, where the
+ * entry has no place in a log yet.
+ */
 export function encodeEntry(
   to: Uint8Array,
   position: number,
-  relativeSequence: number,
-  kind: number,
+  tag: number,
   key: Uint8Array,
   keyStart: number,
   keyEnd: number,
@@ -74,12 +83,13 @@ export function encodeEntry(
   valueStart: number,
   valueEnd: number,
 ): number {
-  writeU32(to, position, relativeSequence);
-  to[position + 4] = kind;
+  to[position] = tag;
   let at = writeVarint(to, position + ENTRY_PREFIX_BYTES, keyEnd - keyStart);
   at = writeVarint(to, at, valueEnd - valueStart);
   copyInto(to, at, key, keyStart, keyEnd);
   at += keyEnd - keyStart;
   copyInto(to, at, value, valueStart, valueEnd);
-  return at + valueEnd - valueStart;
+  at += valueEnd - valueStart;
+  while (at < position + MIN_ENTRY_BYTES) to[at++] = 0;
+  return at;
 }

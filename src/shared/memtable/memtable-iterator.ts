@@ -7,11 +7,10 @@
  * Invariants: entries above `maxSequence` are skipped, so one moment is seen however long the iterator lives.
  * Thread:     main for a live memtable; any thread for a frozen one.
  */
-import { readU32 } from '../bytes.ts';
 import type { EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
-import { FIRST_LEAF, LAST_LEAF } from './arena.ts';
+import { FIRST_LEAF, LAST_LEAF, relativeSequence } from './arena.ts';
 import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { Memtable } from './memtable.ts';
 import { NEWEST, TreePosition } from './tree.ts';
@@ -95,7 +94,8 @@ export class MemtableIterator implements InternalIterator {
     this.fetched = fetchEntries(bytes, words, start, Math.min(end, start + maxRows));
     for (let at = start; at < end && batch.count < maxRows; at++) {
       const ref = words[at]!;
-      if (readU32(bytes, ref) <= maxRelative) addToBatch(bytes, ref, firstSequence, batch);
+      const relative = relativeSequence(words, bytes, ref);
+      if (relative <= maxRelative) addToBatch(bytes, ref, firstSequence + relative, batch);
     }
   }
 
@@ -108,7 +108,7 @@ export class MemtableIterator implements InternalIterator {
     // In a leaf that has changed, the next move finds the ref again.
     if (words[position.leaf + NODE_VERSION] === this.#version)
       while (words[position.leaf + NODE_REFS + position.slot] !== ref) position.slot++;
-    readEntry(bytes, ref, firstSequence, this.entry);
+    readEntry(bytes, ref, firstSequence + relativeSequence(words, bytes, ref), this.entry);
   }
 
   close(): void {
@@ -172,10 +172,11 @@ export class MemtableIterator implements InternalIterator {
 
   #accept(ref: number): boolean {
     const arena = this.#memtable.arena;
-    if (readU32(arena.bytes, ref) > this.#maxRelative) return false;
+    const relative = relativeSequence(this.#words, arena.bytes, ref);
+    if (relative > this.#maxRelative) return false;
     this.#ref = ref;
     this.#version = this.#words[this.#position.leaf + NODE_VERSION]!;
-    readEntry(arena.bytes, ref, arena.firstSequence, this.entry);
+    readEntry(arena.bytes, ref, arena.firstSequence + relative, this.entry);
     return true;
   }
 }

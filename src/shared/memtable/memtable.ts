@@ -7,16 +7,25 @@
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
  */
-import { copyInto, readU32, writeU32 } from '../bytes.ts';
+import { copyInto } from '../bytes.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
-import { ENTRY_PREFIX_BYTES, entryKeyEnd, entryKeyStart, entryValueEnd } from '../log-format.ts';
 import {
+  BUCKET_SHIFT,
+  ENTRY_PREFIX_BYTES,
+  entryEnd,
+  entryKeyEnd,
+  entryKeyStart,
+  entryValueEnd,
+} from '../log-format.ts';
+import {
+  BUCKETS,
   DATA_END,
   ENTRY_COUNT,
   LEAF_COUNT,
   MemtableArena,
   NODE_START,
   RAW_BYTES,
+  relativeSequence,
   TOMBSTONE_COUNT,
 } from './arena.ts';
 import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from './entry-codec.ts';
@@ -28,6 +37,8 @@ export class Memtable {
   readonly arena: MemtableArena;
   readonly tree: MemtableTree;
   readonly #position = new TreePosition();
+  /** The word of the bucket in which the last entry starts. */
+  #bucket = 0;
 
   constructor(arena: MemtableArena) {
     this.arena = arena;
@@ -61,7 +72,8 @@ export class Memtable {
   ): void {
     const arena = this.arena;
     const ref = arena.reserve(encodedEntryBytes(keyEnd - keyStart, valueEnd - valueStart));
-    encodeEntry(arena.bytes, ref, arena.entryCount, kind, key, keyStart, keyEnd, value, valueStart, valueEnd);
+    const tag = this.#tagFor(ref, kind);
+    encodeEntry(arena.bytes, ref, tag, key, keyStart, keyEnd, value, valueStart, valueEnd);
     const keyAt = entryKeyStart(arena.bytes, ref);
     this.#index(
       ref,
@@ -79,7 +91,6 @@ export class Memtable {
     let ref = arena.reserve(end - start);
     const dataEnd = ref + end - start;
     copyInto(target, ref, bytes, start, end);
-    let sequence = arena.entryCount;
     while (ref < dataEnd) {
       let keyStart = ref + SHORT_HEADER_BYTES;
       let keyEnd = keyStart + target[ref + ENTRY_PREFIX_BYTES]!;
@@ -89,10 +100,23 @@ export class Memtable {
         keyEnd = entryKeyEnd(target, ref, keyStart);
         valueEnd = entryValueEnd(target, ref, keyEnd);
       }
-      writeU32(target, ref, sequence++);
-      this.#index(ref, target[ref + 4]!, keyStart, keyEnd, valueEnd);
-      ref = valueEnd;
+      const kind = target[ref]! & 1;
+      target[ref] = this.#tagFor(ref, kind);
+      this.#index(ref, kind, keyStart, keyEnd, valueEnd);
+      ref = entryEnd(ref, valueEnd);
     }
+  }
+
+  /** The tag of the next entry, at `ref`; notes the sequence if it is the first of its bucket. */
+  #tagFor(ref: number, kind: number): number {
+    const words = this.arena.words;
+    const bucket = BUCKETS + (ref >>> BUCKET_SHIFT);
+    const sequence = words[ENTRY_COUNT]!;
+    if (bucket !== this.#bucket) {
+      this.#bucket = bucket;
+      words[bucket] = sequence;
+    }
+    return kind | ((sequence - words[bucket]!) << 1);
   }
 
   #index(ref: number, kind: number, keyStart: number, keyEnd: number, valueEnd: number): void {
@@ -118,8 +142,9 @@ export class Memtable {
     for (;;) {
       const ref = words[leaf + NODE_REFS + slot]!;
       if (!keyEquals(bytes, ref, key)) return false;
-      if (readU32(bytes, ref) <= maxRelative) {
-        readEntry(bytes, ref, this.arena.firstSequence, into);
+      const relative = relativeSequence(words, bytes, ref);
+      if (relative <= maxRelative) {
+        readEntry(bytes, ref, this.arena.firstSequence + relative, into);
         return true;
       }
       if (++slot === words[leaf + NODE_COUNT]!) {

@@ -9,11 +9,10 @@
  * Invariants: `maxSequence` was visible before the reader was given it, so every entry up to it is in the tree for good.
  * Thread:     any but main. For a frozen memtable Memtable itself will do, on any thread.
  */
-import { readU32 } from '../bytes.ts';
 import type { EntryBatch } from '../entry-batch.ts';
 import { Entry, type InternalIterator } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
-import { MemtableArena } from './arena.ts';
+import { MemtableArena, relativeSequence } from './arena.ts';
 import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { keyEquals } from './memtable.ts';
 import { pause, SharedTree, Step } from './shared-tree.ts';
@@ -48,7 +47,7 @@ export class SharedMemtable {
 
   #find(key: Uint8Array, maxRelative: number, into: Entry): Step {
     const tree = this.#tree;
-    const { bytes, firstSequence } = this.#arena;
+    const { words, bytes, firstSequence } = this.#arena;
     const descent = tree.descend(key, 0, key.length, NEWEST);
     if (descent !== Step.Found) return descent;
     for (let slot = tree.slot; ; slot++) {
@@ -61,8 +60,9 @@ export class SharedMemtable {
       }
       if (!tree.holds()) return Step.Moved;
       if (!keyEquals(bytes, ref, key)) return Step.End;
-      if (readU32(bytes, ref) > maxRelative) continue;
-      readEntry(bytes, ref, firstSequence, into);
+      const relative = relativeSequence(words, bytes, ref);
+      if (relative > maxRelative) continue;
+      readEntry(bytes, ref, firstSequence + relative, into);
       return Step.Found;
     }
   }
@@ -114,19 +114,21 @@ class SharedMemtableIterator implements InternalIterator {
 
   /** As far as the copied refs go. */
   readBatch(batch: EntryBatch, maxRows: number): void {
-    const { bytes, view, firstSequence } = this.#arena;
+    const { words, bytes, view, firstSequence } = this.#arena;
     batch.beginScattered(bytes, view);
     this.fetched = fetchEntries(bytes, this.#refs, this.#at, Math.min(this.#count, this.#at + maxRows));
     for (let at = this.#at; at < this.#count && batch.count < maxRows; at++) {
       const ref = this.#refs[at]!;
-      if (readU32(bytes, ref) <= this.#maxRelative) addToBatch(bytes, ref, firstSequence, batch);
+      const relative = relativeSequence(words, bytes, ref);
+      if (relative <= this.#maxRelative) addToBatch(bytes, ref, firstSequence + relative, batch);
     }
   }
 
   moveTo(batch: EntryBatch, row: number): void {
     const ref = batch.refs[row]!;
     while (this.#refs[this.#at] !== ref) this.#at++;
-    readEntry(this.#arena.bytes, ref, this.#arena.firstSequence, this.entry);
+    const { words, bytes, firstSequence } = this.#arena;
+    readEntry(bytes, ref, firstSequence + relativeSequence(words, bytes, ref), this.entry);
   }
 
   close(): void {
@@ -219,9 +221,10 @@ class SharedMemtableIterator implements InternalIterator {
   }
 
   #accept(ref: number): boolean {
-    const { bytes, firstSequence } = this.#arena;
-    if (readU32(bytes, ref) > this.#maxRelative) return false;
-    readEntry(bytes, ref, firstSequence, this.entry);
+    const { words, bytes, firstSequence } = this.#arena;
+    const relative = relativeSequence(words, bytes, ref);
+    if (relative > this.#maxRelative) return false;
+    readEntry(bytes, ref, firstSequence + relative, this.entry);
     return true;
   }
 }

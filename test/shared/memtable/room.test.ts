@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { capacityFor, dataStartOf, MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { memtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
 import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import { KeyGenerator, MIXED_KEYS } from '../../helpers/key-generator.ts';
@@ -80,6 +81,30 @@ function fillWithBatches(next: (i: number) => string, count: number, capacity: n
   assert.ok(memtable.arena.entryCount > count);
 }
 
+test('an arena made for some content has room for it, and little more; its buckets end before its data', (t) => {
+  const random = seededRandom(runSeed(t));
+  const sizes = [
+    0,
+    1,
+    7,
+    8,
+    1000,
+    64 * KIB,
+    64 * KIB * KIB,
+    ...Array.from({ length: 200 }, () => random.below(1e6)),
+  ];
+  for (const content of sizes) {
+    const capacity = capacityFor(content);
+    const arena = MemtableArena.create(capacity, 1);
+    assert.ok(arena.freeBytes >= content, `${arena.freeBytes} bytes for ${content}`);
+    assert.ok(arena.freeBytes < content + 2300, `${arena.freeBytes} bytes for ${content}`);
+    assert.equal(arena.dataStart % 1024, 0);
+    const lastBucket = Math.floor((arena.capacityBytes - 1) / 1024);
+    assert.ok(128 + 4 * lastBucket + 4 <= arena.dataStart, `the last bucket of ${arena.capacityBytes} bytes`);
+    assert.ok(arena.usedBytes >= 128 && arena.usedBytes < 200, 'nothing is in use yet');
+  }
+});
+
 /**
  * The worst there is: every leaf and every inner node full, then one write into each at once. Series written in step get
  * there by themselves: their leaves and the nodes above them split in the same batches.
@@ -93,22 +118,33 @@ test('series in step whose leaves and inner nodes all split in one batch', () =>
     .slice(0, 3);
   for (const { round, used, needed } of worst)
     for (const slack of [0, 8, 4 * KIB, needed >> 1]) {
-      const capacity = used + needed - slack;
+      const capacity = leastCapacity(used + needed - slack);
       assert.ok(writeInStep(series, round + 1, capacity), `a batch ran out of room at ${capacity} bytes`);
     }
 });
 
-/** How much of a large arena is used before each round, and how much the round then takes. */
+/** Of an arena in which data and nodes may take so many bytes. */
+function leastCapacity(contentBytes: number): number {
+  let capacity = contentBytes;
+  while (capacity - dataStartOf(capacity) < contentBytes) capacity++;
+  return capacity;
+}
+
+/** How much data and nodes take in a large arena before each round, and how much the round then adds. */
 function roomBefore(series: number, rounds: number): { readonly used: number; readonly needed: number }[] {
   const { memtable } = new MemtableModel(64 * KIB * KIB);
   const sizes: { readonly used: number; readonly needed: number }[] = [];
   for (let round = 0; round < rounds; round++) {
-    const used = memtable.arena.usedBytes;
+    const used = contentOf(memtable.arena);
     const batch = stepBatch(series, round);
     memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
-    sizes.push({ used, needed: memtable.arena.usedBytes - used });
+    sizes.push({ used, needed: contentOf(memtable.arena) - used });
   }
   return sizes;
+}
+
+function contentOf({ capacityBytes, dataStart, freeBytes }: MemtableArena): number {
+  return capacityBytes - dataStart - freeBytes;
 }
 
 /** True when each round either fitted or was said not to. */

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Entry, EntryKind } from '../../../src/shared/iterator.ts';
+import { RECORD_HEADER_BYTES } from '../../../src/shared/log-format.ts';
 import { INDEX_VERSION, LEAF_COUNT, MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';
 import { SharedMemtable } from '../../../src/shared/memtable/shared-memtable.ts';
@@ -42,6 +43,8 @@ function writeAll(memtable: Memtable, history: SharedHistory, random: Random): v
     put(memtable, history.keys[key]!, `value ${write}`);
     if (write < publishAt && write + 1 < history.order.length) continue;
     memtable.arena.publish(write + 1);
+    // The header of the next group's record.
+    memtable.arena.reserve(RECORD_HEADER_BYTES);
     publishAt = write + random.below(20);
   }
 }

@@ -55,7 +55,7 @@ function makeNode(random: Random, prefix: Uint8Array, isChecked: boolean) {
     const key = randomKey(random, prefix);
     const ref = end;
     end += encodedEntryBytes(key.length, 0);
-    encodeEntry(bytes, ref, 0, 1, key, 0, key.length, key, 0, 0);
+    encodeEntry(bytes, ref, 1, key, 0, key.length, key, 0, 0);
     return { key, ref };
   }).sort((a, b) => Buffer.compare(a.key, b.key) || b.ref - a.ref);
   const words = new Uint32Array(512);

@@ -1,0 +1,63 @@
+/**
+ * Walks the entries of a log's records, trusting nothing in them, and counts them.
+ *
+ * Every entry has to have the ordinal that its place gives it (log-format.ts), so the walk goes on from record to record.
+ * Whoever comes to a record without having walked those before it begins anew there.
+ *
+ * Invariants: positions are those in the log: its first byte is bytes[0].
+ * Thread:     any; pure.
+ */
+import { VarintReader } from '../shared/bytes.ts';
+import { CorruptionError } from '../shared/errors.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
+import { BUCKET_SHIFT, ENTRY_PREFIX_BYTES, entryEnd } from '../shared/log-format.ts';
+
+const varint = new VarintReader();
+
+export class EntryWalk {
+  /** Of the last entry. */
+  #bucket = -1;
+  #ordinal = 0;
+
+  /** What came before `position` is not known: the ordinal of the entry there is right as it is. */
+  beginAt(bytes: Uint8Array, position: number): void {
+    this.#bucket = position >>> BUCKET_SHIFT;
+    this.#ordinal = (bytes[position]! >>> 1) - 1;
+  }
+
+  /** How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. */
+  count(bytes: Uint8Array, start: number, end: number, path: string): number {
+    let position = start;
+    let count = 0;
+    while (position < end) {
+      const keyAt = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end);
+      const keyLength = varint.value;
+      const valueAt = keyAt < 0 ? -1 : varint.read(bytes, keyAt, end);
+      const valueEnd = valueAt + keyLength + varint.value;
+      const next = entryEnd(position, valueEnd);
+      const isSound =
+        valueAt >= 0 &&
+        next <= end &&
+        keyLength <= MAX_KEY_BYTES &&
+        varint.value <= MAX_VALUE_BYTES &&
+        bytes[position]! >>> 1 === this.#ordinalAt(position) &&
+        isZero(bytes, valueEnd, next);
+      if (!isSound) throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
+      count++;
+      position = next;
+    }
+    return count;
+  }
+
+  #ordinalAt(position: number): number {
+    const bucket = position >>> BUCKET_SHIFT;
+    this.#ordinal = bucket === this.#bucket ? this.#ordinal + 1 : 0;
+    this.#bucket = bucket;
+    return this.#ordinal;
+  }
+}
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
+  return true;
+}
