@@ -4,7 +4,7 @@
  *
  * Owns: the directory, removed when the test ends.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -22,6 +22,7 @@ import { TableReader } from '../../src/shared/table/table-reader.ts';
 import type { TableMeta } from '../../src/shared/version-edit.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { type ArrayEntry, compareEntries, copyEntry } from './array-iterator.ts';
+import { removeDirectory } from './temp-directory.ts';
 
 export const TABLE_OPTIONS: TableOptions = {
   blockSizeBytes: 256,
@@ -35,7 +36,7 @@ export class JobStore {
   readonly control: ControlBlock = new ControlBlock();
 
   constructor(t: TestContext) {
-    t.after(() => rmSync(this.directory, { recursive: true, force: true }));
+    t.after(() => removeDirectory(this.directory));
   }
 
   get files(): string[] {
