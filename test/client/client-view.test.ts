@@ -6,6 +6,7 @@ import { ViewFollower } from '../../src/client/client-view.ts';
 import { ControlBlock } from '../../src/shared/control-block.ts';
 import { sequenceNumber } from '../../src/shared/ids.ts';
 import type { ViewChange } from '../../src/shared/share-protocol.ts';
+import { turn, until } from '../helpers/engines.ts';
 
 const LEVELS = Array.from({ length: 8 }, () => []);
 
@@ -94,17 +95,16 @@ test('numbers of views wrap', (t) => {
 
 test('the owner is told only once nothing older is read any more', async (t) => {
   const { follower, move, told } = pair(t);
-  const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 1));
   const release = follower.pin(follower.view);
   move(1, 1);
   follower.refresh();
   move(2, 2);
   // No read comes by: it hears of the change by its event loop.
-  while (follower.view.number < 2) await turn();
+  await until(() => follower.view.number === 2);
   assert.deepEqual(told, []);
   release();
   release();
-  while (told.length === 0) await turn();
+  await until(() => told.length > 0);
   for (let i = 0; i < 5; i++) await turn();
   assert.deepEqual(told, [2]);
 });

@@ -11,7 +11,7 @@ import {
   StorageEngine,
   WriteBatch,
 } from '../../src/main/index.ts';
-import { keyOf } from '../helpers/engines.ts';
+import { keyOf, turn } from '../helpers/engines.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
@@ -25,8 +25,6 @@ const SETS: readonly (readonly [name: string, options: EngineOptions])[] = [
   ['two threads, 8 open files', { ...SMALL, threads: 2, maxOpenFiles: 8, cacheSize: 4096 }],
   ['one thread, through pread', { ...SMALL, threads: 1, mmap: false, maxOpenFiles: 8 }],
 ];
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 class Traffic {
   readonly #engine: StorageEngine;

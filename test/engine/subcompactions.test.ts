@@ -89,8 +89,9 @@ interface CountedStore {
 
 async function store(t: TestContext, threads: number): Promise<CountedStore> {
   const pool = new CountingPool(threads);
-  t.after(() => pool.close());
   const engine = await openAt(t, newPath(t), { ...OPTIONS, threads, pool });
+  // After the engine, whose jobs it has.
+  t.after(() => pool.close());
   const mostJobs = async (work: () => Promise<unknown>): Promise<number> => {
     pool.most = 0;
     await work();

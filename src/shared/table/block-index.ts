@@ -6,8 +6,8 @@
  *                     heads[count]
  *                     offsets[count]
  *
- * A cache that fills makes one for each block that is looked up: in WebAssembly 1 us, in TypeScript 8 us and in a process that has
- * just begun several times that.
+ * A cache that fills makes one for each block that is looked up. Of 4 KiB: in WebAssembly 1.3 us, in TypeScript 2.6 when it is
+ * compiled, and some 10 in a process that has just begun.
  *
  * Invariants: made of a block all of whose entries decode.
  * Thread:     any.
