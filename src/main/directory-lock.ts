@@ -2,32 +2,52 @@
  * The exclusive lock on a store's directory, held by the kernel: it is gone the moment its owner is, however that died.
  *
  *   1. hold the directory open, so that its inode number stays its own
- *   2. take the lock      Linux           listen on an abstract socket named by the directory's device and inode
+ *   2. take the lock      Linux           listen on an abstract socket named by the directory's device and inode: one owner
+ *                                         in a network namespace; then on a socket in the directory (lock-socket.ts): one
+ *                                         owner on this kernel, containers included
  *                         macOS, BSD      open LOCK with O_EXLOCK        (documented by libuv, not verified here)
  *                         Windows         open LOCK without sharing      (documented by libuv, not verified here)
- *   3. write into LOCK who holds it: {"pid":1,"hostname":"a","threadId":0,"startedAt":"2024-01-01T00:00:00.000Z"}
- *   release: empty LOCK, give up the lock. LOCK itself stays: unlinking a file that others may be opening is a race.
+ *   3. Linux: an owner on another host that shows signs of life keeps us out (foreign-owner.ts)
+ *   4. write into LOCK who holds it, and every few seconds again (lock-record.ts)
+ *   release: close the socket, empty LOCK, give up the lock
  *
- * LOCK only tells losers whom to blame; on Linux it takes no part in the exclusion, so that a read-only disk can be
- * locked and a stale or hostile LOCK keeps nobody out.
+ * On Linux LOCK takes no part in the exclusion within a kernel, so that a read-only disk can be locked and a stale or hostile
+ * LOCK keeps nobody out.
  *
- * Invariants: at most one DirectoryLock per directory and machine, across threads, processes, copies of this package,
- *             and symbolic links. The exception: abstract sockets are seen only inside one network namespace, so
- *             containers that share a directory but no network do not exclude each other.
- * Owns:       the socket or the descriptor of LOCK, and one of the directory.
- * Not chosen: a file that exists while locked, or a heartbeat in one: the first stays locked after kill -9, the second
- *             hands a store to a rival while its owner is merely stopped (SIGSTOP, a laptop asleep). flock(2) has no
- *             Node binding on Linux.
+ * Invariants: at most one DirectoryLock per directory and kernel, across threads, processes, containers, copies of this
+ *             package, and symbolic links. Where the file system has no sockets (9p, some FUSE), owners in different network
+ *             namespaces are told apart by LOCK alone, as hosts are.
+ * Owns:       the sockets, the descriptor of LOCK, and one of the directory.
+ * Not chosen: a file that exists while locked, or a heartbeat in one, as the only lock: the first stays locked after kill -9,
+ *             the second hands a store to a rival while its owner is merely stopped (SIGSTOP, a laptop asleep). flock(2) has
+ *             no Node binding on Linux.
  */
-import { createServer, type Server } from 'node:net';
-import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { threadId } from 'node:worker_threads';
+import type { DirectoryAnchor } from '../shared/directory-anchor.ts';
 import { ioError, StorageError, systemErrorCode } from '../shared/errors.ts';
 import { LOCK_NAME } from '../shared/file-names.ts';
-import { type FileSystem, readFully } from '../shared/file-system.ts';
-import { holdDirectory, type LockFile, openLockFile } from '../shared/node-file-system.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import {
+  type HeldDirectory,
+  holdDirectory,
+  type LockFile,
+  openLockFile,
+  readLockText,
+  removeLockFile,
+} from '../shared/lock-files.ts';
+import { clearInterval, delay, now, setInterval } from '../shared/timers.ts';
+import { supersedeForeignOwner, TAKE_OVER_AFTER_MS } from './foreign-owner.ts';
+import {
+  BEAT_MS,
+  describeSelf,
+  encodeRecord,
+  isOurRecord,
+  type LockRecord,
+  nameHolder,
+  parseRecord,
+} from './lock-record.ts';
+import { claimBySocket, closeServer, listen, type SocketClaim } from './lock-socket.ts';
 
 /** O_EXLOCK | O_NONBLOCK of macOS and the BSDs; fs.constants does not name the first. */
 const BSD_LOCK_FLAGS = 0x20 | 0x4;
@@ -38,46 +58,109 @@ const BSDS: readonly string[] = ['darwin', 'freebsd', 'openbsd', 'netbsd'];
 /** What sun_path holds on Linux. */
 const SOCKET_NAME_LENGTH = 108;
 
-const MAX_LOCK_BYTES = 4096;
 /** The winner needs a moment between taking the lock and writing LOCK. */
 const HOLDER_ATTEMPTS = 5;
 const HOLDER_RETRY_MS = 2;
+/** How often a lock that is waited for is tried. */
+const FIRST_POLL_MS = 10;
+const LONGEST_POLL_MS = 100;
 
-interface KernelLock {
+export interface LockOptions {
+  /** How long to wait for an owner to go. Default: not at all. */
+  readonly timeoutMs?: number | undefined;
+  /** After so long without a sign of life an owner on another host counts as dead; 0 = at once. Default 60 s. */
+  readonly takeOverAfterMs?: number | undefined;
+}
+
+interface Releasable {
   release(): Promise<void>;
 }
 
-interface Closable {
-  close(): void;
+/** What has been taken of a lock, in this order. */
+interface Parts {
+  held?: HeldDirectory | undefined;
+  kernelLock?: Releasable | undefined;
+  claim?: SocketClaim | undefined;
+  lockFile?: LockFile | undefined;
 }
 
 /** Held until released, or until its thread or process ends. */
 export class DirectoryLock {
-  readonly #kernelLock: KernelLock;
-  readonly #lockFile: LockFile | undefined;
-  readonly #directory: Closable | undefined;
+  /** Random, for each lock taken: LOCK names it. */
+  readonly ownerId: string;
+  /** An owner elsewhere, which may go on one day, was taken for dead. */
+  readonly supersedes: boolean;
+  /** The directory that is locked, whatever its path leads to by now; undefined where it can't be held. */
+  readonly held: HeldDirectory | undefined;
+  readonly #parts: Parts;
+  #record: LockRecord;
+  #beat: NodeJS.Timeout | undefined;
+  #isBeating = false;
   #released: Promise<void> | undefined;
 
-  constructor(kernelLock: KernelLock, lockFile: LockFile | undefined, directory: Closable | undefined) {
-    this.#kernelLock = kernelLock;
-    this.#lockFile = lockFile;
-    this.#directory = directory;
+  constructor(parts: Parts, record: LockRecord, supersedes: boolean) {
+    this.#parts = parts;
+    this.#record = record;
+    this.held = parts.held;
+    this.ownerId = record.ownerId ?? '';
+    this.supersedes = supersedes;
+    recordHolder(parts.lockFile, encodeRecord(record));
+    if (parts.lockFile?.rewrite !== undefined)
+      this.#beat = setInterval(() => this.#showLife(), BEAT_MS).unref();
   }
 
-  /** Idempotent. Once it resolves, the next acquireLock succeeds. */
-  release(): Promise<void> {
-    this.#released ??= this.#release();
+  /** How files in the directory are reached whatever becomes of its path; undefined where only the path leads to them. */
+  get anchor(): DirectoryAnchor | undefined {
+    return this.held?.anchor;
+  }
+
+  /** LOCK says from now on that the owner is about to go. */
+  noteClosing(): void {
+    if (this.#released !== undefined) return;
+    this.#record = { ...this.#record, isClosing: true };
+    recordHolder(this.#parts.lockFile, encodeRecord(this.#record));
+  }
+
+  /**
+   * Idempotent. Once it resolves, the next acquireLock succeeds. `lastStep` is carried out when nothing of the lock is in
+   * the directory any more and the kernel still holds it for us: to delete the directory, say.
+   */
+  release(lastStep: () => void = () => undefined): Promise<void> {
+    this.#released ??= this.#release(lastStep);
     return this.#released;
   }
 
-  async #release(): Promise<void> {
-    // Emptied while the lock is still held: afterwards LOCK may already name the next owner.
-    recordHolder(this.#lockFile, '');
+  async #release(lastStep: () => void): Promise<void> {
+    clearInterval(this.#beat);
+    await releaseParts(this.#parts, lastStep);
+  }
+
+  #showLife(): void {
+    // A disk that does not answer gets no second call.
+    if (this.#isBeating) return;
+    this.#isBeating = true;
+    this.#parts.lockFile?.rewrite?.(encodeRecord(this.#record), () => {
+      this.#isBeating = false;
+    });
+  }
+}
+
+/** In the order that leaves no moment in which two own the store. */
+async function releaseParts(
+  { held, kernelLock, claim, lockFile }: Parts,
+  lastStep: () => void = () => undefined,
+): Promise<void> {
+  // Emptied while the lock is still held: afterwards LOCK may already name the next owner.
+  recordHolder(lockFile, new Uint8Array(0));
+  try {
+    await claim?.release();
+    lastStep();
+  } finally {
     try {
-      await this.#kernelLock.release();
+      await kernelLock?.release();
     } finally {
-      this.#lockFile?.close();
-      this.#directory?.close();
+      lockFile?.close();
+      held?.close();
     }
   }
 }
@@ -87,26 +170,58 @@ export class DirectoryLock {
  *
  * @throws {@link StorageError} `STRATA_LOCKED`, naming the holder where it can be known.
  */
-export async function acquireLock(fs: FileSystem, directory: string): Promise<DirectoryLock> {
-  const held = ifPossible(() => holdDirectory(directory));
-  let kernelLock: KernelLock | undefined;
-  let lockFile: LockFile | undefined;
-  const isForeign = ifPossible(() => !isHolderRecord(readStart(fs, join(directory, LOCK_NAME))));
-  try {
-    if (process.platform === 'linux' || process.platform === 'android') {
-      kernelLock = await listen(socketName(fs, directory), directory);
-      lockFile = ifPossible(() => openLockFile(join(directory, LOCK_NAME)));
-    } else {
-      lockFile = openExclusively(directory);
-      kernelLock = { release: () => Promise.resolve() };
+export async function acquireLock(
+  fs: FileSystem,
+  directory: string,
+  options: LockOptions = {},
+): Promise<DirectoryLock> {
+  const deadline = now() + (options.timeoutMs ?? 0);
+  for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, LONGEST_POLL_MS)) {
+    try {
+      return await acquireOnce(fs, directory, options.takeOverAfterMs ?? TAKE_OVER_AFTER_MS);
+    } catch (error) {
+      const leftMs = deadline - now();
+      if (!(error instanceof StorageError && error.code === 'STRATA_LOCKED') || leftMs <= 0) throw error;
+      await delay(Math.min(pollMs, leftMs));
     }
-    if (isForeign) lockFile = lockFile && { ...lockFile, replaceContent: undefined };
-    recordHolder(lockFile, describeSelf());
-    return new DirectoryLock(kernelLock, lockFile, held);
+  }
+}
+
+async function acquireOnce(
+  fs: FileSystem,
+  directory: string,
+  takeOverAfterMs: number,
+): Promise<DirectoryLock> {
+  const parts: Parts = { held: ifPossible(() => holdDirectory(directory)) };
+  const place = parts.held?.anchor?.place ?? directory;
+  const isForeignFile = ifPossible(() => !isOurRecord(readLockText(join(place, LOCK_NAME)).text)) ?? false;
+  try {
+    let supersedes = false;
+    const self = describeSelf(randomBytes(8).toString('hex'), undefined);
+    if (process.platform === 'linux' || process.platform === 'android') {
+      parts.kernelLock = await lockInNamespace(fs, directory, parts.held);
+      // A disk of a test is nobody else's.
+      if (fs.spec === undefined && parts.held !== undefined) {
+        parts.claim = await claimBySocket(place, () => ifPossible(() => readRecord(place)?.socket));
+        if (parts.claim === undefined) throw await lockedError(directory, place);
+        supersedes = await supersedeForeignOwner(place, directory, self, takeOverAfterMs);
+        // What the other one still has open is then no longer LOCK.
+        if (supersedes && !isForeignFile) removeLockFile(join(place, LOCK_NAME));
+      }
+      parts.lockFile = ifPossible(() => openLockFile(join(place, LOCK_NAME)));
+    } else {
+      parts.lockFile = openExclusively(directory);
+    }
+    if (isForeignFile && parts.lockFile !== undefined)
+      parts.lockFile = { ...parts.lockFile, replaceContent: undefined, rewrite: undefined };
+    const socket = parts.claim?.name;
+    return new DirectoryLock(parts, socket === undefined ? self : { ...self, socket }, supersedes);
   } catch (error) {
-    lockFile?.close();
-    held?.close();
-    throw isTaken(error) ? await lockedError(fs, directory) : error;
+    const isTakenNow = isTaken(error);
+    const failure = isTakenNow ? await lockedError(directory, place) : error;
+    // LOCK is somebody else's: it is not to be emptied.
+    await releaseParts({ ...parts, lockFile: parts.lockFile && { ...parts.lockFile, replaceContent: undefined } });
+    throw failure;
   }
 }
 
@@ -114,28 +229,17 @@ export async function acquireLock(fs: FileSystem, directory: string): Promise<Di
  * Node 22 binds exactly the bytes of an abstract name, Node 20 pads them with zeros to the full length. Padded by
  * ourselves, all versions mean the same socket; otherwise two of them could hold one store.
  */
-function socketName(fs: FileSystem, directory: string): string {
-  const stat = fs.stat(fs.realPath(directory));
-  if (stat?.kind !== 'directory') throw ioError('lock', directory, new Error('not a directory'));
-  return `\0stratakv-${stat.device}-${stat.inode}`.padEnd(SOCKET_NAME_LENGTH, '\0');
-}
-
-function listen(path: string, directory: string): Promise<KernelLock> {
-  return new Promise((resolve, reject) => {
-    // Whoever connects is sent away at once, as an open connection would keep the server from closing.
-    const server = createServer((socket) => socket.destroy());
-    server.on('error', (error) => reject(ioError('lock', directory, error)));
-    // `exclusive`: a cluster worker would otherwise share the primary's handle with its siblings, and all would win.
-    server.listen({ path, exclusive: true }, () => resolve({ release: () => closeServer(server) }));
-    // A store left open must not keep its process alive.
-    server.unref();
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.close((error) => (error === undefined ? resolve() : reject(error)));
-  });
+async function lockInNamespace(
+  fs: FileSystem,
+  directory: string,
+  held: HeldDirectory | undefined,
+): Promise<Releasable> {
+  const found = fs.spec === undefined && held !== undefined ? held : fs.stat(fs.realPath(directory));
+  if (found === undefined || ('kind' in found && found.kind !== 'directory'))
+    throw ioError('lock', directory, new Error('not a directory'));
+  const name = `\0stratakv-${found.device}-${found.inode}`.padEnd(SOCKET_NAME_LENGTH, '\0');
+  const server = await listen(name, directory);
+  return { release: () => closeServer(server) };
 }
 
 function openExclusively(directory: string): LockFile {
@@ -152,7 +256,8 @@ function openExclusively(directory: string): LockFile {
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
     // A read-only disk without LOCK: lock the directory itself, as every other process here will.
-    return { replaceContent: undefined, ...holdDirectory(directory, BSD_LOCK_FLAGS) };
+    const held = holdDirectory(directory, BSD_LOCK_FLAGS);
+    return { replaceContent: undefined, rewrite: undefined, close: () => held.close() };
   }
 }
 
@@ -161,61 +266,24 @@ function isTaken(error: unknown): boolean {
   return code === 'EADDRINUSE' || code === 'EAGAIN' || (process.platform === 'win32' && code === 'EBUSY');
 }
 
-function describeSelf(): string {
-  const startedAt = new Date(performance.timeOrigin).toISOString();
-  return `${JSON.stringify({ pid: process.pid, hostname: hostname(), threadId, startedAt })}\n`;
-}
-
 /** LOCK is information: a full or read-only disk must not keep the store from opening or closing. */
-function recordHolder(lockFile: LockFile | undefined, text: string): void {
-  ifPossible(() => lockFile?.replaceContent?.(Buffer.from(text)));
+function recordHolder(lockFile: LockFile | undefined, record: Uint8Array): void {
+  ifPossible(() => lockFile?.replaceContent?.(record));
 }
 
-async function lockedError(fs: FileSystem, directory: string): Promise<StorageError> {
+function readRecord(place: string): LockRecord | undefined {
+  return parseRecord(readLockText(join(place, LOCK_NAME)).text);
+}
+
+async function lockedError(directory: string, place: string): Promise<StorageError> {
   let holder: string | undefined;
   for (let i = 0; i < HOLDER_ATTEMPTS && holder === undefined; i++) {
     if (i > 0) await delay(HOLDER_RETRY_MS);
-    holder = ifPossible(() => readHolder(fs, join(directory, LOCK_NAME)));
+    const record = ifPossible(() => readRecord(place));
+    holder = record && nameHolder(record);
   }
   const message = `the store in ${directory} is locked by ${holder ?? 'another process'}`;
   return new StorageError('STRATA_LOCKED', message, { file: join(directory, LOCK_NAME) });
-}
-
-/** Who LOCK says holds the store; undefined when it says nothing, or names a process that is no more. */
-function readHolder(fs: FileSystem, path: string): string | undefined {
-  const holder: unknown = JSON.parse(readStart(fs, path));
-  if (typeof holder !== 'object' || holder === null) return undefined;
-  const { pid, hostname: host } = holder as { pid?: unknown; hostname?: unknown };
-  if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
-  if (pid === process.pid && host === hostname()) return `this process (pid ${pid})`;
-  if (host === hostname()) return isAlive(pid) ? `the process with pid ${pid}` : undefined;
-  // Another host name in one kernel: a container, whose pids we can't look up. The name is not ours: quote it.
-  const elsewhere = typeof host === 'string' ? ` on host ${JSON.stringify(host.slice(0, 64))}` : '';
-  return `the process with pid ${pid}${elsewhere}`;
-}
-
-function readStart(fs: FileSystem, path: string): string {
-  const file = fs.openRead(path);
-  try {
-    const bytes = Buffer.alloc(MAX_LOCK_BYTES);
-    return bytes.toString('utf8', 0, readFully(file, bytes, 0));
-  } finally {
-    file.close();
-  }
-}
-
-/** Whether this is what LOCK may hold, so that it may be replaced; anything else is a file of somebody else. */
-function isHolderRecord(text: string): boolean {
-  return text === '' || text.startsWith('{"pid":');
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return systemErrorCode(error) === 'EPERM';
-  }
 }
 
 /** For what only informs: the lock itself never depends on it. */

@@ -11,7 +11,8 @@ import { MAX_KEY_BYTES } from '../shared/limits.ts';
 import { levelProblem } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 
-export const MANIFEST_FORMAT_VERSION = 1;
+/** 2: says which tables and logs may be deleted. */
+export const MANIFEST_FORMAT_VERSION = 2;
 
 /** Far beyond any store one process can serve; bounds what a hostile manifest makes us build. */
 export const MAX_TABLE_COUNT = 1_000_000;
@@ -36,6 +37,10 @@ export interface ManifestState {
   readonly logNumber: number;
   /** Ascending by number; those below `logNumber` are forgotten. */
   readonly sealedLogs: readonly SealedLog[];
+  /** Ascending: what was in use once and is to be deleted. Whatever else has a name of ours is unknown, and stays. */
+  readonly obsoleteTables: readonly number[];
+  /** Ascending, and below `logNumber`; likewise. */
+  readonly obsoleteLogs: readonly number[];
   /** LEVEL_COUNT lists, ordered as in version.ts. */
   readonly levels: readonly (readonly TableMeta[])[];
 }
@@ -49,6 +54,8 @@ export function emptyState(storeId: string): ManifestState {
     lastSequence: 0,
     logNumber: 0,
     sealedLogs: [],
+    obsoleteTables: [],
+    obsoleteLogs: [],
     levels: Array.from({ length: LEVEL_COUNT }, () => []),
   };
 }
@@ -65,7 +72,7 @@ export function stateProblem(state: ManifestState): string | undefined {
   if (state.levels.reduce((sum, tables) => sum + tables.length, 0) > MAX_TABLE_COUNT)
     return 'too many tables';
   if (state.sealedLogs.length > MAX_SEALED_LOG_COUNT) return 'too many sealed logs';
-  return sealedLogsProblem(state) ?? tablesProblem(state) ?? numbersProblem(state);
+  return sealedLogsProblem(state) ?? obsoleteProblem(state) ?? tablesProblem(state) ?? numbersProblem(state);
 }
 
 function sealedLogsProblem(state: ManifestState): string | undefined {
@@ -78,6 +85,18 @@ function sealedLogsProblem(state: ManifestState): string | undefined {
     previous = log.number;
   }
   return undefined;
+}
+
+function obsoleteProblem({ obsoleteTables, obsoleteLogs, logNumber, nextFileNumber }: ManifestState): string | undefined {
+  if (!isAscending(obsoleteTables, nextFileNumber)) return 'the obsolete tables are not in order';
+  // A log number may lie ahead of all files.
+  if (!isAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber))) return 'the obsolete logs are not in order';
+  return undefined;
+}
+
+/** Whether these are file numbers below `end`, each larger than the one before. */
+function isAscending(numbers: readonly number[], end: number): boolean {
+  return numbers.every((number, i) => isCount(number) && number > (numbers[i - 1] ?? 0) && number < end);
 }
 
 function tablesProblem(state: ManifestState): string | undefined {
@@ -116,7 +135,8 @@ function tableProblem(table: TableMeta, state: ManifestState): string | undefine
 
 function numbersProblem(state: ManifestState): string | undefined {
   const seen = new Set<number>();
-  const numbers = [...state.sealedLogs, ...state.levels.flat()].map((file) => file.number);
+  const used = [...state.sealedLogs, ...state.levels.flat()].map((file) => file.number as number);
+  const numbers = [...used, ...state.obsoleteTables, ...state.obsoleteLogs];
   for (const number of numbers) {
     if (number < 1 || number >= state.nextFileNumber) return `file number ${number} is out of range`;
     if (seen.has(number)) return `file number ${number} appears twice`;

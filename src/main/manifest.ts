@@ -3,11 +3,12 @@
  *
  *   bytes 0..29   {"checksum":"crc32:0a1b2c3d",\n      CRC32 (8 lower-case hex digits) of all bytes from 30 on
  *   bytes 30..    "manifest": {
- *                   "formatVersion": 1,
+ *                   "formatVersion": 2,
  *                   "storeId": "...", "nextFileNumber": n, "lastSequence": n, "logNumber": n,
  *                   "sealedLogs": [
  *                     {"number":9,"sizeBytes":4096}
  *                   ],
+ *                   "obsoleteTables": [3,5], "obsoleteLogs": [4],
  *                   "tables": [
  *                     {"level":0,"number":7, ...}            keys in base64; one line per table, in version.ts's order
  *                   ]
@@ -130,6 +131,15 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
   await fs.syncDirectoryAsync(directory);
 }
 
+/**
+ * What tells one manifest.json from another without reading it; undefined: there is none. Nobody but the owner replaces it: if
+ * it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
+ */
+export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
+  const stat = fs.stat(join(directory, MANIFEST_NAME));
+  return stat && [stat.device, stat.inode, stat.sizeBytes, stat.modifiedMs].join(' ');
+}
+
 /** The exact bytes of the file that says `state`. */
 export function encodeManifest(state: ManifestState): Uint8Array {
   const problem =
@@ -184,6 +194,8 @@ function bodyOf(state: ManifestState): string {
     `"lastSequence": ${state.lastSequence}`,
     `"logNumber": ${state.logNumber}`,
     `"sealedLogs": ${listOf(state.sealedLogs.map(({ number, sizeBytes }) => JSON.stringify({ number, sizeBytes })))}`,
+    `"obsoleteTables": ${JSON.stringify(state.obsoleteTables)}`,
+    `"obsoleteLogs": ${JSON.stringify(state.obsoleteLogs)}`,
     `"tables": ${listOf(state.levels.flatMap((tables, level) => tables.map((table) => lineOf(level, table))))}`,
   ];
   return `"manifest": {\n  ${fields.join(',\n  ')}\n}}\n`;
@@ -261,6 +273,8 @@ class StateReader {
       lastSequence: this.#number(manifest, 'lastSequence'),
       logNumber: this.#number(manifest, 'logNumber'),
       sealedLogs: this.#list(manifest, 'sealedLogs').map((item) => this.#sealedLog(this.fields(item))),
+      obsoleteTables: this.#numbers(manifest, 'obsoleteTables'),
+      obsoleteLogs: this.#numbers(manifest, 'obsoleteLogs'),
       levels,
     };
   }
@@ -298,6 +312,13 @@ class StateReader {
     const value = fields.get(name);
     if (typeof value !== 'number') this.#fail(name);
     return value;
+  }
+
+  #numbers(fields: Fields, name: string): number[] {
+    return this.#list(fields, name).map((value) => {
+      if (typeof value !== 'number') this.#fail(name);
+      return value;
+    });
   }
 
   #text(fields: Fields, name: string): string {

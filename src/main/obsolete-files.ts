@@ -1,50 +1,81 @@
 /**
- * Deletes the files that nothing refers to any more.
+ * Deletes the files that nothing refers to any more, and gives tables their names for good.
  *
- *   removeObsoleteFiles   in a running store: tables no live version holds, logs whose entries are in tables
- *   removeOrphans         at open: what a crash left between writing a file and the manifest that names it
+ *   DeletionQueue         in a running store: tables no live version holds, logs whose entries are in tables
+ *   removeObsoleteFiles   what a job made and no manifest will ever name
+ *   sortOutFiles          at open: what a crash left, and what the manifest says may go
+ *   nameTables            NUMBER.sst.new -> NUMBER.sst, once a durable manifest names the table
  *
- * Invariants: called only when a manifest without these files is durable. Only names this store would write
- *             (file-names.ts) and only regular files are deleted; directories, links and foreign files are not touched.
+ * Invariants: a table or log is deleted only when a durable manifest says that it is obsolete, a table with its first name only
+ *             when no manifest names it. Only names this store would write (file-names.ts) and only regular files are deleted;
+ *             directories, links and foreign files are not touched.
  * Thread:     main.
  * Not chosen: deleting in parallel. Unlinking a large table can take long in the file system, and the four threads of
  *             libuv's pool are shared with the log; one at a time leaves them three.
  */
 import { join } from 'node:path';
-import { systemErrorCode } from '../shared/errors.ts';
-import { logPath, parseFileName, runPath, tablePath } from '../shared/file-names.ts';
+import { CorruptionError, systemErrorCode } from '../shared/errors.ts';
+import {
+  logPath,
+  MANIFEST_NAME,
+  newTablePath,
+  parseFileName,
+  runPath,
+  type StoreFile,
+  tablePath,
+} from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
+import type { ManifestState } from './manifest-state.ts';
 
 export interface ObsoleteFiles {
   readonly tables?: readonly FileNumber[];
   readonly logs?: readonly FileNumber[];
+  /** Tables that no manifest has named. */
+  readonly newTables?: readonly FileNumber[];
   /** Of a bulk load. */
   readonly runs?: readonly FileNumber[];
 }
 
-/** What a file that could not be deleted is reported to. It stays until the next open collects it as an orphan. */
+/** What a file that could not be deleted is reported to. It stays until the next open tries again. */
 export type DeletionErrorHandler = (error: unknown, path: string) => void;
 
-/** Deletes in the background: resolves when all were tried, never rejects. A file that is gone already is fine. */
+/**
+ * Deletes in the background: resolves when all were tried, never rejects. A file that is gone already is fine. `onDeleted` is
+ * told of each that is gone.
+ */
 export async function removeObsoleteFiles(
   fs: FileSystem,
   directory: string,
   files: ObsoleteFiles,
   onError: DeletionErrorHandler,
+  onDeleted: (number: FileNumber) => void = () => undefined,
 ): Promise<void> {
+  const under = (numbers: readonly FileNumber[] | undefined, pathOf: typeof tablePath): [FileNumber, string][] =>
+    (numbers ?? []).map((number) => [number, pathOf(directory, number)]);
   const paths = [
-    ...(files.tables ?? []).map((number) => tablePath(directory, number)),
-    ...(files.logs ?? []).map((number) => logPath(directory, number)),
-    ...(files.runs ?? []).map((number) => runPath(directory, number)),
+    ...under(files.tables, tablePath),
+    ...under(files.logs, logPath),
+    ...under(files.newTables, newTablePath),
+    ...under(files.runs, runPath),
   ];
-  for (const path of paths) {
+  for (const [number, path] of paths) {
     try {
       await fs.unlinkAsync(path);
+      onDeleted(number);
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') onError(error, path);
+      if (systemErrorCode(error) === 'ENOENT') onDeleted(number);
+      else onError(error, path);
     }
   }
+}
+
+/** What deletions of a running store are told, and ask. */
+export interface DeletionHost {
+  /** Whether the directory is still this store's. */
+  mayDelete(): boolean;
+  deleted(number: FileNumber): void;
+  failed: DeletionErrorHandler;
 }
 
 /**
@@ -54,18 +85,23 @@ export async function removeObsoleteFiles(
 export class DeletionQueue {
   readonly #fs: FileSystem;
   readonly #directory: string;
-  readonly #onError: DeletionErrorHandler;
+  readonly #host: DeletionHost;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(fs: FileSystem, directory: string, onError: DeletionErrorHandler) {
+  constructor(fs: FileSystem, directory: string, host: DeletionHost) {
     this.#fs = fs;
     this.#directory = directory;
-    this.#onError = onError;
+    this.#host = host;
   }
 
   /** Deletes in the background. */
   remove(files: ObsoleteFiles): void {
-    this.#last = this.#last.then(() => removeObsoleteFiles(this.#fs, this.#directory, files, this.#onError));
+    const { deleted, failed } = this.#host;
+    this.#last = this.#last.then(() =>
+      this.#host.mayDelete()
+        ? removeObsoleteFiles(this.#fs, this.#directory, files, failed, deleted)
+        : undefined,
+    );
   }
 
   /**
@@ -77,40 +113,106 @@ export class DeletionQueue {
   }
 }
 
-/** What the manifest says is needed. */
-export interface LiveFiles {
-  readonly liveTables: ReadonlySet<FileNumber>;
-  /** Logs below this number hold nothing that the tables don't. */
-  readonly minLogNumber: FileNumber;
+/** A durable manifest names these tables: they are the store's from now on. One that has its name already is fine. */
+export async function nameTables(
+  fs: FileSystem,
+  directory: string,
+  numbers: readonly FileNumber[],
+): Promise<void> {
+  for (const number of numbers) {
+    try {
+      await fs.renameAsync(newTablePath(directory, number), tablePath(directory, number));
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT' || fs.stat(tablePath(directory, number)) === undefined) throw error;
+    }
+  }
 }
 
-export interface OrphanReport {
+/**
+ * A table or log that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs to
+ * this directory as it is: a copy of before was put back, or it is another store's.
+ *
+ * @throws {@link CorruptionError}
+ */
+export function refuseUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): void {
+  const files = new KnownFiles(state);
+  for (const name of fs.list(directory)) {
+    const file = parseFileName(name);
+    if (file === undefined || files.fateOf(file) !== 'unknown') continue;
+    if (fs.stat(join(directory, name))?.kind !== 'file') continue;
+    throw new CorruptionError(
+      `it does not know ${name}: it is out of date, or belongs to another store; repair takes in what the file holds`,
+      { file: join(directory, MANIFEST_NAME) },
+    );
+  }
+}
+
+type Fate = 'needed' | 'to-be-named' | 'obsolete' | 'unknown' | 'not-ours-to-judge';
+
+/** What is to become of the files of a store that is opened. */
+class KnownFiles {
+  readonly #live: ReadonlySet<number>;
+  readonly #obsoleteTables: ReadonlySet<number>;
+  readonly #obsoleteLogs: ReadonlySet<number>;
+  readonly #logNumber: number;
+
+  constructor({ levels, obsoleteTables, obsoleteLogs, logNumber }: ManifestState) {
+    this.#live = new Set(levels.flat().map((table) => table.number));
+    this.#obsoleteTables = new Set(obsoleteTables);
+    this.#obsoleteLogs = new Set(obsoleteLogs);
+    this.#logNumber = logNumber;
+  }
+
+  fateOf(file: StoreFile): Fate {
+    switch (file.kind) {
+      case 'table':
+        if (this.#live.has(file.number)) return 'needed';
+        return this.#obsoleteTables.has(file.number) ? 'obsolete' : 'unknown';
+      case 'log':
+        if (file.number >= this.#logNumber) return 'needed';
+        return this.#obsoleteLogs.has(file.number) ? 'obsolete' : 'unknown';
+      case 'new-table':
+        return this.#live.has(file.number) ? 'to-be-named' : 'obsolete';
+      case 'run':
+      case 'manifest-temporary':
+        return 'obsolete';
+      default:
+        return 'not-ours-to-judge';
+    }
+  }
+}
+
+export interface SortedFiles {
   /** Names of the files that were deleted. */
   readonly removed: readonly string[];
   /** The highest number in any file name of ours, deleted or not; 0 without one. New numbers must lie above it. */
   readonly highestNumber: number;
 }
 
-/** Synchronous: runs once, at open, before anything else needs the disk. */
-export function removeOrphans(
+/**
+ * Deletes what is obsolete, and names tables for good that a crash kept from it. Synchronous: runs once, at open, before
+ * anything else needs the disk.
+ */
+export function sortOutFiles(
   fs: FileSystem,
   directory: string,
-  live: LiveFiles,
+  state: ManifestState,
   onError: DeletionErrorHandler,
-): OrphanReport {
+): SortedFiles {
   const removed: string[] = [];
+  const files = new KnownFiles(state);
   let highestNumber = 0;
   for (const name of fs.list(directory)) {
     const file = parseFileName(name);
     if (file === undefined) continue;
-    if (file.kind === 'table' || file.kind === 'log' || file.kind === 'run')
+    if (file.kind === 'table' || file.kind === 'log' || file.kind === 'new-table' || file.kind === 'run')
       highestNumber = Math.max(highestNumber, file.number);
-    const isOrphan =
-      file.kind === 'manifest-temporary' ||
-      file.kind === 'run' ||
-      (file.kind === 'table' && !live.liveTables.has(file.number)) ||
-      (file.kind === 'log' && file.number < live.minLogNumber);
-    if (isOrphan && removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
+    const fate = files.fateOf(file);
+    if (fate === 'obsolete' && removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
+    if (fate === 'to-be-named' && file.kind === 'new-table') {
+      const path = tablePath(directory, file.number);
+      if (fs.stat(path) === undefined) fs.rename(join(directory, name), path);
+    }
   }
   return { removed, highestNumber };
 }

@@ -2,9 +2,10 @@
  * Owns which version is current: takes edits one at a time, makes each durable, installs it, and says which files
  * have become useless.
  *
- *   apply(edit):  1. wait for the edits before         4. install: `current` is the next version
- *                 2. compute the next version          5. bump the counter in the control block
- *                 3. manifest durable                  6. report tables no live version holds
+ *   apply(edit):  1. wait for the edits before         4. its tables get their names for good (FileNames)
+ *                 2. compute the next version          5. install: `current` is the next version
+ *                 3. manifest durable, unless the      6. bump the counter in the control block
+ *                    directory is not ours any more    7. report tables no live version holds
  *
  * A version lives while it is current or pinned. A reader pins the current one for as long as it reads, so that the
  * tables it may still open are not deleted under it.
@@ -15,19 +16,31 @@
  * nothing: this edit and those already queued behind it (which may assume it) reject, and applying again is fine once
  * there is room.
  *
+ * The manifest says of every table and log that it does not need any more that it is obsolete, until a deletion of it is
+ * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
+ *
  * Invariants: file numbers only rise. `logNumber` and `lastSequence` never fall.
  * Thread:     main.   Owns: the current version, pins, file numbers, the manifest.
  * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
  *             addition, whatever the number of tables.
  */
+import { join } from 'node:path';
 import { assert } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
-import { isDiskFull, systemErrorCode } from '../shared/errors.ts';
+import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
+import { MANIFEST_NAME } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
-import { type ManifestState, publishManifest, type SealedLog, stageManifest } from './manifest.ts';
+import {
+  type ManifestState,
+  manifestStamp,
+  publishManifest,
+  type SealedLog,
+  stageManifest,
+} from './manifest.ts';
+import { ObsoleteList } from './obsolete-list.ts';
 
 /** What the manifest learns along with an edit. */
 export interface EditExtra {
@@ -44,14 +57,28 @@ export interface PinnedVersion {
   release(): void;
 }
 
-/** Told of tables that no live version holds. Must not throw. */
-export type ObsoleteHandler = (tables: TableMeta[]) => void;
+/** The files that an edit is about. */
+export interface VersionFiles {
+  /** The manifest is about to be put in force; throws when the directory is not this store's any more. */
+  checkOwnership(): void;
+  /** A durable manifest names these tables for the first time. */
+  nameForGood(tables: readonly TableMeta[]): Promise<void>;
+  /** No live version holds these tables. Must not throw. */
+  obsolete(tables: TableMeta[]): void;
+}
+
+const NO_FILES: VersionFiles = {
+  checkOwnership: () => undefined,
+  nameForGood: () => Promise.resolve(),
+  obsolete: () => undefined,
+};
 
 export class VersionSet {
   readonly #fs: FileSystem;
   readonly #directory: string;
   readonly #control: ControlBlock;
-  readonly #onObsolete: ObsoleteHandler;
+  readonly #files: VersionFiles;
+  readonly #obsolete: ObsoleteList;
   /** What the manifest on disk says, but for the file number, which runs ahead. */
   #state: ManifestState;
   #current: Version;
@@ -67,6 +94,8 @@ export class VersionSet {
   /** Rises when an edit fails harmlessly, so that those queued behind it know. */
   #failures = 0;
   #lastFailure: unknown;
+  /** Of the manifest on disk, as this set left it. */
+  #stamp: string | undefined;
   /** Told in the step in which a version becomes current: clients in other threads must hear of it (shared-views.ts). */
   onInstalled: (edit: VersionEdit) => void = () => {};
 
@@ -75,26 +104,31 @@ export class VersionSet {
     directory: string,
     control: ControlBlock,
     state: ManifestState,
-    onObsolete: ObsoleteHandler,
+    files: VersionFiles,
+    logs: readonly FileNumber[],
   ) {
     this.#fs = fs;
     this.#directory = directory;
     this.#control = control;
-    this.#onObsolete = onObsolete;
+    this.#files = files;
+    this.#obsolete = new ObsoleteList(state, logs);
     this.#state = state;
     this.#current = Version.fromLevels(state.levels);
     this.#nextFileNumber = state.nextFileNumber;
   }
 
-  /** Starts from what the manifest says; writes nothing. */
+  /** Starts from what the manifest says; writes nothing. `logs` are all there are from its logNumber on. */
   static create(
     fs: FileSystem,
     directory: string,
     control: ControlBlock,
     state: ManifestState,
-    onObsolete: ObsoleteHandler = () => {},
+    files: VersionFiles = NO_FILES,
+    logs: readonly FileNumber[] = [],
   ): VersionSet {
-    return new VersionSet(fs, directory, control, state, onObsolete);
+    const set = new VersionSet(fs, directory, control, state, files, logs);
+    set.#stamp = manifestStamp(fs, directory);
+    return set;
   }
 
   get current(): Version {
@@ -126,6 +160,18 @@ export class VersionSet {
 
   allocateFileNumber(): FileNumber {
     return this.reserveFileNumbers(1);
+  }
+
+  /** The number of a log to be written. */
+  allocateLogNumber(): FileNumber {
+    const number = this.allocateFileNumber();
+    this.#obsolete.noteLog(number);
+    return number;
+  }
+
+  /** A table or log was deleted, or found to be gone. */
+  noteDeleted(number: FileNumber): void {
+    this.#obsolete.noteDeleted(number);
   }
 
   /** Reserves `count` consecutive numbers and returns the first. Unused ones are never used. */
@@ -183,8 +229,13 @@ export class VersionSet {
       next = this.#current.apply(edit);
       state = this.#nextState(next, edit, extra);
       await stageManifest(this.#fs, this.#directory, state);
+      this.#checkUnchanged();
       mayBePublished = true;
+      const publication = this.#obsolete.publicationBegins();
       await publishManifest(this.#fs, this.#directory);
+      this.#obsolete.published(publication, state);
+      this.#stamp = manifestStamp(this.#fs, this.#directory);
+      await this.#files.nameForGood(this.#newTables(edit));
     } catch (error) {
       if (!mayBePublished && isPassing(error)) {
         this.#failures++;
@@ -205,6 +256,19 @@ export class VersionSet {
     this.#reportObsolete();
   }
 
+  /** Neither the directory nor the manifest in it may be somebody else's. */
+  #checkUnchanged(): void {
+    this.#files.checkOwnership();
+    if (manifestStamp(this.#fs, this.#directory) === this.#stamp) return;
+    const file = join(this.#directory, MANIFEST_NAME);
+    throw new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, { file });
+  }
+
+  #newTables({ added }: VersionEdit): TableMeta[] {
+    const known = this.#current;
+    return added.flatMap(({ table }) => (known.hasFile(table.number) ? [] : [table]));
+  }
+
   #nextState(version: Version, edit: VersionEdit, extra: EditExtra): ManifestState {
     const logNumber = Math.max(this.#state.logNumber, edit.logNumber ?? 0);
     const sealed = new Map(this.#state.sealedLogs.map((log) => [log.number, log]));
@@ -215,6 +279,8 @@ export class VersionSet {
       );
       sealed.set(log.number, log);
     }
+    const live = new Set(version.levels.flat().map((table) => table.number));
+    const removed = edit.removed.map(({ number }) => number).filter((number) => !live.has(number));
     const sequences = edit.added.map(({ table }) => table.largestSequence);
     return {
       ...this.#state,
@@ -227,6 +293,7 @@ export class VersionSet {
       sealedLogs: [...sealed.values()]
         .filter((log) => log.number >= logNumber)
         .sort((a, b) => a.number - b.number),
+      ...this.#obsolete.after(removed, logNumber),
       levels: version.levels,
     };
   }
@@ -270,7 +337,7 @@ export class VersionSet {
     );
     if (obsolete.length === 0) return;
     for (const table of obsolete) this.#leaving.delete(table.number);
-    this.#onObsolete(obsolete);
+    this.#files.obsolete(obsolete);
   }
 }
 

@@ -5,6 +5,9 @@
  *   manifest.json        the root of truth           manifest.json.tmp    a replacement being written
  *   000012.log           a write-ahead log           LOCK                 who holds the store
  *   000013.sst           a table                     000014.run           a sorted part of a bulk load under way
+ *   000015.sst.new       a table that no durable manifest has named yet
+ *   LOCK-0a1b....sock    the socket of an owner (lock-socket.ts)
+ *   epoch-000001         a directory: where the files are since an owner elsewhere was superseded (epochs.ts)
  *   000013.sst.set-aside a damaged file (of any kind but LOCK) that repair has replaced, kept for whoever wants to look; a
  *                        second one of that name gets -2, and so on
  */
@@ -16,8 +19,9 @@ export const MANIFEST_TEMPORARY_NAME = 'manifest.json.tmp';
 export const LOCK_NAME = 'LOCK';
 
 export type StoreFile =
-  | { readonly kind: 'log' | 'table' | 'run'; readonly number: FileNumber }
-  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' }
+  | { readonly kind: 'log' | 'table' | 'new-table' | 'run'; readonly number: FileNumber }
+  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' | 'lock-socket' }
+  | { readonly kind: 'epoch'; readonly epoch: number }
   /** `number` is that of the log or table; 0 for a manifest. */
   | { readonly kind: 'set-aside'; readonly of: 'log' | 'table' | 'manifest'; readonly number: FileNumber };
 
@@ -29,6 +33,11 @@ export function tableName(number: FileNumber): string {
   return `${String(number).padStart(6, '0')}.sst`;
 }
 
+/** What a table is called until a durable manifest names it. */
+export function newTableName(number: FileNumber): string {
+  return `${tableName(number)}.new`;
+}
+
 export function runName(number: FileNumber): string {
   return `${String(number).padStart(6, '0')}.run`;
 }
@@ -37,12 +46,25 @@ export function tablePath(directory: string, number: FileNumber): string {
   return join(directory, tableName(number));
 }
 
+export function newTablePath(directory: string, number: FileNumber): string {
+  return join(directory, newTableName(number));
+}
+
 export function logPath(directory: string, number: FileNumber): string {
   return join(directory, logName(number));
 }
 
 export function runPath(directory: string, number: FileNumber): string {
   return join(directory, runName(number));
+}
+
+export function lockSocketName(id: string): string {
+  return `LOCK-${id}.sock`;
+}
+
+/** The directory of an epoch; 0, where every store begins, is the store's own. */
+export function epochName(epoch: number): string {
+  return `epoch-${String(epoch).padStart(6, '0')}`;
 }
 
 /** What the file `name` is called once it is set aside, as the `attempt`-th of that name. */
@@ -57,7 +79,10 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (name === LOCK_NAME) return { kind: 'lock' };
   const aside = /^(.+)\.set-aside(?:-(?:[2-9]|[1-9]\d{1,5}))?$/.exec(name);
   if (aside !== null) return parseSetAside(aside[1]!);
-  const match = /^(\d{6,10})\.(log|sst|run)$/.exec(name);
+  if (/^LOCK-[0-9a-f]{16}\.sock$/.test(name)) return { kind: 'lock-socket' };
+  const epoch = /^epoch-(\d{6})$/.exec(name);
+  if (epoch !== null) return Number(epoch[1]) > 0 ? { kind: 'epoch', epoch: Number(epoch[1]) } : undefined;
+  const match = /^(\d{6,10})\.(log|sst|sst\.new|run)$/.exec(name);
   if (match === null) return undefined;
   const value = Number(match[1]);
   if (value > MAX_FILE_NUMBER) return undefined;
@@ -65,6 +90,7 @@ export function parseFileName(name: string): StoreFile | undefined {
   // Only the spelling we would write ourselves: `0000012.log` is somebody else's.
   if (name === logName(number)) return { kind: 'log', number };
   if (name === tableName(number)) return { kind: 'table', number };
+  if (name === newTableName(number)) return { kind: 'new-table', number };
   return name === runName(number) ? { kind: 'run', number } : undefined;
 }
 

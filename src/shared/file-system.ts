@@ -10,14 +10,23 @@
  * all threads share one libuv pool of 4, so a worker that used the asynchronous ones could freeze main's log.
  */
 
+import type { DirectoryAnchor } from './directory-anchor.ts';
 import { ioError } from './errors.ts';
 import type { FileMapping } from './memory-map.ts';
 
 /** How to make a FileSystem in another thread: plain data, cloneable. undefined = the real disk. */
-export interface FileSystemSpec {
+export type FileSystemSpec = ModuleSpec | AnchoredSpec;
+
+/** A file system of a test. */
+export interface ModuleSpec {
   /** URL of a module that exports `createFileSystem(options)`. */
   readonly module: string;
   readonly options?: unknown;
+}
+
+/** The real disk, with directories that are reached through descriptors of this process (directory-anchor.ts). */
+export interface AnchoredSpec {
+  readonly anchors: readonly DirectoryAnchor[];
 }
 
 export interface FileStat {
@@ -26,6 +35,8 @@ export interface FileStat {
   /** Device and inode: the identity of a file or directory however it was reached. */
   readonly device: number;
   readonly inode: number;
+  /** When its content was last changed, in milliseconds of the file system's clock. */
+  readonly modifiedMs: number;
 }
 
 export interface StorageFile {

@@ -1,8 +1,7 @@
 /**
- * The real disk: FileSystem (file-system.ts) on node:fs, and the raw opens that the directory lock needs.
+ * The real disk: FileSystem (file-system.ts) on node:fs.
  *
- * Every error of the operating system leaves this file as a StorageError `STRATA_IO` whose `cause` it is; but for what a
- * LockFile does once it is open, which only informs.
+ * Every error of the operating system leaves this file as a StorageError `STRATA_IO` whose `cause` it is.
  *
  * Invariants: no symbolic link is followed to a file, and only regular files are opened: a FIFO or device in the
  *             directory of a store is refused, not waited for.
@@ -13,6 +12,7 @@
  */
 import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type DirectoryAnchor, nameOf, placeOf } from './directory-anchor.ts';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
@@ -26,9 +26,8 @@ const NO_FOLLOW: number = fs.constants.O_NOFOLLOW ?? 0;
 // Opening a FIFO would otherwise wait for a writer, for ever; without effect on regular files.
 const NO_WAIT: number = fs.constants.O_NONBLOCK ?? 0;
 
-const READ_FLAGS = fs.constants.O_RDONLY | NO_FOLLOW | NO_WAIT;
+export const READ_FLAGS: number = fs.constants.O_RDONLY | NO_FOLLOW | NO_WAIT;
 const CREATE_FLAGS = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL | NO_FOLLOW;
-const LOCK_FLAGS = fs.constants.O_RDWR | fs.constants.O_CREAT | NO_FOLLOW | NO_WAIT;
 
 /** Windows: virus scanners and indexers open files for moments; 1 + 2 + ... + 512 ms outlasts them. */
 const RENAME_ATTEMPTS = 10;
@@ -85,25 +84,35 @@ class NodeFile implements StorageFile {
 }
 
 /** The disk of this machine. */
-export const nodeFileSystem: FileSystem = {
-  spec: undefined,
-  openRead: (path) => attempt('open', path, () => new NodeFile(path, openRegular(path, READ_FLAGS))),
-  createExclusive: (path) =>
-    attempt('create', path, () => new NodeFile(path, fs.openSync(path, CREATE_FLAGS, FILE_MODE))),
-  rename: (from, to) => attempt('rename', from, () => renamePatiently(from, to)),
-  renameAsync,
-  unlink: (path) => attempt('delete', path, () => fs.unlinkSync(path)),
-  unlinkAsync: (path) => promised('delete', path, (done) => fs.unlink(path, done)),
-  makeDirectory: (path) => {
-    attempt('create', path, () => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }));
-  },
-  removeDirectory: (path) => attempt('delete', path, () => fs.rmdirSync(path)),
-  list: (directory) => attempt('list', directory, () => fs.readdirSync(directory)),
-  stat: (path) => attempt('stat', path, () => toFileStat(fs.lstatSync(path, { throwIfNoEntry: false }))),
-  realPath: (path) => attempt('resolve', path, () => fs.realpathSync.native(path)),
-  syncDirectory,
-  syncDirectoryAsync,
-};
+export const nodeFileSystem: FileSystem = createNodeFileSystem([]);
+
+/** The same, with directories that are reached through descriptors, which must stay open as long as this is used. */
+export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileSystem {
+  const at = (path: string): string => placeOf(path, anchors);
+  const act = <T>(action: string, path: string, run: (place: string) => T): T =>
+    attempt(action, path, () => naming(anchors, () => run(at(path))));
+  const actAsync = (action: string, path: string, start: (place: string, done: Done) => void): Promise<void> =>
+    promised(action, path, (done) => start(at(path), (error) => done(named(error, anchors))));
+  return {
+    spec: anchors.length === 0 ? undefined : { anchors },
+    openRead: (path) => act('open', path, (place) => new NodeFile(path, openRegular(place, READ_FLAGS))),
+    createExclusive: (path) =>
+      act('create', path, (place) => new NodeFile(path, fs.openSync(place, CREATE_FLAGS, FILE_MODE))),
+    rename: (from, to) => act('rename', from, (place) => renamePatiently(place, at(to))),
+    renameAsync: (from, to) => renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),
+    unlink: (path) => act('delete', path, (place) => fs.unlinkSync(place)),
+    unlinkAsync: (path) => actAsync('delete', path, (place, done) => fs.unlink(place, done)),
+    makeDirectory: (path) => {
+      act('create', path, (place) => fs.mkdirSync(place, { recursive: true, mode: DIRECTORY_MODE }));
+    },
+    removeDirectory: (path) => act('delete', path, (place) => fs.rmdirSync(place)),
+    list: (directory) => act('list', directory, (place) => fs.readdirSync(place)),
+    stat: (path) => act('stat', path, (place) => toFileStat(fs.lstatSync(place, { throwIfNoEntry: false }))),
+    realPath: (path) => attempt('resolve', path, () => fs.realpathSync.native(path)),
+    syncDirectory: (path) => act('sync', path, syncDirectory),
+    syncDirectoryAsync: (path) => syncDirectoryAsync(path, at(path)),
+  };
+}
 
 /**
  * The file system that `spec` describes; the real disk without one.
@@ -112,6 +121,7 @@ export const nodeFileSystem: FileSystem = {
  */
 export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<FileSystem> {
   if (spec === undefined) return nodeFileSystem;
+  if ('anchors' in spec) return createNodeFileSystem(spec.anchors);
   const module: { createFileSystem?: unknown } = await import(spec.module);
   if (typeof module.createFileSystem !== 'function') {
     throw invalidArgument(`file system module ${spec.module} does not export createFileSystem`);
@@ -119,59 +129,8 @@ export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<
   return module.createFileSystem(spec.options) as FileSystem;
 }
 
-/** A LOCK file that is open; closing it gives up a lock taken with it. */
-export interface LockFile {
-  /** Replaces the whole content; undefined when the file could only be opened for reading. */
-  readonly replaceContent: ((content: Uint8Array) => void) | undefined;
-  close(): void;
-}
-
-/**
- * Opens (or creates) the LOCK file at `path`. `extraFlags` go to open(2) as they are: that is how the systems that
- * lock on opening are asked to. Without permission to write, the file is opened for reading, which locks as well.
- */
-export function openLockFile(path: string, extraFlags = 0): LockFile {
-  return attempt('open', path, () => {
-    try {
-      return lockFile(openOwnLockFile(path, LOCK_FLAGS | extraFlags), true);
-    } catch (error) {
-      if (!isWriteRefused(error)) throw error;
-      return lockFile(openRegular(path, READ_FLAGS | extraFlags), false);
-    }
-  });
-}
-
-/** Opens a directory only to hold it: while it is open its inode number can't be given to another directory. */
-export function holdDirectory(path: string, extraFlags = 0): { close(): void } {
-  const flags = fs.constants.O_RDONLY | (fs.constants.O_DIRECTORY ?? 0) | extraFlags;
-  return attempt('open', path, () => new NodeFile(path, fs.openSync(path, flags)));
-}
-
-function lockFile(fd: number, isWritable: boolean): LockFile {
-  const replaceContent = (content: Uint8Array): void => {
-    fs.ftruncateSync(fd, 0);
-    fs.writeSync(fd, content, 0, content.length, 0);
-  };
-  let isOpen = true;
-  return {
-    replaceContent: isWritable ? replaceContent : undefined,
-    close: () => {
-      if (!isOpen) return;
-      isOpen = false;
-      fs.closeSync(fd);
-    },
-  };
-}
-
-/** LOCK is the one file we overwrite, so it must be ours alone: a second hard link would be somebody else's file. */
-function openOwnLockFile(path: string, flags: number): number {
-  const fd = openRegular(path, flags);
-  if (IS_WINDOWS || fs.fstatSync(fd).nlink <= 1) return fd;
-  fs.closeSync(fd);
-  throw new Error('the file has another hard link');
-}
-
-function openRegular(path: string, flags: number): number {
+/** A regular file, never a link, a FIFO or a device; its descriptor. */
+export function openRegular(path: string, flags: number): number {
   const fd = fs.openSync(path, flags, FILE_MODE);
   try {
     if (!fs.fstatSync(fd).isFile()) throw new Error('not a regular file');
@@ -182,33 +141,32 @@ function openRegular(path: string, flags: number): number {
   }
 }
 
-function isWriteRefused(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return code === 'EROFS' || code === 'EACCES' || code === 'EPERM';
-}
-
 function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {
   if (stats === undefined) return undefined;
   const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
-  return { kind, sizeBytes: stats.size, device: stats.dev, inode: stats.ino };
+  return {
+    kind,
+    sizeBytes: stats.size,
+    device: stats.dev,
+    inode: stats.ino,
+    modifiedMs: stats.mtimeMs,
+  };
 }
 
-function syncDirectory(path: string): void {
+function syncDirectory(place: string): void {
   // Windows can't flush a directory; NTFS journals names itself, so there a power cut may undo the last renames.
   if (IS_WINDOWS) return;
-  attempt('sync', path, () => {
-    const fd = fs.openSync(path, fs.constants.O_RDONLY);
-    try {
-      fs.fsyncSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
-  });
+  const fd = fs.openSync(place, fs.constants.O_RDONLY);
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
-async function syncDirectoryAsync(path: string): Promise<void> {
+async function syncDirectoryAsync(path: string, place: string): Promise<void> {
   if (IS_WINDOWS) return;
-  const fd = attempt('sync', path, () => fs.openSync(path, fs.constants.O_RDONLY));
+  const fd = attempt('sync', path, () => fs.openSync(place, fs.constants.O_RDONLY));
   try {
     await promised('sync', path, (done) => fs.fsync(fd, done));
   } finally {
@@ -230,10 +188,10 @@ function renamePatiently(from: string, to: string): void {
   }
 }
 
-async function renameAsync(from: string, to: string): Promise<void> {
+async function renameAsync(from: string, start: (done: Done) => void): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await promised('rename', from, (done) => fs.rename(from, to, done));
+      return await promised('rename', from, start);
     } catch (error) {
       if (!isRenameWorthRetrying(error, tries)) throw error;
       await delay(2 ** (tries - 1));
@@ -245,6 +203,22 @@ function isRenameWorthRetrying(error: unknown, tries: number): boolean {
   if (!IS_WINDOWS || tries > RENAME_ATTEMPTS) return false;
   const code = systemErrorCode(error);
   return code === 'EPERM' || code === 'EBUSY' || code === 'EACCES';
+}
+
+/** The system names the places it was asked for; whoever reads the error knows the directory. */
+function naming<T>(anchors: readonly DirectoryAnchor[], run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw named(error as NodeJS.ErrnoException, anchors);
+  }
+}
+
+function named<E extends NodeJS.ErrnoException | null>(error: E, anchors: readonly DirectoryAnchor[]): E {
+  if (error === null || error === undefined || anchors.length === 0) return error;
+  error.message = nameOf(error.message, anchors);
+  if (error.path !== undefined) error.path = nameOf(error.path, anchors);
+  return error;
 }
 
 function attempt<T>(action: string, path: string, run: () => T): T {

@@ -44,3 +44,8 @@ export const now = (): number => readClock.call(performance);
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+const readWallClock = Date.now;
+
+/** Milliseconds since 1970, as the system has it: for what outlives the process. It may go back. */
+export const wallClock = (): number => readWallClock();

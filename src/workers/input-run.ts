@@ -7,9 +7,9 @@
  */
 import { ConcatIterator } from '../shared/concat-iterator.ts';
 import { CorruptionError } from '../shared/errors.ts';
-import { tablePath } from '../shared/file-names.ts';
 import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
 import type { InternalIterator } from '../shared/iterator.ts';
+import { openTableFile } from '../shared/table/table-file.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { ReadAheadSource } from './read-ahead-source.ts';
@@ -37,7 +37,7 @@ export class InputRun {
   #open(index: number): InternalIterator {
     this.#closeReader();
     const table = this.#tables[index]!;
-    const file = this.#fileSystem.openRead(tablePath(this.#directory, table.number));
+    const file = openTableFile(this.#fileSystem, this.#directory, table.number);
     try {
       const size = file.size();
       if (size !== table.sizeBytes) {

@@ -1,7 +1,7 @@
 /**
  * The tables a job is writing: begins, finishes and, when the job fails, removes them.
  *
- *   1. begin     creates the file exclusively
+ *   1. begin     creates the file exclusively, as NUMBER.sst.new: it is not the store's yet
  *   2. finish    writes what is left of the table and syncs its data (in TableBuilder), closes the file
  *   3. commit    one sync of the directory for all: only now may a reply name the tables
  *   4. discard   instead of 3, after a failure: closes and unlinks every file this job created
@@ -12,7 +12,7 @@
  * Owns:       the descriptors and, until commit, the files of the outputs.
  */
 import { assert } from '../shared/assert.ts';
-import { runPath, tablePath } from '../shared/file-names.ts';
+import { newTablePath, runPath } from '../shared/file-names.ts';
 import type { FileSystem, StorageFile } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { TableOptions } from '../shared/jobs.ts';
@@ -34,7 +34,7 @@ export class JobOutputs {
   /** `baseSequence`: no entry of the table has a smaller sequence. */
   begin(number: FileNumber, options: TableOptions, baseSequence: number): TableBuilder {
     assert(this.#builder === undefined, 'a table is still being written');
-    const file = this.#fileSystem.createExclusive(tablePath(this.#directory, number));
+    const file = this.#fileSystem.createExclusive(newTablePath(this.#directory, number));
     this.#created.push(file);
     this.#builder = new TableBuilder(file, number, options, baseSequence);
     return this.#builder;

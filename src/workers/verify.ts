@@ -3,17 +3,17 @@
  *
  * Thread: any; synchronous. Reads only.
  */
-import { tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { VerifyJob, VerifyResult } from '../shared/jobs.ts';
 import { PreadSource } from '../shared/table/block-source.ts';
+import { openTableFile } from '../shared/table/table-file.ts';
 import { JobMonitor } from './job-monitor.ts';
 import { verifyTable } from './verify-table.ts';
 
 export function verify(job: VerifyJob, fileSystem: FileSystem): VerifyResult {
   const { sizeBytes } = job.table;
   const monitor = new JobMonitor(job, sizeBytes, sizeBytes);
-  const file = fileSystem.openRead(tablePath(job.directory, job.table.number));
+  const file = openTableFile(fileSystem, job.directory, job.table.number);
   try {
     let bytesRead = 0;
     return verifyTable(new PreadSource(file), job.table, (bytes) => {

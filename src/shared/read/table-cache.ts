@@ -10,13 +10,13 @@
  * The only importer of lru-cache.
  */
 import { LRUCache } from 'lru-cache';
-import { CorruptionError, systemErrorCode } from '../errors.ts';
-import { tablePath } from '../file-names.ts';
-import { closeQuietly, type FileSystem } from '../file-system.ts';
+import { CorruptionError, type StorageError, systemErrorCode } from '../errors.ts';
+import { closeQuietly, type FileSystem, type StorageFile } from '../file-system.ts';
 import type { FileNumber } from '../ids.ts';
 import type { InternalIterator } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
 import { openSource } from '../table/block-source.ts';
+import { openTableFile } from '../table/table-file.ts';
 import { type Lease, TableIterator } from '../table/table-iterator.ts';
 import { type TableCounters, TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
@@ -136,12 +136,11 @@ export class TableCache {
   }
 
   #open(meta: TableMeta): TableReader {
-    const path = tablePath(this.#directory, meta.number);
-    const file = this.#openFile(path);
+    const file = this.#openFile(meta.number);
     try {
       if (file.size() !== meta.sizeBytes)
         throw new CorruptionError(`the table has ${file.size()} bytes of ${meta.sizeBytes}`, {
-          file: path,
+          file: file.path,
           offset: file.size(),
         });
       return TableReader.open(openSource(file, this.#mmap), meta, {
@@ -154,12 +153,13 @@ export class TableCache {
     }
   }
 
-  #openFile(path: string): ReturnType<FileSystem['openRead']> {
+  #openFile(number: FileNumber): StorageFile {
     try {
-      return this.#fs.openRead(path);
+      return openTableFile(this.#fs, this.#directory, number);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
-      throw new CorruptionError('a table that the manifest names is missing', { file: path, cause: error });
+      const file = (error as StorageError).file;
+      throw new CorruptionError('a table that the manifest names is missing', { file, cause: error });
     }
   }
 }

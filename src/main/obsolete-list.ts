@@ -1,0 +1,71 @@
+/**
+ * What the manifest says of files that were in use once: their numbers, until a deletion of each is durable.
+ *
+ *   in use -> removed by an edit: listed, from that manifest on -> deleted -> a manifest whose publication (which syncs the
+ *   directory) began after the deletion is in force -> the next one does not list it
+ *
+ * A deletion alone is not enough: after a power cut the file may be back, and the manifest that is back with it must know it.
+ *
+ * Invariants: a file that has the name of a table or log, and that no manifest in force needs or lists, was not this store's.
+ *             As long as its version is pinned, or can't be deleted, a table stays listed: the list is as long as the directory
+ *             is full of what is not needed.
+ * Thread:     main.     Owns: the list, and which logs there are.
+ * Not chosen: to take every table that the manifest does not name for a leftover (LevelDB does). When the manifest is out of
+ *             date, or another store's, that deletes the data.
+ */
+import type { FileNumber } from '../shared/ids.ts';
+import type { ManifestState } from './manifest-state.ts';
+
+type Lists = Pick<ManifestState, 'obsoleteTables' | 'obsoleteLogs'>;
+
+export class ObsoleteList {
+  #lists: Lists;
+  /** Logs that are needed, or were when they were last spoken of. */
+  readonly #logs: Set<number>;
+  /** Deleted files that are still listed, and how many publications had begun by then. */
+  readonly #deleted = new Map<number, number>();
+  #begun = 0;
+
+  constructor(lists: Lists, logs: readonly FileNumber[]) {
+    this.#lists = { obsoleteTables: lists.obsoleteTables, obsoleteLogs: lists.obsoleteLogs };
+    this.#logs = new Set(logs);
+  }
+
+  /** The log may exist from now on. */
+  noteLog(number: FileNumber): void {
+    this.#logs.add(number);
+  }
+
+  noteDeleted(number: FileNumber): void {
+    this.#deleted.set(number, this.#begun);
+  }
+
+  /** The lists when these tables are not needed any more, nor are the logs below `logNumber`. */
+  after(removedTables: readonly FileNumber[], logNumber: number): Lists {
+    const oldLogs = [...this.#logs].filter((number) => number < logNumber);
+    return {
+      obsoleteTables: ascending([...this.#lists.obsoleteTables, ...removedTables]),
+      obsoleteLogs: ascending([...this.#lists.obsoleteLogs, ...oldLogs]),
+    };
+  }
+
+  /** Returns what {@link published} is to be told. */
+  publicationBegins(): number {
+    return ++this.#begun;
+  }
+
+  /** A manifest with these lists is durable, and so are the deletions from before its publication began. */
+  published(publication: number, lists: Lists): void {
+    const isNeeded = (number: number): boolean => (this.#deleted.get(number) ?? publication) >= publication;
+    this.#lists = {
+      obsoleteTables: lists.obsoleteTables.filter(isNeeded),
+      obsoleteLogs: lists.obsoleteLogs.filter(isNeeded),
+    };
+    for (const [number, begun] of this.#deleted) if (begun < publication) this.#deleted.delete(number);
+    for (const number of lists.obsoleteLogs) this.#logs.delete(number);
+  }
+}
+
+function ascending(numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
