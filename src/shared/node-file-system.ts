@@ -102,9 +102,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
     renameAsync: (from, to) => renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),
     unlink: (path) => act('delete', path, (place) => fs.unlinkSync(place)),
     unlinkAsync: (path) => actAsync('delete', path, (place, done) => fs.unlink(place, done)),
-    makeDirectory: (path) => {
-      act('create', path, (place) => fs.mkdirSync(place, { recursive: true, mode: DIRECTORY_MODE }));
-    },
+    makeDirectory: (path) => act('create', path, makeDirectory),
     removeDirectory: (path) => act('delete', path, (place) => fs.rmdirSync(place)),
     list: (directory) => act('list', directory, (place) => fs.readdirSync(place)),
     stat: (path) => act('stat', path, (place) => toFileStat(fs.lstatSync(place, { throwIfNoEntry: false }))),
@@ -151,6 +149,16 @@ function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {
     inode: stats.ino,
     modifiedMs: stats.mtimeMs,
   };
+}
+
+function makeDirectory(path: string): boolean {
+  try {
+    fs.mkdirSync(path, DIRECTORY_MODE);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 function syncDirectory(place: string): void {
