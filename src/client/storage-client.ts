@@ -17,6 +17,7 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { closeQuietly } from '../shared/file-system.ts';
 import {
   type IngestOptions,
   type IngestReport,
@@ -103,13 +104,22 @@ export class StorageClient {
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
     const openRead: typeof fs.openRead = (path) => {
+      let file: ReturnType<typeof fs.openRead>;
       try {
-        return fs.openRead(path);
+        file = fs.openRead(path);
       } catch (error) {
         // Once the store is closed its files may be deleted by the next owner: that is no damage.
         this.#checkOpen();
         throw error;
       }
+      // The owner's descriptor of the directory may be another one's since it has closed. If it has not by now, it was right.
+      try {
+        this.#checkOpen();
+      } catch (error) {
+        closeQuietly(file);
+        throw error;
+      }
+      return file;
     };
     this.#tables = new TableCache({ openRead }, attachment.directory, options, this.#blocks);
     this.#views = new ViewFollower(viewPort, this.#control, attachment.view, (numbers) => {

@@ -32,5 +32,7 @@ export function reportDeletion(store: Store, cause: unknown): void {
 export async function discardOutputs(store: Store, outputs: readonly TableMeta[]): Promise<void> {
   if (store.versions.isPoisoned) return;
   const tables = outputs.map((table) => table.number);
-  await removeObsoleteFiles(store.fs, store.directory, { tables }, (error) => reportDeletion(store, error));
+  await removeObsoleteFiles(store.fs, store.directory, { newTables: tables }, (error) =>
+    reportDeletion(store, error),
+  );
 }

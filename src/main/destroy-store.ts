@@ -4,7 +4,7 @@
  *   1. is there a store? Some file must prove it by its content: names alone do not
  *   2. lock it
  *   3. delete the manifest first: once it is gone nothing can be half a store that opens. Then logs, tables and LOCK, by
- *      our exact names and regular files only; the directory itself only if that leaves it empty
+ *      our exact names and regular files only, of every epoch (epochs.ts); a directory itself only if that leaves it empty
  *
  * Thread: main.
  */
@@ -17,30 +17,42 @@ import { loadFileSystem } from '../shared/node-file-system.ts';
 import { awaited } from '../shared/process-keeper.ts';
 import { TABLE_MAGIC } from '../shared/table/format.ts';
 import { acquireLock } from './directory-lock.ts';
+import { allEpochs } from './epochs.ts';
 import { isManifestOfOurs } from './manifest.ts';
+import { throughAnchors } from './open-store.ts';
 import { resolveDirectory } from './store-directory.ts';
 
 export async function destroyStore(path: string): Promise<void> {
   await awaited(destroy(resolveDirectory(path)));
 }
 
-async function destroy(directory: string): Promise<void> {
-  const fs = await loadFileSystem(undefined);
-  const found = fs.stat(directory);
-  if (found === undefined) return;
-  const names = fs.list(directory).filter((name) => isOurs(fs, directory, name));
-  if (!names.some((name) => provesStore(fs, directory, name))) return;
-  const lock = await acquireLock(fs, directory);
+async function destroy(root: string): Promise<void> {
+  const disk = await loadFileSystem(undefined);
+  if (disk.stat(root) === undefined) return;
+  const proves = (directory: string): boolean =>
+    ourFiles(disk, directory).some((name) => provesStore(disk, directory, name));
+  if (!allEpochs(disk, root).some(proves)) return;
+  const lock = await acquireLock(disk, root);
+  const fs = throughAnchors(disk, lock);
+  let isDone = false;
   try {
-    const order = (name: string): number => (name === MANIFEST_NAME ? 0 : name === LOCK_NAME ? 2 : 1);
-    names.sort((a, b) => order(a) - order(b));
-    for (const name of names) if (isOurs(fs, directory, name)) fs.unlink(join(directory, name));
-    // Locking may have made a LOCK that wasn't there.
-    if (isOurs(fs, directory, LOCK_NAME)) fs.unlink(join(directory, LOCK_NAME));
-    if (fs.list(directory).length === 0) removeEmpty(fs, directory);
+    for (const directory of allEpochs(fs, root)) {
+      const order = (name: string): number => (name === MANIFEST_NAME ? 0 : name === LOCK_NAME ? 2 : 1);
+      const names = ourFiles(fs, directory).sort((a, b) => order(a) - order(b));
+      for (const name of names) fs.unlink(join(directory, name));
+      if (directory !== root && fs.list(directory).length === 0) removeEmpty(fs, directory);
+    }
+    isDone = true;
   } finally {
-    await lock.release();
+    // When the socket of the lock is gone as well, and nobody else can have the directory yet.
+    await lock.release(() => {
+      if (isDone && disk.stat(root) !== undefined && disk.list(root).length === 0) removeEmpty(disk, root);
+    });
   }
+}
+
+function ourFiles(fs: FileSystem, directory: string): string[] {
+  return fs.list(directory).filter((name) => isOurs(fs, directory, name));
 }
 
 function isOurs(fs: FileSystem, directory: string, name: string): boolean {

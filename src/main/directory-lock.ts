@@ -23,7 +23,7 @@
  *             no Node binding on Linux.
  */
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { DirectoryAnchor } from '../shared/directory-anchor.ts';
 import { ioError, StorageError, systemErrorCode } from '../shared/errors.ts';
 import { LOCK_NAME } from '../shared/file-names.ts';
@@ -79,6 +79,8 @@ interface Releasable {
 /** What has been taken of a lock, in this order. */
 interface Parts {
   held?: HeldDirectory | undefined;
+  /** Where the files are, if not there. */
+  within?: HeldDirectory | undefined;
   kernelLock?: Releasable | undefined;
   claim?: SocketClaim | undefined;
   lockFile?: LockFile | undefined;
@@ -109,9 +111,17 @@ export class DirectoryLock {
       this.#beat = setInterval(() => this.#showLife(), BEAT_MS).unref();
   }
 
-  /** How files in the directory are reached whatever becomes of its path; undefined where only the path leads to them. */
-  get anchor(): DirectoryAnchor | undefined {
-    return this.held?.anchor;
+  /** How files in the directories that are held are reached, whatever becomes of their paths. */
+  get anchors(): readonly DirectoryAnchor[] {
+    const all = [this.held, this.#parts.within];
+    return all.flatMap((held) => (held?.anchor === undefined ? [] : [held.anchor]));
+  }
+
+  /** Holds a directory in the locked one as well, until the lock is released. */
+  holdWithin(directory: string): void {
+    const anchor = this.held?.anchor;
+    if (anchor === undefined || this.#parts.within !== undefined) return;
+    this.#parts.within = holdDirectory(join(anchor.place, basename(directory)), directory);
   }
 
   /** LOCK says from now on that the owner is about to go. */
@@ -147,7 +157,7 @@ export class DirectoryLock {
 
 /** In the order that leaves no moment in which two own the store. */
 async function releaseParts(
-  { held, kernelLock, claim, lockFile }: Parts,
+  { held, within, kernelLock, claim, lockFile }: Parts,
   lastStep: () => void = () => undefined,
 ): Promise<void> {
   // Emptied while the lock is still held: afterwards LOCK may already name the next owner.
@@ -160,6 +170,7 @@ async function releaseParts(
       await kernelLock?.release();
     } finally {
       lockFile?.close();
+      within?.close();
       held?.close();
     }
   }
@@ -220,7 +231,10 @@ async function acquireOnce(
     const isTakenNow = isTaken(error);
     const failure = isTakenNow ? await lockedError(directory, place) : error;
     // LOCK is somebody else's: it is not to be emptied.
-    await releaseParts({ ...parts, lockFile: parts.lockFile && { ...parts.lockFile, replaceContent: undefined } });
+    await releaseParts({
+      ...parts,
+      lockFile: parts.lockFile && { ...parts.lockFile, replaceContent: undefined },
+    });
     throw failure;
   }
 }
@@ -256,7 +270,7 @@ function openExclusively(directory: string): LockFile {
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
     // A read-only disk without LOCK: lock the directory itself, as every other process here will.
-    const held = holdDirectory(directory, BSD_LOCK_FLAGS);
+    const held = holdDirectory(directory, directory, BSD_LOCK_FLAGS);
     return { replaceContent: undefined, rewrite: undefined, close: () => held.close() };
   }
 }

@@ -81,7 +81,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   private constructor(runtime: Runtime) {
     super();
     this.#runtime = runtime;
-    this.path = runtime.store.directory;
+    this.path = runtime.store.path;
   }
 
   /**

@@ -28,8 +28,8 @@ const WATCH_POLL_MS = 250;
 const BOOT_SLACK_MS = 2000;
 /** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf, vmhgfs. */
 const SHARED_FILE_SYSTEMS: ReadonlySet<number> = new Set([
-  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x5346414f, 0x6b414653, 0x73757245,
-  0x0bd00bd0, 0x47504653, 0x01161970, 0x7461636f, 0x786f4256, 0xbacbacbc,
+  0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x5346414f, 0x6b414653,
+  0x73757245, 0x0bd00bd0, 0x47504653, 0x01161970, 0x7461636f, 0x786f4256, 0xbacbacbc,
 ]);
 
 /**
@@ -94,8 +94,12 @@ function ageOf(modifiedMs: number): number {
 
 function foreignError(name: string, { record, modifiedMs }: Seen, takeOverAfterMs: number): StorageError {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
-  const where = record.hostname === hostname() ? ' on another host of this name, or before a restart of it' : '';
-  const holder = where === '' ? nameHolder(record) : `the process with pid ${record.pid}${where} (${JSON.stringify(record.hostname)})`;
+  const where =
+    record.hostname === hostname() ? ' on another host of this name, or before a restart of it' : '';
+  const holder =
+    where === ''
+      ? nameHolder(record)
+      : `the process with pid ${record.pid}${where} (${JSON.stringify(record.hostname)})`;
   return new StorageError(
     'STRATA_LOCKED',
     `the store in ${name} is locked by ${holder}, whose last sign of life is ${seconds(ageOf(modifiedMs))} old; ` +

@@ -70,7 +70,15 @@ export function parseRecord(text: string): LockRecord | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { pid, hostname: host, bootId, network, ownerId, socket, isClosing } = value as Record<string, unknown>;
+  const {
+    pid,
+    hostname: host,
+    bootId,
+    network,
+    ownerId,
+    socket,
+    isClosing,
+  } = value as Record<string, unknown>;
   if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0) return undefined;
   return {
     pid,

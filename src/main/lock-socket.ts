@@ -94,7 +94,8 @@ async function settle(
     const rivals = others.filter((_, i) => lives[i] === 'alive');
     if (rivals.length === 0) {
       if (own !== undefined)
-        for (const [i, name] of others.entries()) if (lives[i] === 'dead') removeSocket(join(directory, name));
+        for (const [i, name] of others.entries())
+          if (lives[i] === 'dead') removeSocket(join(directory, name));
       return 'won';
     }
     const owner = ownerName();

@@ -20,10 +20,13 @@ import {
 import type { FileNumber } from '../shared/ids.ts';
 import type { SyncableLog } from './log-sync.ts';
 
+/** What of a file system a log needs. */
+export type LogFiles = Pick<FileSystem, 'createExclusive' | 'syncDirectoryAsync'>;
+
 export class LogWriter implements SyncableLog {
   readonly number: FileNumber;
   readonly path: string;
-  readonly #fs: FileSystem;
+  readonly #fs: LogFiles;
   readonly #directory: string;
   #file: StorageFile | undefined;
   #writtenUpTo = 0;
@@ -32,7 +35,7 @@ export class LogWriter implements SyncableLog {
   #syncing: Promise<void> | undefined;
   #isRetired = false;
 
-  constructor(fs: FileSystem, directory: string, number: FileNumber) {
+  constructor(fs: LogFiles, directory: string, number: FileNumber) {
     this.#fs = fs;
     this.#directory = directory;
     this.number = number;

@@ -87,10 +87,16 @@ function sealedLogsProblem(state: ManifestState): string | undefined {
   return undefined;
 }
 
-function obsoleteProblem({ obsoleteTables, obsoleteLogs, logNumber, nextFileNumber }: ManifestState): string | undefined {
+function obsoleteProblem({
+  obsoleteTables,
+  obsoleteLogs,
+  logNumber,
+  nextFileNumber,
+}: ManifestState): string | undefined {
   if (!isAscending(obsoleteTables, nextFileNumber)) return 'the obsolete tables are not in order';
   // A log number may lie ahead of all files.
-  if (!isAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber))) return 'the obsolete logs are not in order';
+  if (!isAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber)))
+    return 'the obsolete logs are not in order';
   return undefined;
 }
 

@@ -25,7 +25,7 @@ import {
   tablePath,
 } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import type { FileNumber } from '../shared/ids.ts';
+import { type FileNumber, fileNumber } from '../shared/ids.ts';
 import type { ManifestState } from './manifest-state.ts';
 
 export interface ObsoleteFiles {
@@ -51,8 +51,10 @@ export async function removeObsoleteFiles(
   onError: DeletionErrorHandler,
   onDeleted: (number: FileNumber) => void = () => undefined,
 ): Promise<void> {
-  const under = (numbers: readonly FileNumber[] | undefined, pathOf: typeof tablePath): [FileNumber, string][] =>
-    (numbers ?? []).map((number) => [number, pathOf(directory, number)]);
+  const under = (
+    numbers: readonly FileNumber[] | undefined,
+    pathOf: typeof tablePath,
+  ): [FileNumber, string][] => (numbers ?? []).map((number) => [number, pathOf(directory, number)]);
   const paths = [
     ...under(files.tables, tablePath),
     ...under(files.logs, logPath),
@@ -123,7 +125,8 @@ export async function nameTables(
     try {
       await fs.renameAsync(newTablePath(directory, number), tablePath(directory, number));
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT' || fs.stat(tablePath(directory, number)) === undefined) throw error;
+      if (systemErrorCode(error) !== 'ENOENT' || fs.stat(tablePath(directory, number)) === undefined)
+        throw error;
     }
   }
 }
@@ -185,6 +188,8 @@ class KnownFiles {
 export interface SortedFiles {
   /** Names of the files that were deleted. */
   readonly removed: readonly string[];
+  /** What the manifest lists as obsolete, and is not there (any more). */
+  readonly goneNumbers: readonly FileNumber[];
   /** The highest number in any file name of ours, deleted or not; 0 without one. New numbers must lie above it. */
   readonly highestNumber: number;
 }
@@ -200,6 +205,7 @@ export function sortOutFiles(
   onError: DeletionErrorHandler,
 ): SortedFiles {
   const removed: string[] = [];
+  const failed = new Set<number>();
   const files = new KnownFiles(state);
   let highestNumber = 0;
   for (const name of fs.list(directory)) {
@@ -208,13 +214,21 @@ export function sortOutFiles(
     if (file.kind === 'table' || file.kind === 'log' || file.kind === 'new-table' || file.kind === 'run')
       highestNumber = Math.max(highestNumber, file.number);
     const fate = files.fateOf(file);
-    if (fate === 'obsolete' && removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
+    if (fate === 'obsolete') {
+      if (removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
+      else if (file.kind === 'table' || file.kind === 'log') failed.add(file.number);
+    }
     if (fate === 'to-be-named' && file.kind === 'new-table') {
       const path = tablePath(directory, file.number);
       if (fs.stat(path) === undefined) fs.rename(join(directory, name), path);
     }
   }
-  return { removed, highestNumber };
+  const listed = [...state.obsoleteTables, ...state.obsoleteLogs];
+  return {
+    removed,
+    goneNumbers: listed.filter((number) => !failed.has(number)).map(fileNumber),
+    highestNumber,
+  };
 }
 
 function removeRegularFile(fs: FileSystem, path: string, onError: DeletionErrorHandler): boolean {

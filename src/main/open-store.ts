@@ -1,13 +1,14 @@
 /**
  * Opens a store: from a path to what Runtime makes the parts of.
  *
- *   1. the directory: created if allowed      5. recover the logs into memtables
- *   2. the lock                               6. only now delete orphans: nothing is touched in a store that can't be opened
- *   3. the manifest: loaded, or a new store
- *   4. check that every table is there
+ *   1. the directory: created if allowed      5. check that every table is there, and that no file is unknown
+ *   2. the lock                               6. recover the logs into memtables
+ *   3. the epoch: where the files are         7. only now delete what is obsolete: nothing is touched in a store that can't
+ *   4. the manifest: loaded, or a new store      be opened
  *
- * Invariants: a failure gives back the lock and takes back what it made; what is not a store does not even get a LOCK. A directory with tables or logs but no manifest
- *             is damage, never an empty store.
+ * Invariants: a failure, whatever it is, gives back the lock and leaves the store as it was; what is not a store does not even
+ *             get a LOCK. A directory with tables or logs but no manifest is damage, never an empty store. From step 2 on the
+ *             directory is reached through its descriptor, where there is one: what the path leads to may change.
  * Thread:     main.
  */
 import { randomUUID } from 'node:crypto';
@@ -16,13 +17,21 @@ import { ControlBlock } from '../shared/control-block.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../shared/errors.ts';
 import { MANIFEST_NAME, parseFileName, tablePath } from '../shared/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
-import { loadFileSystem } from '../shared/node-file-system.ts';
+import type { FileNumber } from '../shared/ids.ts';
+import { createNodeFileSystem, loadFileSystem } from '../shared/node-file-system.ts';
+import { statTableFile } from '../shared/table/table-file.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
+import { beginEpoch, findEpochs } from './epochs.ts';
 import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
-import { removeOrphans } from './obsolete-files.ts';
+import { refuseUnknownFiles, sortOutFiles } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
-import { type CreatedDirectories, noDatabase, prepareDirectory, resolveDirectory } from './store-directory.ts';
+import {
+  type CreatedDirectories,
+  noDatabase,
+  prepareDirectory,
+  resolveDirectory,
+} from './store-directory.ts';
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {
@@ -37,15 +46,22 @@ export interface OpenInternals {
 /** A store on disk, locked and read, not yet running. */
 export interface OpenedStore {
   readonly fs: FileSystem;
+  /** What the application opened. */
+  readonly path: string;
+  /** Where the files are: `path`, but for a store that was taken over once. */
   readonly directory: string;
   readonly options: ResolvedOptions;
   readonly lock: DirectoryLock;
   readonly control: ControlBlock;
   readonly state: ManifestState;
   readonly recovered: RecoveredState;
+  /** All logs that the manifest has not done with. */
+  readonly logs: readonly FileNumber[];
+  /** Files that the manifest lists as obsolete, and that are gone. */
+  readonly goneNumbers: readonly FileNumber[];
   /** The highest number in the name of any file of the store. */
   readonly highestFileNumber: number;
-  /** Orphans that could not be deleted. */
+  /** Obsolete files that could not be deleted. */
   readonly deletionErrors: readonly unknown[];
 }
 
@@ -55,39 +71,106 @@ export async function openStore(
   internals: OpenInternals,
 ): Promise<OpenedStore> {
   const options = resolveOptions(userOptions);
-  const directory = resolveDirectory(path);
-  const fs = await loadFileSystem(internals.fileSystem);
-  const created = prepareDirectory(fs, directory, options);
+  const root = resolveDirectory(path);
+  const disk = await loadFileSystem(internals.fileSystem);
+  const created = prepareDirectory(disk, root, options);
   let lock: DirectoryLock | undefined;
+  let fs = disk;
   try {
-    lock = await acquireLock(fs, directory);
-    const state = await loadOrCreate(fs, directory, options, created);
-    checkTables(fs, directory, state);
-    const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
-    const deletionErrors: unknown[] = [];
-    const highestFileNumber = options.readOnly ? 0 : collectOrphans(fs, directory, state, deletionErrors);
-    return {
-      fs,
-      directory,
-      options,
-      lock,
-      control: new ControlBlock(),
-      state,
-      recovered,
-      highestFileNumber,
-      deletionErrors,
-    };
+    lock = await acquireLock(disk, root, {
+      timeoutMs: options.lockTimeoutMs,
+      takeOverAfterMs: options.takeOverAfterMs,
+    });
+    fs = throughAnchors(disk, lock);
+    const located = await locate(disk, fs, root, lock, options.readOnly);
+    fs = located.fs;
+    return { ...(await load(fs, located.directory, options, created)), path: root, lock };
   } catch (error) {
     // Without the lock they may be files of whoever has it, and the directory is in use.
-    if (lock !== undefined) created.takeBackFiles();
-    await lock?.release();
-    if (!isLocked(error)) created.takeBackDirectories();
+    const held = fs;
+    const takeBack = (): void => {
+      if (!isLocked(error)) created.takeBackDirectories();
+    };
+    if (lock === undefined) takeBack();
+    else {
+      created.takeBackFiles(held);
+      await lock.release(takeBack);
+    }
     throw error;
   }
 }
 
 function isLocked(error: unknown): boolean {
   return error instanceof StorageError && error.code === 'STRATA_LOCKED';
+}
+
+/** The same disk, with the directories that the lock holds reached through their descriptors. */
+export function throughAnchors(disk: FileSystem, lock: DirectoryLock): FileSystem {
+  return disk.spec === undefined && lock.anchors.length > 0 ? createNodeFileSystem(lock.anchors) : disk;
+}
+
+/** Step 3: where the files of the store are, and the file system that reaches them. */
+export async function locate(
+  disk: FileSystem,
+  fs: FileSystem,
+  root: string,
+  lock: DirectoryLock,
+  isReadOnly: boolean,
+): Promise<{ readonly fs: FileSystem; readonly directory: string }> {
+  const epochs = findEpochs(fs, root);
+  const hold = (directory: string): FileSystem => {
+    lock.holdWithin(directory);
+    return throughAnchors(disk, lock);
+  };
+  const mustMove = lock.supersedes || epochs.unfinishedMove !== undefined;
+  if (mustMove && !isReadOnly) {
+    const { directory } = await beginEpoch(fs, root, epochs, hold);
+    return { fs: throughAnchors(disk, lock), directory };
+  }
+  if (epochs.unfinishedMove !== undefined)
+    throw new StorageError(
+      'STRATA_READ_ONLY',
+      `the store in ${root} was being taken over from another host when that ended: open it for writing once`,
+    );
+  const { number, directory } = epochs.current;
+  return { fs: number === 0 ? fs : hold(directory), directory };
+}
+
+/** Steps 4 to 7. */
+async function load(
+  fs: FileSystem,
+  directory: string,
+  options: ResolvedOptions,
+  created: CreatedDirectories,
+): Promise<Omit<OpenedStore, 'path' | 'lock'>> {
+  const state = await loadOrCreate(fs, directory, options, created);
+  checkTables(fs, directory, state);
+  refuseUnknownFiles(fs, directory, state);
+  const logs = logsFrom(fs, directory, state.logNumber);
+  const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
+  const deletionErrors: unknown[] = [];
+  const { goneNumbers, highestNumber } = options.readOnly
+    ? { goneNumbers: [], highestNumber: 0 }
+    : sortOutFiles(fs, directory, state, (error) => deletionErrors.push(error));
+  return {
+    fs,
+    directory,
+    options,
+    control: new ControlBlock(),
+    state,
+    recovered,
+    logs,
+    goneNumbers,
+    highestFileNumber: highestNumber,
+    deletionErrors,
+  };
+}
+
+function logsFrom(fs: FileSystem, directory: string, logNumber: number): FileNumber[] {
+  return fs
+    .list(directory)
+    .map(parseFileName)
+    .flatMap((file) => (file?.kind === 'log' && file.number >= logNumber ? [file.number] : []));
 }
 
 async function loadOrCreate(
@@ -138,7 +221,7 @@ function refuseWithoutManifest(fs: FileSystem, directory: string): void {
 function checkTables(fs: FileSystem, directory: string, state: ManifestState): void {
   for (const table of state.levels.flat()) {
     const file = tablePath(directory, table.number);
-    const found = fs.stat(file);
+    const found = statTableFile(fs, directory, table.number);
     if (found === undefined)
       throw new CorruptionError('a table that the manifest names is missing', { file });
     if (found.kind !== 'file') throw new CorruptionError('a table is not a regular file', { file });
@@ -148,10 +231,4 @@ function checkTables(fs: FileSystem, directory: string, state: ManifestState): v
         offset: Math.min(found.sizeBytes, table.sizeBytes),
       });
   }
-}
-
-function collectOrphans(fs: FileSystem, directory: string, state: ManifestState, errors: unknown[]): number {
-  const liveTables = new Set(state.levels.flat().map((table) => table.number));
-  const live = { liveTables, minLogNumber: state.logNumber as never };
-  return removeOrphans(fs, directory, live, (error) => errors.push(error)).highestNumber;
 }

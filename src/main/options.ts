@@ -11,10 +11,13 @@ import { invalidArgument, StorageError } from '../shared/errors.ts';
 import type { TableOptions } from '../shared/jobs.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
 import { boolean, checkObject, integer } from '../shared/option-checks.ts';
+import { TAKE_OVER_AFTER_MS } from './foreign-owner.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+/** Timers of Node's fire at once when they are given more. */
+const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
 
 export interface EngineOptions {
   /** Create the store if there is none. Default true. */
@@ -56,6 +59,13 @@ export interface EngineOptions {
   /** Read tables through memory mapping. Default: where the optional package koffi is installed (not on Windows); else
    * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS. */
   readonly mmap?: boolean;
+  /** How long `open` waits while somebody else owns the store, in milliseconds: an owner that is closing, or a process that is
+   * about to end. 0 to 2,147,483,647. Default 0: it is refused at once. */
+  readonly lockTimeout?: number;
+  /** After so many milliseconds without a sign of life an owner on another host counts as dead, and the store is taken over;
+   * 0 = at once, which is for whoever knows that it is dead. Owners show that they live every 5 seconds. Owners on this machine
+   * are known to live or to be dead, and not a matter of time. 0 to 2,147,483,647. Default 60,000. */
+  readonly takeOverAfter?: number;
 }
 
 /** Everything the engine goes by. */
@@ -73,6 +83,8 @@ export interface ResolvedOptions {
   /** How many may work for bulk loads and compact(), which a caller waits for: every core, unless `threads` was given. */
   readonly bulkThreads: number;
   readonly pool: ForeignPool | undefined;
+  readonly lockTimeoutMs: number;
+  readonly takeOverAfterMs: number;
   readonly table: TableOptions;
 }
 
@@ -92,6 +104,8 @@ const NAMES: ReadonlySet<string> = new Set([
   'threads',
   'pool',
   'mmap',
+  'lockTimeout',
+  'takeOverAfter',
 ]);
 
 /** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
@@ -116,6 +130,8 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
     threads: integer(options, 'threads', Math.max(1, cores - 1), 0, JOB_SLOT_COUNT - 2),
     bulkThreads: options.threads ?? Math.max(1, options.pool === undefined ? cores : cores - 1),
     pool: pool(options),
+    lockTimeoutMs: integer(options, 'lockTimeout', 0, 0, MAX_TIMEOUT_MS),
+    takeOverAfterMs: integer(options, 'takeOverAfter', TAKE_OVER_AFTER_MS, 0, MAX_TIMEOUT_MS),
     table: Object.freeze({
       blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
       restartInterval: integer(options, 'blockRestartInterval', 16, 1, 256),

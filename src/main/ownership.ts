@@ -94,9 +94,13 @@ export class Ownership {
     if (found?.device === held.device && found.inode === held.inode) return;
     const what = found === undefined ? 'was removed or moved' : 'was replaced by another one';
     this.#lose(
-      new StorageError('STRATA_IO', `the directory ${this.#directory} ${what} while the store in it was open`, {
-        file: this.#directory,
-      }),
+      new StorageError(
+        'STRATA_IO',
+        `the directory ${this.#directory} ${what} while the store in it was open`,
+        {
+          file: this.#directory,
+        },
+      ),
     );
   }
 

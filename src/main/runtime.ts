@@ -28,10 +28,11 @@ import { type EngineEvents, report } from './events.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
 import { JobRunner } from './job-runner.ts';
-import { LogWriter, RecoveredLogFile } from './log-writer.ts';
+import { type LogFiles, LogWriter, RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
-import { DeletionQueue } from './obsolete-files.ts';
+import { DeletionQueue, nameTables } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
+import { Ownership } from './ownership.ts';
 import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import type { LoadReceiver } from './share/client-loads.ts';
@@ -39,7 +40,7 @@ import type { SharedOwner } from './share/client-session.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
-import { VersionSet } from './version-set.ts';
+import { type VersionFiles, VersionSet } from './version-set.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { WriteGate } from './write-gate.ts';
 
@@ -52,6 +53,7 @@ export class Runtime {
   readonly scans: OpenScans;
   readonly ingester: Ingester;
   readonly #opened: OpenedStore;
+  #ownership!: Ownership;
   readonly #operations = new Set<Promise<unknown>>();
   #status: EngineStatus;
   #visibleSequence: SequenceNumber;
@@ -82,18 +84,18 @@ export class Runtime {
   }
 
   #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
-    const { fs, directory, options, control } = opened;
+    const { fs, path, directory, options, control, lock } = opened;
+    this.#ownership = new Ownership(path, lock, (error) => this.store.becomeReadOnly('directory', error));
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
     const memtables = new MemtableList(opened.recovered.memtables);
-    const deletions = new DeletionQueue(fs, directory, (error) => reportDeletion(this.store, error));
-    const versions = VersionSet.create(fs, directory, control, opened.state, (obsolete) => {
-      const numbers = obsolete.map((table) => table.number);
-      for (const number of numbers) tables.evict(number);
-      deletions.remove({ tables: numbers });
+    const deletions = new DeletionQueue(fs, directory, {
+      mayDelete: () => !versions.isPoisoned && this.#isStillOurs(),
+      deleted: (number) => versions.noteDeleted(number),
+      failed: (error) => reportDeletion(this.store, error),
     });
-    versions.bumpFileNumber(opened.highestFileNumber);
+    const versions = this.#makeVersions(opened, tables, deletions);
     const gate = new WriteGate((event) => this.store.report('stall', event));
     const pool = new WorkerPool({
       threads: options.threads,
@@ -107,6 +109,13 @@ export class Runtime {
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
     const runtime = this;
+    const logFiles: LogFiles = {
+      createExclusive: (file) => {
+        this.#ownership.check();
+        return fs.createExclusive(file);
+      },
+      syncDirectoryAsync: (synced) => fs.syncDirectoryAsync(synced),
+    };
     const pipeline = new CommitPipeline({
       memtables,
       gate,
@@ -115,13 +124,14 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
-      createLog: () => new LogWriter(fs, directory, versions.allocateFileNumber()),
+      createLog: () => new LogWriter(logFiles, directory, versions.allocateLogNumber()),
       publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
       frozen: () => this.scheduler.update(),
       failed: (error) => this.store.becomeReadOnly('log', error),
     });
     return {
       fs,
+      path,
       directory,
       options,
       control,
@@ -144,6 +154,39 @@ export class Runtime {
     };
   }
 
+  #makeVersions(opened: OpenedStore, tables: TableCache, deletions: DeletionQueue): VersionSet {
+    const { fs, directory, control, state, logs, highestFileNumber } = opened;
+    const files: VersionFiles = {
+      checkOwnership: () => this.#ownership.check(),
+      nameForGood: (added) =>
+        nameTables(
+          fs,
+          directory,
+          added.map((table) => table.number),
+        ),
+      obsolete: (removed) => {
+        const numbers = removed.map((table) => table.number);
+        for (const number of numbers) tables.evict(number);
+        deletions.remove({ tables: numbers });
+      },
+    };
+    const versions = VersionSet.create(fs, directory, control, state, files, logs);
+    versions.bumpFileNumber(highestFileNumber);
+    // What is listed as obsolete and could be deleted is gone by now.
+    for (const number of opened.goneNumbers) versions.noteDeleted(number);
+    return versions;
+  }
+
+  #isStillOurs(): boolean {
+    try {
+      this.#ownership.check();
+      return true;
+    } catch {
+      // It has been reported, and every write is refused by now.
+      return false;
+    }
+  }
+
   #relieveReaders(): void {
     if (this.#status === 'open') this.scheduler.update();
   }
@@ -163,6 +206,7 @@ export class Runtime {
     this.#visibleSequence = sequenceNumber(sequence);
     this.store.control.publishSequence(this.#visibleSequence);
     this.store.counters.walBytes += logBytes;
+    this.#ownership.noteWrite();
   }
 
   #becomeReadOnly(operation: string, cause: unknown): void {
@@ -240,6 +284,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSeal = this.#status === 'open';
     this.#status = 'closing';
+    this.#opened.lock.noteClosing();
     this.ingester.stop(closedError());
     try {
       const stuck = scheduler.error;
@@ -269,6 +314,7 @@ export class Runtime {
 
   async #release(): Promise<void> {
     const { store } = this;
+    this.#ownership.stop();
     store.control.markClosed();
     store.pipeline.refuse(closedError());
     this.scans.closeAll(closedError());

@@ -59,11 +59,12 @@ export class CreatedDirectories {
 
   /**
    * Deletes the files that this open made. Under its lock only: without it they may be those of somebody else, who was
-   * faster. Never throws, as the open has failed for a reason that matters more.
+   * faster. `fs` reaches the directory that is locked, whatever the path leads to by now. Never throws, as the open has failed
+   * for a reason that matters more.
    */
-  takeBackFiles(): void {
-    for (const name of this.#makesStore ? FILES_OF_A_NEW_STORE : []) this.#delete(name);
-    if (!this.#hadLockFile) this.#delete(LOCK_NAME);
+  takeBackFiles(fs: FileSystem): void {
+    for (const name of this.#makesStore ? FILES_OF_A_NEW_STORE : []) this.#delete(fs, name);
+    if (!this.#hadLockFile) this.#delete(fs, LOCK_NAME);
   }
 
   /** Removes the directories that this open made and that are empty. Never throws. */
@@ -71,9 +72,9 @@ export class CreatedDirectories {
     removeDirectories(this.#fs, this.#made);
   }
 
-  #delete(name: string): void {
+  #delete(fs: FileSystem, name: string): void {
     try {
-      this.#fs.unlink(join(this.#directory, name));
+      fs.unlink(join(this.#directory, name));
     } catch {
       // It was not made, or the disk takes no more changes.
     }

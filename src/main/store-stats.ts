@@ -18,7 +18,7 @@ export function storeStats(runtime: Runtime): EngineStats {
   const shape = compactionOptions(store);
   return {
     status: runtime.status,
-    path: store.directory,
+    path: store.path,
     levels: version.levels.map((_, level) => levelStats(store, level)),
     tableBytes: version.sizeBytes,
     memtables: memtableStats(store),

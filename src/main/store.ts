@@ -23,6 +23,9 @@ import type { WriteGate } from './write-gate.ts';
 
 export interface Store {
   readonly fs: FileSystem;
+  /** What the application opened. */
+  readonly path: string;
+  /** Where the files are: epochs.ts. */
   readonly directory: string;
   readonly options: ResolvedOptions;
   readonly control: ControlBlock;

@@ -123,10 +123,10 @@ export class VersionSet {
     directory: string,
     control: ControlBlock,
     state: ManifestState,
-    files: VersionFiles = NO_FILES,
+    files: Partial<VersionFiles> = {},
     logs: readonly FileNumber[] = [],
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, files, logs);
+    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -261,7 +261,9 @@ export class VersionSet {
     this.#files.checkOwnership();
     if (manifestStamp(this.#fs, this.#directory) === this.#stamp) return;
     const file = join(this.#directory, MANIFEST_NAME);
-    throw new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, { file });
+    throw new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, {
+      file,
+    });
   }
 
   #newTables({ added }: VersionEdit): TableMeta[] {

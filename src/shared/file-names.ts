@@ -97,6 +97,7 @@ export function parseFileName(name: string): StoreFile | undefined {
 function parseSetAside(original: string): StoreFile | undefined {
   const of = parseFileName(original);
   if (of?.kind === 'manifest') return { kind: 'set-aside', of: 'manifest', number: fileNumber(0) };
+  if (of?.kind === 'new-table') return { kind: 'set-aside', of: 'table', number: of.number };
   if (of?.kind !== 'log' && of?.kind !== 'table') return undefined;
   return { kind: 'set-aside', of: of.kind, number: of.number };
 }

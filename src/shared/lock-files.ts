@@ -95,20 +95,21 @@ export interface HeldDirectory extends Identity {
   close(): void;
 }
 
-export function holdDirectory(path: string, extraFlags = 0): HeldDirectory {
+/** `name` is what callers call it. */
+export function holdDirectory(path: string, name: string = path, extraFlags = 0): HeldDirectory {
   const flags = fs.constants.O_RDONLY | (fs.constants.O_DIRECTORY ?? 0) | extraFlags;
   let fd: number;
   try {
     fd = fs.openSync(path, flags);
   } catch (error) {
-    throw ioError('open', path, error);
+    throw ioError('open', name, error);
   }
   const { dev, ino } = fs.fstatSync(fd);
   let isOpen = true;
   return {
     device: dev,
     inode: ino,
-    anchor: anchorOf(path, fd, dev, ino),
+    anchor: anchorOf(name, fd, dev, ino),
     close: () => {
       if (!isOpen) return;
       isOpen = false;
@@ -128,7 +129,10 @@ function anchorOf(directory: string, fd: number, device: number, inode: number):
   const place = `/proc/self/fd/${fd}`;
   try {
     const { permission } = process as { readonly permission?: Permission };
-    if (permission !== undefined && !['fs.read', 'fs.write'].every((scope) => permission.has(scope, `${place}/x`)))
+    if (
+      permission !== undefined &&
+      !['fs.read', 'fs.write'].every((scope) => permission.has(scope, `${place}/x`))
+    )
       return undefined;
     const seen = fs.statSync(`${place}/.`);
     return seen.dev === device && seen.ino === inode ? { directory, place } : undefined;
@@ -145,7 +149,10 @@ export function identityOf(path: string): Identity | undefined {
 }
 
 /** As {@link identityOf}, on libuv's pool. `done` is told undefined when there is nothing, or no telling. */
-export function lookUpIdentity(path: string, done: (found: Identity | undefined, error: unknown) => void): void {
+export function lookUpIdentity(
+  path: string,
+  done: (found: Identity | undefined, error: unknown) => void,
+): void {
   fs.stat(path, (error, stat) =>
     done(error === null ? { device: stat.dev, inode: stat.ino } : undefined, error ?? undefined),
   );

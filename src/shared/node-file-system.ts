@@ -91,7 +91,11 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
   const at = (path: string): string => placeOf(path, anchors);
   const act = <T>(action: string, path: string, run: (place: string) => T): T =>
     attempt(action, path, () => naming(anchors, () => run(at(path))));
-  const actAsync = (action: string, path: string, start: (place: string, done: Done) => void): Promise<void> =>
+  const actAsync = (
+    action: string,
+    path: string,
+    start: (place: string, done: Done) => void,
+  ): Promise<void> =>
     promised(action, path, (done) => start(at(path), (error) => done(named(error, anchors))));
   return {
     spec: anchors.length === 0 ? undefined : { anchors },
@@ -99,7 +103,8 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
     createExclusive: (path) =>
       act('create', path, (place) => new NodeFile(path, fs.openSync(place, CREATE_FLAGS, FILE_MODE))),
     rename: (from, to) => act('rename', from, (place) => renamePatiently(place, at(to))),
-    renameAsync: (from, to) => renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),
+    renameAsync: (from, to) =>
+      renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),
     unlink: (path) => act('delete', path, (place) => fs.unlinkSync(place)),
     unlinkAsync: (path) => actAsync('delete', path, (place, done) => fs.unlink(place, done)),
     makeDirectory: (path) => act('create', path, makeDirectory),

@@ -8,7 +8,7 @@
  *
  * Thread: any.
  */
-import type { FileSystemSpec } from '../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../src/shared/file-system.ts';
 import type { Job } from '../../src/shared/jobs.ts';
 
 function firstOutputOf(job: Job): number {
@@ -48,7 +48,7 @@ export class FaultPlan {
   }
 
   /** For every thread of a store: hands the plan to the workers, whose disk reports the phases. */
-  get spec(): FileSystemSpec {
+  get spec(): ModuleSpec {
     return {
       module: new URL(import.meta.url.replace('fault-plan', 'phase-worker')).href,
       options: { plan: this.buffer },

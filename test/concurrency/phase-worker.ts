@@ -9,7 +9,7 @@
  * Thread: a worker's; main only builds the file system, which for it is the plain one.
  */
 import { isMainThread, MessagePort, threadId } from 'node:worker_threads';
-import type { FileSystem, StorageFile } from '../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
 import type { Job } from '../../src/shared/jobs.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 import handleJob from '../../src/workers/worker.ts';
@@ -25,7 +25,7 @@ let current: { readonly job: Job; readonly plan: FaultPlan; readonly seen: Set<P
 export { failingJob as handleJobBehind };
 
 export default async function failingJob(job: Job): Promise<unknown> {
-  const plan = new FaultPlan((job.fileSystem!.options as PlanOptions).plan);
+  const plan = new FaultPlan(((job.fileSystem as ModuleSpec).options as PlanOptions).plan);
   plan.note(job);
   const atStart = plan.take(job.kind, 'start');
   if (atStart === 'nonsense') return { ok: true, value: { outputs: 'many' } };

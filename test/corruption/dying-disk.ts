@@ -4,7 +4,7 @@
  * For code without threads: the count is kept in this module.
  */
 import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, FileSystemSpec, StorageFile } from '../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
 import { createFileSystem as memoryDisk } from '../helpers/fault/memory-file-system.ts';
 
 interface DyingDiskOptions {
@@ -16,9 +16,9 @@ const lives = new Map<number, { remaining: number }>();
 
 /** `under` is the spec of a mounted memory disk. */
 export function dyingDisk(
-  under: FileSystemSpec,
+  under: ModuleSpec,
   changes: number,
-): { readonly spec: FileSystemSpec; readonly isDead: () => boolean } {
+): { readonly spec: ModuleSpec; readonly isDead: () => boolean } {
   const life = { remaining: changes };
   lives.set(lives.size, life);
   const options: DyingDiskOptions = { under: under.options as { id: number }, life: lives.size - 1 };

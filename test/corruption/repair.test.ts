@@ -16,7 +16,7 @@ import { type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { repairStore } from '../../src/main/repair/repair-store.ts';
-import type { FileSystemSpec } from '../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../src/shared/file-system.ts';
 import {
   contentsOf,
   failsWith,
@@ -306,7 +306,7 @@ test('destroy() deletes what was set aside, too', async (t) => {
 });
 
 /** Somebody opens the store after a repair was killed: if it opens, the damaged file must not be deleted as an orphan. */
-async function openBetween(directory: string, spec: FileSystemSpec, mutant: Mutant): Promise<void> {
+async function openBetween(directory: string, spec: ModuleSpec, mutant: Mutant): Promise<void> {
   const engine = await openEngine(directory, SMALL, { fileSystem: spec }).catch(() => undefined);
   await engine?.close();
   const disk = memoryDisk(spec.options as { id: number });

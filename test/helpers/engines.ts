@@ -16,7 +16,7 @@ import {
   StorageError,
   type StorageErrorCode,
 } from '../../src/main/index.ts';
-import type { FileSystemSpec } from '../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../src/shared/file-system.ts';
 import { temporaryDirectory } from './temp-directory.ts';
 
 /** A memtable of 8 KiB holds about a hundred small entries. */
@@ -52,7 +52,7 @@ export async function openAt(
 /** As openAt, on another disk. */
 export async function openOn(
   t: TestContext,
-  fileSystem: FileSystemSpec,
+  fileSystem: ModuleSpec,
   options: EngineOptions = {},
   path: string = newPath(t),
 ): Promise<StorageEngine> {

@@ -8,7 +8,7 @@
  * The switches are words of shared memory, so that workers see them at once.
  */
 import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, FileSystemSpec, StorageFile } from '../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 
 const OPERATIONS = [
@@ -30,7 +30,7 @@ interface DiskOptions {
 export class FailingDisk {
   readonly #words = new Int32Array(new SharedArrayBuffer(OPERATIONS.length * 4));
 
-  get spec(): FileSystemSpec {
+  get spec(): ModuleSpec {
     const options: DiskOptions = { switches: this.#words.buffer as SharedArrayBuffer };
     return { module: import.meta.url, options };
   }

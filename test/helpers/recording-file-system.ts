@@ -14,7 +14,7 @@
  */
 import { basename } from 'node:path';
 import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, FileSystemSpec, StorageFile } from '../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 
 export type RecordedKind = 'create' | 'write' | 'datasync' | 'rename' | 'unlink' | 'syncDirectory';
@@ -34,7 +34,7 @@ interface RecordingOptions {
 const recorders = new Map<number, Recorder>();
 
 export class Recorder {
-  readonly spec: FileSystemSpec;
+  readonly spec: ModuleSpec;
   readonly notes: string[] = [];
   /** Called before each operation; what it returns is thrown as the operating system's error. */
   failWith: (operation: Operation) => string | undefined = () => undefined;
@@ -95,7 +95,7 @@ export class Recorder {
 }
 
 /** A disk on which the process is killed after so many operations of all its threads; a write is cut short by it. */
-export function killingSpec(killAfter: number): FileSystemSpec {
+export function killingSpec(killAfter: number): ModuleSpec {
   const shared = new SharedArrayBuffer(4);
   new Int32Array(shared)[0] = killAfter;
   return { module: import.meta.url, options: { recorder: -1, killAfter: shared } satisfies RecordingOptions };

@@ -23,13 +23,24 @@ test('done() waits for all deletions, which come in the order asked for; a failu
     },
   };
   const errors: string[] = [];
-  const queue = new DeletionQueue(disk as FileSystem, '/db', (_, path) => errors.push(path.slice(-10)));
+  const deleted: number[] = [];
+  let isOurs = true;
+  const queue = new DeletionQueue(disk as FileSystem, '/db', {
+    mayDelete: () => isOurs,
+    deleted: (number) => deleted.push(number),
+    failed: (_, path) => errors.push(path.slice(-10)),
+  });
   queue.remove({ tables: [fileNumber(1), fileNumber(2)] });
   queue.remove({ logs: [fileNumber(3)] });
   assert.deepEqual(log, []);
   await queue.done();
   assert.deepEqual(log, ['000001.sst', '000002.sst', '000003.log']);
   assert.deepEqual(errors, ['000002.sst']);
+  assert.deepEqual(deleted, [1, 3]);
+  isOurs = false;
+  queue.remove({ tables: [fileNumber(4)] });
+  await queue.done();
+  assert.equal(log.length, 3, 'the directory is another one by now');
 });
 
 test('after close() nothing is left to delete: the directory may be another store by then', async (t) => {
@@ -47,9 +58,9 @@ test('after close() nothing is left to delete: the directory may be another stor
 test('the tables of an edit become useless oldest data first: deepest level, then level 0 from its oldest', async (t) => {
   const obsolete: number[] = [];
   const state = { ...emptyState('01234567-89ab-4cde-8f01-23456789abcd'), nextFileNumber: 100 };
-  const set = VersionSet.create(nodeFileSystem, temporaryDirectory(t), new ControlBlock(), state, (tables) =>
-    obsolete.push(...tables.map((table) => table.number)),
-  );
+  const set = VersionSet.create(nodeFileSystem, temporaryDirectory(t), new ControlBlock(), state, {
+    obsolete: (tables) => obsolete.push(...tables.map((table) => table.number)),
+  });
   const at = (where: number, text: string): LeveledTable => ({
     level: level(where),
     table: parseTable(text),

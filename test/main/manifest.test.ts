@@ -108,7 +108,7 @@ test('encodeManifest() writes one readable json text, one line per table', () =>
       [7, 1],
     ],
   );
-  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 1,\n/);
+  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 2,\n/);
   assert.equal(text.split('\n').filter((line) => line.startsWith('    {"level":')).length, 5);
 });
 
@@ -161,7 +161,7 @@ test('decodeManifest() detects every flipped byte, every flipped bit and every t
 
 test('decodeManifest() refuses a newer format, once the checksum matches, whatever else it holds', () => {
   const newer = [
-    forge((body) => body.replace('"formatVersion": 1', '"formatVersion": 2')),
+    forge((body) => body.replace('"formatVersion": 2', '"formatVersion": 3')),
     seal('"manifest": {"formatVersion": 7, "anything": {"else": true}}}'),
   ];
   for (const bytes of newer) assert.throws(() => decodeManifest(bytes, 'm'), { code: 'STRATA_UNSUPPORTED' });
@@ -207,8 +207,18 @@ const hostileEdits: [string, (body: string) => string][] = [
   ['other white space', (b) => b.replace('"storeId": ', '"storeId":  ')],
   ['an array for an object', () => '"manifest": []}\n'],
   ['no manifest', () => '"other": {}}\n'],
-  ['format version 0', (b) => b.replace('"formatVersion": 1', '"formatVersion": 0')],
-  ['format version "2"', (b) => b.replace('"formatVersion": 1', '"formatVersion": "2"')],
+  ['an obsolete table that is live', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [3]')],
+  [
+    'an obsolete table not below the next',
+    (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [20]'),
+  ],
+  ['obsolete tables out of order', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [6,5]')],
+  ['an obsolete table twice', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [5,5]')],
+  ['an obsolete log that counts', (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [11]')],
+  ['an obsolete log by name', (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": ["../x"]')],
+  ['no list of obsolete logs', (b) => b.replace('  "obsoleteLogs": [],\n', '')],
+  ['format version 0', (b) => b.replace('"formatVersion": 2', '"formatVersion": 0')],
+  ['format version "3"', (b) => b.replace('"formatVersion": 2', '"formatVersion": "3"')],
   ['100,000 open brackets', () => '['.repeat(100_000)],
 ];
 

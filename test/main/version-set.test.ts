@@ -29,15 +29,17 @@ function subject(t: TestContext, fs: FileSystem = nodeFileSystem): Subject {
   const directory = temporaryDirectory(t);
   const control = new ControlBlock();
   const obsolete: number[] = [];
-  const onObsolete = (tables: TableMeta[]): void => {
-    obsolete.push(...tables.map((table) => table.number));
+  const files = {
+    obsolete: (tables: TableMeta[]): void => {
+      obsolete.push(...tables.map((table) => table.number));
+    },
   };
   const set = VersionSet.create(
     fs,
     directory,
     control,
     { ...emptyState(STORE_ID), nextFileNumber: 100 },
-    onObsolete,
+    files,
   );
   return { set, control, directory, obsolete };
 }

@@ -205,8 +205,9 @@ function manifestOfTables(count: number): Buffer {
     );
   }
   return sealedManifest(
-    '"manifest": {\n  "formatVersion": 1,\n  "storeId": "8e770c58-abb7-4051-bebf-155f6addde2a",\n' +
+    '"manifest": {\n  "formatVersion": 2,\n  "storeId": "8e770c58-abb7-4051-bebf-155f6addde2a",\n' +
       `  "nextFileNumber": ${count + 1},\n  "lastSequence": 1,\n  "logNumber": 1,\n  "sealedLogs": [],\n` +
+      `  "obsoleteTables": [],\n  "obsoleteLogs": [],\n` +
       `  "tables": [\n    ${lines.join(',\n    ')}\n  ]\n}}\n`,
   );
 }

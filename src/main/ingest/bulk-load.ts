@@ -256,7 +256,9 @@ export class BulkLoad {
     const live = store.versions.liveFileNumbers();
     const tables = this.#tableNumbers.filter((number) => !live.has(number));
     if (store.versions.isPoisoned) return;
-    await removeObsoleteFiles(store.fs, store.directory, { tables }, (error) => reportDeletion(store, error));
+    await removeObsoleteFiles(store.fs, store.directory, { newTables: tables }, (error) =>
+      reportDeletion(store, error),
+    );
   }
 
   async #discardTables(): Promise<void> {

@@ -15,7 +15,7 @@ import { logName, MANIFEST_NAME, tableName } from '../../shared/file-names.ts';
 import { fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
 import { compareAge } from '../../shared/read/version.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
-import { emptyState, type ManifestState, type SealedLog } from '../manifest.ts';
+import { emptyState, type ManifestState } from '../manifest.ts';
 import { stateProblem } from '../manifest-state.ts';
 import { StaleManifestError } from '../recovery.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
@@ -88,7 +88,7 @@ export class Rebuild {
     for (const [i, table] of found.entries())
       if (table === undefined)
         this.#shop.log.warn(`${tableName(named[i]!.number)} is missing: what it alone held is lost`);
-    if (found.includes(undefined)) return undefined;
+    if (found.includes(undefined) || this.#hasUnknownFiles(manifest, found)) return undefined;
     const byNumber = new Map(found.map((table) => [table!.number, table!]));
     let isChanged = this.#survey.manifest.problem !== undefined;
     const levels: TableMeta[][] = [];
@@ -111,7 +111,7 @@ export class Rebuild {
     const lastSequence = highestSequence(levels, manifest.lastSequence);
     const state = (nextFileNumber: number): ManifestState => ({
       ...manifest,
-      ...logState(logs, manifest.logNumber, manifest.sealedLogs, nextFileNumber),
+      ...this.#logState(logs, manifest, nextFileNumber),
       levels,
       lastSequence,
       nextFileNumber,
@@ -141,13 +141,18 @@ export class Rebuild {
     const logs = (await this.#logs(undefined, highestSequence([usable], 0)))!;
     usable.push(...logs.tables);
     const lastSequence = highestSequence([usable], logs.kept?.sequenceBefore ?? 0);
+    this.#setAsideNewTables();
     const { tables, merged } = await mergeTables(this.#shop, usable);
     for (const { number, entryCount } of merged) this.#noteMerged(tableName(number), entryCount);
     const levels: (readonly TableMeta[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
     levels[MAX_LEVEL] = tables;
+    const live = new Set(tables.map(({ number }) => number as number));
+    const obsoleteTables = [...this.#survey.tables.keys()].filter((number) => !live.has(number));
+    const before = emptyState(this.#survey.manifest.state?.storeId ?? randomUUID());
     return this.#finish(true, true, logs, (nextFileNumber) => ({
-      ...emptyState(this.#survey.manifest.state?.storeId ?? randomUUID()),
-      ...logState(logs, 0, [], nextFileNumber),
+      ...before,
+      ...this.#logState(logs, before, nextFileNumber),
+      obsoleteTables: ascending(obsoleteTables),
       levels,
       lastSequence,
       nextFileNumber,
@@ -176,6 +181,55 @@ export class Rebuild {
       found.push(table);
     }
     return found;
+  }
+
+  /**
+   * Whether there are tables or logs that a sound manifest should know, if it were this directory's and up to date. What they
+   * hold counts: everything is put together anew.
+   */
+  #hasUnknownFiles(manifest: ManifestState, found: readonly (FoundTable | undefined)[]): boolean {
+    const used = new Set(found.map((table) => table?.file));
+    const { tables, logs } = this.#survey;
+    const unknown = [
+      ...[...tables]
+        .filter(([number, name]) => !used.has(name) && !manifest.obsoleteTables.includes(number))
+        .map(([, name]) => name),
+      ...logs
+        .filter((number) => number < manifest.logNumber && !manifest.obsoleteLogs.includes(number))
+        .map((number) => logName(fileNumber(number))),
+    ];
+    for (const name of unknown)
+      this.#shop.log.warn(
+        `${name}: the manifest does not know it: it is out of date, or belongs to another store`,
+      );
+    return unknown.length > 0;
+  }
+
+  /** Without a manifest: tables that no manifest has named, as far as is known. The next open would delete them. */
+  #setAsideNewTables(): void {
+    for (const name of this.#survey.newTables) {
+      this.#setAside.add(name);
+      this.#shop.log.note({ name, kind: 'table', outcome: 'dropped' });
+      this.#shop.log.warn(
+        `${name}: it was being written; what it holds is in logs or other tables, if it counts`,
+      );
+    }
+  }
+
+  #logState(
+    logs: Logs,
+    before: ManifestState,
+    nextFileNumber: number,
+  ): Pick<ManifestState, 'logNumber' | 'sealedLogs' | 'obsoleteLogs'> {
+    const isKept = logs.kept !== undefined;
+    // Salvaged logs are in tables now: everything below the next number is done with.
+    const logNumber = isKept ? Math.max(before.logNumber, logs.kept.logNumber) : fileNumber(nextFileNumber);
+    const doneWith = this.#survey.logs.filter((number) => number < logNumber);
+    return {
+      logNumber,
+      sealedLogs: isKept ? before.sealedLogs : [],
+      obsoleteLogs: ascending([...before.obsoleteLogs, ...doneWith]),
+    };
   }
 
   /** Files with the names of tables that hold none of those in use. */
@@ -265,15 +319,8 @@ export class Rebuild {
   }
 }
 
-function logState(
-  logs: Logs,
-  logNumber: number,
-  sealedLogs: readonly SealedLog[],
-  nextFileNumber: number,
-): Pick<ManifestState, 'logNumber' | 'sealedLogs'> {
-  // Salvaged logs are in tables now: everything below the next number is done with.
-  if (logs.kept === undefined) return { logNumber: fileNumber(nextFileNumber), sealedLogs: [] };
-  return { logNumber: Math.max(logNumber, logs.kept.logNumber), sealedLogs };
+function ascending(numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
 function highestSequence(levels: readonly (readonly TableMeta[])[], atLeast: number): number {

@@ -26,9 +26,12 @@ import { boolean, checkObject } from '../../shared/option-checks.ts';
 import { awaited } from '../../shared/process-keeper.ts';
 import { provesStore } from '../destroy-store.ts';
 import { acquireLock } from '../directory-lock.ts';
+import { allEpochs } from '../epochs.ts';
 import { saveManifest } from '../manifest.ts';
-import { resolveDirectory } from '../store-directory.ts';
+import { nameTables } from '../obsolete-files.ts';
+import { locate, throughAnchors } from '../open-store.ts';
 import { resolveOptions } from '../options.ts';
+import { resolveDirectory } from '../store-directory.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
 import { copyAside, renameAside } from './set-aside.ts';
@@ -51,17 +54,14 @@ export async function repairStore(
   return await awaited(repair(resolveDirectory(path), isDryRun, internals));
 }
 
-async function repair(
-  directory: string,
-  isDryRun: boolean,
-  internals: RepairInternals,
-): Promise<RepairReport> {
+async function repair(root: string, isDryRun: boolean, internals: RepairInternals): Promise<RepairReport> {
   const startedAt = performance.now();
-  const fs = await loadFileSystem(internals.fileSystem);
-  refuseForeign(fs, directory);
-  const lock = await acquireLock(fs, directory);
+  const disk = await loadFileSystem(internals.fileSystem);
+  refuseForeign(disk, root);
+  const lock = await acquireLock(disk, root);
   try {
     const { threads } = internals;
+    const { fs, directory } = await locate(disk, throughAnchors(disk, lock), root, lock, isDryRun);
     const shop = new Workshop(
       fs,
       directory,
@@ -75,7 +75,7 @@ async function repair(
       if (plan.isChanged && !isDryRun) await carryOut(shop, survey, plan);
       shop.log.warnOfLosses();
       return {
-        path: directory,
+        path: root,
         dryRun: isDryRun,
         isSound: !plan.isChanged,
         manifest: plan.isRebuilt ? 'rebuilt' : plan.isChanged ? 'updated' : 'kept',
@@ -94,13 +94,16 @@ async function repair(
 /** Some file must prove by its content that this is a store: repair writes a manifest, and so must not guess. */
 function refuseForeign(fs: FileSystem, directory: string): void {
   const found = fs.stat(directory)?.kind;
-  const names = found === undefined || found === 'file' ? [] : fs.list(directory);
-  const ours = names.filter(
-    (name) => parseFileName(name) !== undefined && fs.stat(join(directory, name))?.kind === 'file',
+  const directories = found === undefined || found === 'file' ? [] : allEpochs(fs, directory);
+  const ours = directories.flatMap((folder) =>
+    fs
+      .list(folder)
+      .filter((name) => parseFileName(name) !== undefined && fs.stat(join(folder, name))?.kind === 'file')
+      .map((name) => ({ folder, name })),
   );
   if (ours.length === 0)
     throw new StorageError('STRATA_NO_DATABASE', `the store ${directory} does not exist`);
-  if (!ours.some((name) => provesStore(fs, directory, name)))
+  if (!ours.some(({ folder, name }) => provesStore(fs, folder, name)))
     throw new CorruptionError('no file shows by its content that this is a store', { file: directory });
 }
 
@@ -111,7 +114,8 @@ async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promi
     log.noteSetAside(MANIFEST_NAME, copyAside(fs, directory, MANIFEST_NAME));
   const copied: string[] = [];
   for (const name of plan.setAside) {
-    if (parseFileName(name)?.kind === 'table') log.noteSetAside(name, renameAside(fs, directory, name));
+    const kind = parseFileName(name)?.kind;
+    if (kind === 'table' || kind === 'new-table') log.noteSetAside(name, renameAside(fs, directory, name));
     else {
       log.noteSetAside(name, copyAside(fs, directory, name));
       copied.push(name);
@@ -119,6 +123,12 @@ async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promi
   }
   // Before the manifest: once that no longer names them, the next open would take them for orphans.
   await fs.syncDirectoryAsync(directory);
-  await saveManifest(fs, directory, plan.state(shop.nextFileNumber));
+  const state = plan.state(shop.nextFileNumber);
+  await saveManifest(fs, directory, state);
+  await nameTables(
+    fs,
+    directory,
+    state.levels.flat().map((table) => table.number),
+  );
   for (const name of copied) fs.unlink(join(directory, name));
 }

@@ -8,8 +8,8 @@
  * Invariants: a table comes back as it was, or as a new one of what verifies, with the same sequence numbers.
  * Thread:     main; workers read and write.
  */
-import { tableName } from '../../shared/file-names.ts';
-import { fileNumber } from '../../shared/ids.ts';
+import { newTableName, tableName } from '../../shared/file-names.ts';
+import { type FileNumber, fileNumber } from '../../shared/ids.ts';
 import type { SalvageResult, SequenceBounds } from '../../shared/jobs.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import type { Survey } from './survey.ts';
@@ -54,7 +54,7 @@ export class TableFinder {
       if (result.ownNumber !== undefined && result.ownNumber !== number) continue;
       const isSound =
         result.sound !== undefined && (expected === undefined || isSame(result.sound, expected));
-      const isInPlace = isSound && file === tableName(fileNumber(number));
+      const isInPlace = isSound && isNameOf(file, fileNumber(number));
       found.push({ number, file, isAside, result, isInPlace });
       if (isSound) return found.at(-1);
     }
@@ -127,6 +127,11 @@ export class TableFinder {
       table: options.table,
     }));
   }
+}
+
+/** Its name for good, or the one before that: the survey has seen that the manifest names it. */
+function isNameOf(file: string, number: FileNumber): boolean {
+  return file === tableName(number) || file === newTableName(number);
 }
 
 function boundsOf(table: TableMeta): SequenceBounds {

@@ -17,6 +17,7 @@ import {
   type StoreFile,
 } from '../../shared/file-names.ts';
 import { type FileSystem, readFully } from '../../shared/file-system.ts';
+import type { FileNumber } from '../../shared/ids.ts';
 import { decodeManifest, type ManifestState, refuseMoreLinesThanFiles } from '../manifest.ts';
 
 export interface SurveyedManifest {
@@ -41,6 +42,8 @@ export interface Survey {
   readonly tables: ReadonlyMap<number, string>;
   /** The same of tables that an earlier repair has set aside. */
   readonly tablesAside: ReadonlyMap<number, string>;
+  /** Names of tables that no manifest has named, as far as is known: what they hold is in logs or other tables, if it counts. */
+  readonly newTables: readonly string[];
   /** Ascending. */
   readonly logs: readonly number[];
   /** No file has a higher number, nor does a sound manifest name one. */
@@ -52,19 +55,32 @@ export function surveyStore(fs: FileSystem, directory: string): Survey {
   const tablesAside = new Map<number, string>();
   const logs: number[] = [];
   let highestNumber = 0;
+  const manifest = surveyManifest(fs, directory);
+  const named = new Set<number>(
+    [...(manifest.state?.levels.flat() ?? []), ...(manifest.listed ?? [])].map(({ number }) => number),
+  );
+  const newTables: string[] = [];
   for (const [name, file] of regularFiles(fs, directory)) {
-    if (file.kind !== 'table' && file.kind !== 'log' && file.kind !== 'set-aside') continue;
+    if (!('number' in file)) continue;
     highestNumber = Math.max(highestNumber, file.number);
     if (file.kind === 'table') tables.set(file.number, name);
     else if (file.kind === 'log') logs.push(file.number);
     else if (file.kind === 'set-aside' && file.of === 'table') tablesAside.set(file.number, name);
+    else if (file.kind === 'new-table') newTables.push(name);
   }
+  // A crash kept them from their names for good.
+  const unnamed = newTables.filter((name) => {
+    const { number } = parseFileName(name) as { readonly number: FileNumber };
+    if (!named.has(number) || tables.has(number)) return true;
+    tables.set(number, name);
+    return false;
+  });
   logs.sort((a, b) => a - b);
-  const manifest = surveyManifest(fs, directory);
   return {
     manifest,
     tables,
     tablesAside,
+    newTables: unnamed,
     logs,
     highestNumber: Math.max(highestNumber, (manifest.state?.nextFileNumber ?? 1) - 1),
   };

@@ -9,7 +9,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openEngine } from '../../../src/main/engine.ts';
 import type { EngineOptions } from '../../../src/main/options.ts';
-import type { FileSystemSpec } from '../../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../../src/shared/file-system.ts';
 import { seededRandom } from '../rng.ts';
 import { type CrashState, fateOf } from './disk-model.ts';
 import { mountMemory } from './memory-file-system.ts';
@@ -130,7 +130,7 @@ async function inspectOnDisk(state: CrashState, scratch: string): Promise<Found>
 
 async function read(
   directory: string,
-  fileSystem: FileSystemSpec | undefined,
+  fileSystem: ModuleSpec | undefined,
   readOnly: boolean,
 ): Promise<string> {
   const engine = await openEngine(directory, { ...OPTIONS, readOnly }, { fileSystem });
@@ -144,7 +144,7 @@ async function read(
 }
 
 /** Opens, writes one more key and takes it back, flushes, closes, reopens: the state must be the same throughout. */
-async function goOn(directory: string, fileSystem: FileSystemSpec | undefined): Promise<string> {
+async function goOn(directory: string, fileSystem: ModuleSpec | undefined): Promise<string> {
   const engine = await openEngine(directory, OPTIONS, { fileSystem });
   const hash = new StateHash();
   try {

@@ -8,7 +8,7 @@
  */
 import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
 import type { BackgroundErrorEvent } from '../../../src/main/events.ts';
-import type { FileSystemSpec } from '../../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../../src/shared/file-system.ts';
 import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import { type Change, WriteModel } from './write-model.ts';
 
@@ -30,7 +30,7 @@ const ROWS = 40;
 
 export async function runScript(
   directory: string,
-  fileSystem: FileSystemSpec,
+  fileSystem: ModuleSpec,
   threads: number,
 ): Promise<ScriptReport> {
   const script = new Script(directory, fileSystem, threads);
@@ -47,10 +47,10 @@ class Script implements ScriptReport {
   readonly writes: { change: Change; isAcknowledged: boolean }[] = [];
   becameReadOnly = false;
   readonly #directory: string;
-  readonly #fileSystem: FileSystemSpec;
+  readonly #fileSystem: ModuleSpec;
   readonly #threads: number;
 
-  constructor(directory: string, fileSystem: FileSystemSpec, threads: number) {
+  constructor(directory: string, fileSystem: ModuleSpec, threads: number) {
     this.#directory = directory;
     this.#fileSystem = fileSystem;
     this.#threads = threads;

@@ -1,5 +1,5 @@
 /**
- * The real disk with faults on the way: a module for FileSystemSpec, so that every thread of a store gets it.
+ * The real disk with faults on the way: a module for ModuleSpec, so that every thread of a store gets it.
  *
  *   openEngine(path, options, { fileSystem: faultySpec({ control: control.buffer, trace: trace.buffer }) })
  *
@@ -16,7 +16,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ioError } from '../../../src/shared/errors.ts';
-import type { FileSystem, FileSystemSpec, StorageFile } from '../../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
 import { type Fault, FaultControl, type FileType, fileTypeOf, type OperationKind } from './fault-control.ts';
 import { Trace, type TraceHeader } from './trace.ts';
@@ -26,7 +26,7 @@ export interface FaultyOptions {
   readonly trace?: SharedArrayBuffer;
 }
 
-export function faultySpec(options: FaultyOptions): FileSystemSpec {
+export function faultySpec(options: FaultyOptions): ModuleSpec {
   return { module: import.meta.url, options };
 }
 
@@ -197,7 +197,7 @@ class FaultyFile implements StorageFile {
 }
 
 class FaultyFileSystem implements FileSystem {
-  readonly spec: FileSystemSpec;
+  readonly spec: ModuleSpec;
   readonly #hooks: Hooks;
 
   constructor(options: FaultyOptions) {

@@ -1,5 +1,5 @@
 /**
- * A disk in memory that starts as a crash state: a module for FileSystemSpec, for stores without threads.
+ * A disk in memory that starts as a crash state: a module for ModuleSpec, for stores without threads.
  *
  * A thousand crash states a second is what it is for: nothing of a state is written anywhere, and blocks that nobody reads
  * are never put together. The files live in this module, under an id that the spec carries.
@@ -9,7 +9,7 @@
  */
 import { basename } from 'node:path';
 import { ioError } from '../../../src/shared/errors.ts';
-import type { FileSystem, FileSystemSpec, StorageFile } from '../../../src/shared/file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/file-system.ts';
 
 /** A file's bytes, made when first needed. */
 export interface LazyFile {
@@ -53,7 +53,7 @@ export function mountMemory(
   directory: string,
   files: ReadonlyMap<string, LazyFile> | undefined,
 ): {
-  readonly spec: FileSystemSpec;
+  readonly spec: ModuleSpec;
   readonly unmount: () => void;
 } {
   const id = ++diskCount;
@@ -70,14 +70,14 @@ export function createFileSystem(options: { readonly id: number }): FileSystem {
 
 /** All paths are taken for names in the one directory there is. */
 class MemoryFileSystem implements FileSystem {
-  readonly spec: FileSystemSpec;
+  readonly spec: ModuleSpec;
   readonly #id: number;
   readonly #directory: string;
   readonly #files = new Map<string, MemoryFile>();
   #hasDirectory: boolean;
 
   constructor(
-    spec: FileSystemSpec,
+    spec: ModuleSpec,
     id: number,
     directory: string,
     files: ReadonlyMap<string, LazyFile> | undefined,
@@ -141,10 +141,10 @@ class MemoryFileSystem implements FileSystem {
   stat(path: string): ReturnType<FileSystem['stat']> {
     const file = this.#files.get(basename(path));
     if (file !== undefined)
-      return { kind: 'file', sizeBytes: file.content.length, device: 0, inode: this.#id };
+      return { kind: 'file', sizeBytes: file.content.length, device: 0, inode: this.#id, modifiedMs: 0 };
     const isDirectory = path === this.#directory ? this.#hasDirectory : this.#directory.startsWith(path);
     return isDirectory
-      ? { kind: 'directory', sizeBytes: 0, device: -process.pid, inode: this.#id }
+      ? { kind: 'directory', sizeBytes: 0, device: -process.pid, inode: this.#id, modifiedMs: 0 }
       : undefined;
   }
 
