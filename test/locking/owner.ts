@@ -5,6 +5,8 @@
  *   argv or workerData   path of the store, URL of the package's entry (without: the one under test)
  *   'open'               answers { outcome: 'held', count, elapsedMs } or { outcome: <error code>, message }
  *   'close'              answers { outcome: 'closed' }
+ *   'put FIRST COUNT'    that many keys kFIRST.., each durable; answers { outcome: 'done', count } or the first error's code
+ *   'flush', 'compact'   answers { outcome: 'done' } or the error's code
  *   'spawn'              starts a process that outlives this one and inherits what a child inherits; answers its pid
  *
  * Invariants: says 'ready' when everything is loaded, so that an 'open' races with nothing but other opens.
@@ -53,12 +55,33 @@ async function open(): Promise<Answer> {
   }
 }
 
+async function answerOf(work: () => Promise<number | void>): Promise<Answer> {
+  try {
+    const count = (await work()) ?? 0;
+    return { outcome: 'done', count };
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const causes: string[] = [];
+    for (let at: unknown = error; at instanceof Error; at = at.cause) causes.push(at.message);
+    return { outcome: error.code, message: causes.join('; ') };
+  }
+}
+
+async function putMany(first: number, count: number): Promise<number> {
+  for (let i = first; i < first + count; i++) await engine!.put(`k${i}`, String(i), { sync: true });
+  return count;
+}
+
 async function obey(order: unknown): Promise<Answer> {
   if (order === 'open') return await open();
   if (order === 'close') {
     await engine?.close();
     return { outcome: 'closed' };
   }
+  const [verb, first, count] = String(order).split(' ');
+  if (verb === 'put') return await answerOf(() => putMany(Number(first), Number(count)));
+  if (verb === 'flush') return await answerOf(() => engine!.flush());
+  if (verb === 'compact') return await answerOf(() => engine!.compact());
   if (order === 'spawn') {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' });
     return { outcome: 'spawned', pid: child.pid };

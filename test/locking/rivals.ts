@@ -3,7 +3,7 @@
  *
  * Owns: every process it starts; all are killed when the test ends.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -39,21 +39,37 @@ export class Rival {
   }
 }
 
-/** A rival that has loaded everything and waits for orders. `node` may name another version of it. */
+export interface RivalOptions {
+  readonly entry?: string;
+  /** Another version of Node. */
+  readonly node?: string;
+  /** A command that starts it: `unshare -n`, say. */
+  readonly wrap?: readonly string[];
+}
+
+/** A rival that has loaded everything and waits for orders. */
 export async function startRival(
   t: TestContext,
   path: string,
-  options: { readonly entry?: string; readonly node?: string } = {},
+  { entry, node = process.execPath, wrap = [] }: RivalOptions = {},
 ): Promise<Rival> {
-  const args = options.entry === undefined ? [path] : [path, options.entry];
-  const child = fork(fileURLToPath(OWNER), args, {
-    execArgv: [],
-    execPath: options.node ?? process.execPath,
-  });
+  const [program, ...args] = [
+    ...wrap,
+    node,
+    fileURLToPath(OWNER),
+    path,
+    ...(entry === undefined ? [] : [entry]),
+  ];
+  const child = spawn(program!, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   const rival = new Rival(child);
   t.after(() => rival.kill());
   await answerOf(child);
   return rival;
+}
+
+/** Why no other network namespace can be had here; undefined when it can. */
+export function whyNoNamespaces(): string | undefined {
+  return spawnSync('unshare', ['-n', 'true']).status === 0 ? undefined : 'unshare -n is not possible here';
 }
 
 /** The next answer; rejects when the process ends without one. */
