@@ -94,9 +94,7 @@ export const nodeFileSystem: FileSystem = {
   renameAsync,
   unlink: (path) => attempt('delete', path, () => fs.unlinkSync(path)),
   unlinkAsync: (path) => promised('delete', path, (done) => fs.unlink(path, done)),
-  makeDirectory: (path) => {
-    attempt('create', path, () => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }));
-  },
+  makeDirectory,
   removeDirectory: (path) => attempt('delete', path, () => fs.rmdirSync(path)),
   list: (directory) => attempt('list', directory, () => fs.readdirSync(directory)),
   stat: (path) => attempt('stat', path, () => toFileStat(fs.lstatSync(path, { throwIfNoEntry: false }))),
@@ -191,6 +189,16 @@ function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {
   if (stats === undefined) return undefined;
   const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
   return { kind, sizeBytes: stats.size, device: stats.dev, inode: stats.ino };
+}
+
+function makeDirectory(path: string): boolean {
+  try {
+    fs.mkdirSync(path, DIRECTORY_MODE);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw ioError('create', path, error);
+  }
 }
 
 function syncDirectory(path: string): void {

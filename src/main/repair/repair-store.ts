@@ -27,7 +27,7 @@ import { awaited } from '../../shared/process-keeper.ts';
 import { provesStore } from '../destroy-store.ts';
 import { acquireLock } from '../directory-lock.ts';
 import { saveManifest } from '../manifest.ts';
-import { resolveDirectory } from '../open-store.ts';
+import { resolveDirectory } from '../store-directory.ts';
 import { resolveOptions } from '../options.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
