@@ -22,7 +22,12 @@ import { emptyState, loadManifest, type ManifestState, saveManifest } from './ma
 import { removeOrphans } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
-import { type CreatedDirectories, noDatabase, prepareDirectory, resolveDirectory } from './store-directory.ts';
+import {
+  type CreatedDirectories,
+  noDatabase,
+  prepareDirectory,
+  resolveDirectory,
+} from './store-directory.ts';
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {

@@ -12,10 +12,10 @@
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
+import { delay, now } from './timers.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -232,8 +232,8 @@ function renamePatiently(from: string, to: string): void {
     } catch (error) {
       if (!isRenameWorthRetrying(error, tries)) throw error;
       // Spinning, as a synchronous call has nothing to wait on; only workers and tests rename synchronously.
-      const end = performance.now() + 2 ** (tries - 1);
-      while (performance.now() < end);
+      const end = now() + 2 ** (tries - 1);
+      while (now() < end);
     }
   }
 }

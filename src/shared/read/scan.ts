@@ -10,11 +10,11 @@
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
-import { setImmediate } from 'node:timers';
 import { StorageError } from '../errors.ts';
 import type { Entry } from '../iterator.ts';
 import { MergedRun } from '../merged-run.ts';
 import { BlockRun } from '../table/block-run.ts';
+import { setImmediate } from '../timers.ts';
 import { slab } from './slab.ts';
 import type { UserIterator } from './user-iterator.ts';
 
