@@ -30,6 +30,7 @@ import {
 import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
 import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
 import { keepProcessAlive } from '../shared/process-keeper.ts';
+import { queueMicrotask, setTimeout } from '../shared/timers.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import { CommitGroup, Deferred } from './commit-group.ts';
 import { LogSync, type SyncableLog } from './log-sync.ts';
