@@ -6,7 +6,8 @@
  *
  * Thread: main; pure.
  */
-import { errorFromWire, StorageError, type WireError } from '../shared/errors.ts';
+import { types } from 'node:util';
+import { errorFromWire, isError, StorageError, type WireError } from '../shared/errors.ts';
 import type { JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 
 /** The worker failed, not the job: it exited, ran out of memory, would not start or answered nonsense. */
@@ -24,7 +25,7 @@ export function isWorkerFault(error: unknown): boolean {
 
 export function workerFault(kind: JobKind, cause: unknown): StorageError {
   // A DOMException (an answer that can't be cloned) arrives as an empty object.
-  const reason = cause instanceof Error ? cause.message : 'it threw what is not an error';
+  const reason = isError(cause) ? cause.message : 'it threw what is not an error';
   return new WorkerFaultError(kind, reason, cause);
 }
 
@@ -92,8 +93,8 @@ function isTable(value: unknown, firstNumber: number, numberCount: number): bool
     number < firstNumber + numberCount &&
     typeof sizeBytes === 'number' &&
     sizeBytes > 0 &&
-    smallestKey instanceof Uint8Array &&
-    largestKey instanceof Uint8Array
+    types.isUint8Array(smallestKey) &&
+    types.isUint8Array(largestKey)
   );
 }
 
@@ -104,7 +105,7 @@ function isRun(value: unknown, number: number): boolean {
     typeof value['sizeBytes'] === 'number' &&
     typeof value['recordCount'] === 'number' &&
     isRecord(value['samples']) &&
-    value['samples']['keys'] instanceof Uint8Array
+    types.isUint8Array(value['samples']['keys'])
   );
 }
 

@@ -6,6 +6,7 @@
  * Varints are little-endian base 128 (protocol buffers). Up to 2^53-1: values above 32 bits use arithmetic, as
  * JavaScript's shifts do not.
  */
+import { types } from 'node:util';
 
 export function compareBytes(
   a: Uint8Array,
@@ -89,7 +90,7 @@ export function copyInto(
 }
 
 function isShared(bytes: Uint8Array): boolean {
-  return bytes.buffer instanceof SharedArrayBuffer;
+  return types.isSharedArrayBuffer(bytes.buffer);
 }
 
 /**

@@ -7,7 +7,7 @@
  */
 import { types } from 'node:util';
 import { copyBytes } from './bytes.ts';
-import { invalidArgument } from './errors.ts';
+import { invalidArgument, StorageError } from './errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './limits.ts';
 
 /** A key or value: bytes, or a string that stands for its UTF-8 bytes. */
@@ -20,6 +20,7 @@ const INITIAL_SCRATCH_BYTES = 4096;
 const KEPT_SCRATCH_BYTES = 1048576;
 
 const encoder = new TextEncoder();
+const firstByte = Uint8Array.prototype.at;
 
 export class InputBytes {
   bytes: Uint8Array = new Uint8Array(INITIAL_SCRATCH_BYTES);
@@ -46,6 +47,7 @@ export class InputBytes {
     else if (types.isUint8Array(input)) {
       this.bytes = input;
       this.end = input.length;
+      if (this.end === 0) refuseLost(input, what);
     } else throw invalidArgument(`a ${what} must be a string or a Uint8Array, not ${describe(input)}`);
   }
 
@@ -77,6 +79,19 @@ export class InputBytes {
     encoder.encodeInto(input, this.#scratch);
     this.bytes = this.#scratch;
     this.end = byteLength;
+  }
+}
+
+/**
+ * An array whose buffer was transferred away, or shrunk until the array lies outside of it, has no bytes any more, and looks as
+ * if it had been empty. Methods of arrays refuse such ones, whatever context they are from.
+ */
+function refuseLost(input: Uint8Array, what: string): void {
+  try {
+    firstByte.call(input, 0);
+  } catch (cause) {
+    const message = `a ${what} must not be a Uint8Array whose buffer was transferred or resized away`;
+    throw new StorageError('STRATA_INVALID_ARGUMENT', message, { cause });
   }
 }
 

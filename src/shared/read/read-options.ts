@@ -48,7 +48,7 @@ export interface ScanBounds {
 export interface ScanOptionsOf<S> extends ScanBounds {
   /** Start at the largest key. Default false. */
   readonly reverse?: boolean;
-  /** At most so many entries, an integer from 0. Default: no limit; -1 and Infinity mean the same. */
+  /** At most so many entries, an integer from 0. Default: no limit; -1 (as in LevelDB's interfaces) and Infinity mean the same. */
   readonly limit?: number;
   /** Read the moment of this snapshot. Default: the moment of the call. */
   readonly snapshot?: S;
@@ -134,7 +134,9 @@ function limitOf(limit: unknown): number {
   if (limit === undefined || limit === -1 || limit === Number.POSITIVE_INFINITY)
     return Number.POSITIVE_INFINITY;
   if (typeof limit !== 'number' || !Number.isSafeInteger(limit) || limit < 0)
-    throw invalidArgument(`option 'limit' must be an integer of at least 0, not ${describe(limit)}`);
+    throw invalidArgument(
+      `option 'limit' must be an integer from 0, or -1 or Infinity for no limit, not ${describe(limit)}`,
+    );
   return limit;
 }
 
