@@ -44,6 +44,7 @@ import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
+import { throwIfAborted } from '../shared/signals.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
@@ -283,7 +284,7 @@ export class StorageClient {
   async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
     this.#checkOpen();
     const resolved = resolveIngest(source, options);
-    resolved.signal?.throwIfAborted();
+    throwIfAborted(resolved.signal);
     const writer = await this.ingestWriter();
     return await writer.ingest(source, resolved);
   }

@@ -13,6 +13,7 @@ import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
 import { encodedEntryBytes, encodeEntry } from '../shared/memtable/entry-codec.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
+import { queueMicrotask } from '../shared/timers.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 
 const INITIAL_BYTES = 4096;

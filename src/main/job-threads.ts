@@ -6,6 +6,7 @@
  */
 import type { Piscina, TaskQueue } from 'piscina';
 import type { Job } from '../shared/jobs.ts';
+import { queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
 const IDLE_TIMEOUT_MS = 10_000;

@@ -13,6 +13,7 @@ import { logPath } from '../shared/file-names.ts';
 import { readFully } from '../shared/file-system.ts';
 import type { VerifyResult } from '../shared/jobs.ts';
 import { checkObject } from '../shared/option-checks.ts';
+import { now } from '../shared/timers.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { CancelToken } from './job-runner.ts';
 import { readLog } from './log-reader.ts';
@@ -47,7 +48,7 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
   checkObject(options, 'verify options', new Set(['onProgress']));
   if (options.onProgress !== undefined && typeof options.onProgress !== 'function')
     throw invalidArgument("option 'onProgress' must be a function");
-  const startedAt = performance.now();
+  const startedAt = now();
   const pin = store.versions.pin();
   try {
     const tables = pin.version.levels.flat();
@@ -59,7 +60,7 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
       entries: results.reduce((sum, result) => sum + result.entryCount, 0),
       logs: logs.count,
       bytes: results.reduce((sum, result) => sum + result.bytesRead, logs.bytes),
-      elapsedMs: performance.now() - startedAt,
+      elapsedMs: now() - startedAt,
     };
   } finally {
     pin.release();

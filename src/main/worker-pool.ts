@@ -66,6 +66,8 @@ export interface RunOptions {
   readonly keepAlive: boolean;
   /** Changes as long as the job is alive; without it nobody watches. */
   readonly heartbeat?: () => number;
+  /** Takes the job out of the queue when it is cancelled before it has a thread. */
+  readonly token?: { whenCancelled(act: () => void): () => void };
 }
 
 interface Task {
@@ -74,7 +76,7 @@ interface Task {
   readonly isBulk: boolean;
   readonly keepAlive: boolean;
   readonly heartbeat: (() => number) | undefined;
-  /** Lets go of the process. */
+  /** Lets go of the process, and of the token. */
   readonly release: () => void;
   /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
   readonly answer: (reply: unknown) => void;
@@ -125,13 +127,18 @@ export class WorkerPool {
       return Promise.reject(new StorageError('STRATA_CLOSED', 'the worker pool is closed'));
     }
     return new Promise((resolve, reject) => {
+      const letGo = options.keepAlive ? keepProcessAlive() : () => undefined;
+      const forgetToken = options.token?.whenCancelled(() => this.#drop(task));
       const task: Task = {
         job,
         isUrgent: options.urgent,
         isBulk: options.bulk === true,
         keepAlive: options.keepAlive,
         heartbeat: options.heartbeat,
-        release: options.keepAlive ? keepProcessAlive() : () => undefined,
+        release: () => {
+          letGo();
+          forgetToken?.();
+        },
         answer: (reply) => resolve(readReply(job, reply)),
         fail: reject,
       };
@@ -147,6 +154,15 @@ export class WorkerPool {
   close(): Promise<void> {
     this.#closing ??= awaited(this.#shutDown());
     return this.#closing;
+  }
+
+  /** A job that was cancelled: whoever waits for it need not wait for those before it. A running one is told by its slot. */
+  #drop(task: Task): void {
+    const queue = task.isUrgent ? this.#urgent : this.#ordinary;
+    const place = queue.indexOf(task);
+    if (place < 0) return;
+    queue.splice(place, 1);
+    this.#settle(task, () => task.fail(new JobCancelledError()));
   }
 
   async #shutDown(): Promise<void> {

@@ -76,18 +76,7 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
 /** The one file that asks the platform for time. */
 const TIME_HOME = 'src/shared/timers.ts';
 /** Have not been changed yet. */
-const TIME_DEBTORS: readonly string[] = [
-  'src/client/',
-  'src/main/directory-lock.ts',
-  'src/main/events.ts',
-  'src/main/ingest/',
-  'src/main/job-threads.ts',
-  'src/main/job-watchdog.ts',
-  'src/main/share/',
-  'src/main/shared-threads.ts',
-  'src/main/verify-store.ts',
-  'src/shared/ingest/',
-];
+const TIME_DEBTORS: readonly string[] = ['src/main/directory-lock.ts'];
 const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|clearImmediate|queueMicrotask';
 
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];

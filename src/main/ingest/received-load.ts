@@ -14,7 +14,6 @@
  *             its event loop, and writing a run is a part of one turn.
  * Thread:     main.     Owns: the file numbers that the client was given and has not used.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { assert } from '../../shared/assert.ts';
 import { type FileNumber, fileNumber } from '../../shared/ids.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
@@ -22,6 +21,7 @@ import { IngestLatch } from '../../shared/ingest/latch.ts';
 import { unless } from '../../shared/ingest/unless.ts';
 import { awaited } from '../../shared/process-keeper.ts';
 import type { NumberRange } from '../../shared/share-protocol.ts';
+import { delay } from '../../shared/timers.ts';
 import type { BulkLoad, SortedRecords } from './bulk-load.ts';
 
 /** A client that is writing is looked at so often: it ends at its next pulse. */

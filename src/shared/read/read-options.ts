@@ -14,6 +14,7 @@ import { type Bytes, describe, ownedKeyBytes } from '../input-bytes.ts';
 import type { Entry, KeyRange } from '../iterator.ts';
 import { viewInArena } from '../memtable/value-view.ts';
 import { boolean, checkObject } from '../option-checks.ts';
+import { signalOption } from '../signals.ts';
 import type { ScanLimits } from './scan.ts';
 import { slab } from './slab.ts';
 
@@ -102,9 +103,7 @@ export interface ResolvedScan<S> extends ScanLimits {
 
 export function resolveScan<S>(options: ScanOptionsOf<S> = {}): ResolvedScan<S> {
   checkObject(options, 'scan options', SCAN_NAMES);
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("option 'signal' must be an AbortSignal");
+  const signal = signalOption(options.signal);
   return {
     range: { start: startOf(options), end: endOf(options) },
     reverse: boolean(options, 'reverse', false),
