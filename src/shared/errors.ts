@@ -14,6 +14,9 @@ import { types } from 'node:util';
 /** How many causes behind an error are looked at: somebody's may go round in a circle. */
 const DEEPEST_CAUSE = 16;
 
+/** What Node's permission model refuses with; to the store the same as a refusal of the system. */
+const NO_PERMISSION = 'ERR_ACCESS_DENIED';
+
 /** Stable within a major version. See the table in README.md. */
 export type StorageErrorCode =
   | 'STRATA_CORRUPTION'
@@ -84,8 +87,15 @@ export function isError(value: unknown): value is Error {
 
 /** Wraps an error of the operating system; `cause` keeps its `code` (ENOSPC, EIO, ...). */
 export function ioError(action: string, file: string, cause: unknown): StorageError {
-  const reason = isError(cause) ? cause.message : String(cause);
+  const reason = isError(cause) ? cause.message + permissionNote(cause) : String(cause);
   return new StorageError('STRATA_IO', `cannot ${action} ${file}: ${reason}`, { cause, file });
+}
+
+/** Node's own refusal says what is missing, but in older versions not who misses it. */
+function permissionNote(cause: Error): string {
+  const { code, permission } = cause as { code?: unknown; permission?: unknown };
+  if (code !== NO_PERMISSION) return '';
+  return ` (the permission model of node does not allow ${typeof permission === 'string' ? permission : 'it'})`;
 }
 
 /** The `code` of the operating system's error behind `error`, if there is one: 'ENOSPC', 'ENOENT', ... */
@@ -93,6 +103,7 @@ export function systemErrorCode(error: unknown): string | undefined {
   let e = error;
   for (let depth = 0; depth < DEEPEST_CAUSE && isError(e); depth++, e = e.cause) {
     const code = (e as { code?: unknown }).code;
+    if (code === NO_PERMISSION) return 'EACCES';
     if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
   }
   return undefined;

@@ -8,13 +8,15 @@
  *             directory of a store is refused, not waited for.
  * Thread:     any. A descriptor belongs to the thread that opened it and never crosses to another.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
- * Not chosen: FileHandle. Its garbage collection closes files behind our back (an error from Node 25 on), and it has
+ * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
+import { IS_RESTRICTED } from './permission.ts';
+import { finishSyncs, oweSync, syncDirectory as restrictedSync, syncFile } from './restricted-sync.ts';
 import { delay, now } from './timers.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
@@ -60,10 +62,12 @@ class NodeFile implements StorageFile {
   }
 
   datasync(): void {
-    attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
+    if (IS_RESTRICTED) oweSync(this.path, 'file');
+    else attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
   }
 
   datasyncAsync(): Promise<void> {
+    if (IS_RESTRICTED) return syncFile(this.path, fs.fstatSync(this.#fd));
     return promised('sync', this.path, (done) => fs.fdatasync(this.#fd, done));
   }
 
@@ -101,6 +105,7 @@ export const nodeFileSystem: FileSystem = {
   realPath: (path) => attempt('resolve', path, () => fs.realpathSync.native(path)),
   syncDirectory,
   syncDirectoryAsync,
+  finishSyncs: IS_RESTRICTED ? finishSyncs : undefined,
 };
 
 /**
@@ -207,7 +212,8 @@ function syncDirectory(path: string): void {
   attempt('sync', path, () => {
     const fd = fs.openSync(path, fs.constants.O_RDONLY);
     try {
-      fs.fsyncSync(fd);
+      if (IS_RESTRICTED) oweSync(path, 'directory');
+      else fs.fsyncSync(fd);
     } finally {
       fs.closeSync(fd);
     }
@@ -216,6 +222,7 @@ function syncDirectory(path: string): void {
 
 async function syncDirectoryAsync(path: string): Promise<void> {
   if (IS_WINDOWS) return;
+  if (IS_RESTRICTED) return await restrictedSync(path);
   const fd = attempt('sync', path, () => fs.openSync(path, fs.constants.O_RDONLY));
   try {
     await promised('sync', path, (done) => fs.fsync(fd, done));

@@ -28,7 +28,11 @@ const SINGLE_IMPORTERS: readonly {
 }[] = [
   {
     modules: /^(?:node:)?fs(?:\/promises)?$/,
-    allowed: ['src/shared/node-file-system.ts', 'src/main/cli/user-files.ts'],
+    allowed: [
+      'src/shared/node-file-system.ts',
+      'src/shared/restricted-sync.ts',
+      'src/main/cli/user-files.ts',
+    ],
     instead: 'take a FileSystem (src/shared/file-system.ts), so that tests can put a faulty disk under it',
   },
   {
