@@ -162,7 +162,9 @@ function isTaken(error: unknown): boolean {
 }
 
 function describeSelf(): string {
-  const startedAt = new Date(performance.timeOrigin).toISOString();
+  const moment = new Date(performance.timeOrigin);
+  // Fake timers of an application's tests may leave no time at all.
+  const startedAt = Number.isFinite(moment.getTime()) ? moment.toISOString() : undefined;
   return `${JSON.stringify({ pid: process.pid, hostname: hostname(), threadId, startedAt })}\n`;
 }
 
