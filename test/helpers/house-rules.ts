@@ -107,7 +107,7 @@ const BANNED: readonly {
   },
   {
     pattern:
-      /\bperformance\.|\bDate\.now\b|\bnew Date\(|\bprocess\.(?:nextTick|hrtime|uptime)\b|\bglobalThis\.(?:set|clear|queue)|\bAbortSignal\.timeout\b/,
+      /\bperformance\.|\bDate\.now\b|\bnew Date\(\s*\)|\bprocess\.(?:nextTick|hrtime|uptime)\b|\bglobalThis\.(?:set|clear|queue)|\bAbortSignal\.timeout\b/,
     in: 'code',
     instead: `a clock of the application's tests may be false: take timers and now() from ${TIME_HOME}`,
     allowed: [TIME_HOME, ...TIME_DEBTORS],

@@ -17,7 +17,7 @@ const LIMIT_MS = 120_000;
 
 test('every operation works where only the package and the directory around the store may be touched', (t) => {
   const home = temporaryDirectory(t);
-  const { notes, failure } = run(join(home, 'new', 'db'), [...only(home), '--allow-worker']);
+  const { notes, failure } = run(join(home, 'new', 'db'), [...within(home), '--allow-worker']);
   assert.equal(failure, undefined);
   assert.ok(notes.includes('read a=1,b=2,c=3'), notes.join('\n'));
   assert.equal(notes.at(-1), 'destroyed');
@@ -26,14 +26,14 @@ test('every operation works where only the package and the directory around the 
 test('a directory that is there needs nothing around it', (t) => {
   const path = join(temporaryDirectory(t), 'db');
   mkdirSync(path);
-  assert.equal(run(path, [...only(path), '--allow-worker']).failure, undefined);
+  assert.equal(run(path, [...within(path), '--allow-worker']).failure, undefined);
 });
 
 for (const threads of [0, 1])
   test(`syncs are made, and in the order that durability rests on, threads: ${threads}`, (t) => {
     const home = temporaryDirectory(t);
     const path = join(home, 'new', 'db');
-    const { notes, failure } = run(path, [...only(home), '--allow-worker'], { threads });
+    const { notes, failure } = run(path, [...within(home), '--allow-worker'], { threads });
     assert.equal(failure, undefined);
     const [opening, , syncedPut, flush] = ['opened', 'put', 'put synced', 'flushed'].map((end, i, ends) =>
       notes.slice(i === 0 ? 0 : notes.indexOf(ends[i - 1]!) + 1, notes.indexOf(end)),
@@ -63,8 +63,8 @@ for (const threads of [0, 1])
 test('without worker threads the work is done on the calling thread, unless threads are insisted on', (t) => {
   const home = temporaryDirectory(t);
   const path = join(home, 'db');
-  assert.equal(run(path, only(home)).failure, undefined);
-  const { failure } = run(path, only(home), { threads: 2 });
+  assert.equal(run(path, within(home)).failure, undefined);
+  const { failure } = run(path, within(home), { threads: 2 });
   assert.equal(failure?.code, 'STRATA_UNSUPPORTED');
   assert.match(failure.message, /permission model of node .*--allow-worker/);
   assert.ok(!existsSync(path));
@@ -84,7 +84,7 @@ test('what may not be read or written is named as the matter of the permission m
 });
 
 /** May read the package, and read and write below `directory`. */
-function only(directory: string): string[] {
+function within(directory: string): string[] {
   return [
     `--allow-fs-read=${PACKAGE}/*`,
     `--allow-fs-read=${directory}/*`,
