@@ -17,6 +17,7 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
   type IngestReport,
@@ -113,9 +114,11 @@ export class StorageClient {
       }
     };
     this.#tables = new TableCache({ openRead }, attachment.directory, options, this.#blocks);
-    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, (numbers) => {
+    const evict = (numbers: readonly FileNumber[]): void => {
       for (const number of numbers) this.#tables.evict(number);
-    });
+    };
+    const onNonsense = (error: StorageError): void => this.#end(error);
+    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, evict, onNonsense);
     this.#scans = new OpenScans(this.#tables, () => this.#checkOpen());
   }
 
@@ -127,10 +130,11 @@ export class StorageClient {
    * const client = await StorageClient.attach(workerData.port, { cacheSize: 32 * 1024 * 1024 });
    */
   static async attach(port: unknown, options: AttachOptions = {}): Promise<StorageClient> {
-    const attached = await attachTo(port, options);
-    const client = new StorageClient(attached);
-    attached.whenGone(() => client.#end(closedError()));
-    return client;
+    return await attachTo(port, options, (attached) => {
+      const client = new StorageClient(attached);
+      attached.whenGone(() => client.#end(closedError()));
+      return client;
+    });
   }
 
   /**

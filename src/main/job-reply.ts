@@ -6,7 +6,7 @@
  *
  * Thread: main; pure.
  */
-import { errorFromWire, StorageError, type WireError } from '../shared/errors.ts';
+import { errorFromWire, isWireError, StorageError, type WireError } from '../shared/errors.ts';
 import type { JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 
 /** The worker failed, not the job: it exited, ran out of memory, would not start or answered nonsense. */
@@ -111,10 +111,6 @@ function isRun(value: unknown, number: number): boolean {
 function hasStats(value: Record<string, unknown>): boolean {
   const stats = value['stats'];
   return isRecord(stats) && typeof stats['bytesWritten'] === 'number';
-}
-
-function isWireError(value: unknown): value is WireError {
-  return isRecord(value) && typeof value['name'] === 'string' && typeof value['message'] === 'string';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
