@@ -22,10 +22,25 @@ export function isWorkerFault(error: unknown): boolean {
   return error instanceof WorkerFaultError;
 }
 
-export function workerFault(kind: JobKind, cause: unknown): StorageError {
+/** `worker`: its module. */
+export function workerFault(kind: JobKind, cause: unknown, worker?: URL): StorageError {
   // A DOMException (an answer that can't be cloned) arrives as an empty object.
-  const reason = cause instanceof Error ? cause.message : 'it threw what is not an error';
-  return new WorkerFaultError(kind, reason, cause);
+  if (!(cause instanceof Error)) return new WorkerFaultError(kind, 'it threw what is not an error', cause);
+  // Of a module that can't be read the message says what is wrong, but not where.
+  const where = cause.name === 'SyntaxError' && worker ? `, in ${worker.href} or what it imports` : '';
+  return new WorkerFaultError(kind, cause.message + where, cause);
+}
+
+/** The application's pool shows no sign of a job while the store closes: nobody waits for it any more. */
+class AbandonedJobError extends WorkerFaultError {}
+
+export function abandonedJob(kind: JobKind): StorageError {
+  return new AbandonedJobError(kind, 'the pool that was given shows no sign of it, and the store closes');
+}
+
+/** Whether the job may still be started by whoever has it: cancelled it has to remain. */
+export function isAbandoned(error: unknown): boolean {
+  return error instanceof AbandonedJobError;
 }
 
 /** The result in `reply`; throws the job's own error, or a worker fault when `reply` is not a reply to `job`. */
