@@ -11,7 +11,7 @@
  */
 import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { Calls } from '../shared/calls.ts';
-import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { invalidArgument, isError, StorageError } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { describe } from '../shared/input-bytes.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
@@ -101,7 +101,7 @@ function isDetached(port: MessagePort): boolean {
     port1.postMessage(() => undefined, [port]);
     return false;
   } catch (error) {
-    return error instanceof Error && error.message.includes('detached');
+    return isError(error) && error.message.includes('detached');
   } finally {
     port1.close();
   }

@@ -18,7 +18,7 @@ import { awaited } from '../shared/process-keeper.ts';
 import { TABLE_MAGIC } from '../shared/table/format.ts';
 import { acquireLock } from './directory-lock.ts';
 import { isManifestOfOurs } from './manifest.ts';
-import { resolveDirectory } from './open-store.ts';
+import { resolveDirectory } from './store-directory.ts';
 
 export async function destroyStore(path: string): Promise<void> {
   await awaited(destroy(resolveDirectory(path)));

@@ -9,6 +9,7 @@ import { assert } from '../shared/assert.ts';
 import { type ControlBlock, JOB_SLOT_COUNT, JobCancelledError } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { clearInterval, setInterval } from '../shared/timers.ts';
 import type { Counters } from './counters.ts';
 import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
 

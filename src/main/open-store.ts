@@ -6,29 +6,28 @@
  *   3. the manifest: loaded, or a new store
  *   4. check that every table is there
  *
- * Invariants: a failure gives back the lock and leaves the store as it was; what is not a store does not even get a LOCK. A directory with tables or logs but no manifest
+ * Invariants: a failure gives back the lock and takes back what it made; what is not a store does not even get a LOCK. A directory with tables or logs but no manifest
  *             is damage, never an empty store.
  * Thread:     main.
  */
 import { randomUUID } from 'node:crypto';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ControlBlock } from '../shared/control-block.ts';
-import {
-  CorruptionError,
-  invalidArgument,
-  ioError,
-  StorageError,
-  systemErrorCode,
-} from '../shared/errors.ts';
+import { CorruptionError, StorageError, systemErrorCode } from '../shared/errors.ts';
 import { MANIFEST_NAME, parseFileName, tablePath } from '../shared/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
-import { describe } from '../shared/input-bytes.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
-import { emptyState, isManifestOfOurs, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
 import { removeOrphans } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
+import {
+  type CreatedDirectories,
+  noDatabase,
+  prepareDirectory,
+  resolveDirectory,
+} from './store-directory.ts';
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {
@@ -63,10 +62,11 @@ export async function openStore(
   const options = resolveOptions(userOptions);
   const directory = resolveDirectory(path);
   const fs = await loadFileSystem(internals.fileSystem);
-  prepareDirectory(fs, directory, options);
-  const lock = await acquireLock(fs, directory);
+  const created = prepareDirectory(fs, directory, options);
+  let lock: DirectoryLock | undefined;
   try {
-    const state = await loadOrCreate(fs, directory, options);
+    lock = await acquireLock(fs, directory);
+    const state = await loadOrCreate(fs, directory, options, created);
     checkTables(fs, directory, state);
     const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
     const deletionErrors: unknown[] = [];
@@ -83,50 +83,23 @@ export async function openStore(
       deletionErrors,
     };
   } catch (error) {
-    await lock.release();
+    // Without the lock they may be files of whoever has it, and the directory is in use.
+    if (lock !== undefined) created.takeBackFiles();
+    await lock?.release();
+    if (!isLocked(error)) created.takeBackDirectories();
     throw error;
   }
 }
 
-/** An absolute path; throws STRATA_INVALID_ARGUMENT for what can't be one. */
-export function resolveDirectory(path: unknown): string {
-  if (typeof path !== 'string' || path.length === 0)
-    throw invalidArgument(
-      `the path of a store must be a string, not ${path === '' ? 'empty' : describe(path)}`,
-    );
-  if (path.includes('\0')) throw invalidArgument('the path of a store must not contain a zero byte');
-  return resolve(path);
-}
-
-/** Makes sure that there is a directory. */
-function prepareDirectory(fs: FileSystem, directory: string, options: ResolvedOptions): void {
-  const found = fs.stat(directory);
-  if (found !== undefined) {
-    if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
-    refuseForeign(fs, directory, options);
-    return;
-  }
-  if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
-  const parents = [dirname(directory)];
-  while (fs.stat(parents[0]!) === undefined) parents.unshift(dirname(parents[0]!));
-  fs.makeDirectory(directory);
-  // Every new entry on the path must survive, or everything in the directory goes with it.
-  for (const parent of parents) fs.syncDirectory(parent);
-}
-
-/** Before the lock, as that may leave a LOCK behind: a directory that is plainly no store is not to be written to. */
-function refuseForeign(fs: FileSystem, directory: string, options: ResolvedOptions): void {
-  const manifest = join(directory, MANIFEST_NAME);
-  if (fs.stat(manifest) === undefined) {
-    const isNobodys = !fs.list(directory).some((name) => parseFileName(name) !== undefined);
-    if (isNobodys && (!options.createIfMissing || options.readOnly)) throw noDatabase(directory);
-  } else if (!isManifestOfOurs(fs, manifest)) loadManifest(fs, directory);
+function isLocked(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'STRATA_LOCKED';
 }
 
 async function loadOrCreate(
   fs: FileSystem,
   directory: string,
   options: ResolvedOptions,
+  directories: CreatedDirectories,
 ): Promise<ManifestState> {
   const state = loadManifest(fs, directory);
   if (state !== undefined) {
@@ -136,6 +109,7 @@ async function loadOrCreate(
   }
   refuseWithoutManifest(fs, directory);
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
+  directories.makesStore();
   const created = emptyState(randomUUID());
   await saveManifest(fs, directory, created);
   syncParent(fs, directory);
@@ -151,10 +125,6 @@ function syncParent(fs: FileSystem, directory: string): void {
     const code = systemErrorCode(error);
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
   }
-}
-
-function noDatabase(directory: string): StorageError {
-  return new StorageError('STRATA_NO_DATABASE', `the store ${directory} does not exist`);
 }
 
 /** A store's first file is its manifest: files of a store without one mean that it was lost. */

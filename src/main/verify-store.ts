@@ -8,7 +8,7 @@
  *
  * Thread: main plans and sums up; workers read.
  */
-import { CorruptionError, invalidArgument } from '../shared/errors.ts';
+import { CorruptionError, invalidArgument, StorageError } from '../shared/errors.ts';
 import { logPath } from '../shared/file-names.ts';
 import { readFully } from '../shared/file-system.ts';
 import type { VerifyResult } from '../shared/jobs.ts';
@@ -50,6 +50,8 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
   const { onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalidArgument("option 'onProgress' must be a function");
+  // Reading the options may have run code of the application.
+  if (store.isClosing()) throw new StorageError('STRATA_CLOSED', 'the store is closed');
   const startedAt = now();
   const pin = store.versions.pin();
   try {

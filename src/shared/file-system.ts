@@ -56,8 +56,8 @@ export interface FileSystem {
   renameAsync(from: string, to: string): Promise<void>;
   unlink(path: string): void;
   unlinkAsync(path: string): Promise<void>;
-  /** Creates a directory, mode 0700, parents included; an existing directory is fine. */
-  makeDirectory(path: string): void;
+  /** Creates one directory, mode 0700, in a parent that exists; false when something of that name is there already. */
+  makeDirectory(path: string): boolean;
   removeDirectory(path: string): void;
   list(directory: string): string[];
   /** lstat; undefined when nothing is there (ENOENT), an error for anything else. */
@@ -67,6 +67,11 @@ export interface FileSystem {
   /** fsync of a directory: creates, renames and unlinks in it survive power loss once it returns. */
   syncDirectory(path: string): void;
   syncDirectoryAsync(path: string): Promise<void>;
+  /**
+   * Where syncs can only be asynchronous (Node's permission model): carries out what `datasync` and `syncDirectory` have left to
+   * be done in `directory` by this thread. The asynchronous syncs do so, too; who calls only the synchronous ones calls this.
+   */
+  readonly finishSyncs?: ((directory: string) => Promise<void>) | undefined;
 }
 
 /**

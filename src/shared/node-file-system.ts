@@ -8,14 +8,16 @@
  *             directory of a store is refused, not waited for.
  * Thread:     any. A descriptor belongs to the thread that opened it and never crosses to another.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
- * Not chosen: FileHandle. Its garbage collection closes files behind our back (an error from Node 25 on), and it has
+ * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
+import { IS_RESTRICTED } from './permission.ts';
+import { finishSyncs, oweSync, syncDirectory as restrictedSync, syncFile } from './restricted-sync.ts';
+import { delay, now } from './timers.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -60,10 +62,12 @@ class NodeFile implements StorageFile {
   }
 
   datasync(): void {
-    attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
+    if (IS_RESTRICTED) oweSync(this.path, 'file');
+    else attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
   }
 
   datasyncAsync(): Promise<void> {
+    if (IS_RESTRICTED) return syncFile(this.path, fs.fstatSync(this.#fd));
     return promised('sync', this.path, (done) => fs.fdatasync(this.#fd, done));
   }
 
@@ -94,15 +98,14 @@ export const nodeFileSystem: FileSystem = {
   renameAsync,
   unlink: (path) => attempt('delete', path, () => fs.unlinkSync(path)),
   unlinkAsync: (path) => promised('delete', path, (done) => fs.unlink(path, done)),
-  makeDirectory: (path) => {
-    attempt('create', path, () => fs.mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }));
-  },
+  makeDirectory,
   removeDirectory: (path) => attempt('delete', path, () => fs.rmdirSync(path)),
   list: (directory) => attempt('list', directory, () => fs.readdirSync(directory)),
   stat: (path) => attempt('stat', path, () => toFileStat(fs.lstatSync(path, { throwIfNoEntry: false }))),
   realPath: (path) => attempt('resolve', path, () => fs.realpathSync.native(path)),
   syncDirectory,
   syncDirectoryAsync,
+  finishSyncs: IS_RESTRICTED ? finishSyncs : undefined,
 };
 
 /**
@@ -193,13 +196,24 @@ function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {
   return { kind, sizeBytes: stats.size, device: stats.dev, inode: stats.ino };
 }
 
+function makeDirectory(path: string): boolean {
+  try {
+    fs.mkdirSync(path, DIRECTORY_MODE);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw ioError('create', path, error);
+  }
+}
+
 function syncDirectory(path: string): void {
   // Windows can't flush a directory; NTFS journals names itself, so there a power cut may undo the last renames.
   if (IS_WINDOWS) return;
   attempt('sync', path, () => {
     const fd = fs.openSync(path, fs.constants.O_RDONLY);
     try {
-      fs.fsyncSync(fd);
+      if (IS_RESTRICTED) oweSync(path, 'directory');
+      else fs.fsyncSync(fd);
     } finally {
       fs.closeSync(fd);
     }
@@ -208,6 +222,7 @@ function syncDirectory(path: string): void {
 
 async function syncDirectoryAsync(path: string): Promise<void> {
   if (IS_WINDOWS) return;
+  if (IS_RESTRICTED) return await restrictedSync(path);
   const fd = attempt('sync', path, () => fs.openSync(path, fs.constants.O_RDONLY));
   try {
     await promised('sync', path, (done) => fs.fsync(fd, done));
@@ -224,8 +239,8 @@ function renamePatiently(from: string, to: string): void {
     } catch (error) {
       if (!isRenameWorthRetrying(error, tries)) throw error;
       // Spinning, as a synchronous call has nothing to wait on; only workers and tests rename synchronously.
-      const end = performance.now() + 2 ** (tries - 1);
-      while (performance.now() < end);
+      const end = now() + 2 ** (tries - 1);
+      while (now() < end);
     }
   }
 }

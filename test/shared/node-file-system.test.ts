@@ -92,12 +92,13 @@ test('stat() tells files, directories and everything else apart, and nothing fro
   assert.equal(nodeFileSystem.realPath(join(directory, 'link')), join(directory, 'file'));
 });
 
-test('makeDirectory() makes parents, for the owner only, and does not mind one that exists', {
+test('makeDirectory() makes one directory, for the owner only, and says whether it did', {
   skip: !IS_UNIX,
 }, (t) => {
-  const path = join(temporaryDirectory(t), 'a', 'b');
-  nodeFileSystem.makeDirectory(path);
-  nodeFileSystem.makeDirectory(path);
+  const path = join(temporaryDirectory(t), 'a');
+  assert.throws(() => nodeFileSystem.makeDirectory(join(path, 'b')), ioErrorWith('ENOENT'));
+  assert.equal(nodeFileSystem.makeDirectory(path), true);
+  assert.equal(nodeFileSystem.makeDirectory(path), false);
   assert.equal(statSync(path).mode & 0o777, 0o700);
   nodeFileSystem.removeDirectory(path);
   assert.equal(nodeFileSystem.stat(path), undefined);

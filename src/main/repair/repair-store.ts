@@ -24,11 +24,12 @@ import type { FileSystem, FileSystemSpec } from '../../shared/file-system.ts';
 import { loadFileSystem } from '../../shared/node-file-system.ts';
 import { boolean, checkObject } from '../../shared/option-checks.ts';
 import { awaited } from '../../shared/process-keeper.ts';
+import { now } from '../../shared/timers.ts';
 import { provesStore } from '../destroy-store.ts';
 import { acquireLock } from '../directory-lock.ts';
 import { saveManifest } from '../manifest.ts';
-import { resolveDirectory } from '../open-store.ts';
 import { resolveOptions } from '../options.ts';
+import { resolveDirectory } from '../store-directory.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
 import { copyAside, renameAside } from './set-aside.ts';
@@ -56,7 +57,7 @@ async function repair(
   isDryRun: boolean,
   internals: RepairInternals,
 ): Promise<RepairReport> {
-  const startedAt = performance.now();
+  const startedAt = now();
   const fs = await loadFileSystem(internals.fileSystem);
   refuseForeign(fs, directory);
   const lock = await acquireLock(fs, directory);
@@ -81,7 +82,7 @@ async function repair(
         manifest: plan.isRebuilt ? 'rebuilt' : plan.isChanged ? 'updated' : 'kept',
         files: shop.log.files,
         warnings: shop.log.warnings,
-        elapsedMs: performance.now() - startedAt,
+        elapsedMs: now() - startedAt,
       };
     } finally {
       await shop.close();

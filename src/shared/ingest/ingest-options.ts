@@ -3,6 +3,7 @@
  *
  * Thread: any. Pure.
  */
+import { types } from 'node:util';
 import { invalidArgument } from '../errors.ts';
 import { type Bytes, describe } from '../input-bytes.ts';
 import { checkObject } from '../option-checks.ts';
@@ -87,5 +88,5 @@ function isIterable(source: unknown): source is object {
 
 function sizeOf(source: object): number | undefined {
   if (Array.isArray(source)) return source.length;
-  return source instanceof Map ? source.size : undefined;
+  return types.isMap(source) ? source.size : undefined;
 }

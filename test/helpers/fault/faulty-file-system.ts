@@ -14,7 +14,6 @@
  *
  * Thread: any.
  */
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ioError } from '../../../src/shared/errors.ts';
 import type { FileSystem, FileSystemSpec, StorageFile } from '../../../src/shared/file-system.ts';
@@ -242,10 +241,11 @@ class FaultyFileSystem implements FileSystem {
     await this.#hooks.async(on('unlink', path), () => nodeFileSystem.unlinkAsync(path));
   }
 
-  makeDirectory(path: string): void {
-    const created: string[] = [];
-    for (let at = path; nodeFileSystem.stat(at) === undefined; at = dirname(at)) created.unshift(at);
-    this.#hooks.sync({ ...on('makeDirectory', path), created }, () => nodeFileSystem.makeDirectory(path));
+  makeDirectory(path: string): boolean {
+    const created = nodeFileSystem.stat(path) === undefined ? [path] : [];
+    return this.#hooks.sync({ ...on('makeDirectory', path), created }, () =>
+      nodeFileSystem.makeDirectory(path),
+    );
   }
 
   removeDirectory(path: string): void {

@@ -125,8 +125,9 @@ class MemoryFileSystem implements FileSystem {
     this.unlink(path);
   }
 
-  makeDirectory(): void {
+  makeDirectory(): boolean {
     this.#hasDirectory = true;
+    return true;
   }
 
   removeDirectory(): void {
