@@ -28,6 +28,8 @@ import { unless } from '../shared/ingest/unless.ts';
 import type { Bytes } from '../shared/input-bytes.ts';
 import { awaited } from '../shared/process-keeper.ts';
 import type { IngestTerms, WireRuns } from '../shared/share-protocol.ts';
+import { throwIfAborted, whenAborted } from '../shared/signals.ts';
+import { isProgress } from './answers.ts';
 import { RunStore, type WriterHost } from './run-store.ts';
 
 /**
@@ -53,7 +55,8 @@ export class IngestWriter {
   readonly #store: RunStore;
   readonly #abort = new AbortController();
   #state: 'open' | 'finishing' | 'ended' = 'open';
-  #reason: unknown;
+  /** In an object of its own, as a reason may be anything, undefined included. */
+  #reason: { readonly reason: unknown } | undefined;
   /** The owner's answer that nothing is left. */
   #undone: Promise<void> | undefined;
 
@@ -145,7 +148,7 @@ export class IngestWriter {
     if (this.#state === 'ended') return;
     // One that is finishing may have been committed by now: only the owner's answer tells.
     if (this.#state === 'open') this.#end();
-    this.#reason ??= reason;
+    this.#reason ??= { reason };
     this.#store.drop();
     this.#packer.takeChunk();
     // A client that is gone has no one to tell, and no need to.
@@ -163,22 +166,20 @@ export class IngestWriter {
   ): Promise<IngestReport> {
     if (this.#state !== 'open' || this.#store.hasEnded) throw this.#whyEnded();
     this.#state = 'finishing';
-    const onAbort = (): void => this.stop(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
+    const forgetSignal = whenAborted(signal, (reason) => this.stop(reason));
     try {
-      this.#abort.signal.throwIfAborted();
+      throwIfAborted(this.#abort.signal);
       if (first !== undefined) await first();
       this.#writeChunk();
       if (!this.#store.isDrained) await unless(this.#abort.signal, this.#store.drained());
-      this.#abort.signal.throwIfAborted();
+      throwIfAborted(this.#abort.signal);
       return await this.#handOver(onProgress);
     } catch (error) {
       this.stop(error);
       await this.#undone;
-      throw this.#reason;
+      throw this.#reason!.reason;
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      forgetSignal();
       this.#end();
     }
   }
@@ -186,7 +187,10 @@ export class IngestWriter {
   async #handOver(onProgress: (progress: IngestProgress) => void): Promise<IngestReport> {
     const { port1, port2 } = new MessageChannel();
     const progress = new ProgressTeller(onProgress, (error) => this.stop(error));
-    port1.on('message', (message: IngestProgress) => progress.tell(message, true));
+    const tell = (message: unknown): void => {
+      if (isProgress(message)) progress.tell(message, true);
+    };
+    port1.on('message', tell);
     port1.unref();
     const { recordCount, byteCount } = this.#packer;
     const sorted: WireRuns = { runs: this.#store.runs, recordCount, byteCount };
@@ -196,7 +200,7 @@ export class IngestWriter {
       for (;;) {
         const received = receiveMessageOnPort(port1);
         if (received === undefined) return report;
-        progress.tell(received.message as IngestProgress, true);
+        tell(received.message);
       }
     } finally {
       port1.close();
@@ -225,6 +229,7 @@ export class IngestWriter {
     if (this.#state === 'finishing')
       return new StorageError('STRATA_CLOSED', 'the load is being finished: it takes no more');
     if (this.#state === 'open') this.stop(new StorageError('STRATA_CLOSED', 'the store is closed'));
-    return this.#reason ?? new StorageError('STRATA_CLOSED', 'the load is finished');
+    if (this.#reason !== undefined) return this.#reason.reason;
+    return new StorageError('STRATA_CLOSED', 'the load is finished');
   }
 }

@@ -13,6 +13,7 @@ import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
 import { encodedEntryBytes, encodeEntry } from '../shared/memtable/entry-codec.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
+import { queueMicrotask } from '../shared/timers.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 
 const INITIAL_BYTES = 4096;
@@ -62,7 +63,7 @@ export class TurnWriter {
     this.#writers = [];
     this.#calls.call('write', [writes], [bytes.buffer, writes.marks.buffer]).then(
       (failed) => {
-        for (const { index, error } of failed) writers[index]!.reject(errorFromWire(error));
+        for (const { index, error } of failed) writers[index]?.reject(errorFromWire(error));
         for (const writer of writers) writer.resolve();
       },
       (error: unknown) => {

@@ -19,6 +19,7 @@ import { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactResult } from '../shared/jobs.ts';
+import { now } from '../shared/timers.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { discardOutputs, toStorageError } from './background-errors.ts';
 import { mergeInParts, partsOf } from './compaction-parts.ts';
@@ -203,11 +204,11 @@ export class Compactor {
     token: CancelToken,
     onPartDone: () => void,
   ): Promise<void> {
-    const startedAt = performance.now();
+    const startedAt = now();
     if (plan.kind === 'move') {
       await this.#install(plan, plan.inputs);
       this.#store.counters.moveCount++;
-      this.#reportDone(plan, undefined, performance.now() - startedAt);
+      this.#reportDone(plan, undefined, now() - startedAt);
       return;
     }
     const result = await mergeInParts(this.#store, plan, ranges, token, onPartDone);
@@ -223,7 +224,7 @@ export class Compactor {
     counters.compactionReadBytes += result.stats.bytesRead;
     this.error = undefined;
     this.#retry.succeeded();
-    this.#reportDone(plan, result, performance.now() - startedAt);
+    this.#reportDone(plan, result, now() - startedAt);
   }
 
   async #install(plan: CompactionPlan, outputs: readonly TableMeta[]): Promise<void> {

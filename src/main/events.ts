@@ -1,13 +1,21 @@
 /**
  * Tells the outside what the store does: EventEmitter events and the same on `node:diagnostics_channel`, `stratakv:<name>`.
  *
- * Invariants: listeners run in a microtask of their own: one that throws is the application's uncaught exception and never
- *             breaks the work that was reported. There is no 'error' event.
+ *   report     the engine, in the middle of a step: the event is put behind those that wait
+ *   tell       in a microtask of its own, when that step is over: subscribers of the channel, then listeners. After 64 of them
+ *              without a turn of the event loop, in a turn of its own
+ *
+ * Invariants: nothing of the application runs within a step of the engine: listeners and subscribers may call whatever they
+ *             like. One that throws is the application's uncaught exception and never breaks the work that was reported.
+ *             Events are told in their order. There is no 'error' event.
+ *             Listeners that write at each event, and so make more of them, do not keep the event loop from turning.
+ *             Where nobody listens nothing is kept.
  * Thread:     main.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { StorageError } from '../shared/errors.ts';
+import { queueMicrotask, setImmediate } from '../shared/timers.ts';
 import type { StallEvent } from './write-gate.ts';
 
 /** A memtable has become a table of L0. */
@@ -70,15 +78,49 @@ const CHANNELS: Readonly<Record<keyof EngineEvents, Channel>> = {
   backgroundError: channel('stratakv:backgroundError'),
 };
 
-/** Publishes one event both ways. */
+/** An event that is yet to be told. */
+interface Report {
+  readonly emitter: EventEmitter<EngineEvents>;
+  readonly name: keyof EngineEvents;
+  readonly payload: readonly unknown[];
+}
+
+/** Events told from microtasks without a turn of the event loop in between. */
+const MAX_TOLD_PER_TURN = 64;
+
+/** Of all stores of this thread, oldest first. */
+const waiting: Report[] = [];
+let isTellingDue = false;
+let toldInTurn = 0;
+
+/** Tells one event both ways, soon. */
 export function report<K extends keyof EngineEvents>(
   emitter: EventEmitter<EngineEvents>,
   name: K,
   ...payload: EngineEvents[K]
 ): void {
-  const diagnostics = CHANNELS[name];
-  if (diagnostics.hasSubscribers) diagnostics.publish(payload[0]);
-  if (emitter.listenerCount(name) > 0) {
-    queueMicrotask(() => (emitter as EventEmitter).emit(name, ...payload));
-  }
+  if (!CHANNELS[name].hasSubscribers && emitter.listenerCount(name) === 0) return;
+  waiting.push({ emitter, name, payload });
+  tellSoon();
+}
+
+/** In a microtask; or, where events make events and nothing else comes to its turn, in the next turn. */
+function tellSoon(): void {
+  if (isTellingDue || waiting.length === 0) return;
+  isTellingDue = true;
+  if (toldInTurn < MAX_TOLD_PER_TURN) queueMicrotask(tellOne);
+  else setImmediate(tellOne);
+}
+
+/** One at a time: what its listeners leave for microtasks comes before the next event. */
+function tellOne(): void {
+  isTellingDue = false;
+  const told = waiting.shift();
+  if (toldInTurn++ === 0) setImmediate(() => (toldInTurn = 0)).unref();
+  tellSoon();
+  if (told === undefined) return;
+  const { emitter, name, payload } = told;
+  // Node.js takes what a subscriber throws to the uncaught exceptions by itself.
+  if (CHANNELS[name].hasSubscribers) CHANNELS[name].publish(payload[0]);
+  (emitter as EventEmitter).emit(name, ...payload);
 }

@@ -1,15 +1,17 @@
 /**
  * Runs jobs on the pool: gives each a slot in the control block, runs it again when its worker died, and can cancel it.
  *
- * Invariants: a job that runs again is made anew, with new file numbers: what the dead worker left is an orphan.
+ * Invariants: a job that waits, for a slot or a thread, ends as soon as it is cancelled, whatever it waits behind.
+ *             A job that runs again is made anew, with new file numbers: what the dead worker left is an orphan.
  * Thread:     main.     Owns: the slots.
  */
 import { assert } from '../shared/assert.ts';
-import { type ControlBlock, JOB_SLOT_COUNT } from '../shared/control-block.ts';
+import { type ControlBlock, JOB_SLOT_COUNT, JobCancelledError } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { clearInterval, setInterval } from '../shared/timers.ts';
 import type { Counters } from './counters.ts';
-import { isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
+import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
 
 /** A worker that dies three times over one job dies of the job. */
 const MAX_ATTEMPTS = 3;
@@ -20,6 +22,7 @@ const URGENT_SLOTS = 1;
 export class CancelToken {
   /** The slots of the jobs that the token is for. */
   readonly #bound = new Map<number, ControlBlock>();
+  readonly #acts = new Set<() => void>();
   #isCancelled = false;
 
   get isCancelled(): boolean {
@@ -29,6 +32,15 @@ export class CancelToken {
   cancel(): void {
     this.#isCancelled = true;
     for (const [slot, control] of this.#bound) control.cancel(slot);
+    const acts = [...this.#acts];
+    this.#acts.clear();
+    for (const act of acts) act();
+  }
+
+  /** Calls `act` at the cancellation: for what has not begun, and would not look. The returned function takes that back. */
+  whenCancelled(act: () => void): () => void {
+    this.#acts.add(act);
+    return () => void this.#acts.delete(act);
   }
 
   /** @internal For JobRunner. */
@@ -80,19 +92,27 @@ export class JobRunner {
     token: CancelToken = new CancelToken(),
     onProgress?: (doneBytes: number) => void,
   ): Promise<ResultOf[K]> {
-    const slot = await this.#takeSlot(options.urgent);
+    const slot = await this.#takeSlot(options.urgent, token);
     const watch =
       onProgress === undefined
         ? undefined
         : setInterval(() => onProgress(this.#control.progress(slot).doneBytes), PROGRESS_INTERVAL_MS);
-    const watched = { ...options, heartbeat: () => this.#control.heartbeat(slot) };
+    let isOurs = true;
+    const watched = { ...options, token, heartbeat: () => this.#control.heartbeat(slot) };
     try {
       for (let attempt = 1; ; attempt++) {
+        if (token.isCancelled) throw new JobCancelledError();
         this.#control.resetSlot(slot);
         token.bind(this.#control, slot);
         try {
           return await this.#pool.run<K>(make({ ...this.#base, slot }), watched);
         } catch (error) {
+          if (isAbandoned(error)) {
+            // Should its pool come to it after all, it finds itself cancelled before it touches anything.
+            this.#control.cancel(slot);
+            isOurs = false;
+            throw error;
+          }
           if (!isWorkerFault(error) || attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
           this.#counters.retriedJobCount++;
         }
@@ -100,9 +120,14 @@ export class JobRunner {
     } finally {
       clearInterval(watch);
       token.unbind(slot);
-      this.#freeSlots.push(slot);
+      if (isOurs) this.#freeSlots.push(slot);
       this.#wakeNext();
     }
+  }
+
+  /** The store is about to close: what a pool of the application's has lost is not waited for. */
+  beginClose(): void {
+    this.#pool.beginClose();
   }
 
   close(): Promise<void> {
@@ -115,10 +140,23 @@ export class JobRunner {
     next?.();
   }
 
-  async #takeSlot(isUrgent: boolean): Promise<number> {
+  async #takeSlot(isUrgent: boolean, token: CancelToken): Promise<number> {
     const waiting = isUrgent ? this.#waitingUrgently : this.#waiting;
     const kept = isUrgent ? 0 : URGENT_SLOTS;
-    while (this.#freeSlots.length <= kept) await new Promise<void>((resolve) => waiting.push(resolve));
+    while (this.#freeSlots.length <= kept) {
+      if (token.isCancelled) throw new JobCancelledError();
+      await new Promise<void>((resolve, reject) => {
+        const forget = token.whenCancelled(() => {
+          waiting.splice(waiting.indexOf(wake), 1);
+          reject(new JobCancelledError());
+        });
+        const wake = (): void => {
+          forget();
+          resolve();
+        };
+        waiting.push(wake);
+      });
+    }
     const slot = this.#freeSlots.pop();
     assert(slot !== undefined, 'no job slot is free');
     return slot;

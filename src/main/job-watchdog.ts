@@ -13,6 +13,7 @@
  *             Running the job again without ending its thread: it might come back and write into a store that has been
  *             closed, and belongs to somebody else.
  */
+import { clearInterval, setInterval } from '../shared/timers.ts';
 
 /** Without a beat. Far above anything seen, as a hang that ends itself is cheaper than a living job that is killed. */
 export const STALL_LIMIT_MS: number = 30 * 60_000;

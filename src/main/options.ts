@@ -10,7 +10,8 @@ import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
 import type { TableOptions } from '../shared/jobs.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
-import { boolean, checkObject, integer } from '../shared/option-checks.ts';
+import { boolean, checkObject, integer, readOnce } from '../shared/option-checks.ts';
+import { MAY_START_THREADS } from '../shared/permission.ts';
 import { TAKE_OVER_AFTER_MS } from './foreign-owner.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
@@ -52,7 +53,7 @@ export interface EngineOptions {
   readonly maxOpenFiles?: number;
   /** Worker threads for compaction, 0 to 62; 0 = run on the calling thread. Default: one less than there are cores, at
    * least 1. While all are busy, a flush gets one more; unless you say how many, ingest() and compact() get one for every
-   * core. */
+   * core. Where Node's permission model allows no threads the default is 0, and more are refused. */
   readonly threads?: number;
   /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
   readonly pool?: ForeignPool;
@@ -109,8 +110,9 @@ const NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
-export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
-  checkObject(options, 'options', NAMES);
+export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
+  checkObject(given, 'options', NAMES);
+  const options = readOnce(given, NAMES);
   const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
   const cores = Math.min(availableParallelism(), JOB_SLOT_COUNT - 2);
   const resolved: ResolvedOptions = {
@@ -127,7 +129,7 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
     ),
     maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
     mmap: boolean(options, 'mmap', true),
-    threads: integer(options, 'threads', Math.max(1, cores - 1), 0, JOB_SLOT_COUNT - 2),
+    threads: threads(options, cores),
     bulkThreads: options.threads ?? Math.max(1, options.pool === undefined ? cores : cores - 1),
     pool: pool(options),
     lockTimeoutMs: integer(options, 'lockTimeout', 0, 0, MAX_TIMEOUT_MS),
@@ -146,6 +148,22 @@ export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
       'option mmap needs the package koffi, which is not installed or not for this platform',
     );
   return Object.freeze(resolved);
+}
+
+function threads(options: EngineOptions, cores: number): number {
+  const count = integer(
+    options,
+    'threads',
+    MAY_START_THREADS ? Math.max(1, cores - 1) : 0,
+    0,
+    JOB_SLOT_COUNT - 2,
+  );
+  if (count > 0 && !MAY_START_THREADS && options.pool === undefined)
+    throw new StorageError(
+      'STRATA_UNSUPPORTED',
+      `option threads is ${count}, but the permission model of node allows no worker threads (--allow-worker)`,
+    );
+  return count;
 }
 
 function codec(options: EngineOptions): TableOptions['compression'] {

@@ -4,6 +4,8 @@
  * Invariants: the timer never keeps the process alive; whoever awaits the work does (process-keeper.ts).
  * Thread:     main.
  */
+import { clearTimeout, setTimeout } from '../shared/timers.ts';
+
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 60_000;
 

@@ -20,6 +20,7 @@ import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
+import { setImmediate } from '../shared/timers.ts';
 import { reportDeletion, toStorageError } from './background-errors.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
@@ -285,6 +286,7 @@ export class Runtime {
     const canSeal = this.#status === 'open';
     this.#status = 'closing';
     this.#opened.lock.noteClosing();
+    store.jobs.beginClose();
     this.ingester.stop(closedError());
     try {
       const stuck = scheduler.error;

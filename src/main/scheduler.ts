@@ -15,6 +15,7 @@
  * Thread:     main.
  */
 import type { StorageError } from '../shared/errors.ts';
+import { unless } from '../shared/ingest/unless.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import { MAX_FROZEN_MEMTABLES } from './commit-pipeline.ts';
 import { pendingCompactionBytes } from './compaction-picker.ts';
@@ -77,20 +78,17 @@ export class Scheduler {
 
   /**
    * Carries out `work` while no compaction runs, nothing is in memory and writes are held: the moment at which tables from
-   * outside can be given their place. Rejects with the signal's reason when it is aborted before that.
+   * outside can be given their place. Rejects with the signal's reason as soon as it is aborted before that, whatever runs.
    */
   async atRest<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     try {
-      await this.#compactor.pause();
-      signal.throwIfAborted();
+      await unless(signal, this.#compactor.pause());
       // Most of what is in memory goes to tables before writers have to wait.
-      await this.flush();
-      signal.throwIfAborted();
+      await unless(signal, this.flush());
       this.#isAtRest = true;
       this.#setGate();
       this.#store.pipeline.freezeActive();
-      await this.#flusher.flushFrozen();
-      signal.throwIfAborted();
+      await unless(signal, this.#flusher.flushFrozen());
       return await work();
     } finally {
       this.#isAtRest = false;

@@ -11,8 +11,8 @@
  *             process ends by itself.
  * Thread:     main only; each thread that opens stores has its own set.
  */
-import { setTimeout } from 'node:timers';
 import type { Job } from '../shared/jobs.ts';
+import { clearTimeout, setTimeout } from '../shared/timers.ts';
 import { PiscinaThreads, type Place, type Threads } from './job-threads.ts';
 
 /** Long enough for a program that opens one store after another. */
@@ -43,6 +43,7 @@ class SharedThreads {
     this.#users++;
     this.#stopLingering();
     return {
+      isForeign: false,
       run: (job: Job, keepAlive: boolean, place: Place) => this.#threads.run(job, keepAlive, place),
       terminate: (place) => this.#threads.terminate(place),
       close: async () => {

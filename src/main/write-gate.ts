@@ -10,6 +10,7 @@
  * Thread:     main.
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
  */
+import { now } from '../shared/timers.ts';
 
 /**
  * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact; a bulk
@@ -58,17 +59,17 @@ export class WriteGate {
 
   /** For how long in all, the current stall included. */
   get stalledMs(): number {
-    return this.#stalledMs + (this.#state === 'open' ? 0 : performance.now() - this.#stalledSince);
+    return this.#stalledMs + (this.#state === 'open' ? 0 : now() - this.#stalledSince);
   }
 
   /** Set by the scheduler. `bytesPerMs` counts while slow. */
   set(state: GateState, reason?: StallReason, bytesPerMs: number = Number.POSITIVE_INFINITY): void {
     this.#bytesPerMs = bytesPerMs;
     if (state === this.#state && reason === this.#reason) return;
-    const now = performance.now();
+    const moment = now();
     const wasOpen = this.#state === 'open';
     if (wasOpen) {
-      this.#stalledSince = now;
+      this.#stalledSince = moment;
       this.#stallCount++;
     }
     this.#state = state;
@@ -77,19 +78,19 @@ export class WriteGate {
       this.#onChange({ state, ...(reason === undefined ? {} : { reason }) });
       return;
     }
-    const stalledMs = now - this.#stalledSince;
+    const stalledMs = moment - this.#stalledSince;
     this.#stalledMs += stalledMs;
     this.#onChange({ state, stalledMs });
   }
 
   /** How long the next group should wait before it enters, in milliseconds; 0 when the gate is open. */
   delayMs(): number {
-    return this.#state === 'slow' ? Math.max(0, this.#nextGroupAt - performance.now()) : 0;
+    return this.#state === 'slow' ? Math.max(0, this.#nextGroupAt - now()) : 0;
   }
 
   /** A group entered: the next one waits until its bytes are paid for. */
   charge(byteLength: number): void {
     if (this.#state !== 'slow') return;
-    this.#nextGroupAt = Math.max(performance.now(), this.#nextGroupAt) + byteLength / this.#bytesPerMs;
+    this.#nextGroupAt = Math.max(now(), this.#nextGroupAt) + byteLength / this.#bytesPerMs;
   }
 }

@@ -22,7 +22,7 @@
  * Not chosen: counting turns by a timer: too coarse. Asking the clock at every write: a tenth of what a small one costs.
  *             The global setImmediate: where an application's tests have put a false clock, no turn would ever come.
  */
-import { setImmediate } from 'node:timers';
+import { now, setImmediate } from '../shared/timers.ts';
 
 /** One write call of this size is not worth a trip through the pool, however the disk feels. */
 const SMALL_WRITE_BYTES = 32768;
@@ -49,8 +49,8 @@ export class WritePlacement {
   #calmFrom = 0;
   #patienceMs = FIRST_PATIENCE_MS;
 
-  constructor(now: () => number = () => performance.now()) {
-    this.#now = now;
+  constructor(clock: () => number = now) {
+    this.#now = clock;
   }
 
   /** Whether a write of `byteLength` is to be made in place, but in a later turn: {@link afterTurn} tells when. */

@@ -6,7 +6,16 @@
  *
  * Invariants: messages are lower case, say what and where, and hold no key or value bytes.
  * Not chosen: one subclass per code; callers switch on `code`. CorruptionError exists so that decoders can name it.
+ *             `instanceof Error`: where the tests of an application run in a context of their own (node:vm), the errors of
+ *             Node and of the application are made by the Error of another one. Our own classes are told by `instanceof`.
  */
+import { types } from 'node:util';
+
+/** How many causes behind an error are looked at: somebody's may go round in a circle. */
+const DEEPEST_CAUSE = 16;
+
+/** What Node's permission model refuses with; to the store the same as a refusal of the system. */
+const NO_PERMISSION = 'ERR_ACCESS_DENIED';
 
 /** Stable within a major version. See the table in README.md. */
 export type StorageErrorCode =
@@ -70,16 +79,31 @@ export function invalidArgument(message: string): StorageError {
   return new StorageError('STRATA_INVALID_ARGUMENT', message);
 }
 
+/** Whether this is an error, of whichever context; a DOMException is none to the engine, and so is told by its message. */
+export function isError(value: unknown): value is Error {
+  if (types.isNativeError(value)) return true;
+  return typeof value === 'object' && value !== null && typeof (value as Error).message === 'string';
+}
+
 /** Wraps an error of the operating system; `cause` keeps its `code` (ENOSPC, EIO, ...). */
 export function ioError(action: string, file: string, cause: unknown): StorageError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = isError(cause) ? cause.message + permissionNote(cause) : String(cause);
   return new StorageError('STRATA_IO', `cannot ${action} ${file}: ${reason}`, { cause, file });
+}
+
+/** Node's own refusal says what is missing, but in older versions not who misses it. */
+function permissionNote(cause: Error): string {
+  const { code, permission } = cause as { code?: unknown; permission?: unknown };
+  if (code !== NO_PERMISSION) return '';
+  return ` (the permission model of node does not allow ${typeof permission === 'string' ? permission : 'it'})`;
 }
 
 /** The `code` of the operating system's error behind `error`, if there is one: 'ENOSPC', 'ENOENT', ... */
 export function systemErrorCode(error: unknown): string | undefined {
-  for (let e: unknown = error; e instanceof Error; e = e.cause) {
+  let e = error;
+  for (let depth = 0; depth < DEEPEST_CAUSE && isError(e); depth++, e = e.cause) {
     const code = (e as { code?: unknown }).code;
+    if (code === NO_PERMISSION) return 'EACCES';
     if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) return code;
   }
   return undefined;
@@ -102,8 +126,21 @@ export interface WireError {
   readonly cause?: WireError;
 }
 
+/** Whether `value` is an error as {@link errorToWire} makes it, so far as {@link errorFromWire} goes by it. */
+export function isWireError(value: unknown, depth = 0): value is WireError {
+  if (typeof value !== 'object' || value === null || depth > 5) return false;
+  const { name, message, code, file, offset, stack, cause } = value as Record<string, unknown>;
+  return (
+    typeof name === 'string' &&
+    typeof message === 'string' &&
+    [code, file, stack].every((text) => text === undefined || typeof text === 'string') &&
+    (offset === undefined || typeof offset === 'number') &&
+    (cause === undefined || isWireError(cause, depth + 1))
+  );
+}
+
 export function errorToWire(error: unknown, depth = 0): WireError {
-  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  if (!isError(error)) return { name: 'Error', message: String(error) };
   const extra = error as { code?: unknown; file?: unknown; offset?: unknown };
   return {
     name: error.name,

@@ -78,6 +78,11 @@ export interface FileSystem {
   /** fsync of a directory: creates, renames and unlinks in it survive power loss once it returns. */
   syncDirectory(path: string): void;
   syncDirectoryAsync(path: string): Promise<void>;
+  /**
+   * Where syncs can only be asynchronous (Node's permission model): carries out what `datasync` and `syncDirectory` have left to
+   * be done in `directory` by this thread. The asynchronous syncs do so, too; who calls only the synchronous ones calls this.
+   */
+  readonly finishSyncs?: ((directory: string) => Promise<void>) | undefined;
 }
 
 /**

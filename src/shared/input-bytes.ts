@@ -6,8 +6,8 @@
  *             its content is copied on before the call that brought it returns.
  */
 import { types } from 'node:util';
-import { copyBytes } from './bytes.ts';
-import { invalidArgument } from './errors.ts';
+import { copyBytes, lengthOf, viewOf } from './bytes.ts';
+import { invalidArgument, StorageError } from './errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './limits.ts';
 
 /** A key or value: bytes, or a string that stands for its UTF-8 bytes. */
@@ -20,6 +20,7 @@ const INITIAL_SCRATCH_BYTES = 4096;
 const KEPT_SCRATCH_BYTES = 1048576;
 
 const encoder = new TextEncoder();
+const firstByte = Uint8Array.prototype.at;
 
 export class InputBytes {
   bytes: Uint8Array = new Uint8Array(INITIAL_SCRATCH_BYTES);
@@ -45,7 +46,8 @@ export class InputBytes {
     // Not `instanceof`, which an object with that prototype, or a proxy, passes as well.
     else if (types.isUint8Array(input)) {
       this.bytes = input;
-      this.end = input.length;
+      this.end = lengthOf(input);
+      if (this.end === 0) refuseLost(input, what);
     } else throw invalidArgument(`a ${what} must be a string or a Uint8Array, not ${describe(input)}`);
   }
 
@@ -80,6 +82,19 @@ export class InputBytes {
   }
 }
 
+/**
+ * An array whose buffer was transferred away, or shrunk until the array lies outside of it, has no bytes any more, and looks as
+ * if it had been empty. Methods of arrays refuse such ones, whatever context they are from.
+ */
+function refuseLost(input: Uint8Array, what: string): void {
+  try {
+    firstByte.call(input, 0);
+  } catch (cause) {
+    const message = `a ${what} must not be a Uint8Array whose buffer was transferred or resized away`;
+    throw new StorageError('STRATA_INVALID_ARGUMENT', message, { cause });
+  }
+}
+
 const lookupKey = new InputBytes();
 
 /** A key for a lookup, as one whole array; valid until the next call, or as long as the caller's array. */
@@ -87,7 +102,7 @@ export function lookupKeyBytes(key: Bytes): Uint8Array {
   lookupKey.setKey(key);
   return lookupKey.end === lookupKey.bytes.length
     ? lookupKey.bytes
-    : lookupKey.bytes.subarray(0, lookupKey.end);
+    : viewOf(lookupKey.bytes, 0, lookupKey.end);
 }
 
 /** A private copy of a key, for what outlives the call: scan bounds, ranges. */

@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import type { DirectoryAnchor } from './directory-anchor.ts';
 import { ioError, systemErrorCode } from './errors.ts';
 import { openRegular, READ_FLAGS } from './node-file-system.ts';
+import { IS_RESTRICTED } from './permission.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const LOCK_FLAGS =
@@ -118,22 +119,11 @@ export function holdDirectory(path: string, name: string = path, extraFlags = 0)
   };
 }
 
-/** What Node's permission model says of a path; there is no such object without it. */
-interface Permission {
-  has(scope: string, reference: string): boolean;
-}
-
-/** undefined without /proc, and where Node's permission model knows paths and no descriptors. */
+/** undefined without /proc, and under Node's permission model, which knows paths and no descriptors. */
 function anchorOf(directory: string, fd: number, device: number, inode: number): DirectoryAnchor | undefined {
-  if (process.platform !== 'linux' && process.platform !== 'android') return undefined;
+  if (IS_RESTRICTED || (process.platform !== 'linux' && process.platform !== 'android')) return undefined;
   const place = `/proc/self/fd/${fd}`;
   try {
-    const { permission } = process as { readonly permission?: Permission };
-    if (
-      permission !== undefined &&
-      !['fs.read', 'fs.write'].every((scope) => permission.has(scope, `${place}/x`))
-    )
-      return undefined;
     const seen = fs.statSync(`${place}/.`);
     return seen.dev === device && seen.ino === inode ? { directory, place } : undefined;
   } catch {

@@ -7,15 +7,17 @@
  *             directory of a store is refused, not waited for.
  * Thread:     any. A descriptor belongs to the thread that opened it and never crosses to another.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
- * Not chosen: FileHandle. Its garbage collection closes files behind our back (an error from Node 25 on), and it has
+ * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type DirectoryAnchor, nameOf, placeOf } from './directory-anchor.ts';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
+import { IS_RESTRICTED } from './permission.ts';
+import { finishSyncs, oweSync, syncDirectory as restrictedSync, syncFile } from './restricted-sync.ts';
+import { delay, now } from './timers.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -59,10 +61,12 @@ class NodeFile implements StorageFile {
   }
 
   datasync(): void {
-    attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
+    if (IS_RESTRICTED) oweSync(this.path, 'file');
+    else attempt('sync', this.path, () => fs.fdatasyncSync(this.#fd));
   }
 
   datasyncAsync(): Promise<void> {
+    if (IS_RESTRICTED) return syncFile(this.path, fs.fstatSync(this.#fd));
     return promised('sync', this.path, (done) => fs.fdatasync(this.#fd, done));
   }
 
@@ -114,6 +118,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
     realPath: (path) => attempt('resolve', path, () => fs.realpathSync.native(path)),
     syncDirectory: (path) => act('sync', path, syncDirectory),
     syncDirectoryAsync: (path) => syncDirectoryAsync(path, at(path)),
+    finishSyncs: IS_RESTRICTED ? finishSyncs : undefined,
   };
 }
 
@@ -171,7 +176,8 @@ function syncDirectory(place: string): void {
   if (IS_WINDOWS) return;
   const fd = fs.openSync(place, fs.constants.O_RDONLY);
   try {
-    fs.fsyncSync(fd);
+    if (IS_RESTRICTED) oweSync(place, 'directory');
+    else fs.fsyncSync(fd);
   } finally {
     fs.closeSync(fd);
   }
@@ -179,6 +185,7 @@ function syncDirectory(place: string): void {
 
 async function syncDirectoryAsync(path: string, place: string): Promise<void> {
   if (IS_WINDOWS) return;
+  if (IS_RESTRICTED) return await restrictedSync(place);
   const fd = attempt('sync', path, () => fs.openSync(place, fs.constants.O_RDONLY));
   try {
     await promised('sync', path, (done) => fs.fsync(fd, done));
@@ -195,8 +202,8 @@ function renamePatiently(from: string, to: string): void {
     } catch (error) {
       if (!isRenameWorthRetrying(error, tries)) throw error;
       // Spinning, as a synchronous call has nothing to wait on; only workers and tests rename synchronously.
-      const end = performance.now() + 2 ** (tries - 1);
-      while (performance.now() < end);
+      const end = now() + 2 ** (tries - 1);
+      while (now() < end);
     }
   }
 }

@@ -6,6 +6,7 @@
  *
  * Thread: any.
  */
+import { clearInterval, setInterval } from './timers.ts';
 
 /** Timers can't wait longer; what this one does when it fires is nothing. */
 const LONGEST_TIMER_MS: number = 2 ** 31 - 1;

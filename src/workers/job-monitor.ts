@@ -5,13 +5,14 @@
  */
 import { ControlBlock } from '../shared/control-block.ts';
 import type { JobContext } from '../shared/jobs.ts';
+import { now } from '../shared/timers.ts';
 
 export class JobMonitor {
   readonly #control: ControlBlock;
   readonly #slot: number;
   readonly #totalBytes: number;
   readonly #totalUnits: number;
-  readonly #startedMs: number = performance.now();
+  readonly #startedMs: number = now();
 
   /** `totalUnits`: in what the job counts its work, entries or bytes; progress is told as a share of `totalBytes`. */
   constructor(job: JobContext, totalBytes: number, totalUnits: number) {
@@ -30,6 +31,6 @@ export class JobMonitor {
   }
 
   get elapsedMs(): number {
-    return performance.now() - this.#startedMs;
+    return now() - this.#startedMs;
   }
 }

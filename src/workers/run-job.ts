@@ -27,6 +27,19 @@ export function runJob(job: Job, fileSystem: FileSystem): JobReply {
   }
 }
 
+/** As runJob; what has to be on the disk is there once this resolves, also where syncs can't be synchronous. */
+export async function runJobDurably(job: Job, fileSystem: FileSystem): Promise<JobReply> {
+  const outputs = new JobOutputs(fileSystem, job.directory);
+  try {
+    const value = carryOut(job, fileSystem, outputs);
+    if (fileSystem.finishSyncs !== undefined) await fileSystem.finishSyncs(job.directory);
+    return { ok: true, value };
+  } catch (error) {
+    outputs.discard();
+    return { ok: false, error: errorToWire(error) };
+  }
+}
+
 function carryOut(job: Job, fileSystem: FileSystem, outputs: JobOutputs): ResultOf[Job['kind']] {
   switch (job.kind) {
     case 'flush':

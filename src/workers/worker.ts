@@ -10,7 +10,7 @@ import { constants, getPriority, setPriority } from 'node:os';
 import { errorToWire } from '../shared/errors.ts';
 import type { Job, JobReply } from '../shared/jobs.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
-import { runJob } from './run-job.ts';
+import { runJobDurably } from './run-job.ts';
 
 /**
  * Nice: where processors are scarce, a thread of ours gets a third of what main gets, and reads and writes do not wait for a
@@ -41,7 +41,7 @@ function getBehind(): void {
 
 export default async function handleJob(job: Job): Promise<JobReply> {
   try {
-    return runJob(job, await loadFileSystem(job.fileSystem));
+    return await runJobDurably(job, await loadFileSystem(job.fileSystem));
   } catch (error) {
     return { ok: false, error: errorToWire(error) };
   }

@@ -28,7 +28,12 @@ const SINGLE_IMPORTERS: readonly {
 }[] = [
   {
     modules: /^(?:node:)?fs(?:\/promises)?$/,
-    allowed: ['src/shared/node-file-system.ts', 'src/shared/lock-files.ts', 'src/main/cli/user-files.ts'],
+    allowed: [
+      'src/shared/node-file-system.ts',
+      'src/shared/restricted-sync.ts',
+      'src/shared/lock-files.ts',
+      'src/main/cli/user-files.ts',
+    ],
     instead: 'take a FileSystem (src/shared/file-system.ts), so that tests can put a faulty disk under it',
   },
   {
@@ -73,6 +78,12 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
   'src/shared/ingest/latch.ts',
   'src/shared/memtable/',
 ];
+/** The one file that asks the platform for time. */
+const TIME_HOME = 'src/shared/timers.ts';
+/** Have not been changed yet. */
+const TIME_DEBTORS: readonly string[] = ['src/main/directory-lock.ts'];
+const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|clearImmediate|queueMicrotask';
+
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
 /** These hold the banned words as patterns and samples. */
 const RULE_FILES: readonly string[] = ['test/helpers/house-rules.ts', 'test/tidy.test.ts'];
@@ -83,7 +94,26 @@ const BANNED: readonly {
   readonly in: 'text' | 'noComments' | 'code';
   readonly instead: string;
   readonly allowed?: readonly string[];
+  /** Only files below this folder. */
+  readonly under?: string;
 }[] = [
+  {
+    // Classes of the language, of which every context of node:vm has its own, and classes that applications replace.
+    pattern:
+      /\binstanceof\s+(?:\w*Error|Uint8Array|\w*Array|(?:Shared)?ArrayBuffer|DataView|Buffer|(?:Weak)?(?:Map|Set|Ref)|Promise|Object|Function|Date|RegExp|URL|DOMException|AbortSignal|EventEmitter|EventTarget)\b(?<!\b(?:Storage|Corruption|StaleManifest|WorkerFault|Codec|Command|Commander)Error)|\.constructor\s*[!=]==?|\.constructor\.name\b/,
+    in: 'code',
+    instead:
+      'false for values of another realm: isError(), types.isUint8Array() and the like, or look at what is used',
+    under: 'src/',
+  },
+  {
+    pattern:
+      /\bperformance\.|\bDate\.now\b|\bnew Date\(\s*\)|\bprocess\.(?:nextTick|hrtime|uptime)\b|\bglobalThis\.(?:set|clear|queue)|\bAbortSignal\.timeout\b/,
+    in: 'code',
+    instead: `a clock of the application's tests may be false: take timers and now() from ${TIME_HOME}`,
+    allowed: [TIME_HOME, ...TIME_DEBTORS],
+    under: 'src/',
+  },
   {
     pattern: /\bconsole\./,
     in: 'code',
@@ -129,6 +159,7 @@ export function checkHouseRules(files: readonly SourceFile[]): string[] {
     checkImports(file, complain);
     checkSharedMemory(file, complain);
     checkBanned(file, complain);
+    checkTimers(file, complain);
     checkEmptyCatch(file, complain);
   }
   checkOneImporterAtMost(viewed, complain);
@@ -225,10 +256,26 @@ function checkSharedMemory(file: ViewedFile, complain: Complain): void {
 
 function checkBanned(file: ViewedFile, complain: Complain): void {
   if (RULE_FILES.includes(file.path)) return;
-  for (const { pattern, in: view, instead, allowed } of BANNED) {
+  for (const { pattern, in: view, instead, allowed, under = '' } of BANNED) {
     const match = pattern.exec(file[view]);
-    if (match === null || isIn(file.path, allowed ?? [])) continue;
+    if (match === null || isIn(file.path, allowed ?? []) || !file.path.startsWith(under)) continue;
     complain(file, match.index, `"${match[0].trim()}": ${instead}`);
+  }
+}
+
+/** A timer that is not imported from the one place for them is the global one, or that of a module that tests patch. */
+function checkTimers(file: ViewedFile, complain: Complain): void {
+  if (!file.path.startsWith('src/') || isIn(file.path, [TIME_HOME, ...TIME_DEBTORS])) return;
+  const instead = `a timer of the application's tests may be false: import it from ${TIME_HOME}`;
+  const module = findImports(file).find(({ specifier }) =>
+    /^(?:node:)?(?:timers|perf_hooks)\b/.test(specifier),
+  );
+  if (module !== undefined) complain(file, module.offset, `"${module.specifier}": ${instead}`);
+  const imported = /\bimport\s*\{([^}]*)\}\s*from\s*'[./\w]*\/timers\.ts'/.exec(file.noComments)?.[1] ?? '';
+  for (const match of file.code.matchAll(new RegExp(`(?<![\\w$.#])(?:${TIMERS})(?![\\w$])`, 'g'))) {
+    if (new RegExp(`\\b${match[0]}\\b`).test(imported)) continue;
+    complain(file, match.index, `"${match[0]}": ${instead}`);
+    return;
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *   0 ok   1 error   2 usage   3 not found   4 corruption   5 locked
  */
-import { StorageError } from '../../shared/errors.ts';
+import { isError, StorageError } from '../../shared/errors.ts';
 
 /** Part of the contract. Never renumber. */
 export const ExitCode = { Ok: 0, Error: 1, Usage: 2, NotFound: 3, Corruption: 4, Locked: 5 } as const;
@@ -34,7 +34,7 @@ export function exitCodeOf(error: unknown): ExitCode {
 
 /** One line for stderr: what happened, and the code of the store's or the operating system's error. */
 export function describeError(error: unknown): string {
-  const message = (error instanceof Error ? error.message : String(error)).trim().replace(/\s*\n\s*/g, ' ');
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  const message = (isError(error) ? error.message : String(error)).trim().replace(/\s*\n\s*/g, ' ');
+  const code = isError(error) ? (error as { code?: unknown }).code : undefined;
   return typeof code === 'string' && !message.includes(code) ? `${message} (${code})` : message;
 }

@@ -9,6 +9,7 @@
 import { type Command, Option } from 'commander';
 import { StorageError } from '../../shared/errors.ts';
 import { InputBytes } from '../../shared/input-bytes.ts';
+import { now } from '../../shared/timers.ts';
 import type { IngestProgress } from '../index.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
@@ -64,7 +65,7 @@ async function load(context: CommandContext, path: string, options: LoadOptions)
   }
   const input = openInput(path);
   const engine = await session.engine('create');
-  const startedAt = performance.now();
+  const startedAt = now();
   const progress = new LoadProgress(input.sizeBytes, options.progress && out.isWatched);
   const counts: LoadCounts = { lines: 0, bytes: 0, skipped: 0 };
   let rows: number;
@@ -78,7 +79,7 @@ async function load(context: CommandContext, path: string, options: LoadOptions)
     progress.stop();
     input.stream.destroy();
   }
-  const elapsedMs = performance.now() - startedAt;
+  const elapsedMs = now() - startedAt;
   const rates = `${formatRate(rows, elapsedMs)} rows/s, ${formatByteRate(counts.bytes, elapsedMs)}`;
   const skipped = counts.skipped === 0 ? '' : `; malformed lines skipped: ${formatCount(counts.skipped)}`;
   out.note(

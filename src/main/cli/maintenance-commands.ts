@@ -2,6 +2,7 @@
  * flush, compact, stats, verify, destroy: what is done to a store as a whole.
  */
 import type { Command } from 'commander';
+import { now } from '../../shared/timers.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
 import { Progress } from './progress.ts';
@@ -53,9 +54,9 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
 }
 
 async function timed({ out }: CommandContext, done: string, work: () => Promise<void>): Promise<void> {
-  const startedAt = performance.now();
+  const startedAt = now();
   await work();
-  out.remark(`${done} in ${formatDuration(performance.now() - startedAt)}`);
+  out.remark(`${done} in ${formatDuration(now() - startedAt)}`);
 }
 
 async function stats({ session, out }: CommandContext, options: StatsOptions): Promise<void> {

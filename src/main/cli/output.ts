@@ -7,6 +7,7 @@
  * Invariants: nothing but results ever reaches stdout. `flush` returns once everything is with the operating system.
  */
 import type { Writable } from 'node:stream';
+import { isError } from '../../shared/errors.ts';
 import { describeError } from './exit-codes.ts';
 
 const CHUNK_LENGTH = 64 * 1024;
@@ -71,7 +72,7 @@ export class Output {
   /** One line per error; the stack as well under STRATAKV_DEBUG. */
   error(error: unknown, where = ''): void {
     this.note(`stratakv: ${where}${describeError(error)}`);
-    if (process.env['STRATAKV_DEBUG'] && error instanceof Error) this.note(error.stack ?? '');
+    if (process.env['STRATAKV_DEBUG'] && isError(error)) this.note(error.stack ?? '');
   }
 
   #write(chunk: string | Uint8Array): Promise<void> {

@@ -7,6 +7,7 @@
  * Owns: the line of the terminal it draws on, from `start` to `stop`.
  */
 import { SingleBar } from 'cli-progress';
+import { now } from '../../shared/timers.ts';
 import { formatByteRate, formatCount, formatDuration, formatRate } from './quantities.ts';
 
 export interface ProgressOptions {
@@ -25,7 +26,7 @@ const REDRAW_INTERVAL_MS = 100;
 export class Progress {
   readonly #options: ProgressOptions;
   readonly #bar: SingleBar | undefined;
-  readonly #startedAt = performance.now();
+  readonly #startedAt: number = now();
   #drawnAt = 0;
 
   constructor(options: ProgressOptions) {
@@ -45,10 +46,10 @@ export class Progress {
   }
 
   update(doneBytes: number, count = 0): void {
-    const now = performance.now();
-    if (this.#bar === undefined || now - this.#drawnAt < REDRAW_INTERVAL_MS) return;
-    this.#drawnAt = now;
-    this.#bar.update(doneBytes, { counts: this.#counts(doneBytes, count, now - this.#startedAt) });
+    const moment = now();
+    if (this.#bar === undefined || moment - this.#drawnAt < REDRAW_INTERVAL_MS) return;
+    this.#drawnAt = moment;
+    this.#bar.update(doneBytes, { counts: this.#counts(doneBytes, count, moment - this.#startedAt) });
   }
 
   /** Takes the bar away. Idempotent. */

@@ -2,10 +2,13 @@
  * Files of the user, not of the store: what `load` reads and where the prompt keeps its history. The command's only
  * importer of node:fs; the store's own files go through src/shared/file-system.ts.
  */
-import { createReadStream, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { isError } from '../../shared/errors.ts';
+import { makeDirectories } from '../../shared/make-directories.ts';
+import { nodeFileSystem } from '../../shared/node-file-system.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 
 export interface Input {
@@ -58,7 +61,7 @@ export function readHistory(path: string): string[] {
 /** Returns what went wrong, for a remark; history is a convenience and never worth failing. */
 export function writeHistory(path: string, lines: readonly string[]): string | undefined {
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectories(nodeFileSystem, resolve(dirname(path)));
     // Values typed at a prompt may be secrets: readable by the owner only. Renamed, so that two prompts can't mix lines.
     const temporary = `${path}.${process.pid}`;
     writeFileSync(temporary, lines.map((line) => `${line}\n`).join(''), { mode: 0o600 });
@@ -88,5 +91,5 @@ function parseManifest(url: URL): { readonly name: string; readonly version: str
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return isError(error) ? error.message : String(error);
 }

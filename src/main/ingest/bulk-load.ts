@@ -24,6 +24,7 @@ import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-op
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { discardOutputs, reportDeletion } from '../background-errors.ts';
 import { CancelToken } from '../job-runner.ts';
@@ -72,7 +73,7 @@ export class BulkLoad {
   readonly progress: ProgressTeller;
   readonly #host: IngestHost;
   readonly #abort = new AbortController();
-  readonly #startedAt = performance.now();
+  readonly #startedAt = now();
   #sorted: SortedRecords = NOTHING;
   /** Files that are not the store's: all runs, tables until they are. */
   readonly #runFiles: FileNumber[] = [];
@@ -130,7 +131,7 @@ export class BulkLoad {
       entries: this.#tables.reduce((sum, table) => sum + table.entryCount, 0),
       tables: this.#tables.length,
       tableBytes: this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0),
-      elapsedMs: performance.now() - this.#startedAt,
+      elapsedMs: now() - this.#startedAt,
     };
   }
 

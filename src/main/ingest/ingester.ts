@@ -13,6 +13,7 @@ import type { IngestOptions, IngestReport, IngestSource } from '../../shared/ing
 import { resolveIngest } from '../../shared/ingest/ingest-options.ts';
 import { unless } from '../../shared/ingest/unless.ts';
 import type { NumberRange } from '../../shared/share-protocol.ts';
+import { throwIfAborted, whenAborted } from '../../shared/signals.ts';
 import { BulkLoad, type IngestHost, type SortedRecords } from './bulk-load.ts';
 import { PoolSorter } from './pool-sorter.ts';
 import { ReceivedLoad } from './received-load.ts';
@@ -35,11 +36,12 @@ export class Ingester {
 
   async run(source: IngestSource, options: IngestOptions | undefined): Promise<IngestReport> {
     const { onProgress, signal, estimatedRecords } = resolveIngest(source, options);
-    signal?.throwIfAborted();
+    throwIfAborted(signal);
+    // The options are the application's: it may have closed the store while they were read.
+    this.#host.checkWritable();
     const load = new BulkLoad(this.#host, onProgress);
     const sorter = new PoolSorter(this.#host.store, load, estimatedRecords);
-    const onAbort = (): void => load.stop(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const forgetSignal = whenAborted(signal, (reason) => load.stop(reason));
     try {
       return await this.#carryOut(
         load,
@@ -47,7 +49,7 @@ export class Ingester {
         () => sorter.settled(),
       );
     } finally {
-      signal?.removeEventListener('abort', onAbort);
+      forgetSignal();
     }
   }
 

@@ -24,6 +24,7 @@ import type { FileSystem, FileSystemSpec } from '../../shared/file-system.ts';
 import { loadFileSystem } from '../../shared/node-file-system.ts';
 import { boolean, checkObject } from '../../shared/option-checks.ts';
 import { awaited } from '../../shared/process-keeper.ts';
+import { now } from '../../shared/timers.ts';
 import { provesStore } from '../destroy-store.ts';
 import { acquireLock } from '../directory-lock.ts';
 import { allEpochs } from '../epochs.ts';
@@ -55,7 +56,7 @@ export async function repairStore(
 }
 
 async function repair(root: string, isDryRun: boolean, internals: RepairInternals): Promise<RepairReport> {
-  const startedAt = performance.now();
+  const startedAt = now();
   const disk = await loadFileSystem(internals.fileSystem);
   refuseForeign(disk, root);
   const lock = await acquireLock(disk, root);
@@ -81,7 +82,7 @@ async function repair(root: string, isDryRun: boolean, internals: RepairInternal
         manifest: plan.isRebuilt ? 'rebuilt' : plan.isChanged ? 'updated' : 'kept',
         files: shop.log.files,
         warnings: shop.log.warnings,
-        elapsedMs: performance.now() - startedAt,
+        elapsedMs: now() - startedAt,
       };
     } finally {
       await shop.close();

@@ -4,6 +4,7 @@
  * Thread: main.     Owns: the sessions. A port that nobody attaches to costs a few kilobytes until it is closed or the store is.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { setImmediate } from '../../shared/timers.ts';
 import type { Store } from '../store.ts';
 import type { LoadReceiver } from './client-loads.ts';
 import { ClientSession, type SessionHost, type SharedOwner } from './client-session.ts';

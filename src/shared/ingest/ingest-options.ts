@@ -3,9 +3,11 @@
  *
  * Thread: any. Pure.
  */
+import { types } from 'node:util';
 import { invalidArgument } from '../errors.ts';
 import { type Bytes, describe } from '../input-bytes.ts';
 import { checkObject } from '../option-checks.ts';
+import { signalOption } from '../signals.ts';
 
 /** Key and value. Both are copied before the source is asked for the next record. */
 export type IngestRecord = readonly [key: Bytes, value: Bytes];
@@ -64,13 +66,12 @@ const NAMES: ReadonlySet<string> = new Set(['onProgress', 'signal', 'estimatedRe
 
 export function resolveIngest(source: unknown, options: IngestOptions = {}): ResolvedIngest {
   checkObject(options, 'ingest options', NAMES);
-  const { onProgress, signal, estimatedRecords } = options;
+  const { onProgress, estimatedRecords } = options;
+  const signal = signalOption(options.signal);
   if (!isIterable(source))
     throw invalidArgument(`the source of an ingest must be iterable, not ${describe(source)}`);
   if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalidArgument("option 'onProgress' must be a function");
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("option 'signal' must be an AbortSignal");
   if (estimatedRecords !== undefined && !(Number.isFinite(estimatedRecords) && estimatedRecords >= 0))
     throw invalidArgument("option 'estimatedRecords' must be a number of at least 0");
   return {
@@ -87,5 +88,5 @@ function isIterable(source: unknown): source is object {
 
 function sizeOf(source: object): number | undefined {
   if (Array.isArray(source)) return source.length;
-  return source instanceof Map ? source.size : undefined;
+  return types.isMap(source) ? source.size : undefined;
 }

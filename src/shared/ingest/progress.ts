@@ -3,6 +3,7 @@
  *
  * Thread: any.
  */
+import { now } from '../timers.ts';
 import type { IngestProgress } from './ingest-options.ts';
 
 const INTERVAL_MS = 100;
@@ -19,9 +20,9 @@ export class ProgressTeller {
 
   /** `always`: even when the last word was but a moment ago. */
   tell(progress: IngestProgress, always = false): void {
-    const now = performance.now();
-    if (!always && now - this.#toldAt < INTERVAL_MS) return;
-    this.#toldAt = now;
+    const time = now();
+    if (!always && time - this.#toldAt < INTERVAL_MS) return;
+    this.#toldAt = time;
     try {
       this.#onProgress(progress);
     } catch (error) {

@@ -6,9 +6,14 @@
  *   a chunk is full: `ship` it; that promise is how the consumer slows the source down
  *
  * Invariants: a record is copied before the source is asked for the next one. The source is told to end (`return()`) when it
- *             did not end by itself; whether it ever does is its own affair.
+ *             did not end by itself; whether it ever does is its own affair. Nothing of it runs within the call that began the
+ *             load, nor while one is being ended.
  * Thread:     the one that has the source.
  */
+import { invalidArgument } from '../errors.ts';
+import { describe } from '../input-bytes.ts';
+import { throwIfAborted, whenAborted } from '../signals.ts';
+import { now, setImmediate } from '../timers.ts';
 import type { IngestChunk } from './chunk.ts';
 import type { IngestSource } from './ingest-options.ts';
 import type { RecordPacker } from './record-packer.ts';
@@ -26,14 +31,22 @@ export interface TakeOptions {
   readonly onProgress: () => void;
 }
 
+/** A source's iterator, whichever kind it is. */
+interface RecordIterator {
+  next(): unknown;
+  return?(): unknown;
+}
+
 /** Rejects with what the source throws, the signal's reason, or STRATA_INVALID_ARGUMENT for what is no record. */
 export async function takeRecords(
   source: IngestSource,
   packer: RecordPacker,
   { signal, ship, onProgress }: TakeOptions,
 ): Promise<void> {
-  const isAsync = Symbol.asyncIterator in source;
-  const iterator = isAsync ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  // Opening a source runs code of the application: not within the call, which has yet to make the load known.
+  await undefined;
+  throwIfAborted(signal);
+  const { iterator, isAsync } = openSource(source);
   let hasEnded = false;
   const end = (): void => {
     if (hasEnded) return;
@@ -41,36 +54,64 @@ export async function takeRecords(
     endQuietly(iterator);
   };
   // A source that is waiting for something is told at once, not when it is next asked.
-  signal.addEventListener('abort', end, { once: true });
+  const forget = whenAborted(signal, end);
   try {
-    let sliceEnd = performance.now() + SLICE_MS;
+    let sliceEnd = now() + SLICE_MS;
     for (;;) {
-      signal.throwIfAborted();
+      throwIfAborted(signal);
       const next = iterator.next();
-      const step = isAsync ? await next : (next as IteratorResult<unknown>);
-      if (step.done === true) {
+      const step = stepOf(isAsync ? await next : next);
+      if (step.done) {
         hasEnded = true;
         break;
       }
-      signal.throwIfAborted();
+      throwIfAborted(signal);
       while (!packer.addRecord(step.value)) await ship(packer.takeChunk()!);
-      if (packer.recordCount % RECORDS_PER_LOOK === 0 && performance.now() >= sliceEnd) {
+      if (packer.recordCount % RECORDS_PER_LOOK === 0 && now() >= sliceEnd) {
         onProgress();
         await new Promise<void>((resolve) => setImmediate(resolve));
-        sliceEnd = performance.now() + SLICE_MS;
+        sliceEnd = now() + SLICE_MS;
       }
     }
     const last = packer.takeChunk();
     if (last !== undefined) await ship(last);
   } finally {
-    signal.removeEventListener('abort', end);
+    forget();
     end();
   }
 }
 
-/** Nobody waits: a generator that is suspended in an await ends when that does. */
-function endQuietly(iterator: AsyncIterator<unknown> | Iterator<unknown>): void {
+/** As `for await` does, but that what is no iterator gets our own error. */
+function openSource(source: IngestSource): { readonly iterator: RecordIterator; readonly isAsync: boolean } {
+  const asyncMethod: unknown = (source as AsyncIterable<unknown>)[Symbol.asyncIterator];
+  const isAsync = asyncMethod !== undefined && asyncMethod !== null;
+  const method: unknown = isAsync ? asyncMethod : (source as Iterable<unknown>)[Symbol.iterator];
+  const iterator: unknown = typeof method === 'function' ? Reflect.apply(method, source, []) : undefined;
+  if (
+    typeof iterator !== 'object' ||
+    iterator === null ||
+    typeof Reflect.get(iterator, 'next') !== 'function'
+  )
+    throw invalidArgument('the source of an ingest gave no iterator');
+  return { iterator: iterator as RecordIterator, isAsync };
+}
+
+/** What an iterator answered, each property read once. */
+function stepOf(answer: unknown): { readonly done: boolean; readonly value: unknown } {
+  if (typeof answer !== 'object' || answer === null)
+    throw invalidArgument(`the iterator of an ingest's source gave ${describe(answer)}`);
+  const step = answer as IteratorResult<unknown>;
+  if (step.done) return { done: true, value: undefined };
+  return { done: false, value: step.value };
+}
+
+/**
+ * In a microtask of its own, as it is the application's code and whoever ends the load is in the middle of that. Nobody waits: a
+ * generator that is suspended in an await ends when that does, and what it throws then is of no interest to a load that has failed.
+ */
+function endQuietly(iterator: RecordIterator): void {
   const tell = async (): Promise<void> => {
+    await undefined;
     await iterator.return?.();
   };
   tell().catch(() => undefined);

@@ -3,13 +3,12 @@
  *
  * Thread: any.
  */
+import { whenAborted } from '../signals.ts';
 
-/** `work`, or a rejection with the signal's reason as soon as that is aborted. */
+/** `work`, or a rejection with the signal's reason as soon as that is aborted: how `work` ends is nobody's affair then. */
 export async function unless<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return await new Promise<T>((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const forget = whenAborted(signal, reject);
+    work.then(resolve, reject).finally(forget);
   });
 }

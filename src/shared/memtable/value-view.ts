@@ -4,11 +4,12 @@
  *
  * Thread: any.
  */
+import { types } from 'node:util';
 import type { Entry } from '../iterator.ts';
 
 /** The entry's value as a view of the arena it lies in; undefined: it lies in none, and has to be copied. */
 export function viewInArena({ valueBytes, valueStart, valueEnd }: Entry): Buffer | undefined {
   const { buffer } = valueBytes;
-  if (!(buffer instanceof SharedArrayBuffer)) return undefined;
+  if (!types.isSharedArrayBuffer(buffer)) return undefined;
   return Buffer.from(buffer, valueBytes.byteOffset + valueStart, valueEnd - valueStart);
 }

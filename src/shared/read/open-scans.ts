@@ -7,6 +7,7 @@
 import type { StorageError } from '../errors.ts';
 import type { InternalIterator, KeyRange } from '../iterator.ts';
 import { MergingIterator } from '../merging-iterator.ts';
+import { setImmediate } from '../timers.ts';
 import { openSources, type ScanSources } from './read-view.ts';
 import { type Scan, ScanCore } from './scan.ts';
 import type { TableCache } from './table-cache.ts';

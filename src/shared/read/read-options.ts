@@ -14,6 +14,7 @@ import { type Bytes, describe, ownedKeyBytes } from '../input-bytes.ts';
 import type { Entry, KeyRange } from '../iterator.ts';
 import { viewInArena } from '../memtable/value-view.ts';
 import { boolean, checkObject } from '../option-checks.ts';
+import { signalOption } from '../signals.ts';
 import type { ScanLimits } from './scan.ts';
 import { slab } from './slab.ts';
 
@@ -48,7 +49,7 @@ export interface ScanBounds {
 export interface ScanOptionsOf<S> extends ScanBounds {
   /** Start at the largest key. Default false. */
   readonly reverse?: boolean;
-  /** At most so many entries, an integer from 0. Default: no limit; -1 and Infinity mean the same. */
+  /** At most so many entries, an integer from 0. Default: no limit; -1 (as in LevelDB's interfaces) and Infinity mean the same. */
   readonly limit?: number;
   /** Read the moment of this snapshot. Default: the moment of the call. */
   readonly snapshot?: S;
@@ -81,11 +82,16 @@ export function resolveSync(options: WriteOptions | undefined, fallback: boolean
   return boolean(options, 'sync', fallback);
 }
 
-export function resolveSnapshot<S>(options: ReadOptionsOf<S> | undefined): S | undefined {
+/** What read options say. They are read here, once, as reading them may run code of the application. */
+export interface ResolvedRead<S> {
+  readonly snapshot: S | undefined;
+  readonly zeroCopy: boolean;
+}
+
+export function resolveRead<S>(options: ReadOptionsOf<S> | undefined): ResolvedRead<S> | undefined {
   if (options === undefined) return undefined;
   checkObject(options, 'read options', READ_NAMES);
-  boolean(options, 'zeroCopy', false);
-  return options.snapshot;
+  return { snapshot: options.snapshot, zeroCopy: boolean(options, 'zeroCopy', false) };
 }
 
 /** What a lookup left in `entry`, for the caller to keep. */
@@ -102,9 +108,7 @@ export interface ResolvedScan<S> extends ScanLimits {
 
 export function resolveScan<S>(options: ScanOptionsOf<S> = {}): ResolvedScan<S> {
   checkObject(options, 'scan options', SCAN_NAMES);
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("option 'signal' must be an AbortSignal");
+  const signal = signalOption(options.signal);
   return {
     range: { start: startOf(options), end: endOf(options) },
     reverse: boolean(options, 'reverse', false),
@@ -134,7 +138,9 @@ function limitOf(limit: unknown): number {
   if (limit === undefined || limit === -1 || limit === Number.POSITIVE_INFINITY)
     return Number.POSITIVE_INFINITY;
   if (typeof limit !== 'number' || !Number.isSafeInteger(limit) || limit < 0)
-    throw invalidArgument(`option 'limit' must be an integer of at least 0, not ${describe(limit)}`);
+    throw invalidArgument(
+      `option 'limit' must be an integer from 0, or -1 or Infinity for no limit, not ${describe(limit)}`,
+    );
   return limit;
 }
 
@@ -148,8 +154,9 @@ export interface CompactRange {
 
 export function resolveCompactRange(range: CompactRange = {}): KeyRange {
   checkObject(range, 'compact range', COMPACT_NAMES);
+  const { start, end } = range;
   return {
-    start: range.start === undefined ? undefined : ownedKeyBytes(range.start),
-    end: range.end === undefined ? undefined : ownedKeyBytes(range.end),
+    start: start === undefined ? undefined : ownedKeyBytes(start),
+    end: end === undefined ? undefined : ownedKeyBytes(end),
   };
 }

@@ -13,7 +13,7 @@
  * Not chosen: asking the clock: a tenth of what a read costs. The global setImmediate: where an application's tests have put a
  *             false clock, no turn would ever come.
  */
-import { setImmediate } from 'node:timers';
+import { setImmediate } from '../timers.ts';
 
 /** A millisecond or two of reads. */
 const ALLOWED = 1024;

@@ -9,12 +9,12 @@
  *             The async iterator gives the event loop a turn at least every 1,000 entries.
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
-
-import { setImmediate } from 'node:timers';
 import { StorageError } from '../errors.ts';
 import type { Entry } from '../iterator.ts';
 import { MergedRun } from '../merged-run.ts';
+import { isAborted, throwIfAborted } from '../signals.ts';
 import { BlockRun } from '../table/block-run.ts';
+import { setImmediate } from '../timers.ts';
 import { slab } from './slab.ts';
 import type { UserIterator } from './user-iterator.ts';
 
@@ -253,9 +253,9 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   #checkSignal(): void {
     const { signal } = this.#limits;
-    if (!signal?.aborted) return;
+    if (signal === undefined || !isAborted(signal)) return;
     this.close();
-    throw signal.reason;
+    throwIfAborted(signal);
   }
 
   #next(): Entry | undefined {
