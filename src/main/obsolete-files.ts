@@ -56,6 +56,7 @@ export class DeletionQueue {
   readonly #directory: string;
   readonly #onError: DeletionErrorHandler;
   #last: Promise<void> = Promise.resolve();
+  #doneCount = 0;
 
   constructor(fs: FileSystem, directory: string, onError: DeletionErrorHandler) {
     this.#fs = fs;
@@ -65,7 +66,14 @@ export class DeletionQueue {
 
   /** Deletes in the background. */
   remove(files: ObsoleteFiles): void {
-    this.#last = this.#last.then(() => removeObsoleteFiles(this.#fs, this.#directory, files, this.#onError));
+    this.#last = this.#last
+      .then(() => removeObsoleteFiles(this.#fs, this.#directory, files, this.#onError))
+      .then(() => void this.#doneCount++);
+  }
+
+  /** How many calls of remove() have been carried out. */
+  get doneCount(): number {
+    return this.#doneCount;
   }
 
   /**

@@ -1,12 +1,18 @@
 /**
  * A running store: the parts, wired together, and their lifecycle.
  *
- *   close   1. new calls are refused; running operations and accepted writes complete
- *           2. background flush completes, compactions are cancelled
+ *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
+ *              accepted writes and flushes complete
+ *           2. background flush completes
  *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
  *           4. scans end, threads end, files are closed, the lock is given up
  *
- * Invariants: every promise ever given out settles by the time close() resolves.
+ *   A disk that does not answer (close-limit.ts): every promise is rejected, and close() as well. What is under way on the disk
+ *   can't be taken back, so steps 1, 2 and 4 go on by themselves as it ends: the lock is not given up while anything may write.
+ *
+ *   becomeReadOnly   the first failure that ends all writing: writes are refused, background work is cancelled, loads end
+ *
+ * Invariants: every promise ever given out settles by the time close() settles.
  * Thread:     main.     Owns: all parts.
  */
 import type { EventEmitter } from 'node:events';
@@ -14,13 +20,13 @@ import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
-import { awaited } from '../shared/process-keeper.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
-import { reportDeletion, toStorageError } from './background-errors.ts';
+import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
+import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
@@ -32,6 +38,7 @@ import { LogWriter, RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
 import { DeletionQueue } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
+import { Operations } from './operations.ts';
 import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import type { LoadReceiver } from './share/client-loads.ts';
@@ -52,15 +59,20 @@ export class Runtime {
   readonly scans: OpenScans;
   readonly ingester: Ingester;
   readonly #opened: OpenedStore;
-  readonly #operations = new Set<Promise<unknown>>();
+  readonly #operations = new Operations();
+  readonly #closeLimitMs: number;
   #status: EngineStatus;
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
+  #hasGivenUp = false;
+  /** The first failure that ended all writing, and what writers are told of it. */
+  #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
   #shares: Shares | undefined;
 
   constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
     this.#opened = opened;
+    this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
     opened.control.publishSequence(this.#visibleSequence);
@@ -115,10 +127,12 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
-      createLog: () => new LogWriter(fs, directory, versions.allocateFileNumber()),
+      createLog: () => this.#createLog(),
+      discardLog: (writer) => this.#discardLog(writer),
+      syncDirectory: () => fs.syncDirectoryAsync(directory),
       publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
       frozen: () => this.scheduler.update(),
-      failed: (error) => this.store.becomeReadOnly('log', error),
+      failed: (operation, error) => this.#becomeReadOnly(operation, error),
     });
     return {
       fs,
@@ -144,6 +158,32 @@ export class Runtime {
     };
   }
 
+  #createLog(): LogWriter {
+    const { fs, directory, versions } = this.store;
+    const number = versions.allocateFileNumber();
+    try {
+      return LogWriter.create(fs, directory, number);
+    } catch (error) {
+      versions.giveBackFileNumber(number);
+      throw error;
+    }
+  }
+
+  #discardLog(writer: LogWriter): boolean {
+    const { fs, versions } = this.store;
+    // A number is used again only where no record of before can be taken for one of the new log.
+    const { hasNothing } = writer;
+    writer.retire();
+    try {
+      fs.unlink(writer.path);
+    } catch (error) {
+      reportDeletion(this.store, error);
+      return false;
+    }
+    if (hasNothing) versions.giveBackFileNumber(writer.number);
+    return true;
+  }
+
   #relieveReaders(): void {
     if (this.#status === 'open') this.scheduler.update();
   }
@@ -165,20 +205,18 @@ export class Runtime {
     this.store.counters.walBytes += logBytes;
   }
 
-  #becomeReadOnly(operation: string, cause: unknown): void {
-    if (this.#status !== 'open') return;
-    this.#status = 'read-only';
+  /** Returns what writers are told: of the first failure, whatever fails after it. */
+  #becomeReadOnly(operation: string, cause: unknown): StorageError {
+    if (this.#failure !== undefined) return this.#failure.refusal;
     const error = toStorageError(cause, `the ${operation} failed`);
-    this.store.pipeline.refuse(
-      new StorageError(
-        'STRATA_READ_ONLY',
-        `the store takes no more writes: its ${operation} failed; reopen it to go on`,
-        {
-          cause,
-        },
-      ),
-    );
+    const refusal = readOnlyAfter(operation, error);
+    this.#failure = { error, refusal };
+    if (this.#status === 'open') this.#status = 'read-only';
+    this.store.pipeline.refuse(refusal);
+    this.scheduler.halt(refusal);
+    this.ingester.stop(refusal);
     this.store.report('backgroundError', { error, operation, willRetry: false });
+    return refusal;
   }
 
   checkReadable(): void {
@@ -188,18 +226,17 @@ export class Runtime {
   checkWritable(): void {
     if (this.#status === 'open') return;
     this.checkReadable();
-    throw readOnlyError();
+    throw this.#failure?.refusal ?? readOnlyError();
+  }
+
+  /** The last failure of background work that has not been overcome. */
+  get backgroundError(): StorageError | undefined {
+    return this.#failure?.error ?? this.scheduler.error;
   }
 
   /** Runs on behalf of a caller: keeps the process alive, and close() waits for it. */
-  async operation<T>(work: Promise<T>): Promise<T> {
-    const tracked = awaited(work);
-    this.#operations.add(tracked);
-    try {
-      return await tracked;
-    } finally {
-      this.#operations.delete(tracked);
-    }
+  operation<T>(work: Promise<T>): Promise<T> {
+    return this.#operations.run(work);
   }
 
   /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
@@ -238,26 +275,76 @@ export class Runtime {
 
   async #close(): Promise<void> {
     const { store, scheduler } = this;
-    const canSeal = this.#status === 'open';
+    const canSync = !store.options.readOnly;
     this.#status = 'closing';
     this.ingester.stop(closedError());
+    scheduler.cancelCompactions(closedError());
+    store.jobs.cancel('ordinary');
+    const orderly = this.#closeInOrder(canSync);
+    await unlessStuck(
+      orderly,
+      () => this.#pulse(),
+      this.#closeLimitMs,
+      (error) => this.#giveUp(error),
+    );
+  }
+
+  async #closeInOrder(canSync: boolean): Promise<void> {
+    const { store, scheduler } = this;
+    const { pipeline, versions } = store;
     try {
-      const stuck = scheduler.error;
-      if (stuck !== undefined) store.pipeline.rejectHeld(stuck);
+      const stuck = scheduler.flushError;
+      if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
-      await Promise.allSettled([...this.#operations, this.ingester.settled(), store.pipeline.drain()]);
-      await scheduler.stop();
-      // A log whose write or sync has failed is not to be measured: nobody knows what of it is on the disk.
-      if (canSeal && !store.versions.isPoisoned && !store.pipeline.hasFailed) await this.#sealLogs();
+      await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      await scheduler.stop(closedError());
+      // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
+      if (canSync && !pipeline.hasFailed && !this.#hasGivenUp) {
+        await pipeline.syncAll();
+        if (this.#failure === undefined && !versions.isPoisoned && !this.#hasGivenUp) await this.#sealLogs();
+      }
     } finally {
       await this.#release();
     }
   }
 
+  /** Changes as long as what close() waits for gets on. */
+  #pulse(): string {
+    const { jobs, counters, pipeline, memtables, deletions, control } = this.store;
+    const all = [...memtables.frozen, memtables.active];
+    const logSteps = all.reduce((sum, live) => sum + (live?.writer?.steps ?? 0), 0);
+    return [
+      jobs.pulse,
+      jobs.running,
+      jobs.queued,
+      counters.walBytes,
+      logSteps,
+      pipeline.heldCount,
+      memtables.frozen.length,
+      control.versionCounter,
+      deletions.doneCount,
+      this.#operations.count,
+    ].join();
+  }
+
+  /** The disk does not answer. #closeInOrder() goes on when it does; nothing that it does by then starts anything new. */
+  #giveUp(error: StorageError): void {
+    const { store } = this;
+    this.#hasGivenUp = true;
+    this.#status = 'closed';
+    store.control.markClosed();
+    store.pipeline.abandon(error);
+    this.scheduler.halt(error);
+    store.jobs.cancel('all');
+    this.#operations.abandon(error);
+    this.scans.closeAll(closedError());
+    // comlink posts an answer some microtasks after its call has settled.
+    setImmediate(() => this.#shares?.end());
+  }
+
   /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
   async #sealLogs(): Promise<void> {
-    const { pipeline, memtables, versions } = this.store;
-    await pipeline.syncAll();
+    const { memtables, versions } = this.store;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
     const sealedLogs = memtables
       .logs()

@@ -15,16 +15,22 @@
  * nothing: this edit and those already queued behind it (which may assume it) reject, and applying again is fine once
  * there is room.
  *
- * Invariants: file numbers only rise. `logNumber` and `lastSequence` never fall.
+ * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
  * Thread:     main.   Owns: the current version, pins, file numbers, the manifest.
  * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
  *             addition, whatever the number of tables.
  */
 import { assert } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
-import { isDiskFull, systemErrorCode } from '../shared/errors.ts';
+import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import {
+  type FileNumber,
+  fileNumber,
+  MAX_FILE_NUMBER,
+  type SequenceNumber,
+  sequenceNumber,
+} from '../shared/ids.ts';
 import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { type ManifestState, publishManifest, type SealedLog, stageManifest } from './manifest.ts';
@@ -128,17 +134,36 @@ export class VersionSet {
     return this.reserveFileNumbers(1);
   }
 
-  /** Reserves `count` consecutive numbers and returns the first. Unused ones are never used. */
+  /** No file bears this number yet, nor a higher one. */
+  get nextFileNumber(): FileNumber {
+    return fileNumber(this.#nextFileNumber);
+  }
+
+  /**
+   * Reserves `count` consecutive numbers and returns the first. Unused ones are never used.
+   * @throws {@link StorageError} STRATA_READ_ONLY when there are not so many left.
+   */
   reserveFileNumbers(count: number): FileNumber {
     assert(Number.isSafeInteger(count) && count > 0, 'the count of file numbers is out of range');
     const first = fileNumber(this.#nextFileNumber);
+    if (first + count > MAX_FILE_NUMBER)
+      throw new StorageError(
+        'STRATA_READ_ONLY',
+        'the store takes no more writes: its file numbers are used up',
+      );
     this.#nextFileNumber = fileNumber(first + count);
     return first;
   }
 
   /** Never hands out `number` or a lower one from now on: at open, for every file found in the directory. */
   bumpFileNumber(number: number): void {
-    this.#nextFileNumber = fileNumber(Math.max(this.#nextFileNumber, number + 1));
+    // The last number is never handed out, so whatever bears it is in nobody's way.
+    this.#nextFileNumber = fileNumber(Math.min(MAX_FILE_NUMBER, Math.max(this.#nextFileNumber, number + 1)));
+  }
+
+  /** `number` was allocated for a log, and no file bears it: it is free again, unless later ones are out. */
+  giveBackFileNumber(number: FileNumber): void {
+    if (this.#nextFileNumber === number + 1) this.#nextFileNumber = number;
   }
 
   /** Pins the current version. */
