@@ -1,17 +1,28 @@
 /**
- * What flusher and compactor do alike when background work fails.
+ * What flusher, compactor and log do alike when they fail.
  *
  * Thread: main.
  */
-import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
+import { isDiskFull, isOutOfDescriptors, StorageError } from '../shared/errors.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { removeObsoleteFiles } from './obsolete-files.ts';
 import type { Store } from './store.ts';
 
 /** Problems that end when room returns: a full disk, no file descriptors left. */
 export function isRoomProblem(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return isDiskFull(error) || code === 'EMFILE' || code === 'ENFILE';
+  return isDiskFull(error) || isOutOfDescriptors(error);
+}
+
+/** The numbers of files or sequences have come to their end: a store that takes no more writes, now and after reopening. */
+export function isExhaustion(error: unknown): boolean {
+  return error instanceof StorageError && error.code === 'STRATA_READ_ONLY';
+}
+
+/** What becomes of writes once `operation` has failed with `error`: says which, and why. */
+export function readOnlyAfter(operation: string, error: StorageError): StorageError {
+  if (isExhaustion(error)) return error;
+  const message = `the store takes no more writes: its ${operation} failed; reopen it to go on (${error.message})`;
+  return new StorageError('STRATA_READ_ONLY', message, { cause: error, file: error.file });
 }
 
 export function toStorageError(cause: unknown, message: string): StorageError {

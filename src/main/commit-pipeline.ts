@@ -3,8 +3,8 @@
  *
  *   1. encode the write into the active memtable's arena and index it (within the call: buffers are copied)
  *   2. end the group in the microtask that its first write queued (later while the gate is slow), and queue it
- *   3. seal its record (checksum) and write the log from the arena itself, one write at a time: in place, now or in the
- *      next turn, or through the thread pool (write-placement.ts)
+ *   3. (log-queue.ts) seal its record (checksum) and write the log from the arena itself, one write at a time: in place, now
+ *      or in the next turn, or through the thread pool
  *   4. publish the group's last sequence: reads see the group from here on
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
  *
@@ -13,88 +13,66 @@
  *
  * Invariants: log order = sequence order = publication order. A group is visible whole or not at all.
  *             A failed log write or sync fails this and every later write: what reached the disk is then unknown
- *             ("fsyncgate": a second fsync may report success for lost pages).
- * Thread:     main only.     Owns: the open group, the queue, the held writes.
+ *             ("fsyncgate": a second fsync may report success for lost pages). A log that could not be created, or of which
+ *             nothing came to the disk, for want of room or descriptors, fails only the writes of that moment (log-queue.ts).
+ * Thread:     main only.     Owns: the open group, the held writes; through LogQueue, all others.
  */
 
 import { viewOf } from '../shared/bytes.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
-import {
-  LOG_FORMAT_VERSION,
-  RECORD_HEADER_BYTES,
-  RecordType,
-  sealRecord,
-  sealStart,
-} from '../shared/log-format.ts';
+import { RECORD_HEADER_BYTES } from '../shared/log-format.ts';
 import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
-import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
-import { keepProcessAlive } from '../shared/process-keeper.ts';
 import { queueMicrotask, setTimeout } from '../shared/timers.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
-import { CommitGroup, Deferred } from './commit-group.ts';
-import { LogSync, type SyncableLog } from './log-sync.ts';
-import type { LogWriter } from './log-writer.ts';
-import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list.ts';
+import { isExhaustion, isRoomProblem, toStorageError } from './background-errors.ts';
+import { CommitGroup } from './commit-group.ts';
+import { HeldWrites } from './held-writes.ts';
+import { type LogEnvironment, LogQueue } from './log-queue.ts';
+import type { LiveMemtable } from './memtable-list.ts';
+import { type MemtableEnvironment, newMemtable } from './new-memtable.ts';
 import type { WriteGate } from './write-gate.ts';
-import { WritePlacement } from './write-placement.ts';
 
 /** Frozen memtables that may wait for their flush before writers are held. */
 export const MAX_FROZEN_MEMTABLES = 2;
 
-/** What the pipeline needs from the rest of the store. */
-export interface CommitEnvironment {
-  readonly memtables: MemtableList;
-  readonly gate: WriteGate;
-  readonly writeBufferBytes: number;
-  /** Logs that recovery read and that may not be durable yet. */
-  readonly recoveredLogs: readonly SyncableLog[];
-  /** A writer for a new log, numbered after all files there are. */
-  createLog(): LogWriter;
-  /** The last sequence in use: the next write gets the one after it. */
-  readonly lastSequence: number;
-  /** Everything up to `sequence` is in the log. */
-  publish(sequence: number, logBytes: number): void;
-  /** A memtable was frozen, or a frozen one has settled. */
-  frozen(): void;
-  /** The log cannot be trusted any more: no write may be accepted. */
-  failed(error: unknown): void;
-}
+/** More entries than an arena can hold: nearer to the last sequence than that, each write is checked against it. */
+const NEAR_THE_END: number = Number.MAX_SAFE_INTEGER - 2 ** 30;
 
-/** A write that waits for the gate. */
-interface HeldWrite {
-  readonly batch: WriteBatch;
-  readonly sync: boolean;
-  readonly deferred: Deferred;
+/** What the pipeline needs from the rest of the store. Its failed() calls refuse(). */
+export interface CommitEnvironment extends MemtableEnvironment, LogEnvironment {
+  readonly gate: WriteGate;
 }
 
 export class CommitPipeline {
   readonly #env: CommitEnvironment;
-  readonly #logSync: LogSync;
+  readonly #queue: LogQueue;
   #open: CommitGroup | undefined;
-  #queue: CommitGroup[] = [];
-  #isWriting = false;
-  readonly #placement = new WritePlacement();
-  #held: HeldWrite[] = [];
-  #error: unknown;
+  readonly #held = new HeldWrites();
+  /** Set: no write is accepted any more. */
+  #error: StorageError | undefined;
+  #isNearTheEnd = false;
   #idleWaiters: (() => void)[] = [];
-  /** Set while writes are held: somebody may await them. */
-  #keepAlive: (() => void) | undefined;
 
   constructor(env: CommitEnvironment) {
     this.#env = env;
-    this.#logSync = new LogSync(env.recoveredLogs, (error) => this.#fail(error));
+    const takeOpen = (): CommitGroup | undefined => {
+      const open = this.#open;
+      this.#open = undefined;
+      return open;
+    };
+    this.#queue = new LogQueue(env, takeOpen, () => this.#notifyIdle());
   }
 
-  /** Whether writes are refused for good: the log or the manifest failed, or the store is closed. */
+  /** Whether a write or sync of the log has failed: nobody knows what of it is on the disk. */
   get hasFailed(): boolean {
-    return this.#error !== undefined;
+    return this.#queue.isDead;
   }
 
   /** Writes held back by the gate. */
   get heldCount(): number {
-    return this.#held.length;
+    return this.#held.count;
   }
 
   /** One put or delete. Copies the bytes before it returns. */
@@ -116,10 +94,14 @@ export class CommitPipeline {
     return group.promise(sync);
   }
 
-  /** The open group with room for the entries, opening one (and a memtable) as needed; undefined: hold the write. */
+  /**
+   * The open group with room for the entries, opening one (and a memtable) as needed; undefined: hold the write. Throws when
+   * there can be none: nothing has come of the write then.
+   */
   #groupFor(dataBytes: number, count: number): CommitGroup | undefined {
     const { memtables, gate } = this.#env;
-    if (gate.state === 'closed' || this.#held.length > 0) return undefined;
+    if (gate.state === 'closed' || this.#held.count > 0) return undefined;
+    if (this.#isNearTheEnd) this.#checkSequences(count);
     const open = this.#open;
     if (open?.live.memtable.hasRoom(dataBytes, count)) return open;
     const active = memtables.active;
@@ -147,30 +129,40 @@ export class CommitPipeline {
     return group;
   }
 
-  /** A new memtable, with its log's start record in place. The log's file is created by its first write. */
+  /** Opens a new memtable and its log. What throws has left the store as it was. */
   #activate(dataBytes: number, count: number): void {
-    const { memtables } = this.#env;
-    const newest = memtables.newest;
-    const previous = newest?.logs().at(-1);
-    const minimum = dataBytes + RECORD_HEADER_BYTES + worstCaseNodeBytes(count, 0);
-    const memtable = createMemtable(this.#env.writeBufferBytes, minimum, this.#env.lastSequence + 1);
-    const writer = this.#env.createLog();
-    const { bytes, dataStart, firstSequence } = memtable.arena;
-    sealStart(bytes, dataStart, firstSequence, {
-      version: LOG_FORMAT_VERSION,
-      logNumber: writer.number,
-      previousLog: previous?.number ?? 0,
-      previousBytes: previous?.sizeBytes ?? 0,
-      previousSynced: durableBytes(newest, this.#logSync),
-    });
-    memtables.activate(new LiveMemtable(memtable, writer));
+    // The log of the memtable before it has failed on the way here.
+    if (this.#error !== undefined) throw this.#error;
+    this.#isNearTheEnd = this.#env.lastSequence > NEAR_THE_END;
+    if (this.#isNearTheEnd) this.#checkSequences(count);
+    let live: LiveMemtable;
+    try {
+      live = newMemtable(this.#env, this.#queue.sync, dataBytes, count);
+    } catch (error) {
+      if (isExhaustion(error)) throw this.#env.failed('file numbers', error);
+      // Memory, too, may be there again for the next write.
+      if (!isRoomProblem(error) && !(toRootCause(error) instanceof RangeError))
+        this.#env.failed('log', error);
+      throw toStorageError(error, 'a log could not be created');
+    }
+    this.#env.memtables.activate(live);
+  }
+
+  /** The last sequence is given to a write like any other; one for which there is none is refused, with all that follow. */
+  #checkSequences(count: number): void {
+    if (this.#env.lastSequence <= Number.MAX_SAFE_INTEGER - count) return;
+    const message = 'the store takes no more writes: its sequence numbers are used up';
+    throw this.#env.failed('sequence numbers', new StorageError('STRATA_READ_ONLY', message));
   }
 
   /** Freezes the active memtable, for a flush. No-op without writes in it. */
   freezeActive(): void {
     const { memtables } = this.#env;
-    if (memtables.active === undefined || memtables.active.isEmpty) return;
+    const { active } = memtables;
+    if (active === undefined || active.isEmpty) return;
     if (this.#open !== undefined) this.#commit(this.#open);
+    // Nothing of it could be written: it has left.
+    if (memtables.active !== active) return;
     memtables.freezeActive();
     this.#env.frozen();
   }
@@ -179,89 +171,10 @@ export class CommitPipeline {
   #commit(group: CommitGroup): void {
     if (this.#open !== group) return;
     this.#open = undefined;
-    if (this.#error !== undefined) {
-      group.fail(this.#error);
-      return;
-    }
     group.end = group.live.memtable.arena.dataEnd;
     group.entryCount = group.live.memtable.arena.entryCount;
     this.#env.gate.charge(group.end - group.start);
-    this.#queue.push(group);
-    this.#pump();
-  }
-
-  /** Step 3: writes what is queued, in order; the groups of one log in one go. */
-  #pump(): void {
-    while (!this.#isWriting && this.#queue.length > 0 && this.#error === undefined) {
-      const { live } = this.#queue[0]!;
-      let count = 1;
-      while (count < this.#queue.length && this.#queue[count]!.live === live) count++;
-      const writer = live.writer!;
-      const start = live.memtable.arena.dataStart + writer.writtenUpTo;
-      if (this.#placement.awaitsTurn(this.#queue[count - 1]!.end - start)) this.#pumpInNextTurn();
-      else this.#write(live, writer, start, this.#queue.splice(0, count));
-    }
-    if (!this.#isWriting && this.#queue.length === 0) this.#notifyIdle();
-  }
-
-  /** Until then the queue grows, as it does while a write is under way. */
-  #pumpInNextTurn(): void {
-    this.#isWriting = true;
-    this.#placement.afterTurn(() => {
-      this.#isWriting = false;
-      this.#pump();
-    });
-  }
-
-  /** Writes all from arena offset `start` up to the end of `groups`. */
-  #write(live: LiveMemtable, writer: LogWriter, start: number, groups: readonly CommitGroup[]): void {
-    const { arena } = live.memtable;
-    for (const group of groups)
-      sealRecord(arena.bytes, group.start, {
-        type: RecordType.Group,
-        logNumber: writer.number,
-        firstSequence: group.firstSequence,
-        syncedUpTo: writer.syncedUpTo,
-        payloadLength: group.end - group.start - RECORD_HEADER_BYTES,
-      });
-    const bytes = arena.bytes.subarray(start, groups.at(-1)!.end);
-    let isWritten: boolean;
-    try {
-      isWritten = this.#placement.tryInPlace(bytes.length, () => writer.write(bytes));
-    } catch (error) {
-      this.#fail(error, groups);
-      return;
-    }
-    if (isWritten) {
-      this.#complete(live, writer, groups, bytes.length);
-      return;
-    }
-    this.#isWriting = true;
-    writer.writeAsync(bytes).then(
-      () => {
-        this.#isWriting = false;
-        if (this.#error !== undefined) this.#fail(this.#error, groups);
-        else this.#complete(live, writer, groups, bytes.length);
-        this.#pump();
-      },
-      (error: unknown) => {
-        this.#isWriting = false;
-        this.#fail(error, groups);
-        this.#notifyIdle();
-      },
-    );
-  }
-
-  /** Steps 4 and 5. */
-  #complete(live: LiveMemtable, writer: LogWriter, groups: readonly CommitGroup[], logBytes: number): void {
-    const last = groups.at(-1)!;
-    live.memtable.arena.publish(last.entryCount);
-    this.#env.publish(live.memtable.arena.firstSequence + last.entryCount - 1, logBytes);
-    live.pendingGroups -= groups.length;
-    for (const group of groups) group.written();
-    this.#logSync.written(writer);
-    for (const group of groups) if (group.wantsSync) this.#logSync.request(group);
-    if (live.isSettled) this.#env.frozen();
+    this.#queue.add(group);
   }
 
   #holdOne(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
@@ -273,40 +186,40 @@ export class CommitPipeline {
   }
 
   #hold(batch: WriteBatch, sync: boolean): Promise<void> {
-    const deferred = new Deferred();
-    this.#held.push({ batch, sync, deferred });
-    this.#keepAlive ??= keepProcessAlive();
-    return deferred.promise;
+    return this.#held.hold(batch, sync);
   }
 
-  /** Lets held writes in, as many as there is room for: called whenever the gate opens or a memtable leaves. */
+  /** Lets held writes in, as many as there is room for: called whenever the gate opens or a memtable leaves. Never throws. */
   release(): void {
-    const held = this.#held;
-    this.#held = [];
-    let entered = 0;
-    for (; entered < held.length; entered++) {
-      const { batch, sync, deferred } = held[entered]!;
-      const group = this.#groupFor(batch.byteLength, batch.length);
-      if (group === undefined) break;
-      group.live.memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
-      group.promise(sync).then(deferred.resolve, deferred.reject);
+    const held = this.#held.takeAll();
+    for (const [i, { batch, sync, deferred }] of held.entries()) {
+      try {
+        if (this.#error !== undefined) throw this.#error;
+        const group = this.#groupFor(batch.byteLength, batch.length);
+        if (group === undefined) {
+          this.#held.putBack(held.slice(i));
+          break;
+        }
+        group.live.memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
+        group.promise(sync).then(deferred.resolve, deferred.reject);
+      } catch (error) {
+        // There may be no memory for this one, and yet some for the next.
+        deferred.reject(toStorageError(error, 'the write could not enter'));
+      }
     }
-    this.#held = held.slice(entered);
-    // The log failed while they entered: #fail() could not see those that were left.
-    if (this.#error !== undefined) this.#rejectAll(this.#error);
-    else if (this.#held.length === 0) this.#nothingHeld();
+    if (this.#held.letGo()) this.#notifyIdle();
   }
 
   /** Resolves once the writes held back now have been let in and written, or refused; undefined: there are none. */
   held(): Promise<void> | undefined {
-    return this.#held.at(-1)?.deferred.promise.catch(() => undefined);
+    return this.#held.lastPromise()?.catch(() => undefined);
   }
 
   /** Resolves once what is encoded is in the log; rejects when it can't be written. */
   async written(): Promise<void> {
-    while (this.#open !== undefined || this.#queue.length > 0 || this.#isWriting) {
+    while (this.#open !== undefined || !this.#queue.isIdle) {
       if (this.#open !== undefined) this.#commit(this.#open);
-      if (this.#queue.length > 0 || this.#isWriting) await this.#idle();
+      if (!this.#queue.isIdle) await this.#idle();
     }
     if (this.#error !== undefined) throw this.#error;
   }
@@ -315,19 +228,16 @@ export class CommitPipeline {
   async drain(): Promise<void> {
     for (;;) {
       if (this.#open !== undefined) this.#commit(this.#open);
-      const isBusy = this.#isWriting || this.#queue.length > 0 || this.#held.length > 0;
-      if (!isBusy) break;
+      if (this.#queue.isIdle && this.#held.count === 0) break;
       await this.#idle();
     }
-    await this.#logSync.idle();
+    await this.#queue.sync.idle();
   }
 
   /** Rejects the writes that wait for the gate, which will not open in time. */
   rejectHeld(error: StorageError): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const { deferred } of held) deferred.reject(error);
-    this.#nothingHeld();
+    this.#held.rejectAll(error);
+    this.#notifyIdle();
   }
 
   #idle(): Promise<void> {
@@ -336,13 +246,7 @@ export class CommitPipeline {
 
   /** Syncs every log that has unsynced bytes. */
   async syncAll(): Promise<void> {
-    await this.#logSync.syncAll();
-  }
-
-  #nothingHeld(): void {
-    this.#keepAlive?.();
-    this.#keepAlive = undefined;
-    this.#notifyIdle();
+    await this.#queue.sync.syncAll();
   }
 
   #notifyIdle(): void {
@@ -351,45 +255,26 @@ export class CommitPipeline {
     for (const resolve of waiters) resolve();
   }
 
-  /** A log write or sync failed. What reached the disk is unknown, so the writes under way are indeterminate. */
-  #fail(cause: unknown, groups: readonly CommitGroup[] = []): void {
-    if (this.#error === undefined) {
-      const message = 'the store takes no more writes: its log could not be written; reopen it to go on';
-      this.#error = new StorageError('STRATA_READ_ONLY', message, { cause });
-      this.#env.failed(cause);
-    }
-    for (const group of groups) group.fail(cause);
-    this.#rejectAll(cause);
-  }
-
-  /** Refuses every write from now on: the manifest failed, or the store is closed. */
+  /** Accepts no write from now on: the log or the manifest failed, or the store is closed. What was accepted is written. */
   refuse(error: StorageError): void {
     this.#error ??= error;
-    this.#rejectAll(error);
+    this.rejectHeld(this.#error);
   }
 
-  #rejectAll(error: unknown): void {
-    const groups = this.#open === undefined ? this.#queue : [...this.#queue, this.#open];
-    const held = this.#held;
-    this.#open = undefined;
-    this.#queue = [];
-    this.#held = [];
-    for (const group of groups) group.fail(error);
-    for (const { deferred } of held) deferred.reject(this.#error);
-    this.#logSync.fail(error);
-    this.#nothingHeld();
+  /** Fails everything, whatever may yet come of what is under way: the disk does not answer. */
+  abandon(error: StorageError): void {
+    this.refuse(error);
+    this.#queue.abandon(error);
   }
 
   /** The memtable has become a table: its logs need no sync any more. */
   retire(live: LiveMemtable): void {
-    for (const { number } of live.logs()) this.#logSync.forget(number);
+    for (const { number } of live.logs()) this.#queue.sync.forget(number);
     live.writer?.retire();
   }
 }
 
-/** How much of the newest log would survive power loss now: of one being written, or of one recovered. */
-function durableBytes(newest: LiveMemtable | undefined, logSync: LogSync): number {
-  const log = newest?.logs().at(-1);
-  if (newest === undefined || log === undefined) return 0;
-  return newest.writer?.syncedUpTo ?? logSync.durableBytes(log);
+/** A RangeError: memory could not be allocated. */
+function toRootCause(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? toRootCause(error.cause) : error;
 }

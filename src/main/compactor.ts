@@ -8,20 +8,24 @@
  *   3. the edit is durable and installed; VersionSet reports the inputs as obsolete once nobody reads them
  *
  * Errors: a full disk -> tell, wait, try again. Damage -> tell, and leave the tables of that plan alone until the store is
- * opened again (reads of other data go on). Anything else -> tell, wait, try again.
+ * opened again (reads of other data go on). Anything else -> tell, wait, try again. Writes that are held for a compaction of
+ * L0 when attempts have failed twice, and none has made room in between, are refused; those that come later wait for the next
+ * attempt, which is at most {@link LONGEST_HELD_RETRY_MS} away.
+ * A store that takes no more writes, or closes, compacts no more: what runs is cancelled, a compact() as well.
  *
  * Invariants: inputs stay live until the edit that replaces them is durable. A failed plan's outputs are removed by the job
  *             or, if it died, by the next open.
  * Thread:     main.
  */
 import { assert } from '../shared/assert.ts';
-import { StorageError } from '../shared/errors.ts';
+import { JobCancelledError } from '../shared/control-block.ts';
+import type { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactResult } from '../shared/jobs.ts';
 import { now } from '../shared/timers.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
-import { discardOutputs, toStorageError } from './background-errors.ts';
+import { discardOutputs, isExhaustion, toStorageError } from './background-errors.ts';
 import { mergeInParts, partsOf } from './compaction-parts.ts';
 import {
   advanceCursor,
@@ -38,6 +42,9 @@ import { CancelToken } from './job-runner.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
 import { compactionOptions, type Store } from './store.ts';
+
+/** Between attempts, while writers wait for one to succeed. */
+const LONGEST_HELD_RETRY_MS = 8000;
 
 interface Running {
   readonly plan: CompactionPlan;
@@ -61,7 +68,10 @@ export class Compactor {
   /** Tables in which damage was found. */
   readonly #damaged = new Set<FileNumber>();
   #picker: PickerState = initialPickerState;
-  #isStopped = false;
+  /** Set: no compaction starts any more, and this is why. */
+  #ended: StorageError | undefined;
+  /** Failures since L0 last became smaller. */
+  #failuresInTheWay = 0;
   #pause: Pause | undefined;
   /** The last failure, until a compaction succeeds. */
   error: StorageError | undefined;
@@ -79,7 +89,7 @@ export class Compactor {
 
   /** Starts what is due, as far as threads and running compactions allow. */
   start(): void {
-    if (this.#pause !== undefined || this.#isStopped || this.#retry.isWaiting) return;
+    if (this.#pause !== undefined || this.#ended !== undefined || this.#retry.isWaiting) return;
     const { versions, options } = this.#store;
     const idle = Math.max(1, options.threads) - this.#threadsInUse;
     const plans: CompactionPlan[] = [];
@@ -93,7 +103,8 @@ export class Compactor {
     const largest = plans.reduce((a, b) => (planBytes(b) > planBytes(a) ? b : a), plans[0]!);
     for (const plan of plans) {
       const parts = plan === largest ? 1 + idle - plans.length : 1;
-      this.#launch(plan, parts).done.catch((error: unknown) => this.#failed(error, plan));
+      // #failed() has told.
+      this.#launch(plan, parts, true).done.catch(() => undefined);
     }
   }
 
@@ -125,8 +136,7 @@ export class Compactor {
     const { versions } = this.#store;
     const upTo = versions.lastSequence;
     for (;;) {
-      if (this.#isStopped)
-        throw new StorageError('STRATA_CLOSED', 'the store was closed before the compaction ended');
+      if (this.#ended !== undefined) throw this.#ended;
       if (this.#pause !== undefined) {
         await this.#pause.ended;
         continue;
@@ -140,7 +150,7 @@ export class Compactor {
       );
       if (step.status === 'done') return;
       if (step.status === 'ready') {
-        await this.#launch(step.plan, this.#store.options.bulkThreads).done;
+        await this.#launch(step.plan, this.#store.options.bulkThreads, false).done;
         continue;
       }
       // Blocked: one of the running ones is in the way; how it ends is its own affair.
@@ -149,12 +159,21 @@ export class Compactor {
     }
   }
 
-  /** Cancels what runs by itself; nothing starts any more. Resolves when all has ended. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
+  /** Cancels what runs; nothing starts any more. */
+  end(error: StorageError): void {
+    this.#ended ??= error;
     this.#retry.cancel();
     for (const { token } of this.#running) token.cancel();
+  }
+
+  /** Resolves when nothing runs any more. */
+  async settled(): Promise<void> {
     await Promise.allSettled([...this.#running].map((running) => running.done));
+  }
+
+  /** Writers are held until a compaction has ended. */
+  hurry(): void {
+    this.#retry.hurry(LONGEST_HELD_RETRY_MS);
   }
 
   /** What a compaction that starts by itself goes by: when readers suffer from L0, two tables are enough. */
@@ -170,8 +189,8 @@ export class Compactor {
     return { ...busy, numbers: new Set([...busy.numbers, ...this.#damaged]) };
   }
 
-  /** In at most `parts` parts. */
-  #launch(plan: CompactionPlan, parts: number): Running {
+  /** In at most `parts` parts. `isOwn`: nobody asked for it, and nobody hears of its end but by #failed(). */
+  #launch(plan: CompactionPlan, parts: number, isOwn: boolean): Running {
     const token = new CancelToken();
     const ranges = partsOf(this.#store, plan, parts);
     const running: Running = {
@@ -181,7 +200,10 @@ export class Compactor {
       // In a microtask, when `running` is there.
       done: Promise.resolve()
         .then(() => this.#carryOut(plan, ranges, token, () => this.#partEnded(running)))
-        .finally(() => this.#ended(running)),
+        .catch((error: unknown) => {
+          throw this.#failed(error, running, isOwn);
+        })
+        .finally(() => this.#leave(running)),
     };
     this.#running.add(running);
     return running;
@@ -193,7 +215,7 @@ export class Compactor {
     if (running.partsLeft > 0) this.#onDone();
   }
 
-  #ended(running: Running): void {
+  #leave(running: Running): void {
     this.#running.delete(running);
     this.#onDone();
   }
@@ -207,6 +229,7 @@ export class Compactor {
     const startedAt = now();
     if (plan.kind === 'move') {
       await this.#install(plan, plan.inputs);
+      if (plan.level === 0) this.#failuresInTheWay = 0;
       this.#store.counters.moveCount++;
       this.#reportDone(plan, undefined, now() - startedAt);
       return;
@@ -224,6 +247,7 @@ export class Compactor {
     counters.compactionReadBytes += result.stats.bytesRead;
     this.error = undefined;
     this.#retry.succeeded();
+    if (plan.level === 0) this.#failuresInTheWay = 0;
     this.#reportDone(plan, result, now() - startedAt);
   }
 
@@ -258,21 +282,30 @@ export class Compactor {
     });
   }
 
-  /** A compaction that started by itself failed. */
-  #failed(cause: unknown, plan: CompactionPlan): void {
-    if (this.#isStopped) return;
-    const error = toStorageError(cause, 'a compaction failed');
+  /** Before the plan is free again, so that it is not tried again at once. Returns what whoever asked for it is told. */
+  #failed(cause: unknown, running: Running, isOwn: boolean): unknown {
+    // It was cancelled, or what failed has been told.
+    if (this.#ended !== undefined) return cause instanceof JobCancelledError ? this.#ended : cause;
+    if (isExhaustion(cause)) this.#store.becomeReadOnly('file numbers', cause);
+    else if (isOwn) this.#failedOnItsOwn(toStorageError(cause, 'a compaction failed'), running);
+    return cause;
+  }
+
+  #failedOnItsOwn(error: StorageError, running: Running): void {
+    const { plan } = running;
+    const isDamage = error.code === 'STRATA_CORRUPTION';
     this.error = error;
-    const { versions } = this.#store;
-    // A manifest in doubt has been reported, and has ended all writing.
-    if (versions.isPoisoned) return;
-    const willRetry = error.code !== 'STRATA_CORRUPTION';
-    this.#store.report('backgroundError', { error, operation: 'compaction', willRetry });
-    // Nobody waits for room once the store closes.
-    if (this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
-    if (error.code === 'STRATA_CORRUPTION')
+    this.#store.report('backgroundError', { error, operation: 'compaction', willRetry: !isDamage });
+    if (isDamage) {
       for (const table of [...plan.inputs, ...plan.overlapping]) this.#damaged.add(table.number);
-    else this.#retry.failed();
-    this.#onDone();
+      return;
+    }
+    this.#retry.failed();
+    this.#failuresInTheWay++;
+    const { gate, pipeline } = this.#store;
+    if (gate.state !== 'closed' || gate.reason !== 'level0') return;
+    this.hurry();
+    const mayStillHelp = [...this.#running].some((other) => other !== running && other.plan.level === 0);
+    if (this.#failuresInTheWay > 1 && !mayStillHelp) pipeline.rejectHeld(error);
   }
 }

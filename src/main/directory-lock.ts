@@ -86,6 +86,9 @@ interface Parts {
   lockFile?: LockFile | undefined;
 }
 
+/** Owners of this thread that are closing, by their ids: LOCK may not say so yet. */
+const closingHere = new Set<string>();
+
 /** Held until released, or until its thread or process ends. */
 export class DirectoryLock {
   /** Random, for each lock taken: LOCK names it. */
@@ -124,11 +127,13 @@ export class DirectoryLock {
     this.#parts.within = holdDirectory(join(anchor.place, basename(directory)), directory);
   }
 
-  /** LOCK says from now on that the owner is about to go. */
+  /** From now on whoever is refused is told that the owner is about to go. */
   noteClosing(): void {
     if (this.#released !== undefined) return;
     this.#record = { ...this.#record, isClosing: true };
-    recordHolder(this.#parts.lockFile, encodeRecord(this.#record));
+    closingHere.add(this.ownerId);
+    // Not within the call: a disk that does not answer is what close() has a limit for.
+    this.#showLife();
   }
 
   /**
@@ -142,12 +147,16 @@ export class DirectoryLock {
 
   async #release(lastStep: () => void): Promise<void> {
     clearInterval(this.#beat);
-    await releaseParts(this.#parts, lastStep);
+    try {
+      await releaseParts(this.#parts, lastStep);
+    } finally {
+      closingHere.delete(this.ownerId);
+    }
   }
 
   #showLife(): void {
     // A disk that does not answer gets no second call.
-    if (this.#isBeating) return;
+    if (this.#isBeating || this.#released !== undefined) return;
     this.#isBeating = true;
     this.#parts.lockFile?.rewrite?.(encodeRecord(this.#record), () => {
       this.#isBeating = false;
@@ -294,7 +303,8 @@ async function lockedError(directory: string, place: string): Promise<StorageErr
   for (let i = 0; i < HOLDER_ATTEMPTS && holder === undefined; i++) {
     if (i > 0) await delay(HOLDER_RETRY_MS);
     const record = ifPossible(() => readRecord(place));
-    holder = record && nameHolder(record);
+    const isClosing = record?.ownerId !== undefined && closingHere.has(record.ownerId);
+    holder = record && nameHolder(isClosing ? { ...record, isClosing } : record);
   }
   const message = `the store in ${directory} is locked by ${holder ?? 'another process'}`;
   return new StorageError('STRATA_LOCKED', message, { file: join(directory, LOCK_NAME) });

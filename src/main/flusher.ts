@@ -10,16 +10,20 @@
  * opening a store for one read writes nothing.
  *
  * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused.
- *         Any other error -> once more to a new file, then read-only. Manifest failures are VersionSet's.
+ *         Any other error -> once more to a new file, then read-only. Manifest failures are VersionSet's. No file number left
+ *         -> read-only at once.
+ *         A store that takes no more writes flushes no more either: what runs is cancelled, and whoever waits hears why.
  *
  * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
-import { StorageError } from '../shared/errors.ts';
+import { JobCancelledError } from '../shared/control-block.ts';
+import type { StorageError } from '../shared/errors.ts';
 import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
-import { discardOutputs, isRoomProblem, toStorageError } from './background-errors.ts';
+import { discardOutputs, isExhaustion, isRoomProblem, toStorageError } from './background-errors.ts';
+import { CancelToken } from './job-runner.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { RetryDelay } from './retry-delay.ts';
 import type { Store } from './store.ts';
@@ -37,10 +41,14 @@ export class Flusher {
   readonly #onDone: () => void;
   readonly #retry: RetryDelay;
   #running: Promise<void> | undefined;
-  /** Everything frozen up to this ticket is due, however small. */
-  #requested = 0;
+  /** While it is frozen, all that are older are due, however small. */
+  #requested: LiveMemtable | undefined;
   #failures = 0;
-  #isStopped = false;
+  /** In all, for those who wait: a success does not reset it. */
+  #failureCount = 0;
+  /** Set: no flush starts any more, and this is why. */
+  #ended: StorageError | undefined;
+  readonly #token = new CancelToken();
   /** The last failure, until a flush succeeds. */
   error: StorageError | undefined;
 
@@ -58,7 +66,7 @@ export class Flusher {
 
   /** Starts a flush if one is due and none runs. */
   start(): void {
-    if (this.#running !== undefined || this.#isStopped || this.#retry.isWaiting) return;
+    if (this.#running !== undefined || this.#ended !== undefined || this.#retry.isWaiting) return;
     const live = this.#store.memtables.frozen[0];
     if (live === undefined || !live.isSettled || !this.#isDue(live)) return;
     this.#running = this.#flush(live).finally(() => {
@@ -70,32 +78,39 @@ export class Flusher {
 
   /** Resolves once everything frozen now is in tables; rejects with what keeps it from getting there. */
   async flushFrozen(): Promise<void> {
-    const { memtables } = this.#store;
-    const ticket = memtables.frozenTicket;
-    this.#requested = Math.max(this.#requested, ticket);
-    this.#retry.cancel();
-    while (memtables.removedCount < ticket) {
-      if (this.#isStopped)
-        throw new StorageError('STRATA_CLOSED', 'the store was closed before the flush ended');
-      const failuresBefore = this.#failures;
+    const { memtables, pipeline } = this.#store;
+    const last = memtables.frozen.at(-1);
+    if (last === undefined) return;
+    this.#requested = last;
+    while (memtables.frozen.includes(last)) {
+      if (this.#ended !== undefined) throw this.#ended;
+      this.#retry.cancel();
+      const failuresBefore = this.#failureCount;
       this.start();
       // Not running: the log writes of the oldest memtable are still under way.
-      await (this.#running ?? this.#store.pipeline.written());
-      if (this.#failures > failuresBefore && this.error !== undefined) throw this.error;
+      await (this.#running ?? pipeline.written());
+      if (this.#failureCount > failuresBefore && this.error !== undefined) throw this.error;
     }
   }
 
   /** No flush starts any more. Resolves when the running one has ended. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
+  async stop(error: StorageError): Promise<void> {
+    this.#ended ??= error;
     this.#retry.cancel();
     await this.#running;
+  }
+
+  /** As stop(), for a store that takes no more writes: the running one is cancelled. */
+  halt(error: StorageError): void {
+    this.#ended ??= error;
+    this.#retry.cancel();
+    this.#token.cancel();
   }
 
   #isDue(live: LiveMemtable): boolean {
     const { memtables } = this.#store;
     if (live.writer !== undefined || memtables.frozen.length > 1) return true;
-    if (memtables.removedCount < this.#requested) return true;
+    if (this.#requested !== undefined && memtables.frozen.includes(this.#requested)) return true;
     return (
       live.memtable.arena.usedBytes >= RECOVERED_FLUSH_BYTES || live.logs().length > RECOVERED_FLUSH_LOGS
     );
@@ -126,6 +141,7 @@ export class Flusher {
         snapshots: snapshots.sequences(),
       }),
       { urgent: true, keepAlive: false },
+      this.#token,
     );
   }
 
@@ -133,7 +149,8 @@ export class Flusher {
     const store = this.#store;
     const { versions, memtables, counters } = store;
     const { arena } = live.memtable;
-    const next = memtables.oldestLogAfter(live) ?? versions.allocateFileNumber();
+    // Without another: whichever comes next bears this number or a higher one.
+    const next = memtables.oldestLogAfter(live) ?? versions.nextFileNumber;
     const lastSequence = arena.firstSequence + arena.entryCount - 1;
     const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
     const logs = live.logs().map((log) => log.number);
@@ -157,20 +174,24 @@ export class Flusher {
   }
 
   #failed(cause: unknown): void {
+    // Whoever waits for it hears why it was cancelled.
+    if (this.#ended !== undefined && cause instanceof JobCancelledError) return;
     const error = toStorageError(cause, 'a flush failed');
     this.error = error;
     this.#failures++;
-    if (this.#isStopped) {
-      // The store closes; its log keeps what the table would have held.
+    this.#failureCount++;
+    if (this.#ended !== undefined) {
+      // The store closes, or takes no more writes; its log keeps what the table would have held.
       this.#store.report('backgroundError', { error, operation: 'flush', willRetry: false });
       return;
     }
-    const willRetry = !this.#store.versions.isPoisoned && (isRoomProblem(cause) || this.#failures === 1);
+    const isPassing = isRoomProblem(cause) || (this.#failures === 1 && !isExhaustion(cause));
+    const willRetry = !this.#store.versions.isPoisoned && isPassing;
     if (willRetry) this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
     // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and
     // nobody waits for room once the store closes.
     if (this.#failures > 1 || this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();
-    else this.#store.becomeReadOnly('flush', cause);
+    else this.#store.becomeReadOnly(this.#store.versions.isPoisoned ? 'manifest' : 'flush', cause);
   }
 }

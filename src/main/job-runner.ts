@@ -63,6 +63,9 @@ export class JobRunner {
   readonly #freeSlots: number[] = Array.from({ length: JOB_SLOT_COUNT }, (_, i) => JOB_SLOT_COUNT - 1 - i);
   readonly #waiting: (() => void)[] = [];
   readonly #waitingUrgently: (() => void)[] = [];
+  readonly #tokens = new Set<{ readonly token: CancelToken; readonly isUrgent: boolean }>();
+  #endedCount = 0;
+  #cancels: 'none' | 'ordinary' | 'all' = 'none';
 
   constructor(
     pool: WorkerPool,
@@ -85,6 +88,23 @@ export class JobRunner {
     return this.#pool.queued;
   }
 
+  /** Changes as long as jobs get on: the heartbeats of those that run, and how many have ended. */
+  get pulse(): string {
+    let beats = 0;
+    for (let slot = 0; slot < JOB_SLOT_COUNT; slot++) beats += this.#control.heartbeat(slot);
+    return `${beats} ${this.#endedCount}`;
+  }
+
+  /** Cancels all jobs, or those that are not urgent, from now on, whoever waits for them. */
+  cancel(which: 'ordinary' | 'all'): void {
+    this.#cancels = which;
+    for (const { token, isUrgent } of this.#tokens) if (this.#mustEnd(isUrgent)) token.cancel();
+  }
+
+  #mustEnd(isUrgent: boolean): boolean {
+    return this.#cancels === 'all' || (this.#cancels === 'ordinary' && !isUrgent);
+  }
+
   /** Runs what `make` makes; `make` is called once per attempt and allocates new file numbers each time. */
   async run<K extends JobKind>(
     make: (context: JobContext) => JobOf<K>,
@@ -92,7 +112,13 @@ export class JobRunner {
     token: CancelToken = new CancelToken(),
     onProgress?: (doneBytes: number) => void,
   ): Promise<ResultOf[K]> {
-    const slot = await this.#takeSlot(options.urgent, token);
+    const cancellable = { token, isUrgent: options.urgent };
+    this.#tokens.add(cancellable);
+    if (this.#mustEnd(options.urgent)) token.cancel();
+    const slot = await this.#takeSlot(options.urgent, token).catch((error: unknown) => {
+      this.#tokens.delete(cancellable);
+      throw error;
+    });
     const watch =
       onProgress === undefined
         ? undefined
@@ -104,6 +130,7 @@ export class JobRunner {
         if (token.isCancelled) throw new JobCancelledError();
         this.#control.resetSlot(slot);
         token.bind(this.#control, slot);
+        if (token.isCancelled) throw new JobCancelledError();
         try {
           return await this.#pool.run<K>(make({ ...this.#base, slot }), watched);
         } catch (error) {
@@ -120,6 +147,8 @@ export class JobRunner {
     } finally {
       clearInterval(watch);
       token.unbind(slot);
+      this.#tokens.delete(cancellable);
+      this.#endedCount++;
       if (isOurs) this.#freeSlots.push(slot);
       this.#wakeNext();
     }

@@ -5,8 +5,12 @@
  *
  * A write is durable only when everything before it is, so a sync covers older logs too, in order.
  *
+ * A sync that fails ends all writing ("fsyncgate"). One that could not be asked for, as there was no descriptor to open the
+ * directory with, ends nothing: those that waited for it hear that their writes may not be durable, and the next one makes up.
+ *
  * Thread: main.     Owns: which logs have unsynced bytes, and the waiting groups.
  */
+import { isOutOfDescriptors } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { CommitGroup } from './commit-group.ts';
 
@@ -24,6 +28,8 @@ export class LogSync {
   /** Oldest first. */
   #unsynced: SyncableLog[];
   #waiting: CommitGroup[] = [];
+  /** By the sync that runs. */
+  #served: CommitGroup[] = [];
   #running: Promise<void> | undefined;
 
   /** `recovered`: logs of before, which the crash may have left in the page cache only. */
@@ -50,17 +56,19 @@ export class LogSync {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const served = this.#waiting;
+      this.#served = this.#waiting;
       this.#waiting = [];
       try {
         await this.syncAll();
+        for (const group of this.#served) group.synced();
       } catch (error) {
-        for (const group of served) group.fail(error);
+        for (const group of this.#served) group.fail(error);
+        if (isOutOfDescriptors(error)) continue;
         this.#onFailure(error);
         break;
       }
-      for (const group of served) group.synced();
     }
+    this.#served = [];
     this.#running = undefined;
   }
 
@@ -85,9 +93,16 @@ export class LogSync {
     this.#unsynced = this.#unsynced.filter((log) => log.number !== number);
   }
 
+  /** Fails those that wait for a sync to come. The one that runs tells its own. */
   fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const group of waiting) group.fail(error);
+  }
+
+  /** Fails all that wait, whatever the running sync may yet come to. */
+  abandon(error: unknown): void {
+    for (const group of this.#served) group.fail(error);
+    this.fail(error);
   }
 }

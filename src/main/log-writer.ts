@@ -1,8 +1,11 @@
 /**
  * Writes one write-ahead log: the file whose bytes are the data part of one memtable's arena.
  *
- * The file is created at the first write, so that opening a store writes nothing. Bytes are written front to back and never
- * again; the writer knows how far it has written and how far a completed fdatasync reaches.
+ * The file is created with the memtable, when the first write needs one, so that opening a store writes nothing. Bytes are
+ * written front to back and never again; the writer knows how far it has written and how far a completed fdatasync reaches.
+ *
+ * A first write that fails may have left nothing in the file ({@link LogWriter.hasNothing}), or a part. Such a log can be
+ * deleted, as nobody was told of anything in it; one that has been written to before can't.
  *
  * Invariants: syncedUpTo <= writtenUpTo; both are file offsets. The new file's directory entry is synced before the first
  *             sync is reported done.
@@ -22,6 +25,8 @@ import type { SyncableLog } from './log-sync.ts';
 
 /** What of a file system a log needs. */
 export type LogFiles = Pick<FileSystem, 'createExclusive' | 'syncDirectoryAsync'>;
+/** Of a write that goes through the thread pool: so often is it seen to get on. */
+const PART_BYTES: number = 16 * 1024 * 1024;
 
 export class LogWriter implements SyncableLog {
   readonly number: FileNumber;
@@ -34,15 +39,22 @@ export class LogWriter implements SyncableLog {
   #directorySynced = false;
   #syncing: Promise<void> | undefined;
   #isRetired = false;
+  #steps = 0;
 
-  constructor(fs: LogFiles, directory: string, number: FileNumber) {
+  private constructor(fs: LogFiles, directory: string, number: FileNumber, path: string) {
     this.#fs = fs;
     this.#directory = directory;
     this.number = number;
-    this.path = logPath(directory, number);
+    this.path = path;
+    this.#file = fs.createExclusive(path);
   }
 
-  /** Bytes handed to the operating system. 0: the file may not exist yet. */
+  /** Creates the file. */
+  static create(fs: LogFiles, directory: string, number: FileNumber): LogWriter {
+    return new LogWriter(fs, directory, number, logPath(directory, number));
+  }
+
+  /** Bytes handed to the operating system. */
   get writtenUpTo(): number {
     return this.#writtenUpTo;
   }
@@ -51,14 +63,33 @@ export class LogWriter implements SyncableLog {
     return this.#syncedUpTo;
   }
 
+  /** Rises with every part of a write and with every sync that ends: whether the disk answers. */
+  get steps(): number {
+    return this.#steps;
+  }
+
   write(bytes: Uint8Array): void {
-    writeFully(this.#open(), bytes, this.#writtenUpTo);
+    writeFully(this.#openFile(), bytes, this.#writtenUpTo);
     this.#writtenUpTo += bytes.length;
   }
 
   async writeAsync(bytes: Uint8Array): Promise<void> {
-    await writeFullyAsync(this.#open(), bytes, this.#writtenUpTo);
+    const file = this.#openFile();
+    for (let done = 0; done < bytes.length; done += PART_BYTES) {
+      await writeFullyAsync(file, bytes.subarray(done, done + PART_BYTES), this.#writtenUpTo + done);
+      this.#steps++;
+    }
     this.#writtenUpTo += bytes.length;
+  }
+
+  /** Whether the file is empty, for certain. */
+  get hasNothing(): boolean {
+    try {
+      return this.#file?.size() === 0;
+    } catch {
+      // A disk that can't tell the length of a file may have written to it.
+      return false;
+    }
   }
 
   /** Makes everything written before the call survive power loss. Calls queue up; a retired log has nothing to sync. */
@@ -76,9 +107,11 @@ export class LogWriter implements SyncableLog {
 
   async #syncOnce(file: StorageFile, upTo: number): Promise<void> {
     await file.datasyncAsync();
+    this.#steps++;
     if (!this.#directorySynced) {
       await this.#fs.syncDirectoryAsync(this.#directory);
       this.#directorySynced = true;
+      this.#steps++;
     }
     this.#syncedUpTo = upTo;
   }
@@ -89,9 +122,8 @@ export class LogWriter implements SyncableLog {
     if (this.#syncing === undefined) this.#close();
   }
 
-  #open(): StorageFile {
-    if (this.#isRetired) throw ioError('write', this.path, new Error('the log is closed'));
-    this.#file ??= this.#fs.createExclusive(this.path);
+  #openFile(): StorageFile {
+    if (this.#file === undefined) throw ioError('write', this.path, new Error('the log is closed'));
     return this.#file;
   }
 

@@ -3,6 +3,7 @@
  *
  *   freezeActive    active -> last of `frozen`; there is no active one until the next write activates it
  *   removeOldest    the oldest frozen one leaves, once the edit that adds its table is installed
+ *   dropFrom        those leave of which nothing came into a log: their writes were refused
  *
  * Invariants: every acknowledged write is in the active memtable, a frozen one, or a table of the current version, at every
  *             moment. `frozen` is replaced, never changed, so a read view may keep it.
@@ -78,8 +79,6 @@ export class LiveMemtable {
 export class MemtableList {
   #active: LiveMemtable | undefined;
   #frozen: readonly LiveMemtable[];
-  /** How many memtables before the first of `#frozen` are gone: tells waiters when theirs has left. */
-  #removedCount = 0;
   /** Told within the call that makes the change: clients in other threads must hear of it first (shared-views.ts). */
   onActivated: (live: LiveMemtable) => void = () => {};
   onRemoved: (live: LiveMemtable) => void = () => {};
@@ -97,16 +96,6 @@ export class MemtableList {
   /** Oldest first. */
   get frozen(): readonly LiveMemtable[] {
     return this.#frozen;
-  }
-
-  /** Rises as frozen memtables are flushed; {@link frozenTicket} says what it must reach. */
-  get removedCount(): number {
-    return this.#removedCount;
-  }
-
-  /** Everything frozen now is flushed once removedCount has reached this. */
-  get frozenTicket(): number {
-    return this.#removedCount + this.#frozen.length;
   }
 
   get memoryBytes(): number {
@@ -159,8 +148,22 @@ export class MemtableList {
   removeOldest(live: LiveMemtable): void {
     assert(this.#frozen[0] === live, 'memtables are flushed oldest first');
     this.#frozen = this.#frozen.slice(1);
-    this.#removedCount++;
     this.onRemoved(live);
+  }
+
+  /**
+   * `first` and all that are newer leave, and their sequences are free again: none of their writes was published. Returns
+   * them, newest first.
+   */
+  dropFrom(first: LiveMemtable): readonly LiveMemtable[] {
+    const all = this.#active === undefined ? this.#frozen : [...this.#frozen, this.#active];
+    const place = all.indexOf(first);
+    assert(place >= 0, 'the memtable to be dropped is not there');
+    const dropped = all.slice(place).reverse();
+    this.#frozen = all.slice(0, place);
+    this.#active = undefined;
+    for (const live of dropped) this.onRemoved(live);
+    return dropped;
   }
 }
 

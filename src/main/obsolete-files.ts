@@ -89,6 +89,7 @@ export class DeletionQueue {
   readonly #directory: string;
   readonly #host: DeletionHost;
   #last: Promise<void> = Promise.resolve();
+  #doneCount = 0;
 
   constructor(fs: FileSystem, directory: string, host: DeletionHost) {
     this.#fs = fs;
@@ -99,11 +100,18 @@ export class DeletionQueue {
   /** Deletes in the background. */
   remove(files: ObsoleteFiles): void {
     const { deleted, failed } = this.#host;
-    this.#last = this.#last.then(() =>
-      this.#host.mayDelete()
-        ? removeObsoleteFiles(this.#fs, this.#directory, files, failed, deleted)
-        : undefined,
-    );
+    this.#last = this.#last
+      .then(() =>
+        this.#host.mayDelete()
+          ? removeObsoleteFiles(this.#fs, this.#directory, files, failed, deleted)
+          : undefined,
+      )
+      .then(() => void this.#doneCount++);
+  }
+
+  /** How many calls of remove() have been carried out. */
+  get doneCount(): number {
+    return this.#doneCount;
   }
 
   /**

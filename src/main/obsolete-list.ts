@@ -36,6 +36,11 @@ export class ObsoleteList {
     this.#logs.add(number);
   }
 
+  /** It does not exist, and another file may get the number. */
+  forgetLog(number: FileNumber): void {
+    this.#logs.delete(number);
+  }
+
   noteDeleted(number: FileNumber): void {
     this.#deleted.set(number, this.#begun);
   }

@@ -39,6 +39,8 @@ export interface OpenInternals {
   readonly workerUrl?: URL | undefined;
   /** After so long without a sign of life a job's worker is terminated. */
   readonly stallLimitMs?: number | undefined;
+  /** After so long without any progress close() gives up. */
+  readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while a bulk load builds its tables. */
   readonly ingestHeadroom?: number | undefined;
 }

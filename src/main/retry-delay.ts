@@ -1,5 +1,6 @@
 /**
  * Waits between attempts of background work that failed: 1 s, doubling to 60 s (or less), back to 1 s after a success.
+ * Where somebody has begun to wait, no longer than a given time from then on.
  *
  * Invariants: the timer never keeps the process alive; whoever awaits the work does (process-keeper.ts).
  * Thread:     main.
@@ -14,6 +15,7 @@ export class RetryDelay {
   readonly #longestDelayMs: number;
   #delayMs = FIRST_DELAY_MS;
   #timer: NodeJS.Timeout | undefined;
+  #dueAt = 0;
 
   constructor(onElapsed: () => void, longestDelayMs: number = LONGEST_DELAY_MS) {
     this.#onElapsed = onElapsed;
@@ -26,12 +28,22 @@ export class RetryDelay {
 
   /** The work failed: `onElapsed` is called when it should be tried again. */
   failed(): void {
+    this.#wait(this.#delayMs);
+    this.#delayMs = Math.min(this.#delayMs * 2, this.#longestDelayMs);
+  }
+
+  /** Somebody waits for the next attempt: it is made within `ms`, if one is to come. */
+  hurry(ms: number): void {
+    if (this.#timer !== undefined && this.#dueAt - performance.now() > ms) this.#wait(ms);
+  }
+
+  #wait(ms: number): void {
     clearTimeout(this.#timer);
+    this.#dueAt = performance.now() + ms;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#onElapsed();
-    }, this.#delayMs).unref();
-    this.#delayMs = Math.min(this.#delayMs * 2, this.#longestDelayMs);
+    }, ms).unref();
   }
 
   succeeded(): void {

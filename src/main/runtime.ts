@@ -1,12 +1,18 @@
 /**
  * A running store: the parts, wired together, and their lifecycle.
  *
- *   close   1. new calls are refused; running operations and accepted writes complete
- *           2. background flush completes, compactions are cancelled
+ *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
+ *              accepted writes and flushes complete
+ *           2. background flush completes
  *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
  *           4. scans end, threads end, files are closed, the lock is given up
  *
- * Invariants: every promise ever given out settles by the time close() resolves.
+ *   A disk that does not answer (close-limit.ts): every promise is rejected, and close() as well. What is under way on the disk
+ *   can't be taken back, so steps 1, 2 and 4 go on by themselves as it ends: the lock is not given up while anything may write.
+ *
+ *   becomeReadOnly   the first failure that ends all writing: writes are refused, background work is cancelled, loads end
+ *
+ * Invariants: every promise ever given out settles by the time close() settles.
  * Thread:     main.     Owns: all parts.
  */
 import type { EventEmitter } from 'node:events';
@@ -14,14 +20,14 @@ import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
-import { awaited } from '../shared/process-keeper.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { setImmediate } from '../shared/timers.ts';
-import { reportDeletion, toStorageError } from './background-errors.ts';
+import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
+import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
@@ -29,11 +35,11 @@ import { type EngineEvents, report } from './events.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
 import { JobRunner } from './job-runner.ts';
-import { type LogFiles, LogWriter, RecoveredLogFile } from './log-writer.ts';
+import { RecoveredLogFile } from './log-writer.ts';
 import { MemtableList } from './memtable-list.ts';
-import { DeletionQueue, nameTables } from './obsolete-files.ts';
 import type { OpenedStore, OpenInternals } from './open-store.ts';
-import { Ownership } from './ownership.ts';
+import { Operations } from './operations.ts';
+import type { Ownership } from './ownership.ts';
 import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import type { LoadReceiver } from './share/client-loads.ts';
@@ -41,7 +47,7 @@ import type { SharedOwner } from './share/client-session.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
-import { type VersionFiles, VersionSet } from './version-set.ts';
+import { StoreFiles } from './store-files.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { WriteGate } from './write-gate.ts';
 
@@ -55,15 +61,20 @@ export class Runtime {
   readonly ingester: Ingester;
   readonly #opened: OpenedStore;
   #ownership!: Ownership;
-  readonly #operations = new Set<Promise<unknown>>();
+  readonly #operations = new Operations();
+  readonly #closeLimitMs: number;
   #status: EngineStatus;
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
+  #hasGivenUp = false;
+  /** The first failure that ended all writing, and what writers are told of it. */
+  #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
   #shares: Shares | undefined;
 
   constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
     this.#opened = opened;
+    this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
     opened.control.publishSequence(this.#visibleSequence);
@@ -85,18 +96,16 @@ export class Runtime {
   }
 
   #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
-    const { fs, path, directory, options, control, lock } = opened;
-    this.#ownership = new Ownership(path, lock, (error) => this.store.becomeReadOnly('directory', error));
+    const { fs, path, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
     const memtables = new MemtableList(opened.recovered.memtables);
-    const deletions = new DeletionQueue(fs, directory, {
-      mayDelete: () => !versions.isPoisoned && this.#isStillOurs(),
-      deleted: (number) => versions.noteDeleted(number),
-      failed: (error) => reportDeletion(this.store, error),
+    const files = new StoreFiles(opened, tables, {
+      lost: (error) => void this.#becomeReadOnly('directory', error),
+      deletionFailed: (error) => reportDeletion(this.store, error),
     });
-    const versions = this.#makeVersions(opened, tables, deletions);
+    this.#ownership = files.ownership;
     const gate = new WriteGate((event) => this.store.report('stall', event));
     const pool = new WorkerPool({
       threads: options.threads,
@@ -110,13 +119,6 @@ export class Runtime {
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
     const runtime = this;
-    const logFiles: LogFiles = {
-      createExclusive: (file) => {
-        this.#ownership.check();
-        return fs.createExclusive(file);
-      },
-      syncDirectoryAsync: (synced) => fs.syncDirectoryAsync(synced),
-    };
     const pipeline = new CommitPipeline({
       memtables,
       gate,
@@ -125,10 +127,12 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
-      createLog: () => new LogWriter(logFiles, directory, versions.allocateLogNumber()),
+      createLog: () => files.createLog(),
+      discardLog: (writer) => files.discardLog(writer),
+      syncDirectory: () => fs.syncDirectoryAsync(directory),
       publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
       frozen: () => this.scheduler.update(),
-      failed: (error) => this.store.becomeReadOnly('log', error),
+      failed: (operation, error) => this.#becomeReadOnly(operation, error),
     });
     return {
       fs,
@@ -136,14 +140,14 @@ export class Runtime {
       directory,
       options,
       control,
-      versions,
+      versions: files.versions,
       memtables,
       pipeline,
       gate,
       tables,
       blocks,
       counters,
-      deletions,
+      deletions: files.deletions,
       // In a turn of its own: a reader should not wait for the planning.
       readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
       snapshots: new SnapshotList(),
@@ -153,39 +157,6 @@ export class Runtime {
       report: (name, ...payload) => report(emitter(), name, ...payload),
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
-  }
-
-  #makeVersions(opened: OpenedStore, tables: TableCache, deletions: DeletionQueue): VersionSet {
-    const { fs, directory, control, state, logs, highestFileNumber } = opened;
-    const files: VersionFiles = {
-      checkOwnership: () => this.#ownership.check(),
-      nameForGood: (added) =>
-        nameTables(
-          fs,
-          directory,
-          added.map((table) => table.number),
-        ),
-      obsolete: (removed) => {
-        const numbers = removed.map((table) => table.number);
-        for (const number of numbers) tables.evict(number);
-        deletions.remove({ tables: numbers });
-      },
-    };
-    const versions = VersionSet.create(fs, directory, control, state, files, logs);
-    versions.bumpFileNumber(highestFileNumber);
-    // What is listed as obsolete and could be deleted is gone by now.
-    for (const number of opened.goneNumbers) versions.noteDeleted(number);
-    return versions;
-  }
-
-  #isStillOurs(): boolean {
-    try {
-      this.#ownership.check();
-      return true;
-    } catch {
-      // It has been reported, and every write is refused by now.
-      return false;
-    }
   }
 
   #relieveReaders(): void {
@@ -210,20 +181,18 @@ export class Runtime {
     this.#ownership.noteWrite();
   }
 
-  #becomeReadOnly(operation: string, cause: unknown): void {
-    if (this.#status !== 'open') return;
-    this.#status = 'read-only';
+  /** Returns what writers are told: of the first failure, whatever fails after it. */
+  #becomeReadOnly(operation: string, cause: unknown): StorageError {
+    if (this.#failure !== undefined) return this.#failure.refusal;
     const error = toStorageError(cause, `the ${operation} failed`);
-    this.store.pipeline.refuse(
-      new StorageError(
-        'STRATA_READ_ONLY',
-        `the store takes no more writes: its ${operation} failed; reopen it to go on`,
-        {
-          cause,
-        },
-      ),
-    );
+    const refusal = readOnlyAfter(operation, error);
+    this.#failure = { error, refusal };
+    if (this.#status === 'open') this.#status = 'read-only';
+    this.store.pipeline.refuse(refusal);
+    this.scheduler.halt(refusal);
+    this.ingester.stop(refusal);
     this.store.report('backgroundError', { error, operation, willRetry: false });
+    return refusal;
   }
 
   checkReadable(): void {
@@ -233,18 +202,17 @@ export class Runtime {
   checkWritable(): void {
     if (this.#status === 'open') return;
     this.checkReadable();
-    throw readOnlyError();
+    throw this.#failure?.refusal ?? readOnlyError();
+  }
+
+  /** The last failure of background work that has not been overcome. */
+  get backgroundError(): StorageError | undefined {
+    return this.#failure?.error ?? this.scheduler.error;
   }
 
   /** Runs on behalf of a caller: keeps the process alive, and close() waits for it. */
-  async operation<T>(work: Promise<T>): Promise<T> {
-    const tracked = awaited(work);
-    this.#operations.add(tracked);
-    try {
-      return await tracked;
-    } finally {
-      this.#operations.delete(tracked);
-    }
+  operation<T>(work: Promise<T>): Promise<T> {
+    return this.#operations.run(work);
   }
 
   /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
@@ -283,28 +251,78 @@ export class Runtime {
 
   async #close(): Promise<void> {
     const { store, scheduler } = this;
-    const canSeal = this.#status === 'open';
+    const canSync = !store.options.readOnly;
     this.#status = 'closing';
     this.#opened.lock.noteClosing();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
+    scheduler.cancelCompactions(closedError());
+    store.jobs.cancel('ordinary');
+    const orderly = this.#closeInOrder(canSync);
+    await unlessStuck(
+      orderly,
+      () => this.#pulse(),
+      this.#closeLimitMs,
+      (error) => this.#giveUp(error),
+    );
+  }
+
+  async #closeInOrder(canSync: boolean): Promise<void> {
+    const { store, scheduler } = this;
+    const { pipeline, versions } = store;
     try {
-      const stuck = scheduler.error;
-      if (stuck !== undefined) store.pipeline.rejectHeld(stuck);
+      const stuck = scheduler.flushError;
+      if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
-      await Promise.allSettled([...this.#operations, this.ingester.settled(), store.pipeline.drain()]);
-      await scheduler.stop();
-      // A log whose write or sync has failed is not to be measured: nobody knows what of it is on the disk.
-      if (canSeal && !store.versions.isPoisoned && !store.pipeline.hasFailed) await this.#sealLogs();
+      await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      await scheduler.stop(closedError());
+      // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
+      if (canSync && !pipeline.hasFailed && !this.#hasGivenUp) {
+        await pipeline.syncAll();
+        if (this.#failure === undefined && !versions.isPoisoned && !this.#hasGivenUp) await this.#sealLogs();
+      }
     } finally {
       await this.#release();
     }
   }
 
+  /** Changes as long as what close() waits for gets on. */
+  #pulse(): string {
+    const { jobs, counters, pipeline, memtables, deletions, control } = this.store;
+    const all = [...memtables.frozen, memtables.active];
+    const logSteps = all.reduce((sum, live) => sum + (live?.writer?.steps ?? 0), 0);
+    return [
+      jobs.pulse,
+      jobs.running,
+      jobs.queued,
+      counters.walBytes,
+      logSteps,
+      pipeline.heldCount,
+      memtables.frozen.length,
+      control.versionCounter,
+      deletions.doneCount,
+      this.#operations.count,
+    ].join();
+  }
+
+  /** The disk does not answer. #closeInOrder() goes on when it does; nothing that it does by then starts anything new. */
+  #giveUp(error: StorageError): void {
+    const { store } = this;
+    this.#hasGivenUp = true;
+    this.#status = 'closed';
+    store.control.markClosed();
+    store.pipeline.abandon(error);
+    this.scheduler.halt(error);
+    store.jobs.cancel('all');
+    this.#operations.abandon(error);
+    this.scans.closeAll(closedError());
+    // comlink posts an answer some microtasks after its call has settled.
+    setImmediate(() => this.#shares?.end());
+  }
+
   /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
   async #sealLogs(): Promise<void> {
-    const { pipeline, memtables, versions } = this.store;
-    await pipeline.syncAll();
+    const { memtables, versions } = this.store;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
     const sealedLogs = memtables
       .logs()

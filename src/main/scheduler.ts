@@ -11,7 +11,9 @@
  *   bulk load    held for the moment at which it enters
  *
  * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
- *             (the tables are damaged), writes go on and L0 grows.
+ *             (the tables are damaged, the store closes), writes go on and L0 grows. Where that work goes on failing, held
+ *             writes are refused: by the flusher, by the compactor.
+ *             A store that takes no more writes starts no more work. update() never throws: timers and microtasks call it.
  * Thread:     main.
  */
 import type { StorageError } from '../shared/errors.ts';
@@ -35,7 +37,7 @@ export class Scheduler {
   readonly #store: Store;
   readonly #flusher: Flusher;
   readonly #compactor: Compactor;
-  #isStopped = false;
+  #isEnded = false;
   #isAtRest = false;
 
   constructor(store: Store) {
@@ -49,13 +51,22 @@ export class Scheduler {
     return this.#flusher.error ?? this.#compactor.error;
   }
 
+  /** Of the flush that goes on failing, if one does. */
+  get flushError(): StorageError | undefined {
+    return this.#flusher.error;
+  }
+
   update(): void {
-    if (this.#isStopped) return;
-    this.#flusher.start();
-    this.#compactor.start();
-    this.#setGate();
-    if (this.#store.gate.state !== 'closed' && this.#store.pipeline.heldCount > 0)
-      this.#store.pipeline.release();
+    if (this.#isEnded) return;
+    try {
+      this.#flusher.start();
+      this.#compactor.start();
+      this.#setGate();
+      if (this.#store.gate.state !== 'closed' && this.#store.pipeline.heldCount > 0)
+        this.#store.pipeline.release();
+    } catch (error) {
+      this.#store.becomeReadOnly('background work', error);
+    }
   }
 
   /** Everything written before the call is in tables when this resolves. */
@@ -97,10 +108,25 @@ export class Scheduler {
     }
   }
 
-  /** Ends background work: a running flush completes, compactions are cancelled. */
-  async stop(): Promise<void> {
-    this.#isStopped = true;
-    await Promise.all([this.#flusher.stop(), this.#compactor.stop()]);
+  /** The store closes: compactions are cancelled; flushes go on, to make room for the writes that are held. */
+  cancelCompactions(error: StorageError): void {
+    this.#compactor.end(error);
+    this.update();
+  }
+
+  /** Ends background work: a running flush completes, compactions are cancelled. Resolves when all has ended. */
+  async stop(error: StorageError): Promise<void> {
+    this.#isEnded = true;
+    this.#compactor.end(error);
+    await Promise.all([this.#flusher.stop(error), this.#compactor.settled()]);
+  }
+
+  /** The store takes no more writes: cancels what runs, starts nothing any more; whoever waits is told `error`. */
+  halt(error: StorageError): void {
+    this.#isEnded = true;
+    this.#compactor.end(error);
+    this.#flusher.halt(error);
+    this.#store.gate.set('open');
   }
 
   #setGate(): void {
@@ -108,8 +134,10 @@ export class Scheduler {
     const files = versions.current.levelZeroRuns.length;
     const canShrink = this.#compactor.hasWork;
     if (this.#isAtRest) gate.set('closed', 'ingest');
-    else if (files >= L0_STOP && canShrink) gate.set('closed', 'level0');
-    else if (
+    else if (files >= L0_STOP && canShrink) {
+      gate.set('closed', 'level0');
+      this.#compactor.hurry();
+    } else if (
       memtables.frozen.length >= MAX_FROZEN_MEMTABLES &&
       pipeline.heldCount > 0 &&
       this.#flusher.hasWork

@@ -81,7 +81,7 @@ function memtableStats({ memtables }: Store): EngineStats['memtables'] {
 }
 
 function backgroundError(runtime: Runtime): EngineStats['backgroundError'] {
-  const { error } = runtime.scheduler;
+  const error = runtime.backgroundError;
   if (error === undefined) return null;
   return { code: systemErrorCode(error) ?? error.name, message: error.message };
 }

@@ -4,6 +4,7 @@
  * Thread: main.     Owns: nothing; Runtime makes and closes the parts.
  */
 import type { ControlBlock } from '../shared/control-block.ts';
+import type { StorageError } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
@@ -44,8 +45,11 @@ export interface Store {
   visibleSequence(): SequenceNumber;
   isClosing(): boolean;
   report<K extends keyof EngineEvents>(name: K, ...payload: EngineEvents[K]): void;
-  /** The manifest or the log failed: no write may be accepted until the store is opened again. */
-  becomeReadOnly(operation: string, error: unknown): void;
+  /**
+   * The manifest or the log failed: no write may be accepted until the store is opened again, and no background work goes on.
+   * Tells, once; returns what writers are told.
+   */
+  becomeReadOnly(operation: string, error: unknown): StorageError;
 }
 
 /** So many L0 tables call for a compaction (LevelDB: 4). */

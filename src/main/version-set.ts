@@ -19,7 +19,7 @@
  * The manifest says of every table and log that it does not need any more that it is obsolete, until a deletion of it is
  * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
  *
- * Invariants: file numbers only rise. `logNumber` and `lastSequence` never fall.
+ * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
  * Thread:     main.   Owns: the current version, pins, file numbers, the manifest.
  * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
  *             addition, whatever the number of tables.
@@ -30,7 +30,13 @@ import type { ControlBlock } from '../shared/control-block.ts';
 import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
 import { MANIFEST_NAME } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import {
+  type FileNumber,
+  fileNumber,
+  MAX_FILE_NUMBER,
+  type SequenceNumber,
+  sequenceNumber,
+} from '../shared/ids.ts';
 import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import {
@@ -162,11 +168,9 @@ export class VersionSet {
     return this.reserveFileNumbers(1);
   }
 
-  /** The number of a log to be written. */
-  allocateLogNumber(): FileNumber {
-    const number = this.allocateFileNumber();
+  /** The log was created. */
+  noteLog(number: FileNumber): void {
     this.#obsolete.noteLog(number);
-    return number;
   }
 
   /** A table or log was deleted, or found to be gone. */
@@ -174,17 +178,37 @@ export class VersionSet {
     this.#obsolete.noteDeleted(number);
   }
 
-  /** Reserves `count` consecutive numbers and returns the first. Unused ones are never used. */
+  /** No file bears this number yet, nor a higher one. */
+  get nextFileNumber(): FileNumber {
+    return fileNumber(this.#nextFileNumber);
+  }
+
+  /**
+   * Reserves `count` consecutive numbers and returns the first. Unused ones are never used.
+   * @throws {@link StorageError} STRATA_READ_ONLY when there are not so many left.
+   */
   reserveFileNumbers(count: number): FileNumber {
     assert(Number.isSafeInteger(count) && count > 0, 'the count of file numbers is out of range');
     const first = fileNumber(this.#nextFileNumber);
+    if (first + count > MAX_FILE_NUMBER)
+      throw new StorageError(
+        'STRATA_READ_ONLY',
+        'the store takes no more writes: its file numbers are used up',
+      );
     this.#nextFileNumber = fileNumber(first + count);
     return first;
   }
 
   /** Never hands out `number` or a lower one from now on: at open, for every file found in the directory. */
   bumpFileNumber(number: number): void {
-    this.#nextFileNumber = fileNumber(Math.max(this.#nextFileNumber, number + 1));
+    // The last number is never handed out, so whatever bears it is in nobody's way.
+    this.#nextFileNumber = fileNumber(Math.min(MAX_FILE_NUMBER, Math.max(this.#nextFileNumber, number + 1)));
+  }
+
+  /** `number` was allocated for a log, and no file bears it: it is free again, unless later ones are out. */
+  giveBackFileNumber(number: FileNumber): void {
+    if (this.#nextFileNumber === number + 1) this.#nextFileNumber = number;
+    this.#obsolete.forgetLog(number);
   }
 
   /** Pins the current version. */

@@ -115,6 +115,12 @@ export function isDiskFull(error: unknown): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
 }
 
+/** No file descriptors left, in the process or the system. Whatever needed one was not begun. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
 /** An error as plain data, fit for postMessage. */
 export interface WireError {
   readonly name: string;

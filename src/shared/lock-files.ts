@@ -26,7 +26,7 @@ const MAX_LOCK_BYTES = 4096;
 export interface LockFile {
   /** Replaces the whole content; undefined when the file could only be opened for reading. */
   readonly replaceContent: ((content: Uint8Array) => void) | undefined;
-  /** Writes the bytes that are there already: the file system notes when. `done` is called in any case. */
+  /** Writes a content that is not shorter, on libuv's pool: the file system notes when. `done` is called in any case. */
   readonly rewrite: ((content: Uint8Array, done: () => void) => void) | undefined;
   close(): void;
 }

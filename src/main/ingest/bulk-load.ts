@@ -18,7 +18,7 @@
  *             source has ended, perhaps hours before the commit.
  */
 import { assert } from '../../shared/assert.ts';
-import { CorruptionError } from '../../shared/errors.ts';
+import { CorruptionError, StorageError } from '../../shared/errors.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/ids.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
@@ -118,7 +118,7 @@ export class BulkLoad {
     if (recordCount > 0) {
       const runs = await this.#reduceRuns(sorted.runs);
       for (let headroom = this.#host.sequenceHeadroom; ; headroom *= 2) {
-        const sequence = sequenceNumber(this.#host.lastSequence() + headroom);
+        const sequence = this.#sequenceBeyond(headroom);
         await this.#merge(runs, sequence);
         this.#tell('installing', recordCount, byteCount, true);
         if (await this.#host.scheduler.atRest(() => this.#commit(sequence), this.signal)) break;
@@ -158,6 +158,12 @@ export class BulkLoad {
       runs = results.map(({ run }) => run!);
     }
     return runs;
+  }
+
+  #sequenceBeyond(headroom: number): SequenceNumber {
+    const sequence = this.#host.lastSequence() + headroom;
+    if (sequence < Number.MAX_SAFE_INTEGER) return sequenceNumber(sequence);
+    throw new StorageError('STRATA_READ_ONLY', 'a bulk load needs more sequence numbers than are left');
   }
 
   async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {

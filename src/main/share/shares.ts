@@ -40,6 +40,11 @@ export class Shares {
     await Promise.all(Array.from(this.#sessions, (session) => session.settled()));
     // comlink posts an answer some microtasks after its call has settled.
     await new Promise<void>((resolve) => setImmediate(resolve));
+    this.end();
+  }
+
+  /** Ends all clients now: what they asked is not answered any more. */
+  end(): void {
     for (const session of this.#sessions) session.end();
     this.#sessions.clear();
   }

@@ -1,0 +1,47 @@
+/**
+ * Bounds the closing of a store: a disk that does not answer must not keep close() for ever.
+ *
+ *   ten times per limit   look at what changes while the disk answers; ten looks in a row that see no change: give up
+ *
+ * Slow is not stuck: as long as anything gets on (a part of a log, a block of a job, a file deleted) closing goes on. What must
+ * fit into the limit is one operation of the disk, as a sync of a whole log.
+ *
+ * Invariants: the work itself is not stopped, as nothing can stop it. Whoever gives up leaves it, and what must not happen before
+ *             it has ended (the lock!), to the promise that was passed in.
+ *             Looks are counted, not time (job-watchdog.ts): a process that was stopped has not waited.
+ * Thread:     main.
+ */
+import { StorageError } from '../shared/errors.ts';
+import { watchJob } from './job-watchdog.ts';
+
+/** Above what a busy disk takes for any one thing, and about as long as a service manager waits before it kills. */
+export const CLOSE_LIMIT_MS = 30_000;
+
+/** `work`, unless `pulse` stays the same for `limitMs`: then `onStuck` is called and its error is the end. */
+export function unlessStuck(
+  work: Promise<void>,
+  pulse: () => string,
+  limitMs: number,
+  onStuck: (error: StorageError) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let last = pulse();
+    let changes = 0;
+    const look = (): number => {
+      const now = pulse();
+      if (now !== last) changes++;
+      last = now;
+      return changes;
+    };
+    const unwatch = watchJob(look, limitMs, () => {
+      unwatch();
+      const error = new StorageError(
+        'STRATA_IO',
+        `the disk has not answered for ${limitMs / 1000} s while the store was closing; the store stays locked until it does`,
+      );
+      onStuck(error);
+      reject(error);
+    });
+    work.then(resolve, reject).finally(unwatch);
+  });
+}

@@ -1,0 +1,119 @@
+/**
+ * The files of a running store: who may create, name and delete them, and when.
+ *
+ *   versions     tables: named for good when a durable manifest names them, deleted when no live version holds them
+ *   logs         created for a memtable; taken back when nothing of it came to the disk
+ *   deletions    one after the other, as long as the directory is this store's
+ *   ownership    asked before each of these, but for reading
+ *
+ * Thread: main.     Owns: these parts.
+ */
+
+import type { StorageError } from '../shared/errors.ts';
+import type { FileSystem } from '../shared/file-system.ts';
+import type { TableCache } from '../shared/read/table-cache.ts';
+import { type LogFiles, LogWriter } from './log-writer.ts';
+import { DeletionQueue, nameTables } from './obsolete-files.ts';
+import type { OpenedStore } from './open-store.ts';
+import { Ownership } from './ownership.ts';
+import { type VersionFiles, VersionSet } from './version-set.ts';
+
+/** Whom the files tell. */
+export interface FilesHost {
+  /** The directory is another's, or another owner's. */
+  lost(error: StorageError): void;
+  deletionFailed(error: unknown): void;
+}
+
+export class StoreFiles {
+  readonly ownership: Ownership;
+  readonly deletions: DeletionQueue;
+  readonly versions: VersionSet;
+  readonly #fs: FileSystem;
+  readonly #logFiles: LogFiles;
+  readonly #directory: string;
+  readonly #host: FilesHost;
+
+  constructor(opened: OpenedStore, tables: TableCache, host: FilesHost) {
+    const { fs, path, directory, lock } = opened;
+    this.#fs = fs;
+    this.#directory = directory;
+    this.#host = host;
+    this.ownership = new Ownership(path, lock, (error) => host.lost(error));
+    this.deletions = new DeletionQueue(fs, directory, {
+      mayDelete: () => !this.versions.isPoisoned && this.#isOurs(),
+      deleted: (number) => this.versions.noteDeleted(number),
+      failed: (error) => host.deletionFailed(error),
+    });
+    this.versions = this.#makeVersions(opened, tables);
+    this.#logFiles = {
+      createExclusive: (file) => {
+        this.ownership.check();
+        return fs.createExclusive(file);
+      },
+      syncDirectoryAsync: (synced) => fs.syncDirectoryAsync(synced),
+    };
+  }
+
+  #makeVersions(opened: OpenedStore, tables: TableCache): VersionSet {
+    const { fs, directory, control, state, logs, highestFileNumber } = opened;
+    const files: VersionFiles = {
+      checkOwnership: () => this.ownership.check(),
+      nameForGood: (added) =>
+        nameTables(
+          fs,
+          directory,
+          added.map((table) => table.number),
+        ),
+      obsolete: (removed) => {
+        const numbers = removed.map((table) => table.number);
+        for (const number of numbers) tables.evict(number);
+        this.deletions.remove({ tables: numbers });
+      },
+    };
+    const versions = VersionSet.create(fs, directory, control, state, files, logs);
+    versions.bumpFileNumber(highestFileNumber);
+    // What is listed as obsolete and could be deleted is gone by now.
+    for (const number of opened.goneNumbers) versions.noteDeleted(number);
+    return versions;
+  }
+
+  #isOurs(): boolean {
+    try {
+      this.ownership.check();
+      return true;
+    } catch {
+      // It has been reported, and every write is refused by now.
+      return false;
+    }
+  }
+
+  /** A log with a number past all files. When it can't be created, its number is free again. */
+  createLog(): LogWriter {
+    const { versions } = this;
+    const number = versions.allocateFileNumber();
+    try {
+      const writer = LogWriter.create(this.#logFiles, this.#directory, number);
+      versions.noteLog(number);
+      return writer;
+    } catch (error) {
+      versions.giveBackFileNumber(number);
+      throw error;
+    }
+  }
+
+  /** Deletes a log of which nothing came to the disk; false: it can't be deleted. */
+  discardLog(writer: LogWriter): boolean {
+    // A number is used again only where no record of before can be taken for one of the new log.
+    const { hasNothing } = writer;
+    writer.retire();
+    try {
+      this.#fs.unlink(writer.path);
+    } catch (error) {
+      this.#host.deletionFailed(error);
+      return false;
+    }
+    if (hasNothing) this.versions.giveBackFileNumber(writer.number);
+    return true;
+  }
+}
