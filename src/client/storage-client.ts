@@ -17,7 +17,6 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
-import { closeQuietly } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
@@ -54,6 +53,7 @@ import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
 import { ViewFollower } from './client-view.ts';
 import { IngestWriter } from './ingest-writer.ts';
+import { readsWhileOpen } from './owned-reads.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
 
@@ -105,25 +105,8 @@ export class StorageClient {
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
-    const openRead: typeof fs.openRead = (path) => {
-      let file: ReturnType<typeof fs.openRead>;
-      try {
-        file = fs.openRead(path);
-      } catch (error) {
-        // Once the store is closed its files may be deleted by the next owner: that is no damage.
-        this.#checkOpen();
-        throw error;
-      }
-      // The owner's descriptor of the directory may be another one's since it has closed. If it has not by now, it was right.
-      try {
-        this.#checkOpen();
-      } catch (error) {
-        closeQuietly(file);
-        throw error;
-      }
-      return file;
-    };
-    this.#tables = new TableCache({ openRead }, attachment.directory, options, this.#blocks);
+    const reads = readsWhileOpen(fs, () => this.#checkOpen());
+    this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks);
     const evict = (numbers: readonly FileNumber[]): void => {
       for (const number of numbers) this.#tables.evict(number);
     };

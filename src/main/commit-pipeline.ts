@@ -19,7 +19,7 @@
  */
 
 import { viewOf } from '../shared/bytes.ts';
-import { StorageError } from '../shared/errors.ts';
+import { isError, StorageError } from '../shared/errors.ts';
 import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
 import { RECORD_HEADER_BYTES } from '../shared/log-format.ts';
@@ -141,8 +141,7 @@ export class CommitPipeline {
     } catch (error) {
       if (isExhaustion(error)) throw this.#env.failed('file numbers', error);
       // Memory, too, may be there again for the next write.
-      if (!isRoomProblem(error) && !(toRootCause(error) instanceof RangeError))
-        this.#env.failed('log', error);
+      if (!isRoomProblem(error) && !isOutOfMemory(error)) this.#env.failed('log', error);
       throw toStorageError(error, 'a log could not be created');
     }
     this.#env.memtables.activate(live);
@@ -275,6 +274,8 @@ export class CommitPipeline {
 }
 
 /** A RangeError: memory could not be allocated. */
-function toRootCause(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? toRootCause(error.cause) : error;
+/** No memory for an arena: the first cause is a RangeError of whichever realm. */
+function isOutOfMemory(error: unknown): boolean {
+  for (let at = error; isError(at); at = at.cause) if (at.name === 'RangeError') return true;
+  return false;
 }

@@ -100,7 +100,7 @@ export class DirectoryLock {
   readonly #parts: Parts;
   #record: LockRecord;
   #beat: NodeJS.Timeout | undefined;
-  #isBeating = false;
+  #beating: Promise<void> | undefined;
   #released: Promise<void> | undefined;
 
   constructor(parts: Parts, record: LockRecord, supersedes: boolean) {
@@ -147,6 +147,8 @@ export class DirectoryLock {
 
   async #release(lastStep: () => void): Promise<void> {
     clearInterval(this.#beat);
+    // It would put the record back that is about to be emptied.
+    await this.#beating;
     try {
       await releaseParts(this.#parts, lastStep);
     } finally {
@@ -155,11 +157,14 @@ export class DirectoryLock {
   }
 
   #showLife(): void {
+    const rewrite = this.#parts.lockFile?.rewrite;
     // A disk that does not answer gets no second call.
-    if (this.#isBeating || this.#released !== undefined) return;
-    this.#isBeating = true;
-    this.#parts.lockFile?.rewrite?.(encodeRecord(this.#record), () => {
-      this.#isBeating = false;
+    if (rewrite === undefined || this.#beating !== undefined || this.#released !== undefined) return;
+    this.#beating = new Promise((resolve) => {
+      rewrite(encodeRecord(this.#record), () => {
+        this.#beating = undefined;
+        resolve();
+      });
     });
   }
 }

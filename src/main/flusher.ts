@@ -18,7 +18,7 @@
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
-import { JobCancelledError } from '../shared/control-block.ts';
+import { isJobCancelled } from '../shared/control-block.ts';
 import type { StorageError } from '../shared/errors.ts';
 import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
@@ -175,7 +175,7 @@ export class Flusher {
 
   #failed(cause: unknown): void {
     // Whoever waits for it hears why it was cancelled.
-    if (this.#ended !== undefined && cause instanceof JobCancelledError) return;
+    if (this.#ended !== undefined && isJobCancelled(cause)) return;
     const error = toStorageError(cause, 'a flush failed');
     this.error = error;
     this.#failures++;

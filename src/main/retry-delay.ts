@@ -5,7 +5,7 @@
  * Invariants: the timer never keeps the process alive; whoever awaits the work does (process-keeper.ts).
  * Thread:     main.
  */
-import { clearTimeout, setTimeout } from '../shared/timers.ts';
+import { clearTimeout, now, setTimeout } from '../shared/timers.ts';
 
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 60_000;
@@ -34,12 +34,12 @@ export class RetryDelay {
 
   /** Somebody waits for the next attempt: it is made within `ms`, if one is to come. */
   hurry(ms: number): void {
-    if (this.#timer !== undefined && this.#dueAt - performance.now() > ms) this.#wait(ms);
+    if (this.#timer !== undefined && this.#dueAt - now() > ms) this.#wait(ms);
   }
 
   #wait(ms: number): void {
     clearTimeout(this.#timer);
-    this.#dueAt = performance.now() + ms;
+    this.#dueAt = now() + ms;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#onElapsed();

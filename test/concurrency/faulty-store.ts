@@ -110,7 +110,7 @@ export class FaultyStore {
     try {
       assert.deepEqual(textsOf(engine.scan()), contentAfter(rounds));
       await engine.verify();
-      const tables = readdirSync(this.path).filter((name) => name.endsWith('.sst'));
+      const tables = readdirSync(this.path).filter((name) => /\.sst(?:\.new)?$/.test(name));
       const known = engine.stats().levels.reduce((sum, level) => sum + level.files, 0);
       assert.equal(tables.length, known, `orphans among ${tables.join(', ')}`);
     } finally {

@@ -255,9 +255,9 @@ test('a table whose meta block claims billions of blocks, probes or bytes is ref
   }
 });
 
-test('orphans and temporary files of a crash are removed, foreign files are not', async (t) => {
+test('what a crash left unfinished is removed, foreign files are not', async (t) => {
   const { path } = await closedStore(t);
-  const orphans = ['000900.sst', '000000.log', 'manifest.json.tmp'];
+  const orphans = ['000900.sst.new', '000901.run', 'manifest.json.tmp'];
   const foreign = ['900.sst', '000900.sst.tmp', 'data.log', 'manifest.json.bak', 'notes'];
   for (const name of [...orphans, ...foreign]) writeFileSync(join(path!, name), 'x');
   const engine = await openAt(t, path!);

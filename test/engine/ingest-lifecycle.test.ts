@@ -328,7 +328,7 @@ test('runs and tables that a crash left behind are deleted by the next open', as
   await fill(engine, 20);
   await engine.close();
   const { writeFileSync } = await import('node:fs');
-  for (const name of ['009001.run', '009002.sst', 'notes.run'])
+  for (const name of ['009001.run', '009002.sst.new', 'notes.run'])
     writeFileSync(`${engine.path}/${name}`, 'left behind');
   const reopened = await reopen(t, engine);
   assert.deepEqual(

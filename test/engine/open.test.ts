@@ -70,7 +70,7 @@ test('readOnly reads everything, refuses every change and changes nothing on dis
   await fill(engine, 30, 40, 1);
   const expected = textsOf(engine.scan());
   await engine.close();
-  writeFileSync(join(path, '009999.sst'), 'an orphan');
+  writeFileSync(join(path, '009999.sst.new'), 'an orphan');
   const before = contentsOf(path);
   const reader = await openAt(t, path, { readOnly: true });
   assert.equal(reader.status, 'read-only');

@@ -56,7 +56,7 @@ export function createFileSystem(options: DiskOptions): FileSystem {
     ...nodeFileSystem,
     spec: { module: import.meta.url, options },
     createExclusive: (path) => {
-      if (path.endsWith('.sst')) check('createTable', path);
+      if (path.endsWith('.sst.new')) check('createTable', path);
       if (path.endsWith('.run')) check('createRun', path);
       if (path.endsWith('.tmp')) check('stageManifest', path);
       const file = nodeFileSystem.createExclusive(path);

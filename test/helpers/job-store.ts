@@ -18,6 +18,7 @@ import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
+import { openTableFile } from '../../src/shared/table/table-file.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import type { TableMeta } from '../../src/shared/version-edit.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
@@ -96,7 +97,7 @@ export class JobStore {
   }
 
   readTable(table: TableMeta): ArrayEntry[] {
-    const file = nodeFileSystem.openRead(tablePath(this.directory, table.number));
+    const file = openTableFile(nodeFileSystem, this.directory, table.number);
     const reader = TableReader.open(new PreadSource(file), table);
     const iterator = reader.iterator();
     const entries: ArrayEntry[] = [];

@@ -60,7 +60,7 @@ async function holdsAll(t: TestContext, path: string): Promise<void> {
 }
 
 const ACCIDENTS: readonly { readonly what: string; readonly happen: (path: string) => void }[] = [
-  { what: 'removed', happen: (path) => rmSync(path, { recursive: true }) },
+  { what: 'removed', happen: (path) => rmSync(path, { recursive: true, maxRetries: 5 }) },
   { what: 'moved', happen: (path) => renameSync(path, `${path}.old`) },
   {
     what: 'replaced by a copy of itself',
@@ -115,7 +115,8 @@ test('an owner that writes nothing finds out with its next write', async (t) => 
   const path = newPath(t);
   const old = await openAt(t, path);
   renameSync(path, `${path}.old`);
-  await failsWith('STRATA_READ_ONLY', writeUntilRefused(old).then(Promise.reject.bind(Promise)));
+  assert.match(chainOf(await writeUntilRefused(old)), /was removed or moved/);
+  await failsWith('STRATA_READ_ONLY', () => old.put('a', 'b'));
 });
 
 test('the link to the directory leads elsewhere by now: the owner stops, the other store is untouched', async (t) => {
@@ -172,7 +173,7 @@ test('under load, across processes: what both acknowledged is where it was writt
   assert.equal((await fresh.ask('put 0 1000')).outcome, 'done');
   assert.equal((await fresh.ask('flush')).outcome, 'done');
   const { outcome, message } = await late;
-  assert.equal(outcome, 'STRATA_READ_ONLY');
+  assert.notEqual(outcome, 'done');
   assert.match(message!, /was removed or moved|was replaced/);
   await old.kill();
   await fresh.kill();

@@ -212,7 +212,7 @@ describe('the order of syncs', () => {
     const { engine, recorder } = await open(t, { writeBufferSize: 16 * KIB });
     // Without a table to go to, full memtables stay, and their logs with them.
     recorder.failWith = ({ kind, file }) =>
-      kind === 'create' && file.endsWith('.sst') ? 'ENOSPC' : undefined;
+      kind === 'create' && file.endsWith('.sst.new') ? 'ENOSPC' : undefined;
     engine.on('backgroundError', () => {});
     for (let i = 0; recorder.find(/^create \d+\.log/).length < 3; i++)
       await engine.put(`k${i}`, 'v'.repeat(2000));
@@ -255,13 +255,13 @@ describe('the order of syncs', () => {
     await engine.flush();
     await engine.close();
     const order = [
-      'datasync 000002.sst',
+      'datasync 000002.sst.new',
       'syncDirectory .',
       'write manifest.json.tmp',
       'datasync manifest.json.tmp',
     ];
     order.push('rename manifest.json', 'syncDirectory .', 'begin unlink 000001.log');
-    let at = recorder.notes.indexOf('create 000002.sst');
+    let at = recorder.notes.indexOf('create 000002.sst.new');
     for (const step of order) {
       at = recorder.notes.indexOf(step, at + 1);
       assert.ok(at >= 0, `${step} is missing, or out of order: ${recorder.notes.join(', ')}`);
@@ -346,7 +346,7 @@ describe('writes that must wait', () => {
     const { engine, recorder } = await open(t, { writeBufferSize: 8 * KIB });
     engine.on('backgroundError', () => {});
     recorder.failWith = ({ kind, file }) =>
-      kind === 'create' && file.endsWith('.sst') ? 'ENOSPC' : undefined;
+      kind === 'create' && file.endsWith('.sst.new') ? 'ENOSPC' : undefined;
     const value = Buffer.alloc(1000, 'v');
     const order: number[] = [];
     const writes: Promise<unknown>[] = [];

@@ -142,8 +142,8 @@ test('tables are durable before the manifest names them, the manifest before any
   await until(() => recorder.find(/^unlink .*sst$/).length > 0);
   const order = recorder.find(/^(create|datasync|rename|unlink|syncDirectory) (?!.*log$)/);
   const expected = [
-    /^create \d+\.sst$/,
-    /^datasync \d+\.sst$/,
+    /^create \d+\.sst\.new$/,
+    /^datasync \d+\.sst\.new$/,
     /^syncDirectory/,
     /^create manifest\.json\.tmp$/,
     /^datasync manifest\.json\.tmp$/,
@@ -320,7 +320,7 @@ test('files that a crash left unfinished are removed when the store is opened', 
   const engine = await openTiny(t);
   await engine.put('a', '1');
   await engine.close();
-  const orphan = join(engine.path, '000123.sst');
+  const orphan = join(engine.path, '000123.sst.new');
   writeFileSync(orphan, 'half a table');
   const again = await openAt(t, engine.path);
   assert.deepEqual(tableFiles(again.path), []);
