@@ -54,13 +54,21 @@ function isAttachment(value: unknown): boolean {
   return (
     typeof directory === 'string' &&
     isShared(control, CONTROL_BLOCK_BYTES) &&
-    (fileSystem === undefined || (isRecord(fileSystem) && typeof fileSystem['module'] === 'string')) &&
+    (fileSystem === undefined || isFileSystemSpec(fileSystem)) &&
     isCount(maxOpenFiles) &&
     maxOpenFiles > 0 &&
     isCount(cacheBytes) &&
     typeof sync === 'boolean' &&
     isRecord(view)
   );
+}
+
+function isFileSystemSpec(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { module, anchors } = value;
+  const isAnchor = (anchor: unknown): boolean =>
+    isRecord(anchor) && typeof anchor['directory'] === 'string' && typeof anchor['place'] === 'string';
+  return typeof module === 'string' || (Array.isArray(anchors) && anchors.every(isAnchor));
 }
 
 function isNothing(value: unknown): boolean {

@@ -396,5 +396,10 @@ export async function openEngine(
   internals: OpenInternals,
 ): Promise<StorageEngine> {
   const opened = await awaited(openStore(path, options, internals));
-  return StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
+  try {
+    return StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
+  } catch (error) {
+    await opened.lock.release();
+    throw error;
+  }
 }

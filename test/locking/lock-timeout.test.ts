@@ -1,6 +1,7 @@
 /** lockTimeout: open waits for an owner that is about to go, and says who it is when that takes longer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { openEngine } from '../../src/main/engine.ts';
 import { failsWith, newPath, openAt } from '../helpers/engines.ts';
 import { startRival } from './rivals.ts';
 
@@ -59,3 +60,14 @@ for (const value of [-1, 1.5, Number.NaN, '100', 2 ** 31]) {
     await failsWith('STRATA_INVALID_ARGUMENT', openAt(t, path, { takeOverAfter: value as number }));
   });
 }
+
+test('an open that fails on its last steps, by something unforeseen, gives its lock back', async (t) => {
+  const path = newPath(t);
+  const unforeseen = {
+    get stallLimitMs(): number {
+      throw new RangeError('unforeseen');
+    },
+  };
+  await assert.rejects(openEngine(path, {}, unforeseen), /unforeseen/);
+  await (await openAt(t, path)).close();
+});
