@@ -11,6 +11,7 @@ import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { isSocket } from '../helpers/copy-store.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 import { SortedModel } from '../helpers/sorted-model.ts';
@@ -107,7 +108,7 @@ class KillLoop {
   /** Opens what is left (or a copy of it) and takes over the prefix of batches it holds. */
   async #compare(plan: CrashPlan, life: Life, round: number, onCopy: boolean): Promise<void> {
     const looked = onCopy ? join(this.#root, 'copy') : this.#directory;
-    if (onCopy) cpSync(this.#directory, looked, { recursive: true });
+    if (onCopy) cpSync(this.#directory, looked, { recursive: true, filter: (from) => !isSocket(from) });
     let content: SortedModel;
     try {
       content = await checkedContent(looked, randomOptions(this.#random));

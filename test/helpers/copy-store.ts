@@ -6,8 +6,8 @@
  * that no moment ever showed; then the manifest has changed, and it is made again.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { MANIFEST_NAME } from '../../src/shared/file-names.ts';
+import { basename, join } from 'node:path';
+import { MANIFEST_NAME, parseFileName } from '../../src/shared/file-names.ts';
 
 const ATTEMPTS = 20;
 
@@ -15,7 +15,8 @@ export function copyOpenStore(from: string, to: string): void {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const manifest = readFileSync(join(from, MANIFEST_NAME));
     mkdirSync(to, { recursive: true });
-    for (const name of readdirSync(from).sort()) copyIfThere(join(from, name), join(to, name));
+    for (const name of readdirSync(from).sort())
+      if (!isSocket(name)) copyIfThere(join(from, name), join(to, name));
     const isSteady =
       manifest.equals(readFileSync(join(from, MANIFEST_NAME))) &&
       manifest.equals(readFileSync(join(to, MANIFEST_NAME)));
@@ -23,6 +24,11 @@ export function copyOpenStore(from: string, to: string): void {
     rmSync(to, { recursive: true });
   }
   throw new Error('the manifest would not hold still');
+}
+
+/** Of an owner: the one thing in a store that can't be copied. */
+export function isSocket(path: string): boolean {
+  return parseFileName(basename(path))?.kind === 'lock-socket';
 }
 
 /** What is unlinked meanwhile is not named by the manifest, or the manifest has changed and the copy is made again. */

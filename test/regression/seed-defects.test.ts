@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { writeU32 } from '../../src/shared/bytes.ts';
+import { isSocket } from '../helpers/copy-store.ts';
 import {
   contentsOf,
   failsWith,
@@ -47,7 +48,8 @@ async function openWatched(t: TestContext): Promise<{ engine: StorageEngine; rec
 function crashCopy(t: TestContext, engine: StorageEngine): string {
   const copy = newPath(t);
   mkdirSync(copy);
-  for (const name of readdirSync(engine.path)) copyFileSync(join(engine.path, name), join(copy, name));
+  for (const name of readdirSync(engine.path))
+    if (!isSocket(name)) copyFileSync(join(engine.path, name), join(copy, name));
   return copy;
 }
 

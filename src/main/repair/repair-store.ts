@@ -6,7 +6,7 @@
  *      what verifies of them (repair-tables.ts)
  *      otherwise: all tables are taken together, and the newest version of each key counts (merge-tables.ts)
  *   3. logs that open would accept stay; else what verifies of them becomes tables (repair-logs.ts)
- *   4. if anything is to change: new tables are durable by now; damaged tables get another name (NAME.set-aside),
+ *   4. if anything is to change: new tables are durable by now (and have their names, if the manifest is made anew); damaged tables get another name (NAME.set-aside),
  *      damaged logs and a damaged manifest a copy of that name; then, in one step, the new manifest
  *
  * Nothing that could hold data is deleted. What a later open removes are files whose every entry is in the new tables.
@@ -113,6 +113,10 @@ async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promi
   const { fs, directory, log } = shop;
   if (survey.manifest.isPresent && survey.manifest.problem !== undefined)
     log.noteSetAside(MANIFEST_NAME, copyAside(fs, directory, MANIFEST_NAME));
+  const state = plan.state(shop.nextFileNumber);
+  const tables = state.levels.flat().map((table) => table.number);
+  // Where no manifest can say what is in use, what a killed repair has saved must be found by its name.
+  if (plan.isRebuilt) await nameTables(fs, directory, tables);
   const copied: string[] = [];
   for (const name of plan.setAside) {
     const kind = parseFileName(name)?.kind;
@@ -124,12 +128,7 @@ async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promi
   }
   // Before the manifest: once that no longer names them, the next open would take them for orphans.
   await fs.syncDirectoryAsync(directory);
-  const state = plan.state(shop.nextFileNumber);
   await saveManifest(fs, directory, state);
-  await nameTables(
-    fs,
-    directory,
-    state.levels.flat().map((table) => table.number),
-  );
+  await nameTables(fs, directory, tables);
   for (const name of copied) fs.unlink(join(directory, name));
 }

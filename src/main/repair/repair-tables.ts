@@ -27,12 +27,17 @@ export interface FoundTable {
   readonly isInPlace: boolean;
 }
 
+interface Place {
+  readonly file: string;
+  readonly isAside: boolean;
+}
+
 export class TableFinder {
   readonly #shop: Workshop;
   readonly #survey: Survey;
   /** One look at each file under the number of its name. */
   readonly #looks = new Map<string, Promise<SalvageResult>>();
-  #strangers: Promise<ReadonlyMap<number, string>> | undefined;
+  #strangers: Promise<ReadonlyMap<number, readonly Place[]>> | undefined;
 
   constructor(shop: Workshop, survey: Survey) {
     this.#shop = shop;
@@ -45,7 +50,7 @@ export class TableFinder {
     const places = [
       { file: tables.get(number), isAside: false },
       { file: tablesAside.get(number), isAside: true },
-      { file: (await this.#misnamed()).get(number), isAside: false },
+      ...((await this.#misnamed()).get(number) ?? []),
     ];
     const found: FoundTable[] = [];
     for (const { file, isAside } of places) {
@@ -79,19 +84,26 @@ export class TableFinder {
     return (await this.#examine(found.file, found.number, expected, true)).output;
   }
 
-  /** Files that say they are another table than their name does, by the number they say. */
-  #misnamed(): Promise<ReadonlyMap<number, string>> {
+  /**
+   * Files that say they are another table than their name does, by the number they say. Those that a repair which was killed has
+   * set aside come last.
+   */
+  #misnamed(): Promise<ReadonlyMap<number, readonly Place[]>> {
     this.#strangers ??= this.#findMisnamed();
     return this.#strangers;
   }
 
-  async #findMisnamed(): Promise<ReadonlyMap<number, string>> {
-    const files = [...this.#survey.tables];
+  async #findMisnamed(): Promise<ReadonlyMap<number, readonly Place[]>> {
+    const { tables, tablesAside } = this.#survey;
+    const files = [...tables, ...tablesAside];
     const looks = await Promise.all(files.map(([number, file]) => this.#look(file, number)));
-    const misnamed = new Map<number, string>();
+    const misnamed = new Map<number, Place[]>();
     for (const [i, { ownNumber }] of looks.entries()) {
       const [number, file] = files[i]!;
-      if (ownNumber !== undefined && ownNumber !== number) misnamed.set(ownNumber, file);
+      if (ownNumber === undefined || ownNumber === number) continue;
+      const places = misnamed.get(ownNumber) ?? [];
+      places.push({ file, isAside: i >= tables.size });
+      misnamed.set(ownNumber, places);
     }
     return misnamed;
   }
