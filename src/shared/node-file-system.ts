@@ -137,6 +137,16 @@ export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<
   return module.createFileSystem(spec.options) as FileSystem;
 }
 
+/** Whether the working directory is there still. Asked of the system, as process.cwd() keeps what it was told once. */
+export function hasWorkingDirectory(): boolean {
+  try {
+    fs.realpathSync.native('.');
+    return true;
+  } catch (error) {
+    return systemErrorCode(error) !== 'ENOENT';
+  }
+}
+
 /** A regular file, never a link, a FIFO or a device; its descriptor. */
 export function openRegular(path: string, flags: number): number {
   const fd = fs.openSync(path, flags, FILE_MODE);
