@@ -3,8 +3,8 @@
  *
  *   ten times per limit   look at what changes while the disk answers; ten looks in a row that see no change: give up
  *
- * Slow is not stuck: as long as anything gets on (a part of a log, a block of a job, a file deleted) closing goes on. What must
- * fit into the limit is one operation of the disk, as a sync of a whole log.
+ * Slow is not stuck: as long as anything gets on (a part of a log, a block of a job, files deleted) closing goes on. What must
+ * fit into the limit is the longest step that can't be looked into: the sync of a whole log, or a new manifest.
  *
  * Invariants: the work itself is not stopped, as nothing can stop it. Whoever gives up leaves it, and what must not happen before
  *             it has ended (the lock!), to the promise that was passed in.

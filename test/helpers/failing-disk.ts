@@ -13,13 +13,16 @@ import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 
 const OPERATIONS = [
   'createTable',
+  'writeLargeTable',
   'createRun',
   'writeLog',
   'syncLog',
   'stageManifest',
   'renameManifest',
 ] as const;
-const CODES = ['', 'ENOSPC', 'EIO'] as const;
+const CODES = ['', 'ENOSPC', 'EIO', 'EFBIG'] as const;
+/** Above what a flush of a tiny memtable writes: only compactions write beyond it. */
+const LARGE_TABLE_BYTES = 12_288;
 
 export type DiskOperation = (typeof OPERATIONS)[number];
 
@@ -35,7 +38,7 @@ export class FailingDisk {
     return { module: import.meta.url, options };
   }
 
-  fail(operation: DiskOperation, code: 'ENOSPC' | 'EIO'): void {
+  fail(operation: DiskOperation, code: 'ENOSPC' | 'EIO' | 'EFBIG'): void {
     Atomics.store(this.#words, OPERATIONS.indexOf(operation), CODES.indexOf(code));
   }
 
@@ -60,6 +63,7 @@ export function createFileSystem(options: DiskOptions): FileSystem {
       if (path.endsWith('.run')) check('createRun', path);
       if (path.endsWith('.tmp')) check('stageManifest', path);
       const file = nodeFileSystem.createExclusive(path);
+      if (path.endsWith('.sst')) return failingTable(file, check);
       return path.endsWith('.log') ? failingLog(file, check) : file;
     },
     renameAsync: async (from, to) => {
@@ -86,6 +90,25 @@ function failingLog(file: StorageFile, check: (operation: DiskOperation, path: s
       check('syncLog', file.path);
       await file.datasyncAsync();
     },
+    size: () => file.size(),
+    close: () => file.close(),
+  };
+}
+
+function failingTable(
+  file: StorageFile,
+  check: (operation: DiskOperation, path: string) => void,
+): StorageFile {
+  return {
+    path: file.path,
+    readAt: (into, position) => file.readAt(into, position),
+    writeAt: (bytes, position) => {
+      if (position + bytes.length > LARGE_TABLE_BYTES) check('writeLargeTable', file.path);
+      return file.writeAt(bytes, position);
+    },
+    writeAtAsync: (bytes, position) => file.writeAtAsync(bytes, position),
+    datasync: () => file.datasync(),
+    datasyncAsync: () => file.datasyncAsync(),
     size: () => file.size(),
     close: () => file.close(),
   };

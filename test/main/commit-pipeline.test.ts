@@ -298,9 +298,9 @@ describe('a failing log', () => {
         assert.equal(found.has('later'), false);
       });
 
-  test('the log that cannot be created fails its first writers', async (t) => {
+  test('the log that cannot be created fails its first writers, and all others unless room may return', async (t) => {
     const { engine, recorder, directory } = await open(t);
-    failOn(recorder, 'create', /\.log$/, 'EMFILE');
+    failOn(recorder, 'create', /\.log$/, 'EIO');
     const writes = await Promise.allSettled([engine.put('a', '1'), engine.put('b', '2', { sync: true })]);
     for (const write of writes) assert.equal(write.status, 'rejected');
     assert.equal(engine.status, 'read-only');

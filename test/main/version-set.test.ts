@@ -238,5 +238,24 @@ test('VersionSet file numbers only rise', (t) => {
   assert.equal(set.allocateFileNumber(), 106);
   set.bumpFileNumber(200);
   assert.equal(set.allocateFileNumber(), 201);
-  assert.throws(() => set.bumpFileNumber(Number.MAX_SAFE_INTEGER), /out of range/);
+});
+
+test('VersionSet gives back the newest number of which nothing came, and no other', (t) => {
+  const { set } = subject(t);
+  const [first, second] = [set.allocateFileNumber(), set.allocateFileNumber()];
+  set.giveBackFileNumber(first);
+  assert.equal(set.nextFileNumber, second + 1);
+  set.giveBackFileNumber(second);
+  assert.equal(set.allocateFileNumber(), second);
+});
+
+test('VersionSet refuses file numbers beyond the last, whatever the directory holds', (t) => {
+  const { set } = subject(t);
+  set.bumpFileNumber(2 ** 31 - 5);
+  assert.throws(() => set.reserveFileNumbers(4), { code: 'STRATA_READ_ONLY' });
+  assert.equal(set.reserveFileNumbers(3), 2 ** 31 - 4);
+  for (const number of [2 ** 31 - 1, Number.MAX_SAFE_INTEGER]) {
+    set.bumpFileNumber(number);
+    assert.throws(() => set.allocateFileNumber(), { code: 'STRATA_READ_ONLY' });
+  }
 });
