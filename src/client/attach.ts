@@ -5,7 +5,8 @@
  *   2. the view port is made and sent; the owner answers with the first view
  *   3. the file system, as the owner has it
  *
- * Invariants: it never hangs: a port whose owner is gone closes, and that ends the call. A failure closes both ports.
+ * Invariants: it never hangs: a port whose owner is gone closes, and that ends the call; so does an answer that makes no sense.
+ *             A failure closes both ports.
  * Thread:     the client's.
  */
 import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads';
@@ -22,6 +23,7 @@ import {
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
 } from '../shared/share-protocol.ts';
+import { RESULT_CHECKS } from './answers.ts';
 
 /** Options of {@link StorageClient.attach}. */
 export interface AttachOptions {
@@ -49,7 +51,12 @@ export interface Attached {
   readonly mmap: boolean;
 }
 
-export async function attachTo(port: unknown, options: AttachOptions): Promise<Attached> {
+/** `make` makes the client. */
+export async function attachTo<T>(
+  port: unknown,
+  options: AttachOptions,
+  make: (attached: Attached) => T,
+): Promise<T> {
   checkObject(options, 'attach options', NAMES);
   const mmap = boolean(options, 'mmap', false);
   const cacheSize = integer(options, 'cacheSize', -1, 0, Number.MAX_SAFE_INTEGER);
@@ -60,13 +67,14 @@ export async function attachTo(port: unknown, options: AttachOptions): Promise<A
       'option mmap needs the package koffi, which is not installed',
     );
   const own = greeted(port);
-  const calls = new Calls<OwnerCalls>(own);
+  const calls = new Calls<OwnerCalls>(own, RESULT_CHECKS);
   const views = new MessageChannel();
   const gone = new Promise<void>((resolve) => own.on('close', resolve));
+  // What is pending when the port closes: `attach` itself, before there is a client.
   void gone.then(() => calls.end(new StorageError('STRATA_CLOSED', 'the store is closed')));
   try {
     const attachment = await calls.call('attach', [views.port2], [views.port2]);
-    return {
+    return make({
       calls,
       viewPort: views.port1,
       attachment,
@@ -75,11 +83,14 @@ export async function attachTo(port: unknown, options: AttachOptions): Promise<A
       cacheBytes: cacheSize < 0 ? attachment.cacheBytes : cacheSize,
       maxOpenFiles: maxOpenFiles === 0 ? attachment.maxOpenFiles : Math.max(maxOpenFiles, 8),
       mmap,
-    };
+    });
   } catch (error) {
     views.port1.close();
     own.close();
-    throw error;
+    if (error instanceof StorageError) throw error;
+    throw new StorageError('STRATA_CLOSED', 'what the owner of the store says of it makes no sense', {
+      cause: error,
+    });
   }
 }
 
@@ -103,6 +114,8 @@ function greeted(port: unknown): MessagePort {
   const hello: unknown = receiveMessageOnPort(port)?.message;
   if (!isHello(hello))
     throw invalidArgument('attach takes a port fresh from engine.share(): this one is another, or was used');
+  if (typeof hello.protocolVersion !== 'number')
+    throw invalidArgument('attach takes a port fresh from engine.share(): this one greets as no engine does');
   if (hello.protocolVersion !== SHARE_PROTOCOL_VERSION)
     throw new StorageError(
       'STRATA_UNSUPPORTED',

@@ -12,11 +12,12 @@
  * Old views stay whole while something reads with them: memtables are kept by being referred to, tables because the owner
  * keeps them until it is told (`oldest`) that no view before a number is used any more.
  *
- * Invariants: views have consecutive numbers. The owner is told a number only once everything older is given up.
+ * Invariants: views have consecutive numbers. What is no view ends the client with an error: reading on could give anything.
+ *             The owner is told a number only once everything older is given up.
  * Thread:     the client's.      Owns: the view port, the pins.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { assert } from '../shared/assert.ts';
+import { assert, assertNever } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
@@ -42,6 +43,9 @@ export class ViewFollower {
   readonly #control: ControlBlock;
   /** Told of tables that no view of ours holds any more. */
   readonly #onObsolete: (numbers: FileNumber[]) => void;
+  /** Told once that the owner has sent what is no view. */
+  readonly #onNonsense: (error: StorageError) => void;
+  #nonsense: StorageError | undefined;
   /** Oldest first. */
   #memtables: readonly ClientMemtable[];
   #view: ClientView;
@@ -58,22 +62,26 @@ export class ViewFollower {
     control: ControlBlock,
     state: ViewState,
     onObsolete: (numbers: FileNumber[]) => void,
+    onNonsense: (error: StorageError) => void = () => undefined,
   ) {
     this.#port = port;
     this.#control = control;
     this.#onObsolete = onObsolete;
-    this.#memtables = state.memtables.map(openMemtable);
-    this.#view = {
-      number: state.number,
-      memtables: readable(this.#memtables),
-      version: Version.fromLevels(state.levels),
-    };
+    this.#onNonsense = onNonsense;
+    try {
+      assert((state.number | 0) === state.number, 'views have whole numbers');
+      this.#memtables = state.memtables.map(openMemtable);
+      const version = Version.fromLevels(state.levels);
+      this.#view = { number: state.number, memtables: readable(this.#memtables), version };
+    } catch (error) {
+      throw noView(error);
+    }
     this.#oldestVersion = this.#view.version;
     // An idle client must move on, too, or the owner would keep old tables for it.
-    port.on('message', (change: ViewChange) => {
-      this.#apply(change);
-      this.#giveUpOld();
+    port.on('message', (change: unknown) => {
+      if (this.#take(change)) this.#giveUpOld();
     });
+    port.on('messageerror', (error: Error) => this.#fail(error));
     port.unref();
   }
 
@@ -128,9 +136,26 @@ export class ViewFollower {
       const received = receiveMessageOnPort(this.#port);
       // What the control block names was posted before: only a port that is closed has nothing.
       if (received === undefined) throw new StorageError('STRATA_CLOSED', 'the owner of the store is gone');
-      this.#apply(received.message as ViewChange);
+      if (!this.#take(received.message)) throw this.#nonsense;
     }
     this.#giveUpOld();
+  }
+
+  /** false: it is no change of the view that we have, now or before. Whatever is wrong in it comes up here. */
+  #take(change: unknown): boolean {
+    if (this.#nonsense !== undefined) return false;
+    try {
+      this.#apply(change as ViewChange);
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  #fail(cause: unknown): void {
+    this.#nonsense = noView(cause);
+    this.#onNonsense(this.#nonsense);
   }
 
   #apply(change: ViewChange): void {
@@ -146,6 +171,9 @@ export class ViewFollower {
       case 'edited':
         version = version.apply(change.edit);
         for (const { number } of change.edit.removed) this.#leaving.add(number);
+        break;
+      default:
+        assertNever(change);
     }
     this.#view = { number: change.number, memtables: readable(this.#memtables), version };
   }
@@ -163,6 +191,10 @@ export class ViewFollower {
     if (obsolete.length > 0) this.#onObsolete(obsolete);
     this.#port.postMessage(oldest.number);
   }
+}
+
+function noView(cause: unknown): StorageError {
+  return new StorageError('STRATA_CLOSED', 'the owner of the store sent what is no view of it', { cause });
 }
 
 function openMemtable(state: SharedMemtableState): ClientMemtable {

@@ -29,6 +29,7 @@ import type { Bytes } from '../shared/input-bytes.ts';
 import { awaited } from '../shared/process-keeper.ts';
 import type { IngestTerms, WireRuns } from '../shared/share-protocol.ts';
 import { throwIfAborted, whenAborted } from '../shared/signals.ts';
+import { isProgress } from './answers.ts';
 import { RunStore, type WriterHost } from './run-store.ts';
 
 /**
@@ -186,7 +187,10 @@ export class IngestWriter {
   async #handOver(onProgress: (progress: IngestProgress) => void): Promise<IngestReport> {
     const { port1, port2 } = new MessageChannel();
     const progress = new ProgressTeller(onProgress, (error) => this.stop(error));
-    port1.on('message', (message: IngestProgress) => progress.tell(message, true));
+    const tell = (message: unknown): void => {
+      if (isProgress(message)) progress.tell(message, true);
+    };
+    port1.on('message', tell);
     port1.unref();
     const { recordCount, byteCount } = this.#packer;
     const sorted: WireRuns = { runs: this.#store.runs, recordCount, byteCount };
@@ -196,7 +200,7 @@ export class IngestWriter {
       for (;;) {
         const received = receiveMessageOnPort(port1);
         if (received === undefined) return report;
-        progress.tell(received.message as IngestProgress, true);
+        tell(received.message);
       }
     } finally {
       port1.close();

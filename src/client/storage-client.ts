@@ -17,6 +17,7 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
   type IngestReport,
@@ -31,8 +32,8 @@ import {
   type CompactRange,
   type ReadOptionsOf,
   resolveCompactRange,
+  resolveRead,
   resolveScan,
-  resolveSnapshot,
   resolveSync,
   type ScanOptionsOf,
   takeValue,
@@ -113,9 +114,11 @@ export class StorageClient {
       }
     };
     this.#tables = new TableCache({ openRead }, attachment.directory, options, this.#blocks);
-    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, (numbers) => {
+    const evict = (numbers: readonly FileNumber[]): void => {
       for (const number of numbers) this.#tables.evict(number);
-    });
+    };
+    const onNonsense = (error: StorageError): void => this.#end(error);
+    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, evict, onNonsense);
     this.#scans = new OpenScans(this.#tables, () => this.#checkOpen());
   }
 
@@ -127,10 +130,11 @@ export class StorageClient {
    * const client = await StorageClient.attach(workerData.port, { cacheSize: 32 * 1024 * 1024 });
    */
   static async attach(port: unknown, options: AttachOptions = {}): Promise<StorageClient> {
-    const attached = await attachTo(port, options);
-    const client = new StorageClient(attached);
-    attached.whenGone(() => client.#end(closedError()));
-    return client;
+    return await attachTo(port, options, (attached) => {
+      const client = new StorageClient(attached);
+      attached.whenGone(() => client.#end(closedError()));
+      return client;
+    });
   }
 
   /**
@@ -143,17 +147,19 @@ export class StorageClient {
 
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
-    return this.#find(key, this.#momentFor(options)) ? takeValue(this.#entry, options) : undefined;
+    const read = resolveRead(options);
+    return this.#find(key, this.#momentFor(read)) ? takeValue(this.#entry, read) : undefined;
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
   async getMany(keys: readonly Bytes[], options?: ClientReadOptions): Promise<(Buffer | undefined)[]> {
     this.#checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
-    const moment = this.#momentFor(options);
+    const read = resolveRead(options);
+    const moment = this.#momentFor(read);
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-    const values = this.#many.values(sources, sequence, keys, options);
+    const values = this.#many.values(sources, sequence, keys, read);
     return this.#turns.after(keys.length, values);
   }
 
@@ -164,13 +170,15 @@ export class StorageClient {
 
   /** As {@link StorageClient.has}, without a promise. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#find(key, this.#momentFor(options));
+    return this.#find(key, this.#momentFor(resolveRead(options)));
   }
 
   /** The moment to read: undefined for the one that #views was just refreshed to. */
-  #momentFor(options: ClientReadOptions | undefined): SnapshotHold | undefined {
+  #momentFor(
+    options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
+  ): SnapshotHold | undefined {
     this.#checkOpen();
-    const snapshot = options === undefined ? undefined : resolveSnapshot(options);
+    const snapshot = options?.snapshot;
     if (snapshot !== undefined) return ClientSnapshot.holdOf(snapshot, this);
     this.#views.refresh();
     return undefined;
@@ -196,9 +204,7 @@ export class StorageClient {
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
     const options = resolveScan(range);
-    const moment = this.#momentFor(
-      options.snapshot === undefined ? undefined : { snapshot: options.snapshot },
-    );
+    const moment = this.#momentFor(options);
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence };
     const core = this.#scans.open(sources, options.range, options.reverse, this.#views.pin(view));
@@ -261,7 +267,8 @@ export class StorageClient {
     try {
       const sync = this.#syncFor(options);
       if (!WriteBatch.isBatch(batch)) throw invalidArgument('write takes a WriteBatch');
-      return batch.length === 0 ? Promise.resolve() : this.#writer.appendBatch(batch, sync);
+      const plain = WriteBatch.plain(batch);
+      return plain.length === 0 ? Promise.resolve() : this.#writer.appendBatch(plain, sync);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -269,7 +276,11 @@ export class StorageClient {
 
   #syncFor(options: WriteOptions | undefined): boolean {
     this.#checkOpen();
-    return resolveSync(options, this.#sync);
+    if (options === undefined) return this.#sync;
+    const sync = resolveSync(options, this.#sync);
+    // Reading them may have run code of the application.
+    this.#checkOpen();
+    return sync;
   }
 
   /**
@@ -284,6 +295,7 @@ export class StorageClient {
   async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
     this.#checkOpen();
     const resolved = resolveIngest(source, options);
+    this.#checkOpen();
     throwIfAborted(resolved.signal);
     const writer = await this.ingestWriter();
     return await writer.ingest(source, resolved);
@@ -320,6 +332,7 @@ export class StorageClient {
   async compact(range?: CompactRange): Promise<void> {
     this.#checkOpen();
     const { start, end } = resolveCompactRange(range);
+    this.#checkOpen();
     this.#writer.send();
     await this.#calls.call('compact', [
       { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },

@@ -63,7 +63,7 @@ export class TurnWriter {
     this.#writers = [];
     this.#calls.call('write', [writes], [bytes.buffer, writes.marks.buffer]).then(
       (failed) => {
-        for (const { index, error } of failed) writers[index]!.reject(errorFromWire(error));
+        for (const { index, error } of failed) writers[index]?.reject(errorFromWire(error));
         for (const writer of writers) writer.resolve();
       },
       (error: unknown) => {

@@ -17,6 +17,7 @@
  * Thread:     main only.     Owns: the open group, the queue, the held writes.
  */
 
+import { viewOf } from '../shared/bytes.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
@@ -265,9 +266,9 @@ export class CommitPipeline {
 
   #holdOne(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
     const batch = new WriteBatch();
-    const keyBytes = key.bytes.subarray(0, key.end);
+    const keyBytes = viewOf(key.bytes, 0, key.end);
     if (kind === EntryKind.Delete) batch.delete(keyBytes);
-    else batch.put(keyBytes, value.bytes.subarray(0, value.end));
+    else batch.put(keyBytes, viewOf(value.bytes, 0, value.end));
     return this.#hold(batch, sync);
   }
 

@@ -23,8 +23,8 @@ import { ManyLookup } from '../shared/read/many-lookup.ts';
 import {
   type CompactRange,
   resolveCompactRange,
+  resolveRead,
   resolveScan,
-  resolveSnapshot,
   resolveSync,
   takeValue,
   type WriteOptions,
@@ -146,8 +146,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      this.#runtime.checkWritable();
-      const sync = resolveSync(options, this.#runtime.store.options.sync);
+      const sync = this.#syncFor(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
       return this.#append(EntryKind.Put, sync);
@@ -163,14 +162,23 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   delete(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      this.#runtime.checkWritable();
-      const sync = resolveSync(options, this.#runtime.store.options.sync);
+      const sync = this.#syncFor(options);
       this.#key.setKey(key);
       this.#value.end = 0;
       return this.#append(EntryKind.Delete, sync);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
+  #syncFor(options: WriteOptions | undefined): boolean {
+    const runtime = this.#runtime;
+    runtime.checkWritable();
+    if (options === undefined) return runtime.store.options.sync;
+    const sync = resolveSync(options, runtime.store.options.sync);
+    runtime.checkWritable();
+    return sync;
   }
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
@@ -186,14 +194,14 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
-      this.#runtime.checkWritable();
+      const sync = this.#syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
-      const { pipeline, counters, options: resolved } = this.#runtime.store;
-      const sync = resolveSync(options, resolved.sync);
-      if (batch.length === 0) return Promise.resolve();
-      counters.userBytes += batch.dataByteLength;
-      return pipeline.appendBatch(batch, sync);
+      const { pipeline, counters } = this.#runtime.store;
+      const plain = WriteBatch.plain(batch);
+      if (plain.length === 0) return Promise.resolve();
+      counters.userBytes += plain.dataByteLength;
+      return pipeline.appendBatch(plain, sync);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -229,7 +237,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     this.#runtime.checkReadable();
-    return this.#find(key, this.#sequenceFor(options)) ? takeValue(this.#entry, options) : undefined;
+    const read = resolveRead(options);
+    return this.#find(key, this.#sequenceOf(read?.snapshot)) ? takeValue(this.#entry, read) : undefined;
   }
 
   /**
@@ -242,10 +251,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     this.#runtime.checkReadable();
     if (!Array.isArray(keys))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
-    const sequence = this.#sequenceFor(options);
+    const read = resolveRead(options);
+    const sequence = this.#sequenceOf(read?.snapshot);
     const { memtables, versions, tables, readPressure } = this.#runtime.store;
     const version = versions.current;
-    const values = this.#many.values({ memtables, version, tables }, sequence, keys, options);
+    const values = this.#many.values({ memtables, version, tables }, sequence, keys, read);
     readPressure.noteLookups(version, this.#many.tableLookups);
     return this.#turns.after(keys.length, values);
   }
@@ -258,12 +268,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     this.#runtime.checkReadable();
-    return this.#find(key, this.#sequenceFor(options));
-  }
-
-  #sequenceFor(options: ReadOptions | undefined): SequenceNumber {
-    const snapshot = options === undefined ? undefined : resolveSnapshot(options);
-    return this.#sequenceOf(snapshot);
+    return this.#find(key, this.#sequenceOf(resolveRead(options)?.snapshot));
   }
 
   #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
@@ -328,7 +333,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   async compact(range?: CompactRange): Promise<void> {
     this.#runtime.checkWritable();
-    await this.#runtime.operation(this.#runtime.scheduler.compact(resolveCompactRange(range)));
+    const resolved = resolveCompactRange(range);
+    // Reading the range may have run code of the application.
+    this.#runtime.checkWritable();
+    await this.#runtime.operation(this.#runtime.scheduler.compact(resolved));
   }
 
   /**

@@ -1,5 +1,6 @@
 /**
- * Walks the entries of a log's records, trusting nothing in them, and counts them.
+ * Walks the entries of a log's records, trusting nothing in them, and counts them. What clients send in the form of the log is
+ * read by the same reader before it is written there.
  *
  * Every entry has to have the ordinal that its place gives it (log-format.ts), so the walk goes on from record to record.
  * Whoever comes to a record without having walked those before it begins anew there.
@@ -7,12 +8,37 @@
  * Invariants: positions are those in the log: its first byte is bytes[0].
  * Thread:     any; pure.
  */
-import { VarintReader } from '../shared/bytes.ts';
+import { VarintReader, varintLength } from '../shared/bytes.ts';
 import { CorruptionError } from '../shared/errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
 import { BUCKET_SHIFT, ENTRY_PREFIX_BYTES, entryEnd } from '../shared/log-format.ts';
 
 const varint = new VarintReader();
+
+/** Reads single entries, trusting nothing in them. */
+export class EntryReader {
+  keyLength = 0;
+  valueLength = 0;
+
+  /** Where the entry at `position` ends; -1 when no whole entry stands there before `end`. */
+  read(bytes: Uint8Array, position: number, end: number): number {
+    const lengths = position + ENTRY_PREFIX_BYTES;
+    const valueAt = varint.read(bytes, lengths, end);
+    const keyLength = varint.value;
+    const keyAt = valueAt < 0 ? -1 : varint.read(bytes, valueAt, end);
+    if (keyAt < 0 || keyLength > MAX_KEY_BYTES || varint.value > MAX_VALUE_BYTES) return -1;
+    const valueEnd = keyAt + keyLength + varint.value;
+    const next = entryEnd(position, valueEnd);
+    // A length that takes more bytes than it needs would be read differently by a memtable, which knows how many there can be.
+    const isShort = keyAt - lengths === varintLength(keyLength) + varintLength(varint.value);
+    if (!isShort || next > end || !isZero(bytes, valueEnd, next)) return -1;
+    this.keyLength = keyLength;
+    this.valueLength = varint.value;
+    return next;
+  }
+}
+
+const reader = new EntryReader();
 
 export class EntryWalk {
   /** Of the last entry. */
@@ -30,19 +56,9 @@ export class EntryWalk {
     let position = start;
     let count = 0;
     while (position < end) {
-      const keyAt = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end);
-      const keyLength = varint.value;
-      const valueAt = keyAt < 0 ? -1 : varint.read(bytes, keyAt, end);
-      const valueEnd = valueAt + keyLength + varint.value;
-      const next = entryEnd(position, valueEnd);
-      const isSound =
-        valueAt >= 0 &&
-        next <= end &&
-        keyLength <= MAX_KEY_BYTES &&
-        varint.value <= MAX_VALUE_BYTES &&
-        bytes[position]! >>> 1 === this.#ordinalAt(position) &&
-        isZero(bytes, valueEnd, next);
-      if (!isSound) throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
+      const next = reader.read(bytes, position, end);
+      if (next < 0 || bytes[position]! >>> 1 !== this.#ordinalAt(position))
+        throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
       count++;
       position = next;
     }

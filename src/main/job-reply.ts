@@ -7,11 +7,14 @@
  * Thread: main; pure.
  */
 import { types } from 'node:util';
-import { errorFromWire, isError, StorageError, type WireError } from '../shared/errors.ts';
+import { errorFromWire, isError, isWireError, StorageError, type WireError } from '../shared/errors.ts';
 import type { JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 
 /** The worker failed, not the job: it exited, ran out of memory, would not start or answered nonsense. */
 class WorkerFaultError extends StorageError {
+  /** The job may still be started by whoever has it. */
+  isAbandoned = false;
+
   constructor(kind: JobKind, reason: string, cause?: unknown) {
     super('STRATA_IO', `the worker of a ${kind} job failed: ${reason}`, { cause });
     this.name = 'WorkerFaultError';
@@ -23,10 +26,28 @@ export function isWorkerFault(error: unknown): boolean {
   return error instanceof WorkerFaultError;
 }
 
-export function workerFault(kind: JobKind, cause: unknown): StorageError {
+/** `worker`: its module. */
+export function workerFault(kind: JobKind, cause: unknown, worker?: URL): StorageError {
   // A DOMException (an answer that can't be cloned) arrives as an empty object.
-  const reason = isError(cause) ? cause.message : 'it threw what is not an error';
-  return new WorkerFaultError(kind, reason, cause);
+  if (!isError(cause)) return new WorkerFaultError(kind, 'it threw what is not an error', cause);
+  // Of a module that can't be read the message says what is wrong, but not where.
+  const where = cause.name === 'SyntaxError' && worker ? `, in ${worker.href} or what it imports` : '';
+  return new WorkerFaultError(kind, cause.message + where, cause);
+}
+
+/** The application's pool shows no sign of a job while the store closes: nobody waits for it any more. */
+export function abandonedJob(kind: JobKind): StorageError {
+  const fault = new WorkerFaultError(
+    kind,
+    'the pool that was given shows no sign of it, and the store closes',
+  );
+  fault.isAbandoned = true;
+  return fault;
+}
+
+/** Whether the job may still be started by whoever has it: cancelled it has to remain. */
+export function isAbandoned(error: unknown): boolean {
+  return error instanceof WorkerFaultError && error.isAbandoned;
 }
 
 /** The result in `reply`; throws the job's own error, or a worker fault when `reply` is not a reply to `job`. */
@@ -112,10 +133,6 @@ function isRun(value: unknown, number: number): boolean {
 function hasStats(value: Record<string, unknown>): boolean {
   const stats = value['stats'];
   return isRecord(stats) && typeof stats['bytesWritten'] === 'number';
-}
-
-function isWireError(value: unknown): value is WireError {
-  return isRecord(value) && typeof value['name'] === 'string' && typeof value['message'] === 'string';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -11,7 +11,7 @@ import type { FileSystem } from '../shared/file-system.ts';
 import type { JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { clearInterval, setInterval } from '../shared/timers.ts';
 import type { Counters } from './counters.ts';
-import { isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
+import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
 
 /** A worker that dies three times over one job dies of the job. */
 const MAX_ATTEMPTS = 3;
@@ -97,6 +97,7 @@ export class JobRunner {
       onProgress === undefined
         ? undefined
         : setInterval(() => onProgress(this.#control.progress(slot).doneBytes), PROGRESS_INTERVAL_MS);
+    let isOurs = true;
     const watched = { ...options, token, heartbeat: () => this.#control.heartbeat(slot) };
     try {
       for (let attempt = 1; ; attempt++) {
@@ -106,6 +107,12 @@ export class JobRunner {
         try {
           return await this.#pool.run<K>(make({ ...this.#base, slot }), watched);
         } catch (error) {
+          if (isAbandoned(error)) {
+            // Should its pool come to it after all, it finds itself cancelled before it touches anything.
+            this.#control.cancel(slot);
+            isOurs = false;
+            throw error;
+          }
           if (!isWorkerFault(error) || attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
           this.#counters.retriedJobCount++;
         }
@@ -113,9 +120,14 @@ export class JobRunner {
     } finally {
       clearInterval(watch);
       token.unbind(slot);
-      this.#freeSlots.push(slot);
+      if (isOurs) this.#freeSlots.push(slot);
       this.#wakeNext();
     }
+  }
+
+  /** The store is about to close: what a pool of the application's has lost is not waited for. */
+  beginClose(): void {
+    this.#pool.beginClose();
   }
 
   close(): Promise<void> {

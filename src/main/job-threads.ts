@@ -22,6 +22,8 @@ export interface Place {
 
 /** Where jobs are carried out. */
 export interface Threads {
+  /** The application's: a job may wait there for what we don't know of, and may be dropped. */
+  readonly isForeign: boolean;
   /** Rejects only when the worker failed. */
   run(job: Job, keepAlive: boolean, place: Place): Promise<unknown>;
   /** Ends the thread, where that can and may be done: its job rejects. */
@@ -31,6 +33,7 @@ export interface Threads {
 
 /** No threads: main calls the worker's entry, after giving the event loop a turn. */
 export class InlineThread implements Threads {
+  readonly isForeign = false;
   readonly #workerUrl: URL;
 
   constructor(workerUrl: URL) {
@@ -60,8 +63,9 @@ function turn(keepAlive: boolean): Promise<void> {
   });
 }
 
-/** The application's pool. */
+/** The application's pool: its run() is called in a microtask of its own, and may do and give whatever it likes. */
 export class ForeignThreads implements Threads {
+  readonly isForeign = true;
   readonly #pool: ForeignPool;
   readonly #workerUrl: URL;
 
@@ -71,6 +75,7 @@ export class ForeignThreads implements Threads {
   }
 
   async run(job: Job): Promise<unknown> {
+    await undefined;
     return await this.#pool.run(job, { filename: this.#workerUrl.href, name: 'default' });
   }
 
@@ -85,6 +90,7 @@ export class ForeignThreads implements Threads {
 
 /** Our own piscina, made for the first job. */
 export class PiscinaThreads implements Threads {
+  readonly isForeign = false;
   readonly #maxThreads: number;
   readonly #workerUrl: URL;
   #opened: Promise<OpenedPiscina> | undefined;
@@ -96,7 +102,7 @@ export class PiscinaThreads implements Threads {
 
   async run(job: Job, _keepAlive: boolean, place: Place): Promise<unknown> {
     this.#opened ??= this.#open();
-    const { piscina, starting, placeSymbol } = await this.#opened;
+    const { piscina, starting, placeSymbol, startFailure } = await this.#opened;
     let reply: Promise<unknown>;
     try {
       reply = piscina.run(
@@ -108,7 +114,11 @@ export class PiscinaThreads implements Threads {
       starting.dropNewest();
       throw error;
     }
-    return await reply;
+    try {
+      return await reply;
+    } catch (error) {
+      throw startFailure(error);
+    }
   }
 
   terminate({ threadId }: Place): void {
@@ -148,8 +158,20 @@ export class PiscinaThreads implements Threads {
         return idle;
       },
     });
-    // Tells of threads that died without a job; those with one reject its promise.
-    piscina.on('error', () => undefined);
+    // Tells of threads that died without a job, most of them while they started; those with one reject its promise.
+    let lastDeath: Error | undefined;
+    piscina.on('error', (error: Error) => {
+      lastDeath = error;
+    });
+    piscina.on('workerCreate', () => {
+      lastDeath = undefined;
+    });
+    const startFailure = (error: unknown): unknown =>
+      isTermination(error)
+        ? new Error(`its thread did not start: ${lastDeath?.message ?? 'it ended'}`, {
+            cause: lastDeath ?? error,
+          })
+        : error;
     piscina.on('workerDestroy', () => {
       // Threads that die while they start leave their jobs queued, and piscina makes no new ones for them.
       // Destroying it rejects the jobs; it can be used again afterwards.
@@ -157,7 +179,7 @@ export class PiscinaThreads implements Threads {
         if (piscina.threads.length === 0 && starting.size > 0) void piscina.destroy();
       });
     });
-    return { piscina, starting, placeSymbol: queueOptionsSymbol };
+    return { piscina, starting, placeSymbol: queueOptionsSymbol, startFailure };
   }
 }
 
@@ -166,6 +188,17 @@ interface OpenedPiscina {
   readonly starting: StartingJobs;
   /** What a task carries under it stays on this thread, and is shown to the load balancer. */
   readonly placeSymbol: symbol;
+  /** What a job failed with; for one that waited for a thread in vain what that died of, which piscina does not tell. */
+  readonly startFailure: (error: unknown) => unknown;
+}
+
+/** What piscina rejects queued jobs with when it is destroyed. No job is queued when we close it ourselves. */
+function isTermination(error: unknown): boolean {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    Reflect.get(error, 'message') === 'Terminating worker thread'
+  );
 }
 
 type QueuedTask = Parameters<TaskQueue['push']>[0];

@@ -10,7 +10,7 @@ import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
 import type { TableOptions } from '../shared/jobs.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
-import { boolean, checkObject, integer } from '../shared/option-checks.ts';
+import { boolean, checkObject, integer, readOnce } from '../shared/option-checks.ts';
 import { MAY_START_THREADS } from '../shared/permission.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
@@ -96,8 +96,9 @@ const NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
-export function resolveOptions(options: EngineOptions = {}): ResolvedOptions {
-  checkObject(options, 'options', NAMES);
+export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
+  checkObject(given, 'options', NAMES);
+  const options = readOnce(given, NAMES);
   const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
   const cores = Math.min(availableParallelism(), JOB_SLOT_COUNT - 2);
   const resolved: ResolvedOptions = {

@@ -241,6 +241,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSeal = this.#status === 'open';
     this.#status = 'closing';
+    store.jobs.beginClose();
     this.ingester.stop(closedError());
     try {
       const stuck = scheduler.error;

@@ -43,6 +43,7 @@ class SharedThreads {
     this.#users++;
     this.#stopLingering();
     return {
+      isForeign: false,
       run: (job: Job, keepAlive: boolean, place: Place) => this.#threads.run(job, keepAlive, place),
       terminate: (place) => this.#threads.terminate(place),
       close: async () => {

@@ -8,7 +8,7 @@
  *
  * Thread: main plans and sums up; workers read.
  */
-import { CorruptionError, invalidArgument } from '../shared/errors.ts';
+import { CorruptionError, invalidArgument, StorageError } from '../shared/errors.ts';
 import { logPath } from '../shared/file-names.ts';
 import { readFully } from '../shared/file-system.ts';
 import type { VerifyResult } from '../shared/jobs.ts';
@@ -28,7 +28,8 @@ export interface VerifyProgress {
 }
 
 export interface VerifyOptions {
-  /** Called as reading goes on, at most ten times a second per table. */
+  /** Called as reading goes on, at most ten times a second per table. What it throws ends the verification, which rejects
+   * with it. */
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
@@ -46,13 +47,16 @@ export interface VerifyReport {
 
 export async function verifyStore(store: Store, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkObject(options, 'verify options', new Set(['onProgress']));
-  if (options.onProgress !== undefined && typeof options.onProgress !== 'function')
+  const { onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== 'function')
     throw invalidArgument("option 'onProgress' must be a function");
+  // Reading the options may have run code of the application.
+  if (store.isClosing()) throw new StorageError('STRATA_CLOSED', 'the store is closed');
   const startedAt = now();
   const pin = store.versions.pin();
   try {
     const tables = pin.version.levels.flat();
-    const results = await verifyTables(store, tables, options.onProgress ?? (() => undefined));
+    const results = await verifyTables(store, tables, onProgress ?? (() => undefined));
     const logs = verifyLogs(store);
     return {
       tables: tables.length,
@@ -75,6 +79,8 @@ async function verifyTables(
 ): Promise<VerifyResult[]> {
   const totalBytes = tables.reduce((sum, table) => sum + table.sizeBytes, 0);
   let doneBytes = 0;
+  /** By the callback. */
+  const thrown: unknown[] = [];
   const running = new Set<CancelToken>();
   const queue = [...tables];
   const results: VerifyResult[] = [];
@@ -87,7 +93,15 @@ async function verifyTables(
       const tell = (bytes: number): void => {
         doneBytes += Math.min(bytes, meta.sizeBytes) - told;
         told = Math.min(bytes, meta.sizeBytes);
-        onProgress({ doneBytes, totalBytes });
+        if (thrown.length > 0) return;
+        try {
+          onProgress({ doneBytes, totalBytes });
+        } catch (error) {
+          // In the midst of a timer's call, or of another table's end: the lanes find out.
+          thrown.push(error);
+          queue.length = 0;
+          for (const token of running) token.cancel();
+        }
       };
       const options = { urgent: false, keepAlive: true };
       results.push(
@@ -105,12 +119,16 @@ async function verifyTables(
   const lanes = Array.from({ length: Math.max(1, store.options.threads) }, lane);
   try {
     await Promise.all(lanes);
-    return results;
+  } catch (error) {
+    // Of what the callback has cancelled it is the cause.
+    if (thrown.length === 0) throw error;
   } finally {
     queue.length = 0;
     for (const own of running) own.cancel();
     await Promise.allSettled(lanes);
   }
+  if (thrown.length > 0) throw thrown[0];
+  return results;
 }
 
 /** The logs behind the memtables, as far as they are written now: every acknowledged write is. */

@@ -27,7 +27,7 @@ import { JobCancelledError } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { awaited, keepProcessAlive } from '../shared/process-keeper.ts';
-import { readReply, workerFault } from './job-reply.ts';
+import { abandonedJob, isAbandoned, readReply, workerFault } from './job-reply.ts';
 import {
   type ForeignPool,
   ForeignThreads,
@@ -39,7 +39,7 @@ import {
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
 import { shareThreads } from './shared-threads.ts';
 
-export { isWorkerFault } from './job-reply.ts';
+export { isAbandoned, isWorkerFault } from './job-reply.ts';
 export type { ForeignPool } from './job-threads.ts';
 
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
@@ -55,7 +55,12 @@ export interface WorkerPoolOptions {
   readonly isShared?: boolean | undefined;
   readonly workerUrl?: URL | undefined;
   readonly stallLimitMs?: number | undefined;
+  /** While the store closes, for jobs in `pool`. */
+  readonly closeLimitMs?: number | undefined;
 }
+
+/** What a job in the application's pool may take for a sign of life once the store closes. */
+const CLOSE_LIMIT_MS = 10_000;
 
 export interface RunOptions {
   /** Overtakes all that is not. */
@@ -81,6 +86,10 @@ interface Task {
   /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
   readonly answer: (reply: unknown) => void;
   readonly fail: (error: Error) => void;
+  /** Ends the wait for a running one. */
+  abandon: () => void;
+  /** Ends the watch of {@link WorkerPool.beginClose}. */
+  unwatch: () => void;
 }
 
 export class WorkerPool {
@@ -89,11 +98,14 @@ export class WorkerPool {
   readonly #bulkLimit: number;
   readonly #hasExtraThread: boolean;
   readonly #stallLimitMs: number;
+  readonly #closeLimitMs: number;
+  readonly #workerUrl: URL;
   readonly #urgent: Task[] = [];
   readonly #ordinary: Task[] = [];
   /** With the promise of being done, which never rejects. */
   readonly #running = new Map<Task, Promise<void>>();
   #urgentRunning = 0;
+  #isStoreClosing = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
@@ -102,6 +114,8 @@ export class WorkerPool {
     this.#bulkLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.bulkThreads ?? 0);
     this.#hasExtraThread = options.threads > 0;
     this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
+    this.#closeLimitMs = options.closeLimitMs ?? CLOSE_LIMIT_MS;
+    this.#workerUrl = workerUrl;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
     else if (options.isShared === true) this.#threads = shareThreads(workerUrl);
@@ -141,10 +155,28 @@ export class WorkerPool {
         },
         answer: (reply) => resolve(readReply(job, reply)),
         fail: reject,
+        abandon: () => undefined,
+        unwatch: () => undefined,
       };
       (task.isUrgent ? this.#urgent : this.#ordinary).push(task);
       this.#startWhatMay();
     });
+  }
+
+  /**
+   * The store is about to close, and waits for its jobs. One in the application's pool that gives no sign of life for ten
+   * seconds from now on is given up, with an error that {@link isAbandoned} tells: such a pool may have been closed, and have
+   * dropped it without a word.
+   */
+  beginClose(): void {
+    this.#isStoreClosing = true;
+    for (const task of this.#running.keys()) this.#expectLife(task);
+  }
+
+  #expectLife(task: Task): void {
+    if (!this.#threads.isForeign) return;
+    task.unwatch();
+    task.unwatch = watchJob(task.heartbeat ?? (() => 0), this.#closeLimitMs, task.abandon);
   }
 
   /**
@@ -201,12 +233,18 @@ export class WorkerPool {
     };
     const unwatch = task.heartbeat && watchJob(task.heartbeat, this.#stallLimitMs, onStall);
     try {
-      const reply = await this.#threads.run(task.job, task.keepAlive, place);
+      const abandoned = new Promise<never>((_, reject) => {
+        task.abandon = () => reject(abandonedJob(task.job.kind));
+      });
+      if (this.#isStoreClosing) this.#expectLife(task);
+      const reply = await Promise.race([this.#threads.run(task.job, task.keepAlive, place), abandoned]);
       settle = () => task.answer(reply);
     } catch (error) {
-      settle = () => task.fail(workerFault(task.job.kind, stall ?? error));
+      const fault = isAbandoned(error) ? error : workerFault(task.job.kind, stall ?? error, this.#workerUrl);
+      settle = () => task.fail(fault as StorageError);
     } finally {
       unwatch?.();
+      task.unwatch();
     }
     this.#running.delete(task);
     if (task.isUrgent) this.#urgentRunning--;

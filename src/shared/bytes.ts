@@ -85,12 +85,33 @@ export function copyInto(
   else if (length >= SHARED_COPY_BYTES && (isShared(to) || isShared(bytes)))
     copyShared(to, position, bytes, start, end);
   // A view costs more than copying what it shows.
-  else if (start === 0 && end === bytes.length) to.set(bytes, position);
-  else to.set(bytes.subarray(start, end), position);
+  else if (start === 0 && end === lengthOf(bytes)) to.set(bytes, position);
+  else to.set(viewOf(bytes, start, end), position);
+}
+
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
+const readLength = getterOf('length');
+const readBuffer = getterOf('buffer');
+const readOffset = getterOf('byteOffset');
+
+function getterOf<K extends 'length' | 'buffer' | 'byteOffset'>(
+  name: K,
+): (this: Uint8Array) => Uint8Array[K] {
+  return Object.getOwnPropertyDescriptor(typedArray, name)!.get!;
+}
+
+/** How long an array of the application's is, whatever it, or a class derived from Uint8Array, says: as fast as asking it. */
+export function lengthOf(bytes: Uint8Array): number {
+  return readLength.call(bytes);
+}
+
+/** As subarray() of an array of the application's, which may have one of its own, and derive another class from it. */
+export function viewOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return new Uint8Array(readBuffer.call(bytes), readOffset.call(bytes) + start, end - start);
 }
 
 function isShared(bytes: Uint8Array): boolean {
-  return types.isSharedArrayBuffer(bytes.buffer);
+  return types.isSharedArrayBuffer(readBuffer.call(bytes));
 }
 
 /**
@@ -100,10 +121,10 @@ function isShared(bytes: Uint8Array): boolean {
 function copyShared(to: Uint8Array, position: number, bytes: Uint8Array, start: number, end: number): void {
   sharedScratch ??= new Uint8Array(SHARED_CHUNK_BYTES + 8);
   const scratch = sharedScratch;
-  const phase = (isShared(to) ? to.byteOffset + position : bytes.byteOffset + start) & 7;
+  const phase = (isShared(to) ? to.byteOffset + position : readOffset.call(bytes) + start) & 7;
   while (start < end) {
     const count = Math.min(end - start, SHARED_CHUNK_BYTES);
-    scratch.set(bytes.subarray(start, start + count), phase);
+    scratch.set(viewOf(bytes, start, start + count), phase);
     to.set(scratch.subarray(phase, phase + count), position);
     start += count;
     position += count;
@@ -111,7 +132,11 @@ function copyShared(to: Uint8Array, position: number, bytes: Uint8Array, start: 
 }
 
 /** A private copy of bytes[start, end), backed by exactly that many bytes: fit for messages and for keeping. */
-export function copyBytes(bytes: Uint8Array, start = 0, end: number = bytes.length): Uint8Array<ArrayBuffer> {
+export function copyBytes(
+  bytes: Uint8Array,
+  start = 0,
+  end: number = lengthOf(bytes),
+): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(end - start);
   copyInto(copy, 0, bytes, start, end);
   return copy;

@@ -36,15 +36,14 @@ const HEARTBEAT = 3;
 /** More jobs than this never run at once: threads are capped below it. */
 export const JOB_SLOT_COUNT = 64;
 const PROGRESS_UNIT_BYTES = 1024;
+export const CONTROL_BLOCK_BYTES: number = (SLOTS_START + JOB_SLOT_COUNT * SLOT_WORDS) * 4;
 
 export class ControlBlock {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #wide: BigInt64Array<SharedArrayBuffer>;
 
-  constructor(
-    buffer: SharedArrayBuffer = new SharedArrayBuffer((SLOTS_START + JOB_SLOT_COUNT * SLOT_WORDS) * 4),
-  ) {
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
     this.#wide = new BigInt64Array(buffer, 0, SLOTS_START / 2);

@@ -126,6 +126,19 @@ export interface WireError {
   readonly cause?: WireError;
 }
 
+/** Whether `value` is an error as {@link errorToWire} makes it, so far as {@link errorFromWire} goes by it. */
+export function isWireError(value: unknown, depth = 0): value is WireError {
+  if (typeof value !== 'object' || value === null || depth > 5) return false;
+  const { name, message, code, file, offset, stack, cause } = value as Record<string, unknown>;
+  return (
+    typeof name === 'string' &&
+    typeof message === 'string' &&
+    [code, file, stack].every((text) => text === undefined || typeof text === 'string') &&
+    (offset === undefined || typeof offset === 'number') &&
+    (cause === undefined || isWireError(cause, depth + 1))
+  );
+}
+
 export function errorToWire(error: unknown, depth = 0): WireError {
   if (!isError(error)) return { name: 'Error', message: String(error) };
   const extra = error as { code?: unknown; file?: unknown; offset?: unknown };

@@ -6,7 +6,7 @@
  *             its content is copied on before the call that brought it returns.
  */
 import { types } from 'node:util';
-import { copyBytes } from './bytes.ts';
+import { copyBytes, lengthOf, viewOf } from './bytes.ts';
 import { invalidArgument, StorageError } from './errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './limits.ts';
 
@@ -46,7 +46,7 @@ export class InputBytes {
     // Not `instanceof`, which an object with that prototype, or a proxy, passes as well.
     else if (types.isUint8Array(input)) {
       this.bytes = input;
-      this.end = input.length;
+      this.end = lengthOf(input);
       if (this.end === 0) refuseLost(input, what);
     } else throw invalidArgument(`a ${what} must be a string or a Uint8Array, not ${describe(input)}`);
   }
@@ -102,7 +102,7 @@ export function lookupKeyBytes(key: Bytes): Uint8Array {
   lookupKey.setKey(key);
   return lookupKey.end === lookupKey.bytes.length
     ? lookupKey.bytes
-    : lookupKey.bytes.subarray(0, lookupKey.end);
+    : viewOf(lookupKey.bytes, 0, lookupKey.end);
 }
 
 /** A private copy of a key, for what outlives the call: scan bounds, ranges. */

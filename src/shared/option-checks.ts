@@ -14,6 +14,16 @@ export function checkObject(options: unknown, what: string, known: ReadonlySet<s
     if (!known.has(name)) throw invalidArgument(`unknown option '${name.slice(0, 64)}' in ${what}`);
 }
 
+/** A copy of options whose properties have been read once, for what is to look at them more often than that. */
+export function readOnce<T extends object>(options: T, known: ReadonlySet<string>): T {
+  const copy: Record<string, unknown> = {};
+  for (const name of known) {
+    const value: unknown = Reflect.get(options, name);
+    if (value !== undefined) copy[name] = value;
+  }
+  return copy as T;
+}
+
 /** A boolean option of any options object. */
 export function boolean<K extends string>(
   options: { readonly [P in K]?: boolean },

@@ -89,6 +89,14 @@ export class WriteBatch {
     return batch.#bytes.subarray(0, batch.#end);
   }
 
+  /**
+   * @internal The same operations, over the same bytes, as a plain batch: valid until `batch` changes. What a class derived from
+   * WriteBatch says of itself is not relied on.
+   */
+  static plain(batch: WriteBatch): WriteBatch {
+    return WriteBatch.fromEncoded(batch.#bytes.subarray(0, batch.#end), batch.#count, batch.#dataBytes);
+  }
+
   /** @internal A batch over entries encoded already, which it takes over: what a client in another thread sent. */
   static fromEncoded(bytes: Uint8Array, count: number, dataByteLength: number): WriteBatch {
     const batch = new WriteBatch();

@@ -14,18 +14,21 @@
  *             its event loop, and writing a run is a part of one turn.
  * Thread:     main.     Owns: the file numbers that the client was given and has not used.
  */
-import { assert } from '../../shared/assert.ts';
+import { invalidArgument } from '../../shared/errors.ts';
 import { type FileNumber, fileNumber } from '../../shared/ids.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { IngestLatch } from '../../shared/ingest/latch.ts';
 import { unless } from '../../shared/ingest/unless.ts';
 import { awaited } from '../../shared/process-keeper.ts';
 import type { NumberRange } from '../../shared/share-protocol.ts';
+import { throwIfAborted } from '../../shared/signals.ts';
 import { delay } from '../../shared/timers.ts';
 import type { BulkLoad, SortedRecords } from './bulk-load.ts';
 
 /** A client that is writing is looked at so often: it ends at its next pulse. */
 const LOOK_MS = 2;
+/** A client asks when half of its last numbers are used; file numbers are never given out again. */
+const MAX_UNUSED_RANGES = 3;
 
 export class ReceivedLoad {
   readonly latch: IngestLatch = new IngestLatch();
@@ -59,7 +62,9 @@ export class ReceivedLoad {
 
   /** File numbers for runs. */
   reserve(): NumberRange {
-    this.#load.signal.throwIfAborted();
+    throwIfAborted(this.#load.signal);
+    if (this.#unused().length >= MAX_UNUSED_RANGES)
+      throw invalidArgument('a client asks for file numbers when it has used those before');
     const range = this.#takeNumbers();
     this.#numbers.push(range);
     return range;
@@ -68,10 +73,8 @@ export class ReceivedLoad {
   /** Phases 2 and 3. */
   async finish(sorted: SortedRecords, onProgress: (progress: IngestProgress) => void): Promise<IngestReport> {
     const used = new Set(this.#used());
-    assert(
-      sorted.runs.every(({ number }) => used.has(number)),
-      'a client hands over only the runs that it wrote',
-    );
+    if (!sorted.runs.every(({ number }) => used.has(number)))
+      throw invalidArgument('a client hands over only the runs that it wrote');
     this.#onProgress = onProgress;
     this.#deliver(sorted);
     return await awaited(this.report);

@@ -5,7 +5,7 @@
  * Thread:     main.     Owns: the loads of the client that have not ended.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../../shared/errors.ts';
+import { invalidArgument, StorageError } from '../../shared/errors.ts';
 import type { IngestReport } from '../../shared/ingest/ingest-options.ts';
 import type { IngestTerms, NumberRange, WireRuns } from '../../shared/share-protocol.ts';
 import type { ReceivedLoad } from '../ingest/received-load.ts';
@@ -17,6 +17,9 @@ export interface LoadReceiver {
   readonly chunkBytes: number;
 }
 
+/** Each takes file numbers, which are never given out again. */
+const MAX_LOADS = 256;
+
 export class ClientLoads {
   readonly #receiver: LoadReceiver;
   readonly #loads = new Map<number, ReceivedLoad>();
@@ -27,6 +30,8 @@ export class ClientLoads {
   }
 
   begin(): IngestTerms {
+    if (this.#loads.size >= MAX_LOADS)
+      throw invalidArgument(`a client has at most ${MAX_LOADS} bulk loads at a time`);
     const load = this.#receiver.begin();
     const id = ++this.#lastId;
     this.#loads.set(id, load);

@@ -4,14 +4,14 @@
  * Reads never come here. A turn's writes come as one message in the form of the log; each becomes a write of its own,
  * grouped with everybody else's by the commit pipeline.
  *
- * Invariants: it ends once: when the client closes its port, when its thread ends, or when the store closes. Then nothing
+ * Invariants: what it is asked for has been checked (call-checks.ts) before it happens.
+ *             It ends once: when the client closes its port, when its thread ends, or when the store closes. Then nothing
  *             is pinned for it, and nothing of its bulk loads stays.
  * Thread:     main.     Owns: its ends of both ports.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { assert } from '../../shared/assert.ts';
 import { type Handlers, serveCalls } from '../../shared/calls.ts';
-import { errorToWire } from '../../shared/errors.ts';
+import { errorToWire, invalidArgument } from '../../shared/errors.ts';
 import type { CompactRange, WriteOptions } from '../../shared/read/read-options.ts';
 import {
   type Attachment,
@@ -24,6 +24,7 @@ import {
 } from '../../shared/share-protocol.ts';
 import { WriteBatch } from '../../shared/write-batch.ts';
 import type { Store } from '../store.ts';
+import { CALL_CHECKS } from './call-checks.ts';
 import { ClientLoads, type LoadReceiver } from './client-loads.ts';
 import type { Follower, SharedViews } from './shared-views.ts';
 
@@ -66,7 +67,7 @@ export class ClientSession {
       this.end();
       onEnd();
     });
-    serveCalls<OwnerCalls>(port, this.#handlers(), (handled) => this.#track(handled));
+    serveCalls<OwnerCalls>(port, this.#handlers(), CALL_CHECKS, (handled) => this.#track(handled));
   }
 
   get isAttached(): boolean {
@@ -110,11 +111,13 @@ export class ClientSession {
   }
 
   #attach(viewPort: MessagePort): Attachment {
-    assert(this.#follower === undefined, 'a client attaches once');
+    if (this.#follower !== undefined) throw invalidArgument('a client attaches once');
     const { directory, control, fs, options } = this.#store;
     const { follower, view } = this.#views.follow(viewPort);
     this.#follower = follower;
-    viewPort.on('message', (oldest: number) => this.#views.advance(follower, oldest));
+    viewPort.on('message', (oldest: unknown) => this.#views.advance(follower, oldest));
+    // Without it the client knows no view: it is as good as gone, and what is kept for it is of no use.
+    viewPort.on('close', () => this.end());
     viewPort.unref();
     return {
       directory,
@@ -136,7 +139,6 @@ export class ClientSession {
       written.push(this.#owner.write(batch, { sync: marks[i + 3] === 1 }));
       start = end;
     }
-    assert(start === bytes.length, 'the marks of a turn do not fit its bytes');
     const outcomes = await Promise.allSettled(written);
     return outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected' ? [{ index, error: errorToWire(outcome.reason) }] : [],

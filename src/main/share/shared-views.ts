@@ -73,8 +73,10 @@ export class SharedViews {
     return { follower, view };
   }
 
-  /** The follower reads only with view `oldest` and later ones. */
-  advance(follower: Follower, oldest: number): void {
+  /** The follower reads only with view `oldest` and later ones. What is no view between its last word and now says nothing. */
+  advance(follower: Follower, oldest: unknown): void {
+    if (typeof oldest !== 'number' || (oldest | 0) !== oldest) return;
+    if (((oldest - follower.oldest) | 0) < 0 || ((this.#number - oldest) | 0) < 0) return;
     follower.oldest = oldest;
     this.#releaseUnneeded();
   }

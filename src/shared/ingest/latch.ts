@@ -16,6 +16,7 @@
 const STATE = 0;
 const USED = 1;
 const WORDS = 2;
+export const LATCH_BYTES: number = WORDS * 4;
 const WRITING = 1;
 const ENDED = 2;
 
@@ -23,7 +24,7 @@ export class IngestLatch {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array<SharedArrayBuffer>;
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(WORDS * 4)) {
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(LATCH_BYTES)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
   }
@@ -54,7 +55,8 @@ export class IngestLatch {
     return (Atomics.load(this.#words, STATE) & WRITING) !== 0;
   }
 
+  /** At least 0, whatever the client has written there. */
   get usedCount(): number {
-    return Atomics.load(this.#words, USED);
+    return Math.max(0, Atomics.load(this.#words, USED));
   }
 }

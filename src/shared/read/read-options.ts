@@ -82,11 +82,16 @@ export function resolveSync(options: WriteOptions | undefined, fallback: boolean
   return boolean(options, 'sync', fallback);
 }
 
-export function resolveSnapshot<S>(options: ReadOptionsOf<S> | undefined): S | undefined {
+/** What read options say. They are read here, once, as reading them may run code of the application. */
+export interface ResolvedRead<S> {
+  readonly snapshot: S | undefined;
+  readonly zeroCopy: boolean;
+}
+
+export function resolveRead<S>(options: ReadOptionsOf<S> | undefined): ResolvedRead<S> | undefined {
   if (options === undefined) return undefined;
   checkObject(options, 'read options', READ_NAMES);
-  boolean(options, 'zeroCopy', false);
-  return options.snapshot;
+  return { snapshot: options.snapshot, zeroCopy: boolean(options, 'zeroCopy', false) };
 }
 
 /** What a lookup left in `entry`, for the caller to keep. */
@@ -149,8 +154,9 @@ export interface CompactRange {
 
 export function resolveCompactRange(range: CompactRange = {}): KeyRange {
   checkObject(range, 'compact range', COMPACT_NAMES);
+  const { start, end } = range;
   return {
-    start: range.start === undefined ? undefined : ownedKeyBytes(range.start),
-    end: range.end === undefined ? undefined : ownedKeyBytes(range.end),
+    start: start === undefined ? undefined : ownedKeyBytes(start),
+    end: end === undefined ? undefined : ownedKeyBytes(end),
   };
 }

@@ -1,0 +1,86 @@
+/**
+ * What the owner of a store may answer: checked before a client goes by it.
+ *
+ * The other end of a port may be anything: another version of this package, or a program that made a port of its own look like
+ * one. A client must then fail with an error of ours, and neither hang nor crash its thread.
+ *
+ * Thread: the client's. Pure. What shared memory holds is not looked at here; memtables and tables are, when they are read.
+ */
+import { types } from 'node:util';
+import type { ResultChecks } from '../shared/calls.ts';
+import { CONTROL_BLOCK_BYTES } from '../shared/control-block.ts';
+import { isWireError } from '../shared/errors.ts';
+import { MAX_FILE_NUMBER } from '../shared/ids.ts';
+import type { IngestProgress } from '../shared/ingest/ingest-options.ts';
+import { LATCH_BYTES } from '../shared/ingest/latch.ts';
+import { MAX_BATCH_BYTES } from '../shared/limits.ts';
+import type { OwnerCalls } from '../shared/share-protocol.ts';
+
+export const RESULT_CHECKS: ResultChecks<OwnerCalls> = {
+  attach: isAttachment,
+  write: (failed) =>
+    Array.isArray(failed) &&
+    failed.every((one) => isRecord(one) && isCount(one['index']) && isWireError(one['error'])),
+  flush: isNothing,
+  compact: isNothing,
+  ingestBegin: (terms) =>
+    isRecord(terms) &&
+    isCount(terms['id']) &&
+    isCount(terms['chunkBytes'], MAX_BATCH_BYTES) &&
+    terms['chunkBytes'] > 0 &&
+    isShared(terms['latch'], LATCH_BYTES) &&
+    isNumberRange(terms['numbers']),
+  ingestReserve: isNumberRange,
+  ingestFinish: (report) =>
+    isRecord(report) &&
+    ['records', 'bytes', 'entries', 'tables', 'tableBytes'].every((name) => isCount(report[name])) &&
+    typeof report['elapsedMs'] === 'number',
+  ingestAbort: isNothing,
+};
+
+/** Word of a load that the owner merges. */
+export function isProgress(message: unknown): message is IngestProgress {
+  return (
+    isRecord(message) &&
+    (message['phase'] === 'merging' || message['phase'] === 'installing') &&
+    isCount(message['records']) &&
+    isCount(message['bytes'])
+  );
+}
+
+function isAttachment(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { directory, control, fileSystem, maxOpenFiles, cacheBytes, sync, view } = value;
+  return (
+    typeof directory === 'string' &&
+    isShared(control, CONTROL_BLOCK_BYTES) &&
+    (fileSystem === undefined || (isRecord(fileSystem) && typeof fileSystem['module'] === 'string')) &&
+    isCount(maxOpenFiles) &&
+    maxOpenFiles > 0 &&
+    isCount(cacheBytes) &&
+    typeof sync === 'boolean' &&
+    isRecord(view)
+  );
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined;
+}
+
+function isNumberRange(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { first, count } = value;
+  return isCount(first, MAX_FILE_NUMBER) && isCount(count, MAX_FILE_NUMBER - first + 1) && count > 0;
+}
+
+function isShared(value: unknown, leastBytes: number): boolean {
+  return types.isSharedArrayBuffer(value) && value.byteLength >= leastBytes;
+}
+
+function isCount(value: unknown, most: number = Number.MAX_SAFE_INTEGER): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most;
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
