@@ -6,6 +6,7 @@
  */
 import type { Piscina, TaskQueue } from 'piscina';
 import type { Job } from '../shared/jobs.ts';
+import { hasWorkingDirectory } from '../shared/node-file-system.ts';
 import { queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
@@ -88,7 +89,7 @@ export class ForeignThreads implements Threads {
   }
 }
 
-/** Our own piscina, made for the first job. */
+/** Our own piscina, made for the first job. While Node can start no threads, jobs are carried out on this one. */
 export class PiscinaThreads implements Threads {
   readonly isForeign = false;
   readonly #maxThreads: number;
@@ -100,7 +101,9 @@ export class PiscinaThreads implements Threads {
     this.#workerUrl = workerUrl;
   }
 
-  async run(job: Job, _keepAlive: boolean, place: Place): Promise<unknown> {
+  async run(job: Job, keepAlive: boolean, place: Place): Promise<unknown> {
+    // Node starts no thread in a working directory that was deleted.
+    if (!hasWorkingDirectory()) return await new InlineThread(this.#workerUrl).run(job, keepAlive);
     this.#opened ??= this.#open();
     const { piscina, starting, placeSymbol, startFailure } = await this.#opened;
     let reply: Promise<unknown>;

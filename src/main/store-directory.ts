@@ -33,7 +33,7 @@ export function resolveDirectory(path: unknown): string {
     return resolve(path);
   } catch (error) {
     // A relative path where the working directory has been deleted.
-    throw ioError('resolve', path, error);
+    throw ioError('find the working directory for', path, error);
   }
 }
 

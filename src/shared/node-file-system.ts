@@ -122,6 +122,16 @@ export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<
   return module.createFileSystem(spec.options) as FileSystem;
 }
 
+/** Whether the working directory is there still. Asked of the system, as process.cwd() keeps what it was told once. */
+export function hasWorkingDirectory(): boolean {
+  try {
+    fs.realpathSync.native('.');
+    return true;
+  } catch (error) {
+    return systemErrorCode(error) !== 'ENOENT';
+  }
+}
+
 /** A LOCK file that is open; closing it gives up a lock taken with it. */
 export interface LockFile {
   /** Replaces the whole content; undefined when the file could only be opened for reading. */
