@@ -5,7 +5,7 @@
  * Lifetime:   an InputBytes is valid until its next `set`. It points into the caller's array or into its own scratch, so
  *             its content is copied on before the call that brought it returns.
  */
-import { types } from 'node:util';
+import { TextEncoder, types } from 'node:util';
 import { copyBytes, lengthOf, viewOf } from './bytes.ts';
 import { invalidArgument, StorageError } from './errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from './limits.ts';

@@ -72,6 +72,7 @@ test('whoever loses the race for a new store takes nothing from the winner', asy
     const racers = await Promise.allSettled(Array.from({ length: 6 }, () => StorageEngine.open(path)));
     const winners = racers.flatMap((racer) => (racer.status === 'fulfilled' ? [racer.value] : []));
     assert.equal(winners.length, 1);
+    assert.deepEqual(readdirSync(path).sort(), ['LOCK', 'manifest.json']);
     await winners[0]!.put('a', '1');
     await winners[0]!.close();
     await StorageEngine.destroy(path);

@@ -74,10 +74,14 @@ export function writeHistory(path: string, lines: readonly string[]): string | u
 
 /** The version in package.json, which lies above both src and dist. */
 export function packageVersion(): string {
-  for (let folder = new URL('.', import.meta.url); ; folder = new URL('..', folder)) {
+  let folder = new URL('.', import.meta.url);
+  for (;;) {
     const manifest = parseManifest(new URL('package.json', folder));
     if (manifest?.name === 'stratakv') return manifest.version;
-    if (folder.pathname === '/') return 'unknown';
+    const above = new URL('..', folder);
+    // The root is above itself, with a drive letter too.
+    if (above.href === folder.href) return 'unknown';
+    folder = above;
   }
 }
 
