@@ -7,7 +7,7 @@
 import type { Piscina, TaskQueue } from 'piscina';
 import type { Job } from '../shared/jobs.ts';
 import { hasWorkingDirectory } from '../shared/node-file-system.ts';
-import { queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
+import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
 const IDLE_TIMEOUT_MS = 10_000;
@@ -166,8 +166,9 @@ export class PiscinaThreads implements Threads {
     piscina.on('error', (error: Error) => {
       lastDeath = error;
     });
-    piscina.on('workerCreate', () => {
+    piscina.on('workerCreate', (worker: object) => {
       lastDeath = undefined;
+      takeIdleTime(worker);
     });
     const startFailure = (error: unknown): unknown =>
       isTermination(error)
@@ -238,10 +239,33 @@ class StartingJobs implements TaskQueue {
  * what a load balancer is given. Should a later version not: the process exits when the job is done.
  */
 function unrefPort(worker: object): void {
-  for (const symbol of Object.getOwnPropertySymbols(worker)) {
-    const inner: unknown = Reflect.get(worker, symbol);
-    if (typeof inner !== 'object' || inner === null) continue;
+  for (const inner of partsBehind(worker)) {
     const unref: unknown = Reflect.get(inner, 'unref');
     if (typeof unref === 'function') Reflect.apply(unref, inner, []);
+  }
+}
+
+/**
+ * Has the idle time of a thread measured by timers of ours. piscina takes the global ones, which are numbers without `unref`
+ * where a browser is played (jsdom), and in tests may be fakes that never come. Reached as in {@link unrefPort}.
+ */
+function takeIdleTime(worker: object): void {
+  for (const inner of partsBehind(worker)) {
+    if (!('setIdleTimeout' in inner)) continue;
+    let timer: NodeJS.Timeout | undefined;
+    Object.assign(inner, {
+      setIdleTimeout: (end: () => void, ms: number) => {
+        clearTimeout(timer);
+        timer = setTimeout(end, ms).unref();
+      },
+      clearIdleTimeout: () => clearTimeout(timer),
+    });
+  }
+}
+
+function* partsBehind(worker: object): Generator<object> {
+  for (const symbol of Object.getOwnPropertySymbols(worker)) {
+    const inner: unknown = Reflect.get(worker, symbol);
+    if (typeof inner === 'object' && inner !== null) yield inner;
   }
 }

@@ -6,6 +6,7 @@
  *   realm                in a realm of its own (realm.ts), as under jest and vitest's vm pools
  *   realm, frozen        once the package is loaded, the realm's timers, clocks and microtasks are fake ones that never come
  *   realm, frozen first  before the package is loaded (jest: `fakeTimers: { enableGlobally: true }`)
+ *   realm, browser       with the globals of a browser, and little of Node's (jest's environment jsdom)
  *   process, frozen      no realm: the process's own globals, and the functions of its module node:timers (sinon)
  */
 import { readFileSync } from 'node:fs';
@@ -39,6 +40,22 @@ function foreignTo(inner: typeof globalThis): object {
   };
 }
 
+/** Timers are numbers there, and some of what Node has is missing. */
+function playBrowser(globals: typeof globalThis): void {
+  const missing = [
+    'TextEncoder',
+    'TextDecoder',
+    'structuredClone',
+    'setImmediate',
+    'clearImmediate',
+    'MessageChannel',
+  ];
+  for (const name of missing) Reflect.deleteProperty(globals, name);
+  const { setTimeout: later, setInterval: often } = globalThis;
+  Reflect.set(globals, 'setTimeout', (act: () => void, ms: number) => Number(later(act, ms)));
+  Reflect.set(globals, 'setInterval', (act: () => void, ms: number) => Number(often(act, ms)));
+}
+
 async function inRealm(): Promise<() => Promise<RealmReport>> {
   const realm = new Realm();
   const globals = vm.runInContext('globalThis', realm.context) as typeof globalThis;
@@ -46,6 +63,7 @@ async function inRealm(): Promise<() => Promise<RealmReport>> {
     if (mode === 'realm, frozen') freezeTime(globals);
   };
   if (mode === 'realm, frozen first') freezeTime(globals);
+  if (mode === 'realm, browser') playBrowser(globals);
   Object.assign(realm.context, given, { foreign: foreignTo(globalThis), freeze });
   const { run } = await realm.run(readFileSync(stepsUrl, 'utf8'), stepsUrl.href);
   return run as () => Promise<RealmReport>;

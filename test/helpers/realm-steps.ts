@@ -135,7 +135,9 @@ async function maintenance(engine: Engine.StorageEngine): Promise<void> {
 
 async function ingests(engine: Engine.StorageEngine): Promise<void> {
   await step('ingest', async () => {
-    await engine.ingest(foreign.map);
+    let estimate: number | undefined;
+    await engine.ingest(foreign.map, { onProgress: ({ estimatedTotal }) => (estimate = estimatedTotal) });
+    expect(estimate === 1, 'the size of a map of another realm is known');
     await engine.ingest(new Map([['n', new Uint8Array([49])]]));
     const source = (async function* (): AsyncGenerator<[string, Uint8Array]> {
       for (let i = 0; i < 3000; i++) yield [`load-${i}`, foreign.bytes];

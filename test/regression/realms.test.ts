@@ -18,7 +18,7 @@ const STEPS =
 const LIMIT_MS = 120_000;
 
 for (const threads of [0, 1])
-  for (const mode of ['realm', 'realm, frozen', 'realm, frozen first', 'process, frozen'])
+  for (const mode of ['realm', 'realm, frozen', 'realm, frozen first', 'realm, browser', 'process, frozen'])
     test(`every operation works in a ${mode}, threads: ${threads}`, (t) => {
       const path = join(temporaryDirectory(t), 'deep', 'db');
       const { done, failures } = run(path, { ...SMALL, threads }, mode);

@@ -24,6 +24,7 @@ import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-op
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { discardOutputs, reportDeletion } from '../background-errors.ts';
@@ -224,7 +225,7 @@ export class BulkLoad {
     // The first failure is the one to tell; what is cancelled after it is not.
     for (const job of jobs) job.catch((error: unknown) => this.stop(error));
     await Promise.allSettled(jobs);
-    this.signal.throwIfAborted();
+    throwIfAborted(this.signal);
     return await Promise.all(jobs);
   }
 
