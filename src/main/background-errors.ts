@@ -18,6 +18,11 @@ export function isExhaustion(error: unknown): boolean {
   return error instanceof StorageError && error.code === 'STRATA_READ_ONLY';
 }
 
+/** A job that was cancelled, on this thread or another. */
+export function isCancelled(error: unknown): boolean {
+  return error instanceof StorageError && error.name === 'JobCancelledError';
+}
+
 /** What becomes of writes once `operation` has failed with `error`: says which, and why. */
 export function readOnlyAfter(operation: string, error: StorageError): StorageError {
   if (isExhaustion(error)) return error;

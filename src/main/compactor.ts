@@ -18,14 +18,13 @@
  * Thread:     main.
  */
 import { assert } from '../shared/assert.ts';
-import { isJobCancelled } from '../shared/control-block.ts';
 import type { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactResult } from '../shared/jobs.ts';
 import { now } from '../shared/timers.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
-import { discardOutputs, isExhaustion, toStorageError } from './background-errors.ts';
+import { discardOutputs, isCancelled, isExhaustion, toStorageError } from './background-errors.ts';
 import { mergeInParts, partsOf } from './compaction-parts.ts';
 import {
   advanceCursor,
@@ -285,7 +284,7 @@ export class Compactor {
   /** Before the plan is free again, so that it is not tried again at once. Returns what whoever asked for it is told. */
   #failed(cause: unknown, running: Running, isOwn: boolean): unknown {
     // It was cancelled, or what failed has been told.
-    if (this.#ended !== undefined) return isJobCancelled(cause) ? this.#ended : cause;
+    if (this.#ended !== undefined) return isCancelled(cause) ? this.#ended : cause;
     if (isExhaustion(cause)) this.#store.becomeReadOnly('file numbers', cause);
     else if (isOwn) this.#failedOnItsOwn(toStorageError(cause, 'a compaction failed'), running);
     return cause;

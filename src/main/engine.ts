@@ -10,6 +10,7 @@
  *   share            share/shares.ts
  *
  * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
+ * Long:   the whole public face in one place; most of it are contracts.
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
@@ -138,9 +139,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * Writes one value. Resolves when the write is in the log: handed to the operating system or, with `sync`, on the disk.
-   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY, STRATA_CLOSED; STRATA_IO when the log can't be
-   * written: the write is then indeterminate, and the store read-only until it is opened again. Also STRATA_IO, but surely
-   * not in the store, when the write was held back on a full disk and room did not return; the store stays open.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY (its message and `cause` say what failed),
+   * STRATA_CLOSED; STRATA_IO when the log can't be written: the write is then indeterminate, and the store read-only until it
+   * is opened again. Also STRATA_IO, but surely not in the store, when there was no room, descriptor or memory for a new log,
+   * or flush or compaction went on failing while the write was held back; the store stays open.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
    */
@@ -327,6 +329,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /**
    * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
    * versions are gone afterwards, except what open snapshots need. Flushes first. Takes as long as rewriting the range does.
+   * close() cancels it.
    * @throws {@link StorageError} as {@link StorageEngine.flush}, STRATA_INVALID_ARGUMENT, STRATA_CORRUPTION (nothing is lost).
    * @example
    * await engine.compact({ start: 'log:2023', end: 'log:2024' });
@@ -373,9 +376,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Waits for running work and closes the store. Idempotent. Writes that were accepted complete, except those held back
-   * while background work can't go on, which are rejected. What is in memory stays in the logs.
-   * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then.
+   * Closes the store. Idempotent. Writes that were accepted and flushes complete, except writes held back while flushes fail,
+   * which are rejected; compactions, bulk loads and verify() are cancelled. What is in memory stays in the logs.
+   * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then. Also when
+   * the disk has not answered for 30 s: all promises are settled, and the store stays locked until it does.
    */
   close(): Promise<void> {
     const closing = this.#runtime.close();

@@ -51,7 +51,7 @@ export interface CompactionEvent {
 /** Work that nobody awaits has failed. */
 export interface BackgroundErrorEvent {
   readonly error: StorageError;
-  /** What failed: 'flush', 'compaction', 'log', 'manifest', 'delete'. */
+  /** What failed: 'flush', 'compaction', 'log', 'manifest', 'delete'; or ended: 'file numbers', 'sequence numbers'. */
   readonly operation: string;
   /**
    * Whether the store goes on trying (a full disk, say). false: it has become read-only, or the matter is closed: a file that

@@ -18,11 +18,16 @@
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
-import { isJobCancelled } from '../shared/control-block.ts';
 import type { StorageError } from '../shared/errors.ts';
 import { level as toLevel } from '../shared/ids.ts';
 import type { FlushResult } from '../shared/jobs.ts';
-import { discardOutputs, isExhaustion, isRoomProblem, toStorageError } from './background-errors.ts';
+import {
+  discardOutputs,
+  isCancelled,
+  isExhaustion,
+  isRoomProblem,
+  toStorageError,
+} from './background-errors.ts';
 import { CancelToken } from './job-runner.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -175,7 +180,7 @@ export class Flusher {
 
   #failed(cause: unknown): void {
     // Whoever waits for it hears why it was cancelled.
-    if (this.#ended !== undefined && isJobCancelled(cause)) return;
+    if (this.#ended !== undefined && isCancelled(cause)) return;
     const error = toStorageError(cause, 'a flush failed');
     this.error = error;
     this.#failures++;

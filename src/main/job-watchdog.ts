@@ -19,14 +19,11 @@ import { clearInterval, setInterval } from '../shared/timers.ts';
 export const STALL_LIMIT_MS: number = 30 * 60_000;
 const LOOKS = 10;
 
-/**
- * Calls `onStall` when `heartbeat` has been the same for `limitMs`, and again each time after that. The returned function
- * ends the watch.
- */
-export function watchJob(heartbeat: () => number, limitMs: number, onStall: () => void): () => void {
+/** One look at a heartbeat: ten that see no change call `onStall`, and each ten after that. */
+export function lookForLife(heartbeat: () => number, onStall: () => void): () => void {
   let last = heartbeat();
   let unchanged = 0;
-  const look = (): void => {
+  return () => {
     const now = heartbeat();
     unchanged = now === last ? unchanged + 1 : 0;
     last = now;
@@ -34,6 +31,13 @@ export function watchJob(heartbeat: () => number, limitMs: number, onStall: () =
     unchanged = 0;
     onStall();
   };
-  const timer = setInterval(look, limitMs / LOOKS).unref();
+}
+
+/**
+ * Calls `onStall` when `heartbeat` has been the same for `limitMs`, and again each time after that. The returned function
+ * ends the watch.
+ */
+export function watchJob(heartbeat: () => number, limitMs: number, onStall: () => void): () => void {
+  const timer = setInterval(lookForLife(heartbeat, onStall), limitMs / LOOKS).unref();
   return () => clearInterval(timer);
 }

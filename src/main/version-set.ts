@@ -27,7 +27,7 @@
 import { join } from 'node:path';
 import { assert } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
-import { isDiskFull, StorageError, systemErrorCode } from '../shared/errors.ts';
+import { StorageError } from '../shared/errors.ts';
 import { MANIFEST_NAME } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import {
@@ -39,6 +39,7 @@ import {
 } from '../shared/ids.ts';
 import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
+import { isRoomProblem } from './background-errors.ts';
 import {
   type ManifestState,
   manifestStamp,
@@ -261,7 +262,7 @@ export class VersionSet {
       this.#stamp = manifestStamp(this.#fs, this.#directory);
       await this.#files.nameForGood(this.#newTables(edit));
     } catch (error) {
-      if (!mayBePublished && isPassing(error)) {
+      if (!mayBePublished && isRoomProblem(error)) {
         this.#failures++;
         this.#lastFailure = error;
       } else {
@@ -365,10 +366,4 @@ export class VersionSet {
     for (const table of obsolete) this.#leaving.delete(table.number);
     this.#files.obsolete(obsolete);
   }
-}
-
-/** A shortage that ends by itself, as opposed to a disk that fails. */
-function isPassing(error: unknown): boolean {
-  const code = systemErrorCode(error);
-  return isDiskFull(error) || code === 'EMFILE' || code === 'ENFILE';
 }

@@ -133,11 +133,6 @@ function slotBase(slot: number): number {
   return SLOTS_START + slot * SLOT_WORDS;
 }
 
-/** Whether a job stopped because it was told to, by what its error is called: it may come from another thread or realm. */
-export function isJobCancelled(error: unknown): boolean {
-  return (error as { readonly name?: unknown } | null | undefined)?.name === 'JobCancelledError';
-}
-
 /** The job stopped because it was told to. Known by `name` after it crossed a thread. */
 export class JobCancelledError extends StorageError {
   constructor() {

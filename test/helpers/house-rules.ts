@@ -80,8 +80,6 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
 ];
 /** The one file that asks the platform for time. */
 const TIME_HOME = 'src/shared/timers.ts';
-/** Have not been changed yet. */
-const TIME_DEBTORS: readonly string[] = ['src/main/directory-lock.ts'];
 const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|clearImmediate|queueMicrotask';
 
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
@@ -111,7 +109,7 @@ const BANNED: readonly {
       /\bperformance\.|\bDate\.now\b|\bnew Date\(\s*\)|\bprocess\.(?:nextTick|hrtime|uptime)\b|\bglobalThis\.(?:set|clear|queue)|\bAbortSignal\.timeout\b/,
     in: 'code',
     instead: `a clock of the application's tests may be false: take timers and now() from ${TIME_HOME}`,
-    allowed: [TIME_HOME, ...TIME_DEBTORS],
+    allowed: [TIME_HOME],
     under: 'src/',
   },
   {
@@ -265,7 +263,7 @@ function checkBanned(file: ViewedFile, complain: Complain): void {
 
 /** A timer that is not imported from the one place for them is the global one, or that of a module that tests patch. */
 function checkTimers(file: ViewedFile, complain: Complain): void {
-  if (!file.path.startsWith('src/') || isIn(file.path, [TIME_HOME, ...TIME_DEBTORS])) return;
+  if (!file.path.startsWith('src/') || isIn(file.path, [TIME_HOME])) return;
   const instead = `a timer of the application's tests may be false: import it from ${TIME_HOME}`;
   const module = findImports(file).find(({ specifier }) =>
     /^(?:node:)?(?:timers|perf_hooks)\b/.test(specifier),
