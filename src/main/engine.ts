@@ -37,7 +37,7 @@ import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
 import { destroyStore } from './destroy-store.ts';
 import type { EngineEvents } from './events.ts';
-import { type OpenInternals, openStore } from './open-store.ts';
+import { type OpenedStore, type OpenInternals, openStore } from './open-store.ts';
 import type { EngineOptions } from './options.ts';
 import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
@@ -399,11 +399,7 @@ export async function openEngine(
   options: EngineOptions | undefined,
   internals: OpenInternals,
 ): Promise<StorageEngine> {
-  const opened = await awaited(openStore(path, options, internals));
-  try {
-    return StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
-  } catch (error) {
-    await opened.lock.release();
-    throw error;
-  }
+  const start = (opened: OpenedStore): StorageEngine =>
+    StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
+  return await awaited(openStore(path, options, internals, start));
 }

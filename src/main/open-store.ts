@@ -67,11 +67,13 @@ export interface OpenedStore {
   readonly deletionErrors: readonly unknown[];
 }
 
-export async function openStore(
+/** Returns what `start` makes of the store; what that throws is a failure of the open like any other. */
+export async function openStore<T>(
   path: string,
   userOptions: EngineOptions | undefined,
   internals: OpenInternals,
-): Promise<OpenedStore> {
+  start: (opened: OpenedStore) => T,
+): Promise<T> {
   const options = resolveOptions(userOptions);
   const root = resolveDirectory(path);
   const disk = await loadFileSystem(internals.fileSystem);
@@ -86,7 +88,7 @@ export async function openStore(
     fs = throughAnchors(disk, lock);
     const located = await locate(disk, fs, root, lock, options.readOnly);
     fs = located.fs;
-    return { ...(await load(fs, located.directory, options, created)), path: root, lock };
+    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock });
   } catch (error) {
     // Without the lock they may be files of whoever has it, and the directory is in use.
     const held = fs;

@@ -80,9 +80,9 @@ test('the trace has the bytes of every file, the order of all threads, and no ha
     sync !== undefined && sync.end < acknowledged,
     'the log was synced before the write was acknowledged',
   );
-  const table = records.find(({ kind, path }) => kind === 'write' && path.endsWith('.sst'));
+  const table = records.find(({ kind, path }) => kind === 'write' && path.endsWith('.sst.new'));
   assert.ok(table !== undefined && table.start > acknowledged, 'the worker wrote after that');
-  assert.deepEqual(Buffer.from(table.bytes), readFileSync(table.path));
+  assert.deepEqual(Buffer.from(table.bytes), readFileSync(table.path.replace(/\.new$/, '')));
   assert.ok(control.everOpenedCount >= 4);
   assert.deepEqual(control.openHandles(), {});
 });

@@ -63,11 +63,11 @@ export function createFileSystem(options: DiskOptions): FileSystem {
       if (path.endsWith('.run')) check('createRun', path);
       if (path.endsWith('.tmp')) check('stageManifest', path);
       const file = nodeFileSystem.createExclusive(path);
-      if (path.endsWith('.sst')) return failingTable(file, check);
+      if (path.endsWith('.sst.new')) return failingTable(file, check);
       return path.endsWith('.log') ? failingLog(file, check) : file;
     },
     renameAsync: async (from, to) => {
-      check('renameManifest', to);
+      if (to.endsWith('manifest.json')) check('renameManifest', to);
       await nodeFileSystem.renameAsync(from, to);
     },
   };

@@ -55,10 +55,10 @@ async function open(): Promise<Answer> {
   }
 }
 
-async function answerOf(work: () => Promise<number | void>): Promise<Answer> {
+async function answerOf(work: () => Promise<unknown>): Promise<Answer> {
   try {
-    const count = (await work()) ?? 0;
-    return { outcome: 'done', count };
+    const count = await work();
+    return { outcome: 'done', count: typeof count === 'number' ? count : 0 };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     const causes: string[] = [];

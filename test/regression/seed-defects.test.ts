@@ -151,6 +151,7 @@ test('tables are durable before the manifest names them, the manifest before any
     /^datasync manifest\.json\.tmp$/,
     /^rename manifest\.json/,
     /^syncDirectory/,
+    /^rename \d+\.sst$/,
   ];
   // The flush, then the compaction: each in this order, and tables are deleted after both.
   for (const [i, pattern] of [...expected, ...expected, /^unlink \d+\.sst$/].entries())

@@ -226,6 +226,7 @@ export class FaultControl {
 export function fileTypeOf(path: string): FileType {
   const kind = parseFileName(basename(path))?.kind;
   if (kind === 'manifest-temporary') return 'manifest';
+  if (kind === 'new-table') return 'table';
   return FILE_TYPES.find((type) => type === kind) ?? 'directory';
 }
 
