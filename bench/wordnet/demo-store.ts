@@ -56,7 +56,7 @@ async function openExisting(directory: string): Promise<StorageEngine | undefine
 /** LOCK may have been left by the attempt to open a store. */
 function isEmpty(directory: string): boolean {
   try {
-    return readdirSync(directory).every((name) => name === 'LOCK');
+    return readdirSync(directory).every((name) => name.startsWith('LOCK'));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
     throw error;

@@ -67,7 +67,11 @@ function isFileSystemSpec(value: unknown): boolean {
   if (!isRecord(value)) return false;
   const { module, anchors } = value;
   const isAnchor = (anchor: unknown): boolean =>
-    isRecord(anchor) && typeof anchor['directory'] === 'string' && typeof anchor['place'] === 'string';
+    isRecord(anchor) &&
+    typeof anchor['directory'] === 'string' &&
+    typeof anchor['place'] === 'string' &&
+    typeof anchor['device'] === 'number' &&
+    typeof anchor['inode'] === 'number';
   return typeof module === 'string' || (Array.isArray(anchors) && anchors.every(isAnchor));
 }
 

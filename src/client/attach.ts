@@ -15,7 +15,6 @@ import { invalidArgument, isError, StorageError } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { describe } from '../shared/input-bytes.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
-import { loadFileSystem } from '../shared/node-file-system.ts';
 import { boolean, checkObject, integer } from '../shared/option-checks.ts';
 import {
   type Attachment,
@@ -24,6 +23,7 @@ import {
   SHARE_PROTOCOL_VERSION,
 } from '../shared/share-protocol.ts';
 import { RESULT_CHECKS } from './answers.ts';
+import { type OwnedFiles, openOwnedFiles } from './owned-files.ts';
 
 /** Options of {@link StorageClient.attach}. */
 export interface AttachOptions {
@@ -46,6 +46,8 @@ export interface Attached {
   /** Runs `act` once the owner's end of the port is closed, in a microtask if it is by now. */
   whenGone(act: () => void): void;
   readonly fs: FileSystem;
+  /** Gives up what `fs` reaches the directory by. */
+  readonly releaseFiles: () => void;
   readonly cacheBytes: number;
   readonly maxOpenFiles: number;
   readonly mmap: boolean;
@@ -72,19 +74,23 @@ export async function attachTo<T>(
   const gone = new Promise<void>((resolve) => own.on('close', resolve));
   // What is pending when the port closes: `attach` itself, before there is a client.
   void gone.then(() => calls.end(new StorageError('STRATA_CLOSED', 'the store is closed')));
+  let files: OwnedFiles | undefined;
   try {
     const attachment = await calls.call('attach', [views.port2], [views.port2]);
+    files = await openOwnedFiles(attachment.fileSystem);
     return make({
       calls,
       viewPort: views.port1,
       attachment,
       whenGone: (act) => void gone.then(act),
-      fs: await loadFileSystem(attachment.fileSystem),
+      fs: files.fs,
+      releaseFiles: files.release,
       cacheBytes: cacheSize < 0 ? attachment.cacheBytes : cacheSize,
       maxOpenFiles: maxOpenFiles === 0 ? attachment.maxOpenFiles : Math.max(maxOpenFiles, 8),
       mmap,
     });
   } catch (error) {
+    files?.release();
     views.port1.close();
     own.close();
     if (error instanceof StorageError) throw error;

@@ -53,7 +53,7 @@ import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
 import { ViewFollower } from './client-view.ts';
 import { IngestWriter } from './ingest-writer.ts';
-import { readsWhileOpen } from './owned-reads.ts';
+import { readsWhileOpen } from './owned-files.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
 
@@ -78,6 +78,7 @@ export type ClientScanOptions = ScanOptionsOf<ClientSnapshot>;
  */
 export class StorageClient {
   readonly #control: ControlBlock;
+  readonly #releaseFiles: () => void;
   readonly #calls: Calls<OwnerCalls>;
   readonly #views: ViewFollower;
   readonly #writer: TurnWriter;
@@ -97,7 +98,8 @@ export class StorageClient {
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
 
-  private constructor({ attachment, calls, viewPort, fs, ...options }: Attached) {
+  private constructor({ attachment, calls, viewPort, fs, releaseFiles, ...options }: Attached) {
+    this.#releaseFiles = releaseFiles;
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
     this.#writer = new TurnWriter(calls);
@@ -382,6 +384,7 @@ export class StorageClient {
     this.#views.close();
     this.#tables.close();
     this.#blocks.clear();
+    this.#releaseFiles();
   }
 }
 

@@ -50,6 +50,8 @@ const MAX_MANIFEST_BYTES: number = 500 * 1024 * 1024;
 /** Lines of a manifest that need no tables and logs to answer for. Fewer are parsed whatever the directory holds. */
 const UNPROVEN_LINES = 10_000;
 const NEWLINE = 0x0a;
+/** Of a manifest whose lines are counted. */
+const PART_BYTES: number = 64 * 1024;
 
 /** Reads the manifest in `directory`; undefined when there is none. */
 export function loadManifest(fs: FileSystem, directory: string): ManifestState | undefined {
@@ -62,31 +64,34 @@ export function loadManifest(fs: FileSystem, directory: string): ManifestState |
     throw error;
   }
   try {
-    const bytes = readWhole(file);
-    refuseMoreLinesThanFiles(fs, directory, bytes, path);
-    return decodeManifest(bytes, path);
+    refuseMoreLinesThanFiles(fs, directory, file);
+    return decodeManifest(readWhole(file), path);
   } finally {
     file.close();
   }
 }
 
 /**
- * Each line names a file of the directory, but for a few. A manifest that names a million others is refused before it is
- * parsed, which would take ten times its size in memory.
+ * Each line names a file of the directory, but for a few. A manifest that names a million others is refused before it is taken
+ * into memory, where parsing it would take ten times its size.
  *
  * @throws {@link CorruptionError}
  */
 export function refuseMoreLinesThanFiles(
-  fs: FileSystem,
+  fs: Pick<FileSystem, 'list'>,
   directory: string,
-  bytes: Uint8Array,
-  path: string,
+  file: Pick<StorageFile, 'path' | 'readAt'>,
 ): void {
+  const part = Buffer.alloc(PART_BYTES);
   let lines = 0;
-  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
+  for (let position = 0, length = -1; length !== 0; position += length) {
+    length = file.readAt(part, position);
+    const bytes = part.subarray(0, length);
+    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
+  }
   if (lines > UNPROVEN_LINES && lines - UNPROVEN_LINES > fs.list(directory).length)
     throw new CorruptionError('it names far more tables and logs than there are: most are missing', {
-      file: path,
+      file: file.path,
     });
 }
 

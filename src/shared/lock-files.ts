@@ -4,10 +4,10 @@
  *
  * Invariants: no link is followed to a file; LOCK is only written to when it is a regular file with one name. Errors are the
  *             system's own: who asks decides what they mean.
- * Thread:     main.     Owns: descriptors, until their holders are closed.
+ * Thread:     any.      Owns: descriptors, until their holders are closed.
  */
 import * as fs from 'node:fs';
-import type { DirectoryAnchor } from './directory-anchor.ts';
+import { CLOSED_PLACE, type DirectoryAnchor } from './directory-anchor.ts';
 import { ioError, systemErrorCode } from './errors.ts';
 import { openRegular, READ_FLAGS } from './node-file-system.ts';
 import { IS_RESTRICTED } from './permission.ts';
@@ -106,26 +106,48 @@ export function holdDirectory(path: string, name: string = path, extraFlags = 0)
     throw ioError('open', name, error);
   }
   const { dev, ino } = fs.fstatSync(fd);
+  const anchor = anchorOf(name, fd, dev, ino);
   let isOpen = true;
   return {
     device: dev,
     inode: ino,
-    anchor: anchorOf(name, fd, dev, ino),
+    anchor,
     close: () => {
       if (!isOpen) return;
       isOpen = false;
+      if (anchor !== undefined) anchor.place = CLOSED_PLACE;
       fs.closeSync(fd);
     },
   };
 }
 
+/** The same directory through a descriptor of our own; undefined: the other one is closed by now. */
+export function holdAgain({ directory, place, device, inode }: DirectoryAnchor): HeldDirectory | undefined {
+  let held: HeldDirectory;
+  try {
+    held = holdDirectory(`${place}/.`, directory);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+  if (held.device === device && held.inode === inode) return held;
+  held.close();
+  return undefined;
+}
+
 /** undefined without /proc, and under Node's permission model, which knows paths and no descriptors. */
-function anchorOf(directory: string, fd: number, device: number, inode: number): DirectoryAnchor | undefined {
+function anchorOf(
+  directory: string,
+  fd: number,
+  device: number,
+  inode: number,
+): { -readonly [K in keyof DirectoryAnchor]: DirectoryAnchor[K] } | undefined {
   if (IS_RESTRICTED || (process.platform !== 'linux' && process.platform !== 'android')) return undefined;
   const place = `/proc/self/fd/${fd}`;
   try {
     const seen = fs.statSync(`${place}/.`);
-    return seen.dev === device && seen.ino === inode ? { directory, place } : undefined;
+    return seen.dev === device && seen.ino === inode ? { directory, place, device, inode } : undefined;
   } catch {
     // No /proc here: the directory is reached by its path, as on other systems.
     return undefined;

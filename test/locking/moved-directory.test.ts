@@ -154,7 +154,8 @@ test('a copy of before is put into the directory of an open store: it is not ove
   const engine = await openAt(t, path);
   await fill(engine, 200);
   await engine.flush();
-  for (const name of readdirSync(path)) if (!name.startsWith('LOCK')) rmSync(join(path, name), { force: true });
+  for (const name of readdirSync(path))
+    if (!name.startsWith('LOCK')) rmSync(join(path, name), { force: true });
   cpSync(`${path}.backup`, path, { recursive: true, filter: (from) => !from.includes('LOCK') });
   await engine.put('b', '2').catch(() => undefined);
   const told = await engine.flush().then(

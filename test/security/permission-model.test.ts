@@ -52,8 +52,13 @@ for (const threads of [0, 1])
       ['synced 000001.log', 'synced the directory'],
     );
     // With a thread its syncs are made there, unseen from here.
-    const table = threads === 0 ? ['synced 000002.sst', 'synced the directory'] : [];
-    const end = ['synced manifest.json.tmp', 'renamed manifest.json.tmp', 'synced the directory'];
+    const table = threads === 0 ? ['synced 000002.sst.new', 'synced the directory'] : [];
+    const end = [
+      'synced manifest.json.tmp',
+      'renamed manifest.json.tmp',
+      'synced the directory',
+      'renamed 000002.sst.new',
+    ];
     assert.deepEqual(
       flush!.filter((note) => !note.endsWith('.log')),
       [...table, ...end],

@@ -11,6 +11,8 @@ import { join } from 'node:path';
 import { setAsideName } from '../../shared/file-names.ts';
 import { type FileSystem, readFully, writeFully } from '../../shared/file-system.ts';
 
+const PART_BYTES: number = 1024 * 1024;
+
 /** Returns the new name. */
 export function renameAside(fs: FileSystem, directory: string, name: string): string {
   for (let attempt = 1; ; attempt++) {
@@ -23,33 +25,55 @@ export function renameAside(fs: FileSystem, directory: string, name: string): st
 
 /** Returns the name of the copy. One that an interrupted repair has made is good enough. */
 export function copyAside(fs: FileSystem, directory: string, name: string): string {
-  const content = readWhole(fs, join(directory, name));
+  const from = join(directory, name);
   for (let attempt = 1; ; attempt++) {
     const aside = setAsideName(name, attempt);
-    const path = join(directory, aside);
-    if (fs.stat(path) === undefined) {
-      writeWhole(fs, path, content);
+    const to = join(directory, aside);
+    const found = fs.stat(to);
+    if (found === undefined) {
+      copy(fs, from, to);
       return aside;
     }
-    if (fs.stat(path)?.kind === 'file' && content.equals(readWhole(fs, path))) return aside;
+    if (found.kind === 'file' && isSame(fs, from, to)) return aside;
   }
 }
 
-function readWhole(fs: FileSystem, path: string): Buffer {
+function copy(fs: FileSystem, from: string, to: string): void {
+  const target = fs.createExclusive(to);
+  try {
+    let position = 0;
+    for (const part of partsOf(fs, from)) {
+      writeFully(target, part, position);
+      position += part.length;
+    }
+    target.datasync();
+  } finally {
+    target.close();
+  }
+}
+
+function isSame(fs: FileSystem, a: string, b: string): boolean {
+  const others = partsOf(fs, b);
+  try {
+    for (const part of partsOf(fs, a)) {
+      const other = others.next();
+      if (other.done === true || !part.equals(other.value)) return false;
+    }
+    return others.next().done === true;
+  } finally {
+    others.return(undefined);
+  }
+}
+
+/** The content of a file in pieces of equal length, but for the last: damaged logs may be large. A piece is good until the next. */
+function* partsOf(fs: FileSystem, path: string): Generator<Buffer, undefined> {
   const file = fs.openRead(path);
   try {
-    const bytes = Buffer.alloc(file.size());
-    return bytes.subarray(0, readFully(file, bytes, 0));
-  } finally {
-    file.close();
-  }
-}
-
-function writeWhole(fs: FileSystem, path: string, content: Uint8Array): void {
-  const file = fs.createExclusive(path);
-  try {
-    writeFully(file, content, 0);
-    file.datasync();
+    const part = Buffer.alloc(PART_BYTES);
+    for (let position = 0, length = -1; length !== 0; position += length) {
+      length = readFully(file, part, position);
+      if (length > 0) yield part.subarray(0, length);
+    }
   } finally {
     file.close();
   }

@@ -98,44 +98,39 @@ function regularFiles(fs: FileSystem, directory: string): [string, StoreFile][] 
 }
 
 function surveyManifest(fs: FileSystem, directory: string): SurveyedManifest {
-  const path = join(directory, MANIFEST_NAME);
-  const bytes = readIfThere(fs, path);
-  const main = decode(fs, directory, bytes, path);
-  if (!(main instanceof CorruptionError))
-    return { state: main, problem: undefined, isPresent: true, listed: undefined };
-  const temporaryPath = join(directory, MANIFEST_TEMPORARY_NAME);
-  const next = decode(fs, directory, readIfThere(fs, temporaryPath), temporaryPath);
+  const main = readManifest(fs, directory, MANIFEST_NAME);
+  if (!(main.state instanceof CorruptionError))
+    return { state: main.state, problem: undefined, isPresent: true, listed: undefined };
+  const next = readManifest(fs, directory, MANIFEST_TEMPORARY_NAME).state;
   return {
     state: next instanceof CorruptionError ? undefined : next,
-    problem: main,
-    isPresent: bytes !== undefined,
-    listed: bytes === undefined ? undefined : readList(bytes),
+    problem: main.state,
+    isPresent: main.isPresent,
+    listed: main.bytes === undefined ? undefined : readList(main.bytes),
   };
 }
 
-function decode(
-  fs: FileSystem,
-  directory: string,
-  bytes: Uint8Array | undefined,
-  path: string,
-): ManifestState | CorruptionError {
-  if (bytes === undefined) return new CorruptionError('the manifest is missing', { file: path });
-  try {
-    refuseMoreLinesThanFiles(fs, directory, bytes, path);
-    return decodeManifest(bytes, path);
-  } catch (error) {
-    if (error instanceof CorruptionError) return error;
-    throw error;
-  }
+interface ReadManifest {
+  readonly state: ManifestState | CorruptionError;
+  readonly isPresent: boolean;
+  /** Of one that is not sound, and not absurd. */
+  readonly bytes?: Uint8Array | undefined;
 }
 
-/** undefined when there is no such regular file. */
-function readIfThere(fs: FileSystem, path: string): Uint8Array | undefined {
-  if (fs.stat(path)?.kind !== 'file') return undefined;
+function readManifest(fs: FileSystem, directory: string, name: string): ReadManifest {
+  const path = join(directory, name);
+  if (fs.stat(path)?.kind !== 'file')
+    return { state: new CorruptionError('the manifest is missing', { file: path }), isPresent: false };
   const file = fs.openRead(path);
+  let bytes: Uint8Array | undefined;
   try {
-    const bytes = new Uint8Array(file.size());
-    return bytes.subarray(0, readFully(file, bytes, 0));
+    refuseMoreLinesThanFiles(fs, directory, file);
+    const whole = new Uint8Array(file.size());
+    bytes = whole.subarray(0, readFully(file, whole, 0));
+    return { state: decodeManifest(bytes, path), isPresent: true };
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    return { state: error, isPresent: true, bytes };
   } finally {
     file.close();
   }
