@@ -32,6 +32,7 @@ import {
   type HeldDirectory,
   holdDirectory,
   type LockFile,
+  lockExists,
   openLockFile,
   readLockText,
   removeLockFile,
@@ -97,27 +98,79 @@ export class DirectoryLock {
   readonly supersedes: boolean;
   /** The directory that is locked, whatever its path leads to by now; undefined where it can't be held. */
   readonly held: HeldDirectory | undefined;
+  readonly #directory: string;
   readonly #parts: Parts;
   #record: LockRecord;
   #beat: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #released: Promise<void> | undefined;
 
-  constructor(parts: Parts, record: LockRecord, supersedes: boolean) {
+  constructor(directory: string, parts: Parts, record: LockRecord, supersedes: boolean) {
+    this.#directory = directory;
     this.#parts = parts;
     this.#record = record;
     this.held = parts.held;
     this.ownerId = record.ownerId ?? '';
     this.supersedes = supersedes;
+    if (supersedes) return;
     recordHolder(parts.lockFile, encodeRecord(record));
-    if (parts.lockFile?.rewrite !== undefined)
-      this.#beat = setInterval(() => this.#showLife(), BEAT_MS).unref();
+    this.#startBeating();
+  }
+
+  /**
+   * The owner that this one supersedes is out of reach of the files (epochs.ts): LOCK is ours from now on, as a new file, so that
+   * what the other one still has open is no longer LOCK. Until then LOCK tells of the other one: should this one end in the
+   * midst of it, the next has to do the same.
+   */
+  supersede(): void {
+    const { held } = this.#parts;
+    const path = join(held?.anchor?.place ?? '', LOCK_NAME);
+    if (!this.supersedes || held === undefined || this.#parts.lockFile !== undefined) return;
+    removeLockFile(path);
+    this.#parts.lockFile = openLockFile(path);
+    recordHolder(this.#parts.lockFile, encodeRecord(this.#record));
+    this.#startBeating();
+  }
+
+  /**
+   * Whether LOCK is still the file that this lock wrote its record into. A name that is gone is no sign of another owner: LOCK is
+   * made anew.
+   */
+  hasLockFile(): boolean {
+    const { held, lockFile } = this.#parts;
+    if (held === undefined || lockFile?.replaceContent === undefined || this.#released !== undefined)
+      return true;
+    const path = join(held.anchor?.place ?? this.#directory, LOCK_NAME);
+    return (
+      ifPossible(() => {
+        if (lockFile.isNamed(path)) return true;
+        if (lockExists(path)) return false;
+        const renewed = openLockFile(path);
+        this.#parts.lockFile = renewed;
+        lockFile.close();
+        recordHolder(renewed, encodeRecord(this.#record));
+        return true;
+      }) ?? true
+    );
+  }
+
+  #startBeating(): void {
+    if (this.#parts.lockFile?.rewrite === undefined) return;
+    this.#beat = setInterval(() => {
+      this.hasLockFile();
+      this.#showLife();
+    }, BEAT_MS).unref();
   }
 
   /** How files in the directories that are held are reached, whatever becomes of their paths. */
   get anchors(): readonly DirectoryAnchor[] {
     const all = [this.held, this.#parts.within];
     return all.flatMap((held) => (held?.anchor === undefined ? [] : [held.anchor]));
+  }
+
+  /** The directory in the locked one that is held as well. */
+  get within(): HeldDirectory | undefined {
+    return this.#parts.within;
   }
 
   /** Holds a directory in the locked one as well, until the lock is released. */
@@ -230,17 +283,15 @@ async function acquireOnce(
         parts.claim = await claimBySocket(place, () => ifPossible(() => readRecord(place)?.socket));
         if (parts.claim === undefined) throw await lockedError(directory, place);
         supersedes = await supersedeForeignOwner(place, directory, self, takeOverAfterMs);
-        // What the other one still has open is then no longer LOCK.
-        if (supersedes && !isForeignFile) removeLockFile(join(place, LOCK_NAME));
       }
-      parts.lockFile = ifPossible(() => openLockFile(join(place, LOCK_NAME)));
+      if (!supersedes) parts.lockFile = ifPossible(() => openLockFile(join(place, LOCK_NAME)));
     } else {
       parts.lockFile = openExclusively(directory);
     }
     if (isForeignFile && parts.lockFile !== undefined)
       parts.lockFile = { ...parts.lockFile, replaceContent: undefined, rewrite: undefined };
     const socket = parts.claim?.name;
-    return new DirectoryLock(parts, socket === undefined ? self : { ...self, socket }, supersedes);
+    return new DirectoryLock(directory, parts, socket === undefined ? self : { ...self, socket }, supersedes);
   } catch (error) {
     const isTakenNow = isTaken(error);
     const failure = isTakenNow ? await lockedError(directory, place) : error;
@@ -285,7 +336,7 @@ function openExclusively(directory: string): LockFile {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
     // A read-only disk without LOCK: lock the directory itself, as every other process here will.
     const held = holdDirectory(directory, directory, BSD_LOCK_FLAGS);
-    return { replaceContent: undefined, rewrite: undefined, close: () => held.close() };
+    return { replaceContent: undefined, rewrite: undefined, isNamed: () => true, close: () => held.close() };
   }
 }
 

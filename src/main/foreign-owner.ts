@@ -5,6 +5,7 @@
  *   nobody, or somebody of this kernel     no threat: the kernel's locks were free
  *   anybody else                           refused until there was no sign of life for `takeOverAfterMs`; then watched for two
  *                                          beats, as clocks of hosts differ, and superseded if there was none
+ *   ... whose time lies in the future      watched for `takeOverAfterMs`, and superseded if there was no beat
  *   ... last seen before this kernel       dead, where the file system is a local one: the machine was started anew, or the
  *       was started                        volume came here, and in either case nobody else has it mounted
  *
@@ -26,6 +27,8 @@ export const TAKE_OVER_AFTER_MS = 60_000;
 const WATCH_POLL_MS = 250;
 /** A file's time and the start of the kernel are told by different clocks. */
 const BOOT_SLACK_MS = 2000;
+/** By so much clocks of hosts may differ before a file's time is not believed. */
+const CLOCK_SLACK_MS = 30_000;
 /** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf, vmhgfs. */
 const SHARED_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x5346414f, 0x6b414653,
@@ -48,9 +51,13 @@ export async function supersedeForeignOwner(
   const seen = lookAt(path);
   if (seen === undefined || !isForeign(seen.record, self)) return false;
   if (isOfEarlierBoot(directory, seen.modifiedMs)) return false;
-  if (ageOf(seen.modifiedMs) < takeOverAfterMs) throw foreignError(name, seen, takeOverAfterMs);
   if (takeOverAfterMs === 0) return true;
-  for (let watchedMs = 0; watchedMs < 2 * BEAT_MS; watchedMs += WATCH_POLL_MS) {
+  // A time that is yet to come says nothing: then LOCK is watched for as long as a sign of life may be missing.
+  const isOfTheFuture = seen.modifiedMs > wallClock() + CLOCK_SLACK_MS;
+  if (!isOfTheFuture && ageOf(seen.modifiedMs) < takeOverAfterMs)
+    throw foreignError(name, seen, takeOverAfterMs);
+  const longMs = isOfTheFuture ? Math.max(2 * BEAT_MS, takeOverAfterMs) : 2 * BEAT_MS;
+  for (let watchedMs = 0; watchedMs < longMs; watchedMs += WATCH_POLL_MS) {
     await delay(WATCH_POLL_MS);
     const now = lookAt(path);
     if (now === undefined) return false;

@@ -82,6 +82,11 @@ export class LogWriter implements SyncableLog {
     this.#writtenUpTo += bytes.length;
   }
 
+  /** Whether the file still has its name, as far as can be told; true once it is retired, and may be deleted. */
+  get isLinked(): boolean {
+    return this.#isRetired || (this.#file?.isLinked?.() ?? true);
+  }
+
   /** Whether the file is empty, for certain. */
   get hasNothing(): boolean {
     try {

@@ -120,8 +120,9 @@ export async function saveManifest(fs: FileSystem, directory: string, state: Man
 export async function stageManifest(fs: FileSystem, directory: string, state: ManifestState): Promise<void> {
   const bytes = encodeManifest(state);
   const path = join(directory, MANIFEST_TEMPORARY_NAME);
-  if (fs.stat(path) !== undefined) fs.unlink(path);
-  const file = fs.createExclusive(path);
+  // None of this within the call: close() writes a last manifest, and has a limit for a disk that does not answer.
+  if (fs.stat(path) !== undefined) await fs.unlinkAsync(path);
+  const file = (await fs.createExclusiveAsync?.(path)) ?? fs.createExclusive(path);
   try {
     await writeFullyAsync(file, bytes, 0);
     await file.datasyncAsync();

@@ -129,6 +129,7 @@ export async function locate(
   const mustMove = lock.supersedes || epochs.unfinishedMove !== undefined;
   if (mustMove && !isReadOnly) {
     const { directory } = await beginEpoch(fs, root, epochs, hold);
+    lock.supersede();
     return { fs: throughAnchors(disk, lock), directory };
   }
   if (epochs.unfinishedMove !== undefined)

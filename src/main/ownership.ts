@@ -5,7 +5,9 @@
  *   noteWrite()  a log was written to: half a second later somebody looks, so that a writer hears of it within a second
  *
  *   lost, once   the path leads nowhere, or to another directory      it was removed, moved or replaced
- *                LOCK names another owner                             it was taken over from another host
+ *                LOCK names another owner, or is another file         it was taken over from another host, perhaps long ago
+ *                the manifest or the log is not ours any more         files were removed from the directory, or put into it
+ *                (asked half a second after a write)
  *
  * On Linux nothing that an owner does reaches a directory that has taken the place of its own (directory-anchor.ts), and nothing
  * that a superseded one does reaches its successor's files (epochs.ts). This is how it hears of either, and stops. Elsewhere the
@@ -28,22 +30,31 @@ const LOOK_DELAY_MS = 500;
 /** How the system says that a path does not lead to a directory (any more). */
 const GONE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ESTALE']);
 
+/** What is asked of the lock. */
+export type OwnedLock = Pick<DirectoryLock, 'held' | 'ownerId' | 'hasLockFile'>;
+
 export class Ownership {
   readonly #directory: string;
-  readonly #lock: Pick<DirectoryLock, 'held' | 'ownerId'>;
+  readonly #lock: OwnedLock;
+  readonly #filesProblem: () => StorageError | undefined;
   readonly #onLost: (error: StorageError) => void;
   #lost: StorageError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  /** `onLost` is called once, in the step that finds out. */
+  /**
+   * `filesProblem` says whether the files of the store are still those that it made; `onLost` is called once, in the step that
+   * finds out.
+   */
   constructor(
     directory: string,
-    lock: Pick<DirectoryLock, 'held' | 'ownerId'>,
+    lock: OwnedLock,
+    filesProblem: () => StorageError | undefined,
     onLost: (error: StorageError) => void,
   ) {
     this.#directory = directory;
     this.#lock = lock;
+    this.#filesProblem = filesProblem;
     this.#onLost = onLost;
   }
 
@@ -73,6 +84,7 @@ export class Ownership {
           return found;
         });
         this.#judgeRecord(this.#lock.held?.anchor?.place ?? this.#directory);
+        this.#judgeFiles();
       });
     }, LOOK_DELAY_MS).unref();
   }
@@ -104,10 +116,22 @@ export class Ownership {
     );
   }
 
+  #judgeFiles(): void {
+    let problem: StorageError | undefined;
+    try {
+      problem = this.#filesProblem();
+    } catch {
+      // A look that fails says nothing.
+      return;
+    }
+    if (problem !== undefined) this.#lose(problem);
+  }
+
   #judgeRecord(place: string): void {
     const record = readRecord(place);
-    if (record?.ownerId === undefined || record.ownerId === this.#lock.ownerId) return;
-    const by = nameHolder(record) ?? 'another process';
+    const isNamed = record?.ownerId !== undefined;
+    if (isNamed ? record.ownerId === this.#lock.ownerId : this.#lock.hasLockFile()) return;
+    const by = (record && nameHolder(record)) ?? 'another process';
     this.#lose(
       new StorageError('STRATA_LOCKED', `the store in ${this.#directory} was taken over by ${by}`, {
         file: join(this.#directory, LOCK_NAME),

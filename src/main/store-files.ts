@@ -8,15 +8,18 @@
  *
  * Thread: main.     Owns: these parts.
  */
+import { join } from 'node:path';
 
 import type { StorageError } from '../shared/errors.ts';
+import { MANIFEST_NAME } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
+import { type Identity, identityOf } from '../shared/lock-files.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import { type LogFiles, LogWriter } from './log-writer.ts';
 import { DeletionQueue, nameTables } from './obsolete-files.ts';
 import type { OpenedStore } from './open-store.ts';
 import { Ownership } from './ownership.ts';
-import { type VersionFiles, VersionSet } from './version-set.ts';
+import { changedError, type VersionFiles, VersionSet } from './version-set.ts';
 
 /** Whom the files tell. */
 export interface FilesHost {
@@ -33,13 +36,23 @@ export class StoreFiles {
   readonly #logFiles: LogFiles;
   readonly #directory: string;
   readonly #host: FilesHost;
+  readonly #path: string;
+  readonly #within: Identity | undefined;
+  #newestLog: LogWriter | undefined;
 
   constructor(opened: OpenedStore, tables: TableCache, host: FilesHost) {
     const { fs, path, directory, lock } = opened;
     this.#fs = fs;
     this.#directory = directory;
     this.#host = host;
-    this.ownership = new Ownership(path, lock, (error) => host.lost(error));
+    this.#path = path;
+    this.#within = lock.within;
+    this.ownership = new Ownership(
+      path,
+      lock,
+      () => this.#problem(),
+      (error) => host.lost(error),
+    );
     this.deletions = new DeletionQueue(fs, directory, {
       mayDelete: () => !this.versions.isPoisoned && this.#isOurs(),
       deleted: (number) => this.versions.noteDeleted(number),
@@ -78,6 +91,18 @@ export class StoreFiles {
     return versions;
   }
 
+  /** What shows that somebody else has changed the files of the store. */
+  #problem(): StorageError | undefined {
+    const epoch = this.#directory === this.#path ? undefined : identityOf(this.#directory);
+    const isMoved =
+      this.#within !== undefined &&
+      (epoch?.device !== this.#within.device || epoch.inode !== this.#within.inode);
+    if (isMoved) return changedError(this.#directory);
+    if (!this.versions.isManifestOurs()) return changedError(join(this.#directory, MANIFEST_NAME));
+    if (this.#newestLog?.isLinked === false) return changedError(this.#newestLog.path);
+    return undefined;
+  }
+
   #isOurs(): boolean {
     try {
       this.ownership.check();
@@ -95,6 +120,7 @@ export class StoreFiles {
     try {
       const writer = LogWriter.create(this.#logFiles, this.#directory, number);
       versions.noteLog(number);
+      this.#newestLog = writer;
       return writer;
     } catch (error) {
       versions.giveBackFileNumber(number);
@@ -104,6 +130,7 @@ export class StoreFiles {
 
   /** Deletes a log of which nothing came to the disk; false: it can't be deleted. */
   discardLog(writer: LogWriter): boolean {
+    if (this.#newestLog === writer) this.#newestLog = undefined;
     // A number is used again only where no record of before can be taken for one of the new log.
     const { hasNothing } = writer;
     writer.retire();

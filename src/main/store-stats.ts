@@ -83,5 +83,5 @@ function memtableStats({ memtables }: Store): EngineStats['memtables'] {
 function backgroundError(runtime: Runtime): EngineStats['backgroundError'] {
   const error = runtime.backgroundError;
   if (error === undefined) return null;
-  return { code: systemErrorCode(error) ?? error.name, message: error.message };
+  return { code: systemErrorCode(error) ?? error.code, message: error.message };
 }

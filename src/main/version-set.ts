@@ -28,7 +28,7 @@ import { join } from 'node:path';
 import { assert } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
-import { MANIFEST_NAME } from '../shared/file-names.ts';
+import { MANIFEST_NAME, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import {
   type FileNumber,
@@ -103,6 +103,7 @@ export class VersionSet {
   #lastFailure: unknown;
   /** Of the manifest on disk, as this set left it. */
   #stamp: string | undefined;
+  #isApplying = false;
   /** Told in the step in which a version becomes current: clients in other threads must hear of it (shared-views.ts). */
   onInstalled: (edit: VersionEdit) => void = () => {};
 
@@ -250,11 +251,12 @@ export class VersionSet {
     let next: Version;
     let state: ManifestState;
     let mayBePublished = false;
+    this.#isApplying = true;
     try {
       next = this.#current.apply(edit);
       state = this.#nextState(next, edit, extra);
       await stageManifest(this.#fs, this.#directory, state);
-      this.#checkUnchanged();
+      this.#checkUnchanged(this.#newTables(edit));
       mayBePublished = true;
       const publication = this.#obsolete.publicationBegins();
       await publishManifest(this.#fs, this.#directory);
@@ -269,6 +271,8 @@ export class VersionSet {
         this.#poison = { error };
       }
       throw error;
+    } finally {
+      this.#isApplying = false;
     }
     const before = this.#current;
     if (this.#currentPins > 0) this.#pins.set(before, this.#currentPins);
@@ -282,13 +286,21 @@ export class VersionSet {
   }
 
   /** Neither the directory nor the manifest in it may be somebody else's. */
-  #checkUnchanged(): void {
+  #checkUnchanged(newTables: readonly TableMeta[]): void {
     this.#files.checkOwnership();
-    if (manifestStamp(this.#fs, this.#directory) === this.#stamp) return;
-    const file = join(this.#directory, MANIFEST_NAME);
-    throw new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, {
-      file,
-    });
+    if (manifestStamp(this.#fs, this.#directory) !== this.#stamp)
+      throw changedError(join(this.#directory, MANIFEST_NAME));
+    // Naming a table must not replace one that somebody has put there.
+    for (const { number } of newTables) {
+      const path = tablePath(this.#directory, number);
+      if (this.#fs.stat(path) !== undefined) throw changedError(path);
+    }
+  }
+
+  /** Whether the manifest on disk is the one that this set left there. True while an edit is under way. */
+  isManifestOurs(): boolean {
+    if (this.#isApplying || this.#poison !== undefined) return true;
+    return manifestStamp(this.#fs, this.#directory) === this.#stamp;
   }
 
   #newTables({ added }: VersionEdit): TableMeta[] {
@@ -366,4 +378,11 @@ export class VersionSet {
     for (const table of obsolete) this.#leaving.delete(table.number);
     this.#files.obsolete(obsolete);
   }
+}
+
+/** Nobody but the owner of a store writes into its directory. */
+export function changedError(file: string): StorageError {
+  return new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, {
+    file,
+  });
 }

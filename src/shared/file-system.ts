@@ -50,6 +50,8 @@ export interface StorageFile {
   datasync(): void;
   datasyncAsync(): Promise<void>;
   size(): number;
+  /** Whether the file still has a name; undefined: it can't be told. */
+  isLinked?(): boolean;
   /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
   map?(): FileMapping | undefined;
   /** Idempotent. */
@@ -63,6 +65,8 @@ export interface FileSystem {
   openRead(path: string): StorageFile;
   /** Creates a file that must not exist, mode 0600, for writing (and reading back). */
   createExclusive(path: string): StorageFile;
+  /** The same without waiting for the disk within the call; absent: {@link createExclusive} is used. */
+  createExclusiveAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   rename(from: string, to: string): void;
   renameAsync(from: string, to: string): Promise<void>;
   unlink(path: string): void;

@@ -111,9 +111,18 @@ export function ownedKeyBytes(key: Bytes): Uint8Array<ArrayBuffer> {
   return copyBytes(lookupKey.bytes, 0, lookupKey.end);
 }
 
+/** A proxy that was revoked throws when it is asked. */
+function isArray(value: object): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
 /** What a wrong argument is, without showing it. */
 export function describe(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'object') return Array.isArray(value) ? 'an array' : 'an object';
+  if (typeof value === 'object') return isArray(value) ? 'an array' : 'an object';
   return typeof value === 'number' ? `the number ${value}` : `${typeof value}`;
 }

@@ -26,6 +26,8 @@ const MAX_LOCK_BYTES = 4096;
 export interface LockFile {
   /** Replaces the whole content; undefined when the file could only be opened for reading. */
   readonly replaceContent: ((content: Uint8Array) => void) | undefined;
+  /** Whether the file still has its name, or any: one that was deleted, or replaced, has not. */
+  isNamed(path: string): boolean;
   /** Writes a content that is not shorter, on libuv's pool: the file system notes when. `done` is called in any case. */
   readonly rewrite: ((content: Uint8Array, done: () => void) => void) | undefined;
   close(): void;
@@ -61,6 +63,11 @@ function lockFile(fd: number, isWritable: boolean): LockFile {
   };
   return {
     replaceContent: isWritable ? replaceContent : undefined,
+    isNamed: (path) => {
+      const found = fs.lstatSync(path, { throwIfNoEntry: false });
+      const own = fs.fstatSync(fd);
+      return found?.dev === own.dev && found.ino === own.ino;
+    },
     rewrite: isWritable ? rewrite : undefined,
     close: () => {
       if (!isOpen) return;
@@ -199,6 +206,10 @@ export function removeSocket(path: string): void {
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
+}
+
+export function lockExists(path: string): boolean {
+  return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Deletes a LOCK file: whoever has it open goes on with a file of no name. One that is gone is fine. */

@@ -74,6 +74,10 @@ class NodeFile implements StorageFile {
     return attempt('stat', this.path, () => fs.fstatSync(this.#fd).size);
   }
 
+  isLinked(): boolean {
+    return attempt('stat', this.path, () => fs.fstatSync(this.#fd).nlink > 0);
+  }
+
   map(): FileMapping | undefined {
     return mapFile(this.#fd, this.size());
   }
@@ -106,6 +110,13 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
     openRead: (path) => act('open', path, (place) => new NodeFile(path, openRegular(place, READ_FLAGS))),
     createExclusive: (path) =>
       act('create', path, (place) => new NodeFile(path, fs.openSync(place, CREATE_FLAGS, FILE_MODE))),
+    createExclusiveAsync: (path) =>
+      new Promise((resolve, reject) => {
+        fs.open(at(path), CREATE_FLAGS, FILE_MODE, (error, fd) => {
+          if (error === null) resolve(new NodeFile(path, fd));
+          else reject(ioError('create', path, named(error, anchors)));
+        });
+      }),
     rename: (from, to) => act('rename', from, (place) => renamePatiently(place, at(to))),
     renameAsync: (from, to) =>
       renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),

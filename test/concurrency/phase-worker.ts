@@ -86,6 +86,7 @@ export function createFileSystem(options: PlanOptions): FileSystem {
   if (isMainThread) return { ...nodeFileSystem, spec };
   return {
     ...nodeFileSystem,
+    createExclusiveAsync: undefined,
     spec,
     openRead: (path) =>
       watched(nodeFileSystem.openRead(path), {

@@ -57,6 +57,7 @@ export function createFileSystem(options: DiskOptions): FileSystem {
   };
   return {
     ...nodeFileSystem,
+    createExclusiveAsync: undefined,
     spec: { module: import.meta.url, options },
     createExclusive: (path) => {
       if (path.endsWith('.sst.new')) check('createTable', path);

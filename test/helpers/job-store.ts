@@ -151,6 +151,7 @@ export function watchedFileSystem(before: (operation: string, path: string) => v
   });
   return {
     ...nodeFileSystem,
+    createExclusiveAsync: undefined,
     openRead: (path) => {
       before('openRead', path);
       return watchFile(nodeFileSystem.openRead(path));

@@ -73,6 +73,7 @@ test('saveManifest() syncs the file before the rename and the directory after it
   const calls: string[] = [];
   const spy: FileSystem = {
     ...nodeFileSystem,
+    createExclusiveAsync: undefined,
     createExclusive: (path) => {
       const file = nodeFileSystem.createExclusive(path);
       const datasync = file.datasyncAsync.bind(file);

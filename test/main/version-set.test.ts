@@ -65,6 +65,7 @@ function failing(fails: (step: 'stage' | 'rename' | 'sync') => Error | undefined
   };
   return {
     ...nodeFileSystem,
+    createExclusiveAsync: undefined,
     createExclusive: (path) => {
       check('stage', path);
       return nodeFileSystem.createExclusive(path);

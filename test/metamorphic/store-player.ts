@@ -32,6 +32,7 @@ export class StorePlayer {
   #engine: StorageEngine | undefined;
   #directory: string;
   #generation = 0;
+  #isClosing = false;
 
   /** `optionsOf`: the options of each opening, counted from 0. `root` must not exist. */
   constructor(optionsOf: (generation: number) => EngineOptions, root: string) {
@@ -124,7 +125,13 @@ export class StorePlayer {
   }
 
   async #background(work: Promise<void>, isAwaited: boolean): Promise<Answer> {
-    this.#pending.push(work.catch((error: unknown) => this.#fail(error)));
+    this.#pending.push(
+      work.catch((error: unknown) => {
+        // A compaction that nobody awaited is cancelled when the store is closed.
+        if (this.#isClosing && (error as { code?: string }).code === 'STRATA_CLOSED') return;
+        this.#fail(error);
+      }),
+    );
     if (isAwaited) await this.#settled();
     return 'done';
   }
@@ -143,6 +150,7 @@ export class StorePlayer {
   }
 
   async #reopen(engine: StorageEngine): Promise<Answer> {
+    this.#isClosing = true;
     await engine.close();
     return await this.#openAgain();
   }
@@ -152,6 +160,7 @@ export class StorePlayer {
     const previous = this.#directory;
     this.#directory = join(this.#root, String(this.#generation + 1));
     copyOpenStore(previous, this.#directory);
+    this.#isClosing = true;
     await engine.close();
     rmSync(previous, { recursive: true });
     return await this.#openAgain();
@@ -159,6 +168,7 @@ export class StorePlayer {
 
   async #openAgain(): Promise<Answer> {
     await this.#settled();
+    this.#isClosing = false;
     this.#snapshots.clear();
     this.#scans.clear();
     this.#generation++;
