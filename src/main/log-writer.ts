@@ -21,6 +21,7 @@ import {
   writeFullyAsync,
 } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
+import { firstGroupIn } from './file-identity.ts';
 import type { SyncableLog } from './log-sync.ts';
 
 /** What of a file system a log needs. */
@@ -40,6 +41,7 @@ export class LogWriter implements SyncableLog {
   #syncing: Promise<void> | undefined;
   #isRetired = false;
   #steps = 0;
+  #firstGroup = 0;
 
   private constructor(fs: LogFiles, directory: string, number: FileNumber, path: string) {
     this.#fs = fs;
@@ -68,13 +70,20 @@ export class LogWriter implements SyncableLog {
     return this.#steps;
   }
 
+  /** The checksum of the first group of writes; 0 before there is one. */
+  get firstGroup(): number {
+    return this.#firstGroup;
+  }
+
   write(bytes: Uint8Array): void {
+    if (this.#writtenUpTo === 0) this.#firstGroup = firstGroupIn(bytes);
     writeFully(this.#openFile(), bytes, this.#writtenUpTo);
     this.#writtenUpTo += bytes.length;
   }
 
   async writeAsync(bytes: Uint8Array): Promise<void> {
     const file = this.#openFile();
+    if (this.#writtenUpTo === 0) this.#firstGroup = firstGroupIn(bytes);
     for (let done = 0; done < bytes.length; done += PART_BYTES) {
       await writeFullyAsync(file, bytes.subarray(done, done + PART_BYTES), this.#writtenUpTo + done);
       this.#steps++;

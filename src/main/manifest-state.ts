@@ -24,6 +24,20 @@ export interface SealedLog {
   readonly sizeBytes: number;
 }
 
+/** A table that may be deleted, and what it is known by (file-identity.ts). */
+export interface ObsoleteTable {
+  readonly number: number;
+  readonly sizeBytes: number;
+  readonly checksum: number;
+}
+
+/** A log that may be deleted. */
+export interface ObsoleteLog {
+  readonly number: number;
+  /** The checksum of its first group of writes; 0: it had none. */
+  readonly firstGroup: number;
+}
+
 /** Everything the store must remember besides the bytes in its other files. */
 export interface ManifestState {
   readonly formatVersion: number;
@@ -38,9 +52,9 @@ export interface ManifestState {
   /** Ascending by number; those below `logNumber` are forgotten. */
   readonly sealedLogs: readonly SealedLog[];
   /** Ascending: what was in use once and is to be deleted. Whatever else has a name of ours is unknown, and stays. */
-  readonly obsoleteTables: readonly number[];
+  readonly obsoleteTables: readonly ObsoleteTable[];
   /** Ascending, and below `logNumber`; likewise. */
-  readonly obsoleteLogs: readonly number[];
+  readonly obsoleteLogs: readonly ObsoleteLog[];
   /** LEVEL_COUNT lists, ordered as in version.ts. */
   readonly levels: readonly (readonly TableMeta[])[];
 }
@@ -97,12 +111,19 @@ function obsoleteProblem({
   // A log number may lie ahead of all files.
   if (!isAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber)))
     return 'the obsolete logs are not in order';
+  const isChecksum = (value: number): boolean => isCount(value) && value <= 0xffffffff;
+  if (!obsoleteTables.every(({ sizeBytes, checksum }) => isCount(sizeBytes) && isChecksum(checksum)))
+    return 'the size or checksum of an obsolete table is out of range';
+  if (!obsoleteLogs.every(({ firstGroup }) => isChecksum(firstGroup)))
+    return 'the checksum of an obsolete log is out of range';
   return undefined;
 }
 
 /** Whether these are file numbers below `end`, each larger than the one before. */
-function isAscending(numbers: readonly number[], end: number): boolean {
-  return numbers.every((number, i) => isCount(number) && number > (numbers[i - 1] ?? 0) && number < end);
+function isAscending(files: readonly { readonly number: number }[], end: number): boolean {
+  return files.every(
+    ({ number }, i) => isCount(number) && number > (files[i - 1]?.number ?? 0) && number < end,
+  );
 }
 
 function tablesProblem(state: ManifestState): string | undefined {
@@ -141,8 +162,9 @@ function tableProblem(table: TableMeta, state: ManifestState): string | undefine
 
 function numbersProblem(state: ManifestState): string | undefined {
   const seen = new Set<number>();
-  const used = [...state.sealedLogs, ...state.levels.flat()].map((file) => file.number as number);
-  const numbers = [...used, ...state.obsoleteTables, ...state.obsoleteLogs];
+  const { sealedLogs, levels, obsoleteTables, obsoleteLogs } = state;
+  const files = [...sealedLogs, ...levels.flat(), ...obsoleteTables, ...obsoleteLogs];
+  const numbers = files.map((file) => file.number as number);
   for (const number of numbers) {
     if (number < 1 || number >= state.nextFileNumber) return `file number ${number} is out of range`;
     if (seen.has(number)) return `file number ${number} appears twice`;

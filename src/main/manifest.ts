@@ -8,7 +8,12 @@
  *                   "sealedLogs": [
  *                     {"number":9,"sizeBytes":4096}
  *                   ],
- *                   "obsoleteTables": [3,5], "obsoleteLogs": [4],
+ *                   "obsoleteTables": [
+ *                     {"number":3,"sizeBytes":412,"checksum":n}
+ *                   ],
+ *                   "obsoleteLogs": [
+ *                     {"number":4,"firstGroup":n}
+ *                   ],
  *                   "tables": [
  *                     {"level":0,"number":7, ...}            keys in base64; one line per table, in version.ts's order
  *                   ]
@@ -200,8 +205,12 @@ function bodyOf(state: ManifestState): string {
     `"lastSequence": ${state.lastSequence}`,
     `"logNumber": ${state.logNumber}`,
     `"sealedLogs": ${listOf(state.sealedLogs.map(({ number, sizeBytes }) => JSON.stringify({ number, sizeBytes })))}`,
-    `"obsoleteTables": ${JSON.stringify(state.obsoleteTables)}`,
-    `"obsoleteLogs": ${JSON.stringify(state.obsoleteLogs)}`,
+    `"obsoleteTables": ${listOf(
+      state.obsoleteTables.map(({ number, sizeBytes, checksum }) =>
+        JSON.stringify({ number, sizeBytes, checksum }),
+      ),
+    )}`,
+    `"obsoleteLogs": ${listOf(state.obsoleteLogs.map(({ number, firstGroup }) => JSON.stringify({ number, firstGroup })))}`,
     `"tables": ${listOf(state.levels.flatMap((tables, level) => tables.map((table) => lineOf(level, table))))}`,
   ];
   return `"manifest": {\n  ${fields.join(',\n  ')}\n}}\n`;
@@ -279,8 +288,18 @@ class StateReader {
       lastSequence: this.#number(manifest, 'lastSequence'),
       logNumber: this.#number(manifest, 'logNumber'),
       sealedLogs: this.#list(manifest, 'sealedLogs').map((item) => this.#sealedLog(this.fields(item))),
-      obsoleteTables: this.#numbers(manifest, 'obsoleteTables'),
-      obsoleteLogs: this.#numbers(manifest, 'obsoleteLogs'),
+      obsoleteTables: this.#list(manifest, 'obsoleteTables').map((item) => {
+        const fields = this.fields(item);
+        return {
+          number: this.#number(fields, 'number'),
+          sizeBytes: this.#number(fields, 'sizeBytes'),
+          checksum: this.#number(fields, 'checksum'),
+        };
+      }),
+      obsoleteLogs: this.#list(manifest, 'obsoleteLogs').map((item) => {
+        const fields = this.fields(item);
+        return { number: this.#number(fields, 'number'), firstGroup: this.#number(fields, 'firstGroup') };
+      }),
       levels,
     };
   }
@@ -318,13 +337,6 @@ class StateReader {
     const value = fields.get(name);
     if (typeof value !== 'number') this.#fail(name);
     return value;
-  }
-
-  #numbers(fields: Fields, name: string): number[] {
-    return this.#list(fields, name).map((value) => {
-      if (typeof value !== 'number') this.#fail(name);
-      return value;
-    });
   }
 
   #text(fields: Fields, name: string): string {

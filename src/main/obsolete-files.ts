@@ -26,7 +26,8 @@ import {
 } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber } from '../shared/ids.ts';
-import type { ManifestState } from './manifest-state.ts';
+import { isThisLog, isThisTable } from './file-identity.ts';
+import type { ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
 
 export interface ObsoleteFiles {
   readonly tables?: readonly FileNumber[];
@@ -146,16 +147,24 @@ export async function nameTables(
  * @throws {@link CorruptionError}
  */
 export function refuseUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): void {
+  const [name] = findUnknownFiles(fs, directory, state);
+  if (name === undefined) return;
+  throw new CorruptionError(
+    `it does not know ${name}: it is out of date, or belongs to another store; repair takes in what the file holds`,
+    { file: join(directory, MANIFEST_NAME) },
+  );
+}
+
+/** Names of the tables and logs that are neither needed nor those that the manifest lists as obsolete. */
+export function findUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): string[] {
   const files = new KnownFiles(state);
-  for (const name of fs.list(directory)) {
+  return fs.list(directory).filter((name) => {
     const file = parseFileName(name);
-    if (file === undefined || files.fateOf(file) !== 'unknown') continue;
-    if (fs.stat(join(directory, name))?.kind !== 'file') continue;
-    throw new CorruptionError(
-      `it does not know ${name}: it is out of date, or belongs to another store; repair takes in what the file holds`,
-      { file: join(directory, MANIFEST_NAME) },
-    );
-  }
+    const fate = file === undefined ? 'not-ours-to-judge' : files.fateOf(file);
+    const mayBeUnknown = fate === 'unknown' || (fate === 'obsolete' && files.isListed(file!));
+    if (!mayBeUnknown || fs.stat(join(directory, name))?.kind !== 'file') return false;
+    return fate === 'unknown' || !files.isTheOne(fs, directory, file!);
+  });
 }
 
 type Fate = 'needed' | 'to-be-named' | 'obsolete' | 'unknown' | 'not-ours-to-judge';
@@ -163,25 +172,26 @@ type Fate = 'needed' | 'to-be-named' | 'obsolete' | 'unknown' | 'not-ours-to-jud
 /** What is to become of the files of a store that is opened. */
 class KnownFiles {
   readonly #live: ReadonlySet<number>;
-  readonly #obsoleteTables: ReadonlySet<number>;
-  readonly #obsoleteLogs: ReadonlySet<number>;
+  readonly #obsoleteTables: ReadonlyMap<number, ObsoleteTable>;
+  readonly #obsoleteLogs: ReadonlyMap<number, ObsoleteLog>;
   readonly #logNumber: number;
 
   constructor({ levels, obsoleteTables, obsoleteLogs, logNumber }: ManifestState) {
     this.#live = new Set(levels.flat().map((table) => table.number));
-    this.#obsoleteTables = new Set(obsoleteTables);
-    this.#obsoleteLogs = new Set(obsoleteLogs);
+    this.#obsoleteTables = new Map(obsoleteTables.map((table) => [table.number, table]));
+    this.#obsoleteLogs = new Map(obsoleteLogs.map((log) => [log.number, log]));
     this.#logNumber = logNumber;
   }
 
+  /** By its name. */
   fateOf(file: StoreFile): Fate {
     switch (file.kind) {
       case 'table':
         if (this.#live.has(file.number)) return 'needed';
-        return this.#obsoleteTables.has(file.number) ? 'obsolete' : 'unknown';
+        return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'log':
         if (file.number >= this.#logNumber) return 'needed';
-        return this.#obsoleteLogs.has(file.number) ? 'obsolete' : 'unknown';
+        return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'new-table':
         return this.#live.has(file.number) ? 'to-be-named' : 'obsolete';
       case 'run':
@@ -190,6 +200,17 @@ class KnownFiles {
       default:
         return 'not-ours-to-judge';
     }
+  }
+
+  isListed(file: StoreFile): boolean {
+    if (file.kind === 'table') return this.#obsoleteTables.has(file.number);
+    return file.kind === 'log' && this.#obsoleteLogs.has(file.number);
+  }
+
+  /** By its content: whether it is the file that the list means. */
+  isTheOne(fs: FileSystem, directory: string, file: StoreFile): boolean {
+    if (file.kind === 'table') return isThisTable(fs, directory, this.#obsoleteTables.get(file.number)!);
+    return file.kind === 'log' && isThisLog(fs, directory, this.#obsoleteLogs.get(file.number)!);
   }
 }
 
@@ -203,7 +224,7 @@ export interface SortedFiles {
 }
 
 /**
- * Deletes what is obsolete, and names tables for good that a crash kept from it. Synchronous: runs once, at open, before
+ * Deletes what is obsolete, and names tables for good that a crash kept from it. Requires: refuseUnknownFiles() has let pass. Synchronous: runs once, at open, before
  * anything else needs the disk.
  */
 export function sortOutFiles(
@@ -231,7 +252,7 @@ export function sortOutFiles(
       if (fs.stat(path) === undefined) fs.rename(join(directory, name), path);
     }
   }
-  const listed = [...state.obsoleteTables, ...state.obsoleteLogs];
+  const listed = [...state.obsoleteTables, ...state.obsoleteLogs].map(({ number }) => number);
   return {
     removed,
     goneNumbers: listed.filter((number) => !failed.has(number)).map(fileNumber),

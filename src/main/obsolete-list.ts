@@ -14,26 +14,26 @@
  *             date, or another store's, that deletes the data.
  */
 import type { FileNumber } from '../shared/ids.ts';
-import type { ManifestState } from './manifest-state.ts';
+import type { ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
 
 type Lists = Pick<ManifestState, 'obsoleteTables' | 'obsoleteLogs'>;
 
 export class ObsoleteList {
   #lists: Lists;
-  /** Logs that are needed, or were when they were last spoken of. */
-  readonly #logs: Set<number>;
+  /** Logs that are needed, or were when they were last spoken of, and what each is known by once it is not. */
+  readonly #logs: Map<number, () => number>;
   /** Deleted files that are still listed, and how many publications had begun by then. */
   readonly #deleted = new Map<number, number>();
   #begun = 0;
 
-  constructor(lists: Lists, logs: readonly FileNumber[]) {
+  constructor(lists: Lists, logs: readonly ObsoleteLog[]) {
     this.#lists = { obsoleteTables: lists.obsoleteTables, obsoleteLogs: lists.obsoleteLogs };
-    this.#logs = new Set(logs);
+    this.#logs = new Map(logs.map(({ number, firstGroup }) => [number, () => firstGroup]));
   }
 
-  /** The log may exist from now on. */
-  noteLog(number: FileNumber): void {
-    this.#logs.add(number);
+  /** The log exists from now on. */
+  noteLog(number: FileNumber, firstGroup: () => number): void {
+    this.#logs.set(number, firstGroup);
   }
 
   /** It does not exist, and another file may get the number. */
@@ -46,11 +46,14 @@ export class ObsoleteList {
   }
 
   /** The lists when these tables are not needed any more, nor are the logs below `logNumber`. */
-  after(removedTables: readonly FileNumber[], logNumber: number): Lists {
-    const oldLogs = [...this.#logs].filter((number) => number < logNumber);
+  after(removedTables: readonly ObsoleteTable[], logNumber: number): Lists {
+    const tables = removedTables.map(({ number, sizeBytes, checksum }) => ({ number, sizeBytes, checksum }));
+    const logs = [...this.#logs]
+      .filter(([number]) => number < logNumber)
+      .map(([number, firstGroup]) => ({ number, firstGroup: firstGroup() }));
     return {
-      obsoleteTables: ascending([...this.#lists.obsoleteTables, ...removedTables]),
-      obsoleteLogs: ascending([...this.#lists.obsoleteLogs, ...oldLogs]),
+      obsoleteTables: ascending([...this.#lists.obsoleteTables, ...tables]),
+      obsoleteLogs: ascending([...this.#lists.obsoleteLogs, ...logs]),
     };
   }
 
@@ -63,14 +66,16 @@ export class ObsoleteList {
   published(publication: number, lists: Lists): void {
     const isNeeded = (number: number): boolean => (this.#deleted.get(number) ?? publication) >= publication;
     this.#lists = {
-      obsoleteTables: lists.obsoleteTables.filter(isNeeded),
-      obsoleteLogs: lists.obsoleteLogs.filter(isNeeded),
+      obsoleteTables: lists.obsoleteTables.filter(({ number }) => isNeeded(number)),
+      obsoleteLogs: lists.obsoleteLogs.filter(({ number }) => isNeeded(number)),
     };
     for (const [number, begun] of this.#deleted) if (begun < publication) this.#deleted.delete(number);
-    for (const number of lists.obsoleteLogs) this.#logs.delete(number);
+    for (const { number } of lists.obsoleteLogs) this.#logs.delete(number);
   }
 }
 
-function ascending(numbers: readonly number[]): number[] {
-  return [...new Set(numbers)].sort((a, b) => a - b);
+/** Each number once. */
+export function ascending<T extends { readonly number: number }>(files: readonly T[]): T[] {
+  const byNumber = new Map(files.map((file) => [file.number, file]));
+  return [...byNumber.values()].sort((a, b) => a.number - b.number);
 }

@@ -22,7 +22,9 @@ import { createNodeFileSystem, loadFileSystem } from '../shared/node-file-system
 import { statTableFile } from '../shared/table/table-file.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { beginEpoch, findEpochs } from './epochs.ts';
+import { firstGroupOf } from './file-identity.ts';
 import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import type { ObsoleteLog } from './manifest-state.ts';
 import { refuseUnknownFiles, sortOutFiles } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
@@ -58,7 +60,7 @@ export interface OpenedStore {
   readonly state: ManifestState;
   readonly recovered: RecoveredState;
   /** All logs that the manifest has not done with. */
-  readonly logs: readonly FileNumber[];
+  readonly logs: readonly ObsoleteLog[];
   /** Files that the manifest lists as obsolete, and that are gone. */
   readonly goneNumbers: readonly FileNumber[];
   /** The highest number in the name of any file of the store. */
@@ -151,8 +153,8 @@ async function load(
   const state = await loadOrCreate(fs, directory, options, created);
   checkTables(fs, directory, state);
   refuseUnknownFiles(fs, directory, state);
-  const logs = logsFrom(fs, directory, state.logNumber);
   const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
+  const logs = options.readOnly ? [] : logsFrom(fs, directory, state.logNumber);
   const deletionErrors: unknown[] = [];
   const { goneNumbers, highestNumber } = options.readOnly
     ? { goneNumbers: [], highestNumber: 0 }
@@ -171,11 +173,13 @@ async function load(
   };
 }
 
-function logsFrom(fs: FileSystem, directory: string, logNumber: number): FileNumber[] {
+/** With what each is known by once it is obsolete. */
+function logsFrom(fs: FileSystem, directory: string, logNumber: number): ObsoleteLog[] {
   return fs
     .list(directory)
     .map(parseFileName)
-    .flatMap((file) => (file?.kind === 'log' && file.number >= logNumber ? [file.number] : []));
+    .flatMap((file) => (file?.kind === 'log' && file.number >= logNumber ? [file] : []))
+    .map(({ number }) => ({ number, firstGroup: firstGroupOf(fs, directory, number) }));
 }
 
 async function loadOrCreate(

@@ -119,7 +119,7 @@ export class StoreFiles {
     const number = versions.allocateFileNumber();
     try {
       const writer = LogWriter.create(this.#logFiles, this.#directory, number);
-      versions.noteLog(number);
+      versions.noteLog(number, () => writer.firstGroup);
       this.#newestLog = writer;
       return writer;
     } catch (error) {

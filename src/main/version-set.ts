@@ -47,6 +47,7 @@ import {
   type SealedLog,
   stageManifest,
 } from './manifest.ts';
+import type { ObsoleteLog } from './manifest-state.ts';
 import { ObsoleteList } from './obsolete-list.ts';
 
 /** What the manifest learns along with an edit. */
@@ -113,7 +114,7 @@ export class VersionSet {
     control: ControlBlock,
     state: ManifestState,
     files: VersionFiles,
-    logs: readonly FileNumber[],
+    logs: readonly ObsoleteLog[],
   ) {
     this.#fs = fs;
     this.#directory = directory;
@@ -132,7 +133,7 @@ export class VersionSet {
     control: ControlBlock,
     state: ManifestState,
     files: Partial<VersionFiles> = {},
-    logs: readonly FileNumber[] = [],
+    logs: readonly ObsoleteLog[] = [],
   ): VersionSet {
     const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs);
     set.#stamp = manifestStamp(fs, directory);
@@ -170,9 +171,9 @@ export class VersionSet {
     return this.reserveFileNumbers(1);
   }
 
-  /** The log was created. */
-  noteLog(number: FileNumber): void {
-    this.#obsolete.noteLog(number);
+  /** The log was created; `firstGroup` says what it is known by when it is obsolete. */
+  noteLog(number: FileNumber, firstGroup: () => number): void {
+    this.#obsolete.noteLog(number, firstGroup);
   }
 
   /** A table or log was deleted, or found to be gone. */
@@ -319,7 +320,10 @@ export class VersionSet {
       sealed.set(log.number, log);
     }
     const live = new Set(version.levels.flat().map((table) => table.number));
-    const removed = edit.removed.map(({ number }) => number).filter((number) => !live.has(number));
+    const removed = edit.removed.flatMap(({ level, number }) => {
+      const table = this.#current.levels[level]?.find((candidate) => candidate.number === number);
+      return table === undefined || live.has(number) ? [] : [table];
+    });
     const sequences = edit.added.map(({ table }) => table.largestSequence);
     return {
       ...this.#state,

@@ -149,6 +149,7 @@ function recordingFileSystem(options: RecordingOptions): FileSystem {
   const directory: Operation = { kind: 'syncDirectory', file: '.' };
   return {
     ...disk,
+    createExclusiveAsync: undefined,
     spec: { module: import.meta.url, options },
     openRead: (path) => new RecordedFile(disk.openRead(path), hooks),
     createExclusive: (path) =>

@@ -228,3 +228,40 @@ test('a takeover that was killed in the midst of moving is finished by the next 
   await engine.close();
   assert.ok(existsSync(join(next, 'manifest.json')));
 });
+
+test('a paused owner hears of its successor even when that has come and gone', {
+  skip: skipRivals,
+}, async (t) => {
+  const path = newPath(t);
+  const paused = await startElsewhere(t, path);
+  await paused.ask('open');
+  await paused.ask('put 0 100');
+  paused.process.kill('SIGSTOP');
+  hideSockets(path);
+  const engine = await openAt(t, path, { takeOverAfter: 0 });
+  await engine.put('n', 'new');
+  await engine.close();
+  assert.equal(readFileSync(join(path, 'LOCK'), 'utf8'), '');
+  paused.process.kill('SIGCONT');
+  const late = await paused.ask('put 100 100000');
+  assert.notEqual(late.outcome, 'done');
+  assert.match(late.message!, /was taken over by another process/);
+});
+
+test('a takeover that ends before the files are moved leaves LOCK as it was: the next one has to move them', {
+  skip: !IS_LINUX,
+}, async (t) => {
+  const path = await storeOfAnother(t, 3000);
+  const before = readFileSync(join(path, 'LOCK'), 'utf8');
+  const reader = await openAt(t, path, { readOnly: true, takeOverAfter: 0 });
+  assert.equal([...reader.scan({ values: false })].length, 300);
+  await reader.close();
+  assert.equal(readFileSync(join(path, 'LOCK'), 'utf8'), before);
+  await failsWith('STRATA_LOCKED', openAt(t, path));
+});
+
+test('a LOCK whose time is yet to come keeps nobody out for ever', { skip: !IS_LINUX }, async (t) => {
+  const path = await storeOfAnother(t, -86_400_000);
+  const engine = await openAt(t, path, { takeOverAfter: 1000 });
+  assert.equal([...engine.scan({ values: false })].length, 300);
+});

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -170,6 +171,72 @@ test('a copy of before is put into the directory of an open store: it is not ove
     readFileSync(join(path, 'manifest.json')),
     readFileSync(join(`${path}.backup`, 'manifest.json')),
   );
+});
+
+const REMOVED: readonly { readonly what: string; readonly remove: (path: string) => void }[] = [
+  {
+    what: 'all files',
+    remove: (path) => {
+      for (const name of readdirSync(path)) rmSync(join(path, name), { force: true });
+    },
+  },
+  { what: 'the manifest', remove: (path) => rmSync(join(path, 'manifest.json')) },
+  {
+    what: 'the newest log',
+    remove: (path) =>
+      rmSync(
+        join(
+          path,
+          readdirSync(path)
+            .filter((name) => name.endsWith('.log'))
+            .sort()
+            .at(-1)!,
+        ),
+      ),
+  },
+];
+
+for (const { what, remove } of REMOVED)
+  test(`${what} of an open store: deleted, and its owner hears of it while it only writes`, {
+    skip: !IS_LINUX,
+  }, async (t) => {
+    const engine = await openAt(t, newPath(t), { writeBufferSize: 1 << 20 });
+    await fill(engine, 100);
+    remove(engine.path);
+    assert.match(
+      chainOf(await writeUntilRefused(engine)),
+      /was changed by somebody else while the store was open/,
+    );
+    await engine.close().catch(() => undefined);
+  });
+
+test('a LOCK that was deleted is made anew, and is no sign of another owner', {
+  skip: !IS_LINUX,
+}, async (t) => {
+  const engine = await openAt(t, newPath(t));
+  await engine.put('a', '1');
+  rmSync(join(engine.path, 'LOCK'));
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  await engine.put('a', '2');
+  await engine.flush();
+  assert.match(readFileSync(join(engine.path, 'LOCK'), 'utf8'), new RegExp(`^{"pid":${process.pid},`));
+  await engine.close();
+  assert.equal(readFileSync(join(engine.path, 'LOCK'), 'utf8'), '');
+});
+
+test('a table that somebody puts where the next one is to come is not replaced', async (t) => {
+  const engine = await openAt(t, newPath(t));
+  await engine.put('a', '1');
+  const restored = Array.from({ length: 20 }, (_, i) =>
+    join(engine.path, `${String(i + 1).padStart(6, '0')}.sst`),
+  );
+  for (const path of restored) writeFileSync(path, 'restored');
+  const told = await engine.flush().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  assert.match(chainOf(told), /\.sst was changed by somebody else/);
+  for (const path of restored) assert.equal(readFileSync(path, 'utf8'), 'restored');
 });
 
 test('under load, across processes: what both acknowledged is where it was written', {

@@ -208,15 +208,46 @@ const hostileEdits: [string, (body: string) => string][] = [
   ['other white space', (b) => b.replace('"storeId": ', '"storeId":  ')],
   ['an array for an object', () => '"manifest": []}\n'],
   ['no manifest', () => '"other": {}}\n'],
-  ['an obsolete table that is live', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [3]')],
+  [
+    'an obsolete table that is live',
+    (b) =>
+      b.replace(
+        '"obsoleteTables": []',
+        '"obsoleteTables": [\n    {"number":3,"sizeBytes":1,"checksum":1}\n  ]',
+      ),
+  ],
   [
     'an obsolete table not below the next',
-    (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [20]'),
+    (b) =>
+      b.replace(
+        '"obsoleteTables": []',
+        '"obsoleteTables": [\n    {"number":20,"sizeBytes":1,"checksum":1}\n  ]',
+      ),
   ],
-  ['obsolete tables out of order', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [6,5]')],
-  ['an obsolete table twice', (b) => b.replace('"obsoleteTables": []', '"obsoleteTables": [5,5]')],
-  ['an obsolete log that counts', (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [11]')],
-  ['an obsolete log by name', (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": ["../x"]')],
+  [
+    'obsolete tables out of order',
+    (b) =>
+      b.replace(
+        '"obsoleteTables": []',
+        '"obsoleteTables": [\n    {"number":6,"sizeBytes":1,"checksum":1},\n    {"number":5,"sizeBytes":1,"checksum":1}\n  ]',
+      ),
+  ],
+  [
+    'an obsolete table twice',
+    (b) =>
+      b.replace(
+        '"obsoleteTables": []',
+        '"obsoleteTables": [\n    {"number":5,"sizeBytes":1,"checksum":1},\n    {"number":5,"sizeBytes":1,"checksum":1}\n  ]',
+      ),
+  ],
+  [
+    'an obsolete log that counts',
+    (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [\n    {"number":11,"firstGroup":1}\n  ]'),
+  ],
+  [
+    'an obsolete log by name',
+    (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [\n    {"number":"../x","firstGroup":1}\n  ]'),
+  ],
   ['no list of obsolete logs', (b) => b.replace('  "obsoleteLogs": [],\n', '')],
   ['format version 0', (b) => b.replace('"formatVersion": 2', '"formatVersion": 0')],
   ['format version "3"', (b) => b.replace('"formatVersion": 2', '"formatVersion": "3"')],

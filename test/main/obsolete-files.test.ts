@@ -2,15 +2,20 @@
  * Nothing but the store's own, unneeded, regular files is ever deleted.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { firstGroupIn } from '../../src/main/file-identity.ts';
 import { emptyState, type ManifestState } from '../../src/main/manifest.ts';
+import type { ObsoleteTable } from '../../src/main/manifest-state.ts';
 import { refuseUnknownFiles, removeObsoleteFiles, sortOutFiles } from '../../src/main/obsolete-files.ts';
+import { crc32 } from '../../src/shared/checksum.ts';
 import { ioError } from '../../src/shared/errors.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
 import { fileNumber } from '../../src/shared/ids.ts';
+import { START_RECORD_BYTES } from '../../src/shared/log-format.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { openTiny } from '../helpers/engines.ts';
 import { parseTable } from '../helpers/table-meta.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
@@ -18,6 +23,11 @@ const STORE_ID = '01234567-89ab-4cde-8f01-23456789abcd';
 
 function unexpected(error: unknown): never {
   throw error;
+}
+
+/** What is known of an empty file. */
+function tableOf(number: number): ObsoleteTable {
+  return { number, sizeBytes: 0, checksum: 0 };
 }
 
 /** Table 3 is live, logs count from 5 on; 2 and 1 are listed as obsolete. */
@@ -31,8 +41,8 @@ function stateOf(changes: Partial<ManifestState> = {}): ManifestState {
     nextFileNumber: 100,
     lastSequence: 10,
     logNumber: 5,
-    obsoleteTables: [2],
-    obsoleteLogs: [1],
+    obsoleteTables: [tableOf(2)],
+    obsoleteLogs: [{ number: 1, firstGroup: 0 }],
     ...changes,
   };
 }
@@ -75,6 +85,46 @@ for (const name of ['000004.sst', '000009.sst', '000002.log', '000004.log']) {
   });
 }
 
+test('a table that is listed as obsolete, with another content, is another table: refused', (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, '000002.sst');
+  const listed = { number: 2, sizeBytes: 3, checksum: crc32(Buffer.from('old')) };
+  const judge = (): void =>
+    refuseUnknownFiles(nodeFileSystem, directory, stateOf({ obsoleteTables: [listed] }));
+  writeFileSync(path, 'old');
+  judge();
+  for (const other of ['new', 'ol', 'older', '']) {
+    writeFileSync(path, other);
+    assert.throws(judge, { code: 'STRATA_CORRUPTION', message: /it does not know 000002\.sst/ });
+  }
+});
+
+test('a log that is listed as obsolete, with other writes, is another log: refused', async (t) => {
+  const make = async (value: string): Promise<{ readonly bytes: Buffer; readonly firstGroup: number }> => {
+    const engine = await openTiny(t);
+    await engine.put('a', value);
+    const bytes = readFileSync(join(engine.path, '000001.log'));
+    return { bytes, firstGroup: firstGroupIn(bytes) };
+  };
+  const [mine, other] = await Promise.all([make('1'), make('2')]);
+  const directory = temporaryDirectory(t);
+  const path = join(directory, '000001.log');
+  const judge = (firstGroup: number): void =>
+    refuseUnknownFiles(nodeFileSystem, directory, stateOf({ obsoleteLogs: [{ number: 1, firstGroup }] }));
+  writeFileSync(path, mine.bytes);
+  judge(mine.firstGroup);
+  assert.throws(() => judge(other.firstGroup), {
+    code: 'STRATA_CORRUPTION',
+    message: /it does not know 000001\.log/,
+  });
+  assert.throws(() => judge(0), { code: 'STRATA_CORRUPTION' });
+  // What a power cut leaves of it holds nothing that could be missed.
+  for (const length of [0, 10, START_RECORD_BYTES]) {
+    writeFileSync(path, mine.bytes.subarray(0, length));
+    judge(other.firstGroup);
+  }
+});
+
 test('sortOutFiles() leaves foreign files, directories and links alone', (t) => {
   const directory = temporaryDirectory(t);
   const foreign = [
@@ -94,7 +144,7 @@ test('sortOutFiles() leaves foreign files, directories and links alone', (t) => 
   symlinkSync(join(directory, 'notes.txt'), join(directory, '000008.sst'));
   symlinkSync('/nonexistent', join(directory, 'manifest.json.tmp'));
   const before = readdirSync(directory).sort();
-  const state = stateOf({ obsoleteTables: [7, 8], obsoleteLogs: [] });
+  const state = stateOf({ obsoleteTables: [tableOf(7), tableOf(8)], obsoleteLogs: [] });
   refuseUnknownFiles(nodeFileSystem, directory, state);
   const sorted = sortOutFiles(nodeFileSystem, directory, state, unexpected);
   assert.deepEqual(sorted.removed, []);

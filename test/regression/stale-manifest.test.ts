@@ -3,7 +3,7 @@
  * another store's. Nothing is opened with it, nothing is deleted, and repair takes in what is there.
  */
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { StorageEngine } from '../../src/main/index.ts';
@@ -105,4 +105,34 @@ test('a table of somebody else with a free number is neither read nor deleted', 
   assert.ok(existsSync(join(path, '004711.sst')));
   await StorageEngine.repair(path);
   assert.equal(await countAt(t, path), 300);
+});
+
+test('two copies of one store that went their own ways: the manifest of one deletes nothing of the other', async (t) => {
+  const path = newPath(t);
+  const made = await openAt(t, path);
+  await fill(made, 100);
+  await made.close();
+  const other = newPath(t);
+  cpSync(path, other, { recursive: true });
+  const work = async (at: string, value: string): Promise<StorageEngine> => {
+    const engine = await openAt(t, at);
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 200; i++) await engine.put(`k${i}`, `${value}${round}`);
+      await engine.flush();
+    }
+    await engine.put('last', value);
+    return engine;
+  };
+  await (await work(path, 'a')).close();
+  // The same work with other values, after which everything goes.
+  const engine = await work(other, 'b');
+  for (const [key] of [...engine.scan({ values: false })]) await engine.delete(key);
+  await engine.compact();
+  await engine.close();
+  copyFileSync(join(other, 'manifest.json'), join(path, 'manifest.json'));
+  const before = filesOf(path);
+  await failsWith('STRATA_CORRUPTION', openAt(t, path));
+  assert.deepEqual(filesOf(path), before);
+  assert.equal((await StorageEngine.repair(path)).isSound, false);
+  assert.equal(await countAt(t, path), 301);
 });

@@ -15,8 +15,11 @@ import { logName, MANIFEST_NAME, tableName } from '../../shared/file-names.ts';
 import { fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
 import { compareAge } from '../../shared/read/version.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
+import { firstGroupOf } from '../file-identity.ts';
 import { emptyState, type ManifestState } from '../manifest.ts';
 import { stateProblem } from '../manifest-state.ts';
+import { findUnknownFiles } from '../obsolete-files.ts';
+import { ascending } from '../obsolete-list.ts';
 import { StaleManifestError } from '../recovery.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
 import { mergeTables } from './merge-tables.ts';
@@ -147,12 +150,17 @@ export class Rebuild {
     const levels: (readonly TableMeta[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
     levels[MAX_LEVEL] = tables;
     const live = new Set(tables.map(({ number }) => number as number));
-    const obsoleteTables = [...this.#survey.tables.keys()].filter((number) => !live.has(number));
+    // What is not sound has been set aside.
+    const obsoleteTables = usable.filter(
+      ({ number }) => !live.has(number) && this.#survey.tables.has(number),
+    );
     const before = emptyState(this.#survey.manifest.state?.storeId ?? randomUUID());
     return this.#finish(true, true, logs, (nextFileNumber) => ({
       ...before,
       ...this.#logState(logs, before, nextFileNumber),
-      obsoleteTables: ascending(obsoleteTables),
+      obsoleteTables: ascending(
+        obsoleteTables.map(({ number, sizeBytes, checksum }) => ({ number, sizeBytes, checksum })),
+      ),
       levels,
       lastSequence,
       nextFileNumber,
@@ -189,15 +197,8 @@ export class Rebuild {
    */
   #hasUnknownFiles(manifest: ManifestState, found: readonly (FoundTable | undefined)[]): boolean {
     const used = new Set(found.map((table) => table?.file));
-    const { tables, logs } = this.#survey;
-    const unknown = [
-      ...[...tables]
-        .filter(([number, name]) => !used.has(name) && !manifest.obsoleteTables.includes(number))
-        .map(([, name]) => name),
-      ...logs
-        .filter((number) => number < manifest.logNumber && !manifest.obsoleteLogs.includes(number))
-        .map((number) => logName(fileNumber(number))),
-    ];
+    const { fs, directory } = this.#shop;
+    const unknown = findUnknownFiles(fs, directory, manifest).filter((name) => !used.has(name));
     for (const name of unknown)
       this.#shop.log.warn(
         `${name}: the manifest does not know it: it is out of date, or belongs to another store`,
@@ -224,7 +225,10 @@ export class Rebuild {
     const isKept = logs.kept !== undefined;
     // Salvaged logs are in tables now: everything below the next number is done with.
     const logNumber = isKept ? Math.max(before.logNumber, logs.kept.logNumber) : fileNumber(nextFileNumber);
-    const doneWith = this.#survey.logs.filter((number) => number < logNumber);
+    const { fs, directory } = this.#shop;
+    const doneWith = this.#survey.logs
+      .filter((number) => number < logNumber)
+      .map((number) => ({ number, firstGroup: firstGroupOf(fs, directory, fileNumber(number)) }));
     return {
       logNumber,
       sealedLogs: isKept ? before.sealedLogs : [],
@@ -317,10 +321,6 @@ export class Rebuild {
       return { kept: undefined, tables, setAside: damaged };
     }
   }
-}
-
-function ascending(numbers: readonly number[]): number[] {
-  return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
 function highestSequence(levels: readonly (readonly TableMeta[])[], atLeast: number): number {
