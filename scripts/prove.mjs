@@ -61,6 +61,7 @@ const PROOFS = [
   {
     name: 'error sweep',
     files: ['fault/error-sweep', 'fault/full-disk', 'fault/real-limits'],
+    env: sweep,
     least: { 'fault-points': 1000 },
   },
   { name: 'corruption sweep', files: ['corruption/sweep'], env: sweep, least: { mutants: 10_000 } },

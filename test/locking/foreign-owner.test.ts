@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { StorageEngine } from '../../src/main/index.ts';
 import { describeSelf, encodeRecord, type LockRecord, parseRecord } from '../../src/main/lock-record.ts';
 import { failsWith, fill, newPath, openAt } from '../helpers/engines.ts';
@@ -85,23 +85,6 @@ test('takeOverAfter: 0 takes over at once, and everything is there', { skip: !IS
   assert.equal(existsSync(path), false);
 });
 
-test('without a sign of life for so long the owner counts as dead, once it was watched', {
-  skip: !IS_LINUX,
-}, async (t) => {
-  const path = await storeOfAnother(t, 5000);
-  const startedAt = performance.now();
-  const engine = await openAt(t, path, { takeOverAfter: 4000 });
-  assert.ok(performance.now() - startedAt >= 9000, 'clocks of hosts differ: two beats are waited for');
-  assert.equal([...engine.scan({ values: false })].length, 300);
-});
-
-test('one that turns out to be alive while it is watched is refused', { skip: !IS_LINUX }, async (t) => {
-  const path = await storeOfAnother(t, 50_000);
-  const beat = setTimeout(() => utimesSync(join(path, 'LOCK'), new Date(), new Date()), 1000);
-  t.after(() => clearTimeout(beat));
-  await failsWith('STRATA_LOCKED', openAt(t, path, { takeOverAfter: 10_000 }));
-});
-
 test('last seen before this kernel started, on a disk of this machine: nobody else has it', {
   skip: !IS_LINUX,
 }, async (t) => {
@@ -122,18 +105,6 @@ test('a container that no socket can reach is told by its signs of life, too', {
   await failsWith('STRATA_LOCKED', openAt(t, path));
   const engine = await openAt(t, path, { takeOverAfter: 0 });
   await engine.close();
-});
-
-test('an open store shows that it lives', { skip: !IS_LINUX }, async (t) => {
-  const path = newPath(t);
-  await openAt(t, path);
-  const long = new Date(Date.now() - 3_600_000);
-  utimesSync(join(path, 'LOCK'), long, long);
-  const text = readFileSync(join(path, 'LOCK'), 'utf8');
-  await new Promise((resolve) => setTimeout(resolve, 6000));
-  const { statSync } = await import('node:fs');
-  assert.ok(Date.now() - statSync(join(path, 'LOCK')).mtimeMs < 60_000);
-  assert.equal(readFileSync(join(path, 'LOCK'), 'utf8'), text);
 });
 
 /** A process that takes itself for one of another host: another name, another boot, other namespaces. */
@@ -260,8 +231,39 @@ test('a takeover that ends before the files are moved leaves LOCK as it was: the
   await failsWith('STRATA_LOCKED', openAt(t, path));
 });
 
-test('a LOCK whose time is yet to come keeps nobody out for ever', { skip: !IS_LINUX }, async (t) => {
-  const path = await storeOfAnother(t, -86_400_000);
-  const engine = await openAt(t, path, { takeOverAfter: 1000 });
-  assert.equal([...engine.scan({ values: false })].length, 300);
+describe('what takes its time, side by side', { concurrency: true }, () => {
+  test('without a sign of life for so long the owner counts as dead, once it was watched', {
+    skip: !IS_LINUX,
+  }, async (t) => {
+    const path = await storeOfAnother(t, 5000);
+    const startedAt = performance.now();
+    const engine = await openAt(t, path, { takeOverAfter: 4000 });
+    assert.ok(performance.now() - startedAt >= 9000, 'clocks of hosts differ: two beats are waited for');
+    assert.equal([...engine.scan({ values: false })].length, 300);
+  });
+
+  test('one that turns out to be alive while it is watched is refused', { skip: !IS_LINUX }, async (t) => {
+    const path = await storeOfAnother(t, 50_000);
+    const beat = setTimeout(() => utimesSync(join(path, 'LOCK'), new Date(), new Date()), 1000);
+    t.after(() => clearTimeout(beat));
+    await failsWith('STRATA_LOCKED', openAt(t, path, { takeOverAfter: 10_000 }));
+  });
+
+  test('an open store shows that it lives', { skip: !IS_LINUX }, async (t) => {
+    const path = newPath(t);
+    await openAt(t, path);
+    const long = new Date(Date.now() - 3_600_000);
+    utimesSync(join(path, 'LOCK'), long, long);
+    const text = readFileSync(join(path, 'LOCK'), 'utf8');
+    await new Promise((resolve) => setTimeout(resolve, 6000));
+    const { statSync } = await import('node:fs');
+    assert.ok(Date.now() - statSync(join(path, 'LOCK')).mtimeMs < 60_000);
+    assert.equal(readFileSync(join(path, 'LOCK'), 'utf8'), text);
+  });
+
+  test('a LOCK whose time is yet to come keeps nobody out for ever', { skip: !IS_LINUX }, async (t) => {
+    const path = await storeOfAnother(t, -86_400_000);
+    const engine = await openAt(t, path, { takeOverAfter: 1000 });
+    assert.equal([...engine.scan({ values: false })].length, 300);
+  });
 });
