@@ -13,7 +13,7 @@ import { attachHere, STOP, said, startClient } from '../helpers/clients.ts';
 import { failsWith, fill, keyOf, newPath, openTiny, until } from '../helpers/engines.ts';
 import { runBudget } from '../helpers/run-budget.ts';
 
-const cycles = runBudget('STRATA_CLIENT_CYCLES', 1000);
+const cycles = runBudget('STRATA_CLIENT_CYCLES', 600);
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
 function resources(): { readonly files: number; readonly ports: number } {

@@ -172,9 +172,9 @@ test('200 times open and close leave no handle, no thread and no file open', asy
   const settled = resources();
   for (let i = 11; i < 211; i++) await cycle(path, i);
   await until(() => resources().threads <= settled.threads && resources().active <= settled.active);
-  // Fewer handles than at first is no leak: then one was still on its way out.
+  // Fewer than at first is no leak: then a thread or handle was still on its way out, with its files.
   const left = resources();
-  assert.equal(left.files, settled.files);
+  assert.ok(left.files <= settled.files, `${left.files} files of ${settled.files}`);
   assert.ok(left.threads <= settled.threads, `${left.threads} threads of ${settled.threads}`);
   assert.ok(left.active <= settled.active, `${left.active} handles of ${settled.active}`);
   const engine = await StorageEngine.open(path, { threads: 0 });
