@@ -21,8 +21,8 @@ import { failsWith, fill, newPath, openAt } from '../helpers/engines.ts';
 import { startRival } from './rivals.ts';
 
 const IS_LINUX = process.platform === 'linux';
-/** A second, and as much again for a busy machine. */
-const PATIENCE_MS = 2000;
+/** A second is promised; the rest is for a busy machine. */
+const PATIENCE_MS = 10_000;
 
 /** Writes until it is refused, as a service would; returns what it was told. */
 async function writeUntilRefused(engine: StorageEngine): Promise<Error> {
