@@ -102,6 +102,12 @@ const PROOFS = [
     least: { 'worker-faults': 20, closes: 1000 },
   },
   {
+    name: 'clients',
+    files: ['client/threads', 'client/lifecycle'],
+    env: { STRATA_CLIENT_BATCHES: budget(1000, 20_000), STRATA_CLIENT_CYCLES: budget(600, 5000) },
+    least: { 'client-reads': 1000 },
+  },
+  {
     name: 'lock takeovers',
     files: ['locking/takeovers'],
     env: { STRATA_TAKEOVERS: budget(20, 1000) },

@@ -124,7 +124,7 @@ export class DirectoryLock {
    */
   supersede(): void {
     const { held } = this.#parts;
-    const path = join(held?.anchor?.place ?? '', LOCK_NAME);
+    const path = join(held?.anchor?.place ?? this.#directory, LOCK_NAME);
     if (!this.supersedes || held === undefined || this.#parts.lockFile !== undefined) return;
     removeLockFile(path);
     this.#parts.lockFile = openLockFile(path);

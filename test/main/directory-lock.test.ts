@@ -20,7 +20,9 @@ import { extname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { acquireLock } from '../../src/main/directory-lock.ts';
+import { acquireLock, DirectoryLock } from '../../src/main/directory-lock.ts';
+import { describeSelf } from '../../src/main/lock-record.ts';
+import { holdDirectory } from '../../src/shared/lock-files.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
 import type { LockOutcome } from '../helpers/lock-holder.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
@@ -256,4 +258,23 @@ test('acquireLock() fails on what is no directory', async (t) => {
   await assert.rejects(lock(join(directory, 'missing')), { code: 'STRATA_IO' });
   writeFileSync(join(directory, 'file'), '');
   await assert.rejects(lock(join(directory, 'file')), { code: 'STRATA_IO' });
+});
+
+test('where a directory can only be reached by its path, a takeover makes LOCK anew there, and nowhere else', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'LOCK');
+  writeFileSync(path, 'of the superseded owner');
+  const held = holdDirectory(directory);
+  const record = describeSelf('0123456789abcdef', undefined);
+  const lock = new DirectoryLock(directory, { held: { ...held, anchor: undefined } }, record, true);
+  assert.equal(
+    readFileSync(path, 'utf8'),
+    'of the superseded owner',
+    'not before the files are out of reach',
+  );
+  lock.supersede();
+  assert.match(readFileSync(path, 'utf8'), /"ownerId":"0123456789abcdef"/);
+  assert.equal(lock.hasLockFile(), true);
+  await lock.release();
+  assert.equal(readFileSync(path, 'utf8'), '');
 });
