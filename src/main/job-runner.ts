@@ -88,11 +88,15 @@ export class JobRunner {
     return this.#pool.queued;
   }
 
-  /** Changes as long as jobs get on: the heartbeats of those that run, and how many have ended. */
+  /**
+   * Changes as long as jobs get on: the heartbeats of those that run, and how many have ended; while some wait for a thread, how
+   * many of other stores have.
+   */
   get pulse(): string {
     let beats = 0;
     for (let slot = 0; slot < JOB_SLOT_COUNT; slot++) beats += this.#control.heartbeat(slot);
-    return `${beats} ${this.#endedCount}`;
+    const othersEnded = this.#pool.queued > 0 ? this.#pool.endedCount : 0;
+    return `${beats} ${this.#endedCount} ${othersEnded}`;
   }
 
   /** Cancels all jobs, or those that are not urgent, from now on, whoever waits for them. */
