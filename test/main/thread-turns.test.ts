@@ -107,7 +107,7 @@ test('urgent jobs of all stores come before ordinary ones of any, and one has a 
   b.add('ordinary');
   assert.equal(log.join(''), 'abCD', 'an ordinary one waits for the urgent ones');
   runOut(stores);
-  assert.equal(log.join(''), 'abCDAcb');
+  assert.equal(log.join(''), 'abCDAbc');
 });
 
 test('the store that may run the most says how many run, as long as it is open', () => {
