@@ -14,6 +14,7 @@ import { CorruptionError } from '../shared/errors.ts';
 import { fileNumber, level as toLevel } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactJob, CompactResult, JobContext, JobStats, KeyBounds } from '../shared/jobs.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 import { levelZeroRuns } from '../shared/read/version.ts';
 import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
@@ -110,8 +111,7 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
     inputs: [...inputs, plan.overlapping],
     outputLevel: plan.outputLevel,
     range,
-    firstOutput: versions.reserveFileNumbers(outputCount),
-    outputCount,
+    outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes: options.maxFileSizeBytes,
     table: options.table,
     snapshots: snapshots.sequences(),
