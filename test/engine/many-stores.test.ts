@@ -26,9 +26,12 @@ test('forty stores that flush and compact at once run few jobs at a time, and al
       jobs.reduce((sum, { queued }) => sum + queued, 0),
     );
   }, 1);
-  t.after(() => clearInterval(look));
-  await Promise.all(engines.map((engine) => engine.flush()));
-  await Promise.all(engines.map((engine) => engine.compact()));
+  try {
+    await Promise.all(engines.map((engine) => engine.flush()));
+    await Promise.all(engines.map((engine) => engine.compact()));
+  } finally {
+    clearInterval(look);
+  }
   assert.ok(most <= MOST_JOBS, `${most} jobs at once`);
   assert.ok(waiting > 0, 'what waits for the jobs of others is counted');
   for (const engine of engines) {
