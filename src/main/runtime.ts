@@ -25,7 +25,7 @@ import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
-import { setImmediate } from '../shared/timers.ts';
+import { setImmediate, wallClock } from '../shared/timers.ts';
 import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
 import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -67,6 +67,8 @@ export class Runtime {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
+  /** The latest that the store has seen. */
+  #latestMs: number;
   /** The first failure that ended all writing, and what writers are told of it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
@@ -77,6 +79,7 @@ export class Runtime {
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
+    this.#latestMs = opened.recovered.latestMs;
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
@@ -127,6 +130,8 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
+      ownerEpoch: opened.ownerEpoch,
+      time: () => this.#time(),
       createLog: () => files.createLog(),
       discardLog: (writer) => files.discardLog(writer),
       syncDirectory: () => fs.syncDirectoryAsync(directory),
@@ -172,6 +177,12 @@ export class Runtime {
     const { memtables } = this.store;
     const newest = memtables.active ?? memtables.frozen.at(-1);
     return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
+  }
+
+  /** The system's clock may be set back; the store's does not go back. */
+  #time(): number {
+    this.#latestMs = Math.max(this.#latestMs, wallClock());
+    return this.#latestMs;
   }
 
   #publish(sequence: number, logBytes: number): void {

@@ -55,7 +55,7 @@ function groups(name: string, count: number, syncedUpTo: readonly number[] = [])
 function writesOf(all: readonly LogGroup[], count: number = all.length): string[] {
   return all
     .slice(0, count)
-    .flatMap(({ entries }) =>
+    .flatMap(({ entries = [] }) =>
       entries.map(([key, value]) => (value === undefined ? `${key}-` : `${key}=${value}`)),
     );
 }
