@@ -9,7 +9,7 @@
  */
 import { CorruptionError, ioError } from '../shared/errors.ts';
 import { logPath, parseFileName } from '../shared/file-names.ts';
-import { type FileSystem, readFully } from '../shared/file-system.ts';
+import { type FileSystem, readFully, type StorageFile } from '../shared/file-system.ts';
 import { fileNumber } from '../shared/ids.ts';
 import { type LogStart, readRecord, START_RECORD_BYTES } from '../shared/log-format.ts';
 import { checkStart, type RecoveredLog, readLog } from './log-reader.ts';
@@ -69,37 +69,48 @@ export class LogFile {
   /** All of the file. */
   read(): Uint8Array {
     const bytes = new Uint8Array(this.sizeBytes);
-    this.#readInto(bytes);
+    this.#reading((file) => this.#fill(file, bytes, 0, bytes.length));
     return bytes;
   }
 
   /** As found out before, or by reading the whole file now. */
   judge(): RecoveredLog {
-    this.#judged ??= this.#judge(this.read());
-    return this.#judged;
+    return this.#judged ?? this.load(new Uint8Array(this.lengthBytes));
   }
 
   /** Reads what is to be judged into `bytes`, which has the room for it, and judges it there. */
   load(bytes: Uint8Array): RecoveredLog {
-    this.#readInto(bytes);
-    this.#judged = this.#judge(bytes);
+    this.#judged = this.#reading((file) => {
+      let loaded = 0;
+      return this.#judge(bytes, (upTo) => {
+        if (upTo > loaded) {
+          this.#fill(file, bytes, loaded, upTo);
+          loaded = upTo;
+        }
+        return loaded;
+      });
+    });
     return this.#judged;
   }
 
-  #readInto(bytes: Uint8Array): void {
+  #reading<T>(work: (file: StorageFile) => T): T {
     const file = this.#fs.openRead(this.path);
     try {
-      if (readFully(file, bytes, 0) !== bytes.length)
-        throw ioError('read', this.path, new Error('it shrank while being read'));
+      return work(file);
     } finally {
       file.close();
     }
   }
 
+  #fill(file: StorageFile, bytes: Uint8Array, from: number, to: number): void {
+    if (readFully(file, bytes.subarray(from, to), from) !== to - from)
+      throw ioError('read', this.path, new Error('it shrank while being read'));
+  }
+
   /** A clean close measured some logs and synced them: anything but all of their bytes is damage. */
-  #judge(bytes: Uint8Array): RecoveredLog {
+  #judge(bytes: Uint8Array, load: (upTo: number) => number): RecoveredLog {
     const { path, number, sealedBytes } = this;
-    const log = readLog(bytes, path, number, sealedBytes);
+    const log = readLog(bytes, path, number, sealedBytes, load);
     if (sealedBytes !== undefined && log.validBytes !== sealedBytes)
       throw new CorruptionError(`the log has ${log.validBytes} sound bytes of ${sealedBytes}`, {
         file: path,

@@ -60,8 +60,12 @@ export interface RecoveredLog {
   readonly latestMs: number;
 }
 
+/** What is read of a file at once: small enough to be in the processor's cache still when it is judged. */
+const LOAD_BYTES: number = 256 * 1024;
+
 /**
  * Reads the log in `bytes`; `limit`, where known, is its final length, and what follows is not looked at.
+ * `load`, where given, fills `bytes` up to a place and says how far they are filled: everything is when this returns.
  * Throws CorruptionError for damage that no crash explains, STRATA_UNSUPPORTED for what a later release has written.
  */
 export function readLog(
@@ -69,10 +73,14 @@ export function readLog(
   path: string,
   number: number,
   limit: number = bytes.length,
+  load: (upTo: number) => number = () => bytes.length,
 ): RecoveredLog {
   const end = Math.min(limit, bytes.length);
+  let loaded = load(Math.min(end, LOAD_BYTES));
+  if (end >= RECORD_HEADER_BYTES) loaded = load(Math.max(loaded, claimedEnd(bytes, 0, end)));
   const first = readRecord(bytes, 0, end, number);
   if (first === undefined) {
+    load(bytes.length);
     explainDamage(bytes, 0, end, number, path, Number.POSITIVE_INFINITY);
     const nothing = { firstSequence: 0, entryCount: 0, validBytes: 0, hasSyncEvidence: false, latestMs: 0 };
     return { path, number, start: undefined, ...nothing };
@@ -87,9 +95,11 @@ export function readLog(
   // No object for any record: there may be millions.
   for (;;) {
     if (end - position < RECORD_HEADER_BYTES) break;
+    if (position + RECORD_HEADER_BYTES > loaded) loaded = load(Math.min(end, position + LOAD_BYTES));
     const type = claimedType(bytes, position);
     const next = claimedEnd(bytes, position, end);
     if (type === 0 || next < 0) break;
+    if (next > loaded) loaded = load(Math.min(end, Math.max(next, position + LOAD_BYTES)));
     if (readU32(bytes, position) !== crc32(bytes, position + 4, next, number)) break;
     checkRecord(bytes, position, next, firstSequence + entryCount, path);
     const payload = position + RECORD_HEADER_BYTES;
@@ -98,6 +108,7 @@ export function readLog(
     if (readSyncedUpTo(bytes, position) > 0) hasSyncEvidence = true;
     position = next;
   }
+  load(bytes.length);
   if (position < end) explainDamage(bytes, position, end, number, path, firstSequence + entryCount);
   return { path, number, start, firstSequence, entryCount, validBytes: position, hasSyncEvidence, latestMs };
 }
