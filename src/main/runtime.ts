@@ -3,7 +3,8 @@
  *
  *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
  *              accepted writes and flushes complete
- *           2. background flush completes
+ *           2. what is in memory goes to tables, unless it is little: so the next open has little to replay. If that fails,
+ *              the logs have it
  *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
  *           4. scans end, threads end, files are closed, the lock is given up
  *
@@ -286,6 +287,7 @@ export class Runtime {
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
       if (canSync && !pipeline.hasFailed && !this.#hasGivenUp) {
