@@ -207,6 +207,7 @@ export class Flusher {
     this.#failureCount++;
     if (this.#ended !== undefined || (this.#isClosing && !this.#store.versions.isPoisoned)) {
       // The store closes, or takes no more writes; its log keeps what the table would have held.
+      this.#ended ??= error;
       this.#store.report('backgroundError', { error, operation: 'flush', willRetry: false });
       return;
     }

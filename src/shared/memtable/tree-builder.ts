@@ -6,7 +6,7 @@
  *
  * What it builds obeys all that tree.ts and tree-node.ts say of nodes, and takes no more room than inserting would.
  *
- * Invariants: the arena has no index yet; afterwards it may be added to as any other.
+ * Invariants: the arena has no index yet, and is as it was allocated: all its free bytes are zero.
  * Thread:     main.
  */
 import { assert } from '../assert.ts';
