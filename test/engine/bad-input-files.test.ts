@@ -10,7 +10,12 @@ import { type TestContext, test } from 'node:test';
 import { type EngineOptions, StorageEngine, type StorageErrorCode } from '../../src/main/index.ts';
 import { readU32, writeU32, writeVarint } from '../../src/shared/bytes.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
-import { LOG_FORMAT_VERSION, RECORD_HEADER_BYTES, readRecord, sealRecord } from '../../src/shared/log-format.ts';
+import {
+  LOG_FORMAT_VERSION,
+  RECORD_HEADER_BYTES,
+  readRecord,
+  sealRecord,
+} from '../../src/shared/log-format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
