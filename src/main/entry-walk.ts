@@ -9,9 +9,16 @@
  * Thread:     any; pure.
  */
 import { VarintReader, varintLength } from '../shared/bytes.ts';
-import { CorruptionError } from '../shared/errors.ts';
+import { CorruptionError, StorageError } from '../shared/errors.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
-import { BUCKET_SHIFT, ENTRY_PREFIX_BYTES, entryEnd } from '../shared/log-format.ts';
+import {
+  BUCKET_SHIFT,
+  ENTRY_PREFIX_BYTES,
+  entryEnd,
+  KIND_END,
+  KIND_ESCAPE,
+  MIN_ENTRY_BYTES,
+} from '../shared/log-format.ts';
 
 const varint = new VarintReader();
 
@@ -56,9 +63,14 @@ export class EntryWalk {
     let position = start;
     let count = 0;
     while (position < end) {
-      const next = reader.read(bytes, position, end);
+      const keyLength = bytes[position + ENTRY_PREFIX_BYTES]!;
+      const valueLength = bytes[position + ENTRY_PREFIX_BYTES + 1]!;
+      let next = position + ENTRY_PREFIX_BYTES + 2 + keyLength + valueLength;
+      // Nearly every entry has two short lengths, and its size.
+      const isPlain = (keyLength | valueLength) < 128 && next >= position + MIN_ENTRY_BYTES && next <= end;
+      if (!isPlain) next = reader.read(bytes, position, end);
       if (next < 0 || bytes[position]! >>> 1 !== this.#ordinalAt(position))
-        throw new CorruptionError('a log entry is malformed', { file: path, offset: position });
+        throw malformed(bytes, position, end, path);
       count++;
       position = next;
     }
@@ -71,6 +83,16 @@ export class EntryWalk {
     this.#bucket = bucket;
     return this.#ordinal;
   }
+}
+
+/** What stands there is no entry: damage, unless it is one of a kind that this release does not know. */
+function malformed(bytes: Uint8Array, position: number, end: number, path: string): StorageError {
+  const isWhole = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end) >= 0;
+  return isWhole && varint.value >= KIND_ESCAPE && varint.value < KIND_END
+    ? new StorageError('STRATA_UNSUPPORTED', `${path} has a log with entries of a later release`, {
+        file: path,
+      })
+    : new CorruptionError('a log entry is malformed', { file: path, offset: position });
 }
 
 function isZero(bytes: Uint8Array, start: number, end: number): boolean {

@@ -12,6 +12,7 @@
  * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused.
  *         Any other error -> once more to a new file, then read-only. Manifest failures are VersionSet's. No file number left
  *         -> read-only at once.
+ *         While the store closes -> told, and left to the logs.
  *         A store that takes no more writes flushes no more either: what runs is cancelled, and whoever waits hears why.
  *
  * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
@@ -38,6 +39,9 @@ const RECOVERED_FLUSH_BYTES = 1048576;
 /** ... and so many logs are company enough. */
 const RECOVERED_FLUSH_LOGS = 4;
 
+/** What a close leaves in logs: so much is replayed in a moment, and no script makes a table of the little that it wrote. */
+const CLOSED_LOG_BYTES: number = RECOVERED_FLUSH_BYTES;
+
 /** Held writers wait no longer than this to hear that there is still no room. */
 const LONGEST_RETRY_MS = 8000;
 
@@ -53,6 +57,8 @@ export class Flusher {
   #failureCount = 0;
   /** Set: no flush starts any more, and this is why. */
   #ended: StorageError | undefined;
+  /** Whoever closes waits for flushes, and for none a second time. */
+  #isClosing = false;
   readonly #token = new CancelToken();
   /** The last failure, until a flush succeeds. */
   error: StorageError | undefined;
@@ -96,6 +102,20 @@ export class Flusher {
       await (this.#running ?? pipeline.written());
       if (this.#failureCount > failuresBefore && this.error !== undefined) throw this.error;
     }
+  }
+
+  /**
+   * The store closes: unless what is in memory is little, it goes to tables, so that the next open need not replay it. Nothing of it
+   * depends on that: after a failure, which is told, the logs have it.
+   */
+  async flushBeforeClose(): Promise<void> {
+    const { memtables, pipeline } = this.#store;
+    if (this.#ended !== undefined || memtables.memoryBytes < CLOSED_LOG_BYTES) return;
+    this.#isClosing = true;
+    pipeline.freezeActive();
+    await this.flushFrozen().catch(() => {
+      // Told by #failed(), or by what has ended the flusher.
+    });
   }
 
   /** No flush starts any more. Resolves when the running one has ended. */
@@ -185,8 +205,9 @@ export class Flusher {
     this.error = error;
     this.#failures++;
     this.#failureCount++;
-    if (this.#ended !== undefined) {
+    if (this.#ended !== undefined || (this.#isClosing && !this.#store.versions.isPoisoned)) {
       // The store closes, or takes no more writes; its log keeps what the table would have held.
+      this.#ended ??= error;
       this.#store.report('backgroundError', { error, operation: 'flush', willRetry: false });
       return;
     }

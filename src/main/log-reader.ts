@@ -2,7 +2,7 @@
  * Reads one log back: which of its bytes count, and whether the rest is the torn tail of a crash or damage.
  *
  *   1. the start record names the log before this one
- *   2. group records follow, back to back; the first bad one, at X, ends what counts
+ *   2. group and note records follow, back to back; the first bad one, at X, ends what counts
  *   3. behind X, look for a later intact record of the same log:
  *        none                          torn tail: the crash cut the last append short
  *        one says "synced" beyond X    corruption: X was on the disk once
@@ -15,14 +15,24 @@
  * Invariants: reads only; recovery never changes a log, so it can be killed and run again.
  */
 
+import { readU32, readU64 } from '../shared/bytes.ts';
+import { crc32 } from '../shared/checksum.ts';
 import { CorruptionError, StorageError } from '../shared/errors.ts';
 import {
+  claimedEnd,
+  claimedType,
+  KNOWN_FLAGS,
   LOG_FORMAT_VERSION,
   type LogStart,
+  NoteTag,
   RECORD_HEADER_BYTES,
+  REQUIRED_NOTES,
+  type RecordHeader,
   RecordType,
+  readFirstSequence,
   readRecord,
   readStart,
+  readSyncedUpTo,
   START_PAYLOAD_BYTES,
 } from '../shared/log-format.ts';
 import { EntryWalk } from './entry-walk.ts';
@@ -33,83 +43,127 @@ const PAGE_BYTES = 4096;
 /** Fewer zero bytes than this in the middle of a page prove nothing. */
 const MIN_HOLE_BYTES = 32;
 
-/** The entries of one group record: bytes[start, end), `count` of them from `firstSequence` on. */
-export interface RecoveredGroup {
-  readonly start: number;
-  readonly end: number;
-  readonly count: number;
-  readonly firstSequence: number;
-}
-
+/** What was found out about a log. A few numbers, however many records it has: a heap that wrote it can read it. */
 export interface RecoveredLog {
   readonly path: string;
   readonly number: number;
   /** undefined: the log has no intact start record and nothing behind it: its first append was cut short. */
   readonly start: LogStart | undefined;
-  readonly groups: readonly RecoveredGroup[];
+  /** Of the first entry, or of the next one to come; 0 without a start record. */
+  readonly firstSequence: number;
+  readonly entryCount: number;
   /** How many bytes from the front count. */
   readonly validBytes: number;
   /** Some record of this log was written after a completed sync of it. */
   readonly hasSyncEvidence: boolean;
+  /** The latest time that the log tells of, in milliseconds since 1970; 0: none. */
+  readonly latestMs: number;
 }
+
+/** What is read of a file at once: small enough to be in the processor's cache still when it is judged. */
+const LOAD_BYTES: number = 256 * 1024;
 
 /**
  * Reads the log in `bytes`; `limit`, where known, is its final length, and what follows is not looked at.
- * Throws CorruptionError for damage that no crash explains.
+ * `load`, where given, fills `bytes` up to a place and says how far they are filled: everything is when this returns.
+ * Throws CorruptionError for damage that no crash explains, STRATA_UNSUPPORTED for what a later release has written.
  */
 export function readLog(
   bytes: Uint8Array,
   path: string,
   number: number,
   limit: number = bytes.length,
+  load: (upTo: number) => number = () => bytes.length,
 ): RecoveredLog {
   const end = Math.min(limit, bytes.length);
+  let loaded = load(Math.min(end, LOAD_BYTES));
+  if (end >= RECORD_HEADER_BYTES) loaded = load(Math.max(loaded, claimedEnd(bytes, 0, end)));
   const first = readRecord(bytes, 0, end, number);
   if (first === undefined) {
+    load(bytes.length);
     explainDamage(bytes, 0, end, number, path, Number.POSITIVE_INFINITY);
-    return { path, number, start: undefined, groups: [], validBytes: 0, hasSyncEvidence: false };
+    const nothing = { firstSequence: 0, entryCount: 0, validBytes: 0, hasSyncEvidence: false, latestMs: 0 };
+    return { path, number, start: undefined, ...nothing };
   }
-  if (first.type !== RecordType.Start || first.payloadLength < START_PAYLOAD_BYTES)
-    throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
-  const start = readStart(bytes, RECORD_HEADER_BYTES);
-  const { version } = start;
-  if (version === 0)
-    throw new CorruptionError('the log has no format version', { file: path, offset: RECORD_HEADER_BYTES });
-  if (version > LOG_FORMAT_VERSION)
-    throw new StorageError(
-      'STRATA_UNSUPPORTED',
-      `${path} has log format ${version}; this release reads ${LOG_FORMAT_VERSION}`,
-      {
-        file: path,
-      },
-    );
-  if (start.logNumber !== number)
-    throw new CorruptionError('the log says that it is another', {
-      file: path,
-      offset: RECORD_HEADER_BYTES + 4,
-    });
-  const groups: RecoveredGroup[] = [];
+  const start = checkStart(bytes, first, path, number);
+  const { firstSequence } = first;
   const walk = new EntryWalk();
   let position = RECORD_HEADER_BYTES + first.payloadLength;
   let hasSyncEvidence = false;
-  let nextSequence = first.firstSequence;
+  let entryCount = 0;
+  let latestMs = start.startedAtMs;
+  // No object for any record: there may be millions.
   for (;;) {
-    const record = readRecord(bytes, position, end, number);
-    if (record === undefined) break;
+    if (end - position < RECORD_HEADER_BYTES) break;
+    if (position + RECORD_HEADER_BYTES > loaded) loaded = load(Math.min(end, position + LOAD_BYTES));
+    const type = claimedType(bytes, position);
+    const next = claimedEnd(bytes, position, end);
+    if (type === 0 || next < 0) break;
+    if (next > loaded) loaded = load(Math.min(end, Math.max(next, position + LOAD_BYTES)));
+    if (readU32(bytes, position) !== crc32(bytes, position + 4, next, number)) break;
+    checkRecord(bytes, position, next, firstSequence + entryCount, path);
     const payload = position + RECORD_HEADER_BYTES;
-    const next = payload + record.payloadLength;
-    if (record.type !== RecordType.Group || record.firstSequence !== nextSequence)
-      throw new CorruptionError('a log record is out of order', { file: path, offset: position });
-    if (next === payload)
-      throw new CorruptionError('a log record is empty', { file: path, offset: position });
-    const count = walk.count(bytes, payload, next, path);
-    groups.push({ start: payload, end: next, count, firstSequence: nextSequence });
-    if (record.syncedUpTo > 0) hasSyncEvidence = true;
-    nextSequence += count;
+    if (type === RecordType.Group) entryCount += walk.count(bytes, payload, next, path);
+    else latestMs = Math.max(latestMs, readNote(bytes, payload, next, path));
+    if (readSyncedUpTo(bytes, position) > 0) hasSyncEvidence = true;
     position = next;
   }
-  if (position < end) explainDamage(bytes, position, end, number, path, nextSequence);
-  return { path, number, start, groups, validBytes: position, hasSyncEvidence };
+  load(bytes.length);
+  if (position < end) explainDamage(bytes, position, end, number, path, firstSequence + entryCount);
+  return { path, number, start, firstSequence, entryCount, validBytes: position, hasSyncEvidence, latestMs };
+}
+
+/** The start record is intact: is it one, of this log, and in a format that this release knows? */
+export function checkStart(bytes: Uint8Array, first: RecordHeader, path: string, number: number): LogStart {
+  const damaged = (problem: string, offset: number): CorruptionError =>
+    new CorruptionError(problem, { file: path, offset });
+  // The version and the number come first in every format.
+  if (first.type !== RecordType.Start || first.payloadLength < 8)
+    throw damaged('the log does not begin with a start record', 0);
+  const { version, logNumber, flags, epoch, startedAtMs } = readStart(bytes, RECORD_HEADER_BYTES);
+  if (version === 0) throw damaged('the log has no format version', RECORD_HEADER_BYTES);
+  if (version !== LOG_FORMAT_VERSION)
+    throw unsupported(path, `log format ${version}; this release reads ${LOG_FORMAT_VERSION}`);
+  if (first.payloadLength < START_PAYLOAD_BYTES)
+    throw damaged('the start record is too short', RECORD_HEADER_BYTES);
+  if ((flags & ~KNOWN_FLAGS) !== 0) throw unsupported(path, 'a log with flags of a later release');
+  if (epoch < 0 || startedAtMs < 0)
+    throw damaged('the start record has a number that is too large', RECORD_HEADER_BYTES);
+  if (logNumber !== number) throw damaged('the log says that it is another', RECORD_HEADER_BYTES + 4);
+  return readStart(bytes, RECORD_HEADER_BYTES);
+}
+
+function unsupported(path: string, what: string): StorageError {
+  return new StorageError('STRATA_UNSUPPORTED', `${path} has ${what}`, { file: path });
+}
+
+/** The record at `position`, which is intact and ends at `next`, must be the one that is due. */
+function checkRecord(bytes: Uint8Array, position: number, next: number, due: number, path: string): void {
+  const type = claimedType(bytes, position);
+  if (type > RecordType.Note)
+    throw unsupported(path, `a log with records of type ${type}, of a later release`);
+  if (type === RecordType.Start || readFirstSequence(bytes, position) !== due)
+    throw new CorruptionError('a log record is out of order', { file: path, offset: position });
+  if (next === position + RECORD_HEADER_BYTES)
+    throw new CorruptionError('a log record is empty', { file: path, offset: position });
+}
+
+/** The time that a note record tells of; 0: none. */
+function readNote(bytes: Uint8Array, start: number, end: number, path: string): number {
+  let time = 0;
+  let position = start;
+  while (position < end) {
+    const tag = bytes[position]!;
+    const field = position + 2;
+    const next = position + 1 < end ? field + bytes[position + 1]! : end + 1;
+    const isTime = tag === NoteTag.Time;
+    if (isTime && next === field + 8) time = readU64(bytes, field);
+    if (next > end || time < 0 || (isTime && next !== field + 8))
+      throw new CorruptionError('a note in the log is malformed', { file: path, offset: position });
+    if (tag >= REQUIRED_NOTES) throw unsupported(path, `a log with notes of kind ${tag}, of a later release`);
+    position = next;
+  }
+  return time;
 }
 
 /**

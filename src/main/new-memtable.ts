@@ -21,6 +21,10 @@ export interface MemtableEnvironment {
   readonly writeBufferBytes: number;
   /** The last sequence in use: the next write gets the one after it. */
   readonly lastSequence: number;
+  /** Which opening of the store this is, of those that write. */
+  readonly ownerEpoch: number;
+  /** Milliseconds since 1970, never before what the store has seen. */
+  time(): number;
   /** A new log, numbered after all files there are. */
   createLog(): LogWriter;
   /** Deletes a log of which nothing counts; false: that failed, and was reported. */
@@ -47,6 +51,9 @@ export function newMemtable(
       previousLog: previous?.number ?? 0,
       previousBytes: previous?.sizeBytes ?? 0,
       previousSynced: durableBytes(newest, logSync),
+      flags: 0,
+      epoch: env.ownerEpoch,
+      startedAtMs: env.time(),
     });
     return new LiveMemtable(memtable, writer);
   } catch (error) {

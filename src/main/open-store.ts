@@ -1,7 +1,7 @@
 /**
  * Opens a store: from a path to what Runtime makes the parts of.
  *
- *   1. the directory: created if allowed      5. check that every table is there, and that no file is unknown
+ *   1. the directory: created if allowed      5. check that every table is there (check-tables.ts), and that no file is unknown
  *   2. the lock                               6. recover the logs into memtables
  *   3. the epoch: where the files are         7. only now delete what is obsolete: nothing is touched in a store that can't
  *   4. the manifest: loaded, or a new store      be opened
@@ -15,11 +15,11 @@ import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { ControlBlock } from '../shared/control-block.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../shared/errors.ts';
-import { MANIFEST_NAME, parseFileName, tablePath } from '../shared/file-names.ts';
+import { MANIFEST_NAME, parseFileName } from '../shared/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import { createNodeFileSystem, loadFileSystem } from '../shared/node-file-system.ts';
-import { statTableFile } from '../shared/table/table-file.ts';
+import { checkTables } from './check-tables.ts';
 import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { beginEpoch, findEpochs } from './epochs.ts';
 import { firstGroupOf } from './file-identity.ts';
@@ -59,6 +59,8 @@ export interface OpenedStore {
   readonly control: ControlBlock;
   readonly state: ManifestState;
   readonly recovered: RecoveredState;
+  /** Which opening of the store this is, of those that write: higher than any before. */
+  readonly ownerEpoch: number;
   /** All logs that the manifest has not done with. */
   readonly logs: readonly ObsoleteLog[];
   /** Files that the manifest lists as obsolete, and that are gone. */
@@ -151,7 +153,7 @@ async function load(
   created: CreatedDirectories,
 ): Promise<Omit<OpenedStore, 'path' | 'lock'>> {
   const state = await loadOrCreate(fs, directory, options, created);
-  checkTables(fs, directory, state);
+  checkTables(fs, directory, state.levels.flat());
   refuseUnknownFiles(fs, directory, state);
   const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes);
   const logs = options.readOnly ? [] : logsFrom(fs, directory, state.logNumber);
@@ -166,6 +168,7 @@ async function load(
     control: new ControlBlock(),
     state,
     recovered,
+    ownerEpoch: recovered.latestEpoch + 1,
     logs,
     goneNumbers,
     highestFileNumber: highestNumber,
@@ -224,20 +227,4 @@ function refuseWithoutManifest(fs: FileSystem, directory: string): void {
     throw new CorruptionError(`the manifest is missing, but there are ${orphaned.length} tables and logs`, {
       file: join(directory, MANIFEST_NAME),
     });
-}
-
-/** Every table must be there in its full length before anything else is believed. */
-function checkTables(fs: FileSystem, directory: string, state: ManifestState): void {
-  for (const table of state.levels.flat()) {
-    const file = tablePath(directory, table.number);
-    const found = statTableFile(fs, directory, table.number);
-    if (found === undefined)
-      throw new CorruptionError('a table that the manifest names is missing', { file });
-    if (found.kind !== 'file') throw new CorruptionError('a table is not a regular file', { file });
-    if (found.sizeBytes !== table.sizeBytes)
-      throw new CorruptionError(`the table has ${found.sizeBytes} bytes, not ${table.sizeBytes}`, {
-        file,
-        offset: Math.min(found.sizeBytes, table.sizeBytes),
-      });
-  }
 }

@@ -43,7 +43,7 @@ export class RecordSearch {
     const bytes = this.#bytes;
     for (let at = from; at + RECORD_HEADER_BYTES <= this.#end; at++) {
       const type = claimedType(bytes, at);
-      if ((type !== RecordType.Group && type !== RecordType.Start) || !this.#matches(at)) continue;
+      if (type === 0 || type > RecordType.Note || !this.#matches(at)) continue;
       return { at, header: readHeader(bytes, at, this.#logNumber) };
     }
     return undefined;

@@ -3,7 +3,8 @@
  *
  *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
  *              accepted writes and flushes complete
- *           2. background flush completes
+ *           2. what is in memory goes to tables, unless it is little: so the next open has little to replay. If that fails,
+ *              the logs have it
  *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
  *           4. scans end, threads end, files are closed, the lock is given up
  *
@@ -25,7 +26,7 @@ import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
-import { setImmediate } from '../shared/timers.ts';
+import { setImmediate, wallClock } from '../shared/timers.ts';
 import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
 import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -67,6 +68,8 @@ export class Runtime {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
+  /** The latest that the store has seen. */
+  #latestMs: number;
   /** The first failure that ended all writing, and what writers are told of it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
@@ -77,6 +80,7 @@ export class Runtime {
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
+    this.#latestMs = opened.recovered.latestMs;
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
@@ -127,6 +131,8 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
+      ownerEpoch: opened.ownerEpoch,
+      time: () => this.#time(),
       createLog: () => files.createLog(),
       discardLog: (writer) => files.discardLog(writer),
       syncDirectory: () => fs.syncDirectoryAsync(directory),
@@ -172,6 +178,12 @@ export class Runtime {
     const { memtables } = this.store;
     const newest = memtables.active ?? memtables.frozen.at(-1);
     return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
+  }
+
+  /** The system's clock may be set back; the store's does not go back. */
+  #time(): number {
+    this.#latestMs = Math.max(this.#latestMs, wallClock());
+    return this.#latestMs;
   }
 
   #publish(sequence: number, logBytes: number): void {
@@ -275,6 +287,7 @@ export class Runtime {
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
       if (canSync && !pipeline.hasFailed && !this.#hasGivenUp) {

@@ -114,6 +114,11 @@ export class Scheduler {
     this.update();
   }
 
+  /** What is in memory goes to tables, unless it is little or that fails. */
+  flushBeforeClose(): Promise<void> {
+    return this.#flusher.flushBeforeClose();
+  }
+
   /** Ends background work: a running flush completes, compactions are cancelled. Resolves when all has ended. */
   async stop(error: StorageError): Promise<void> {
     this.#isEnded = true;

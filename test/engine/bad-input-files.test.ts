@@ -10,7 +10,12 @@ import { type TestContext, test } from 'node:test';
 import { type EngineOptions, StorageEngine, type StorageErrorCode } from '../../src/main/index.ts';
 import { readU32, writeU32, writeVarint } from '../../src/shared/bytes.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
-import { RECORD_HEADER_BYTES, readRecord, sealRecord } from '../../src/shared/log-format.ts';
+import {
+  LOG_FORMAT_VERSION,
+  RECORD_HEADER_BYTES,
+  readRecord,
+  sealRecord,
+} from '../../src/shared/log-format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
@@ -139,15 +144,17 @@ test('a newer manifest is refused as such, whatever else it holds', async (t) =>
   await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 3');
 });
 
-test('a newer log is refused as such', async (t) => {
+test('a newer log is refused as such, and so is one of the format before releases', async (t) => {
   const { path, log } = await closedStore(t);
   const bytes = readFileSync(log!);
   const number = Number(/(\d+)\.log$/.exec(log!)![1]);
   const header = readRecord(bytes, 0, bytes.length, number)!;
-  writeU32(bytes, RECORD_HEADER_BYTES, 2);
-  sealRecord(bytes, 0, header);
-  writeFileSync(log!, bytes);
-  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'log format 2');
+  for (const version of [LOG_FORMAT_VERSION - 1, LOG_FORMAT_VERSION + 1]) {
+    writeU32(bytes, RECORD_HEADER_BYTES, version);
+    sealRecord(bytes, 0, header);
+    writeFileSync(log!, bytes);
+    await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], `log format ${version}`);
+  }
 });
 
 test('a newer table is refused as such by every read, and left as it is', async (t) => {

@@ -2,7 +2,8 @@
  * close(): idempotent, waits for running work, settles every promise, and nothing works afterwards.
  */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
 import {
@@ -199,3 +200,58 @@ test('a store can be opened again as soon as close has resolved, not before', as
     assert.equal(engine.getSync(keyOf(7))?.toString(), valueFor(7, 40, i));
   }
 });
+
+/** A write buffer that no write of these tests fills. */
+const ROOMY = { writeBufferSize: 16 << 20 };
+
+test('close takes what is in memory to tables, so that the next open replays nothing', async (t) => {
+  const path = newPath(t);
+  const engine = await openAt(t, path, ROOMY);
+  await fill(engine, 20_000);
+  assert.equal(engine.stats().memtables.count, 1);
+  await engine.close();
+  const names = readdirSync(path);
+  assert.ok(names.some((name) => name.endsWith('.sst')) && !names.some((name) => name.endsWith('.log')));
+  const again = await openAt(t, path);
+  assert.equal(again.stats().memtables.count, 0);
+  assert.equal(Array.from(again.scan({ values: false })).length, 20_000);
+});
+
+test('close leaves the little that a script has written in its log', async (t) => {
+  const path = newPath(t);
+  for (let run = 0; run < 3; run++) {
+    const engine = await openAt(t, path);
+    await engine.put(`run ${run}`, 'v');
+    await engine.close();
+  }
+  const names = readdirSync(path);
+  assert.ok(!names.some((name) => name.endsWith('.sst')), String(names));
+  assert.equal(names.filter((name) => name.endsWith('.log')).length, 3);
+});
+
+for (const code of ['ENOSPC', 'EIO'] as const)
+  test(`a flush that fails at close (${code}) is told, and the logs have what it was to write`, async (t) => {
+    const path = newPath(t);
+    const disk = new FailingDisk();
+    const engine = await openOn(t, disk.spec, ROOMY, path);
+    const told: unknown[] = [];
+    engine.on('backgroundError', (event) => told.push(event));
+    await fill(engine, 20_000);
+    disk.fail('createTable', code);
+    await engine.close();
+    assert.deepEqual(
+      told.map((event) => {
+        const { operation, willRetry } = event as { operation: string; willRetry: boolean };
+        return [operation, willRetry];
+      }),
+      [['flush', false]],
+    );
+    const [log = ''] = readdirSync(path).filter((name) => name.endsWith('.log'));
+    const manifest = readFileSync(join(path, 'manifest.json'), 'utf8');
+    assert.ok(
+      manifest.includes(`${statSync(join(path, log)).size}`),
+      'the log is measured, so damage to it is told from a crash',
+    );
+    const again = await openAt(t, path);
+    assert.equal(Array.from(again.scan({ values: false })).length, 20_000);
+  });

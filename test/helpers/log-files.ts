@@ -2,8 +2,9 @@
  * Logs made by hand, byte for byte, and a directory in memory that holds them: what recovery reads, without an engine.
  */
 
+import { EntryWalk } from '../../src/main/entry-walk.ts';
 import type { RecoveredState } from '../../src/main/recovery.ts';
-import { writeU32 } from '../../src/shared/bytes.ts';
+import { writeU32, writeU64 } from '../../src/shared/bytes.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
 import { logName } from '../../src/shared/file-names.ts';
 import type { FileSystem } from '../../src/shared/file-system.ts';
@@ -11,8 +12,10 @@ import { fileNumber } from '../../src/shared/ids.ts';
 import { EntryKind } from '../../src/shared/iterator.ts';
 import {
   LOG_FORMAT_VERSION,
+  NoteTag,
   RECORD_HEADER_BYTES,
   RecordType,
+  readRecord,
   START_RECORD_BYTES,
   sealRecord,
   sealStart,
@@ -25,7 +28,9 @@ import { MemoryFile } from './memory-file.ts';
 export type LogEntry = readonly [key: string, value: string | undefined];
 
 export interface LogGroup {
-  readonly entries: readonly LogEntry[];
+  /** Without: a note record. */
+  readonly entries?: readonly LogEntry[];
+  readonly timeMs?: number;
   readonly syncedUpTo?: number;
 }
 
@@ -35,6 +40,8 @@ export interface LogSpec {
   readonly previousLog?: number;
   readonly previousBytes?: number;
   readonly previousSynced?: number;
+  readonly epoch?: number;
+  readonly startedAtMs?: number;
   readonly groups: readonly LogGroup[];
 }
 
@@ -56,7 +63,7 @@ export function buildLog(spec: LogSpec): BuiltLog {
     const part = groupRecord(spec, group, { offset, firstSequence: nextSequence, ordinals });
     parts.push(part);
     offsets.push(offset + part.length);
-    nextSequence += group.entries.length;
+    nextSequence += group.entries?.length ?? 0;
   }
   return { number: spec.number, bytes: new Uint8Array(Buffer.concat(parts)), offsets, nextSequence };
 }
@@ -81,6 +88,9 @@ function startRecord(spec: LogSpec): Uint8Array {
     previousLog: spec.previousLog ?? 0,
     previousBytes: spec.previousBytes ?? 0,
     previousSynced: spec.previousSynced ?? 0,
+    flags: 0,
+    epoch: spec.epoch ?? 1,
+    startedAtMs: spec.startedAtMs ?? 0,
   });
   return bytes;
 }
@@ -94,20 +104,27 @@ interface GroupPlace {
 function groupRecord(spec: LogSpec, group: LogGroup, place: GroupPlace): Uint8Array {
   const parts: Uint8Array[] = [new Uint8Array(RECORD_HEADER_BYTES)];
   let offset = place.offset + RECORD_HEADER_BYTES;
-  for (const [key, value] of group.entries) {
+  if (group.timeMs !== undefined) parts.push(timeNote(group.timeMs));
+  for (const [key, value] of group.entries ?? []) {
     const part = encoded(key, value, place.ordinals.next(offset));
     parts.push(part);
     offset += part.length;
   }
   const bytes = new Uint8Array(Buffer.concat(parts));
   sealRecord(bytes, 0, {
-    type: RecordType.Group,
+    type: group.timeMs === undefined ? RecordType.Group : RecordType.Note,
     logNumber: spec.number,
     firstSequence: place.firstSequence,
     syncedUpTo: group.syncedUpTo ?? 0,
     payloadLength: bytes.length - RECORD_HEADER_BYTES,
   });
   return bytes;
+}
+
+function timeNote(timeMs: number): Uint8Array {
+  const field = new Uint8Array([NoteTag.Time, 8, ...new Uint8Array(8)]);
+  writeU64(field, 2, timeMs);
+  return field;
 }
 
 function encoded(keyText: string, valueText: string | undefined, ordinal: number): Uint8Array {
@@ -151,4 +168,18 @@ export function recoveredWrites(state: RecoveredState): string[] {
     }
   }
   return writes.sort((a, b) => a.sequence - b.sequence).map(({ text }) => text);
+}
+
+/** How many entries each group record of a sound log has. */
+export function groupCounts(bytes: Uint8Array, number: number): number[] {
+  const counts: number[] = [];
+  const walk = new EntryWalk();
+  for (let at = 0; at < bytes.length; ) {
+    const record = readRecord(bytes, at, bytes.length, number)!;
+    const end = at + RECORD_HEADER_BYTES + record.payloadLength;
+    if (record.type === RecordType.Group)
+      counts.push(walk.count(bytes, at + RECORD_HEADER_BYTES, end, 'log'));
+    at = end;
+  }
+  return counts;
 }

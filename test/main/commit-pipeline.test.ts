@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import { readLog } from '../../src/main/log-reader.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
+import { groupCounts } from '../helpers/log-files.ts';
 import { Recorder } from '../helpers/recording-file-system.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
@@ -74,7 +74,7 @@ async function spendTheTurn(engine: StorageEngine): Promise<string[]> {
 
 function logGroups(directory: string, number: number): number[] {
   const path = join(directory, `${String(number).padStart(6, '0')}.log`);
-  return readLog(readFileSync(path), path, number).groups.map((group) => group.count);
+  return groupCounts(readFileSync(path), number);
 }
 
 function failOn(recorder: Recorder, kind: string, file: RegExp, code: string, nth = 1): void {

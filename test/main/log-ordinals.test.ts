@@ -50,6 +50,9 @@ function makeLog({ number, firstSequence, previous, entryCount }: LogPlan, rando
     previousLog: previous?.number ?? 0,
     previousBytes: previous?.bytes.length ?? 0,
     previousSynced: 0,
+    flags: 0,
+    epoch: 1,
+    startedAtMs: 0,
   });
   assert.equal(arena.dataEnd - arena.dataStart, START_RECORD_BYTES);
   while (arena.entryCount < entryCount) {

@@ -55,7 +55,7 @@ function groups(name: string, count: number, syncedUpTo: readonly number[] = [])
 function writesOf(all: readonly LogGroup[], count: number = all.length): string[] {
   return all
     .slice(0, count)
-    .flatMap(({ entries }) =>
+    .flatMap(({ entries = [] }) =>
       entries.map(([key, value]) => (value === undefined ? `${key}-` : `${key}=${value}`)),
     );
 }
@@ -138,6 +138,36 @@ describe('sequence numbers', () => {
       for (const { memtable } of state.memtables)
         assert.equal(memtable.nextSequence, 501, `the next write after a cut at ${length}`);
     }
+  });
+});
+
+describe('numbers that no log has', () => {
+  const first = groups('a', 3);
+  const second = groups('b', 2);
+  const a = buildLog({ number: 3, firstSequence: 1, groups: first });
+  const chain = (firstSequence: number): BuiltLog[] => [
+    a,
+    buildLog({ number: 5, firstSequence, previousLog: 3, previousBytes: a.bytes.length, groups: second }),
+  ];
+
+  test('of a bulk load that came in between are left out, and the writes behind it keep theirs', () => {
+    const manifest = { logNumber: 0, lastSequence: 999, sealedLogs: [] };
+    const state = recover(chain(1000), manifest);
+    assert.deepEqual(recoveredWrites(state), [...writesOf(first), ...writesOf(second)]);
+    assert.deepEqual(
+      state.memtables.map(({ memtable }) => [memtable.arena.firstSequence, memtable.nextSequence]),
+      [
+        [1, a.nextSequence],
+        [1000, 1003],
+      ],
+    );
+    assert.equal(state.lastSequence, 1002);
+  });
+
+  test('are missing writes if the manifest does not know of them, and damage if two logs have them', () => {
+    assertRefused(() => recover(chain(1000)), 'a gap');
+    assertRefused(() => recover(chain(a.nextSequence - 1)), 'an overlap');
+    assert.deepEqual(recover(chain(a.nextSequence)).memtables.length, 1);
   });
 });
 

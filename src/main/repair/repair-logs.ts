@@ -19,6 +19,7 @@ import { readFully } from '../../shared/file-system.ts';
 import { fileNumber } from '../../shared/ids.ts';
 import type { DamagedRange } from '../../shared/jobs.ts';
 import {
+  claimedEnd,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
@@ -29,15 +30,21 @@ import {
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { EntryWalk } from '../entry-walk.ts';
+import { MAX_LOG_BYTES } from '../log-files.ts';
 import { createMemtable } from '../memtable-list.ts';
 import { RecordSearch } from '../record-search.ts';
-import { MAX_LOG_BYTES } from '../recovery.ts';
 import type { Workshop } from './workshop.ts';
 
-/** Groups that follow each other in the log and in sequence. */
+/** Records that lie back to back, bytes[start, end). */
+interface RecordRange {
+  readonly start: number;
+  end: number;
+}
+
+/** Groups that follow each other in sequence. An object per stretch without damage: there may be millions of groups. */
 interface Run {
   readonly firstSequence: number;
-  readonly groups: { readonly start: number; readonly end: number }[];
+  readonly ranges: RecordRange[];
   count: number;
 }
 
@@ -166,8 +173,8 @@ function readSalvagedLog(
     if (at > position) damage.push({ offset: position, bytes: at - position, reason });
     if (header.type === RecordType.Start && at === 0 && header.payloadLength >= START_PAYLOAD_BYTES)
       start = readStart(bytes, payload);
-    else {
-      const problem = addGroup(runs, bytes, { start: payload, end: next }, header.firstSequence, path);
+    else if (header.type !== RecordType.Note) {
+      const problem = addGroup(runs, bytes, { start: at, end: next }, header.firstSequence, path);
       if (problem !== undefined) damage.push({ offset: at, bytes: next - at, reason: problem });
     }
     position = next;
@@ -189,20 +196,21 @@ function readLogFile(shop: Workshop, path: string): Uint8Array {
   }
 }
 
-/** Appends the group to the last run, or begins one; returns what is wrong with it if something is. */
+/** Appends the record of a group to the last run, or begins one; returns what is wrong with it if something is. */
 function addGroup(
   runs: Run[],
   bytes: Uint8Array,
-  group: { readonly start: number; readonly end: number },
+  record: RecordRange,
   firstSequence: number,
   path: string,
 ): string | undefined {
-  if (group.end === group.start) return 'a record is empty';
+  const payload = record.start + RECORD_HEADER_BYTES;
+  if (record.end === payload) return 'a record is empty';
   let count: number;
   try {
     const walk = new EntryWalk();
-    walk.beginAt(bytes, group.start);
-    count = walk.count(bytes, group.start, group.end, path);
+    walk.beginAt(bytes, payload);
+    count = walk.count(bytes, payload, record.end, path);
   } catch (error) {
     if (error instanceof CorruptionError) return 'a record holds what is no entry';
     throw error;
@@ -211,19 +219,26 @@ function addGroup(
   const next = last === undefined ? 0 : last.firstSequence + last.count;
   if (firstSequence < Math.max(next, 1) || !Number.isSafeInteger(firstSequence + count))
     return 'a record is out of order';
-  if (last !== undefined && next === firstSequence) {
-    last.groups.push(group);
-    last.count += count;
-  } else runs.push({ firstSequence, groups: [group], count });
+  if (last === undefined || next !== firstSequence) {
+    runs.push({ firstSequence, ranges: [record], count });
+    return undefined;
+  }
+  const range = last.ranges.at(-1)!;
+  if (range.end === record.start) range.end = record.end;
+  else last.ranges.push(record);
+  last.count += count;
   return undefined;
 }
 
 async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<TableMeta | undefined> {
   if (shop.isDryRun) return undefined;
-  const dataBytes = run.groups.reduce((sum, group) => sum + group.end - group.start, 0);
+  const dataBytes = run.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   const needed = dataBytes + worstCaseNodeBytes(run.count, 0);
   const memtable = createMemtable(needed, needed, run.firstSequence);
-  for (const { start, end } of run.groups) memtable.appendEncoded(bytes, start, end);
+  for (const { start, end } of run.ranges) {
+    for (let record = start; record < end; record = claimedEnd(bytes, record, end))
+      memtable.appendEncoded(bytes, record + RECORD_HEADER_BYTES, claimedEnd(bytes, record, end));
+  }
   memtable.arena.publish(run.count);
   const { output } = await shop.run<'flush'>((context) => ({
     ...context,

@@ -1,0 +1,96 @@
+/**
+ * Indexes an arena into which logs were read: see log-replay.ts.
+ *
+ * Invariants: the logs were judged (log-reader.ts), so what stands in them is taken at its word.
+ * Thread:     main.
+ */
+import { compareBytes } from '../bytes.ts';
+import { EntryKind } from '../iterator.ts';
+import {
+  BUCKET_SHIFT,
+  claimedEnd,
+  claimedType,
+  ENTRY_PREFIX_BYTES,
+  entryEnd,
+  entryKeyEnd,
+  entryKeyStart,
+  entryValueEnd,
+  RECORD_HEADER_BYTES,
+  RecordType,
+} from '../log-format.ts';
+import { BUCKETS, type MemtableArena, RAW_BYTES, TOMBSTONE_COUNT } from './arena.ts';
+import { SHORT_HEADER_BYTES } from './entry-codec.ts';
+import { sortRefs } from './ref-sort.ts';
+import { buildTree } from './tree-builder.ts';
+
+/** A log in an arena: bytes[start, end), where `start` is that of a bucket. */
+export interface LogRegion {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Indexes the `count` entries of `regions`, whose sequences are consecutive. */
+export function indexRecovered(arena: MemtableArena, regions: readonly LogRegion[], count: number): void {
+  const found = new FoundEntries(arena, count);
+  for (const region of regions) found.walk(region);
+  if (!found.areSorted) sortRefs(arena.bytes, found.refs);
+  buildTree(arena, found.refs);
+}
+
+class FoundEntries {
+  readonly refs: Uint32Array;
+  /** Whether each key is above the one before it: the usual case of sequential keys. */
+  areSorted = true;
+  readonly #arena: MemtableArena;
+  #count = 0;
+  #bucket = -1;
+  #lastKeyStart = 0;
+  #lastKeyEnd = 0;
+
+  constructor(arena: MemtableArena, count: number) {
+    this.#arena = arena;
+    this.refs = new Uint32Array(count);
+  }
+
+  walk({ start, end }: LogRegion): void {
+    const { bytes } = this.#arena;
+    for (let record = start; record < end; ) {
+      const next = claimedEnd(bytes, record, end);
+      if (claimedType(bytes, record) === RecordType.Group)
+        this.#walkGroup(record + RECORD_HEADER_BYTES, next);
+      record = next;
+    }
+  }
+
+  #walkGroup(start: number, end: number): void {
+    const { bytes, words } = this.#arena;
+    let rawBytes = 0;
+    let tombstones = 0;
+    for (let ref = start; ref < end; ) {
+      let keyStart = ref + SHORT_HEADER_BYTES;
+      let keyEnd = keyStart + bytes[ref + ENTRY_PREFIX_BYTES]!;
+      let valueEnd = keyEnd + bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
+      if ((bytes[ref + ENTRY_PREFIX_BYTES]! | bytes[ref + ENTRY_PREFIX_BYTES + 1]!) >= 128) {
+        keyStart = entryKeyStart(bytes, ref);
+        keyEnd = entryKeyEnd(bytes, ref, keyStart);
+        valueEnd = entryValueEnd(bytes, ref, keyEnd);
+      }
+      const bucket = BUCKETS + (ref >>> BUCKET_SHIFT);
+      if (bucket !== this.#bucket) {
+        this.#bucket = bucket;
+        words[bucket] = this.#count;
+      }
+      if (this.areSorted && this.#count > 0)
+        this.areSorted =
+          compareBytes(bytes, this.#lastKeyStart, this.#lastKeyEnd, bytes, keyStart, keyEnd) < 0;
+      this.#lastKeyStart = keyStart;
+      this.#lastKeyEnd = keyEnd;
+      if ((bytes[ref]! & 1) === EntryKind.Delete) tombstones++;
+      rawBytes += valueEnd - keyStart;
+      this.refs[this.#count++] = ref;
+      ref = entryEnd(ref, valueEnd);
+    }
+    words[RAW_BYTES]! += rawBytes;
+    words[TOMBSTONE_COUNT]! += tombstones;
+  }
+}
