@@ -142,7 +142,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY (its message and `cause` say what failed),
    * STRATA_CLOSED; STRATA_IO when the log can't be written: the write is then indeterminate, and the store read-only until it
    * is opened again. Also STRATA_IO, but surely not in the store, when there was no room, descriptor or memory for a new log,
-   * or flush or compaction went on failing while the write was held back; the store stays open.
+   * or flush or compaction went on failing while the write was held back; the store stays open. STRATA_BUSY when writes of more
+   * than `maxHeldBytes` wait already, as they do when nobody awaits them: this one is surely not in the store.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
    */
@@ -185,8 +186,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
     const { pipeline, counters } = this.#runtime.store;
-    counters.userBytes += this.#key.end + this.#value.end;
-    return pipeline.append(kind, this.#key, this.#value, sync);
+    const byteLength = this.#key.end + this.#value.end;
+    const written = pipeline.append(kind, this.#key, this.#value, sync);
+    counters.userBytes += byteLength;
+    return written;
   }
 
   /**
@@ -202,11 +205,27 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const { pipeline, counters } = this.#runtime.store;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();
+      const written = pipeline.appendBatch(plain, sync);
       counters.userBytes += plain.dataByteLength;
-      return pipeline.appendBatch(plain, sync);
+      return written;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Resolves when a write would not be refused with STRATA_BUSY: at once, as a rule, and after such a refusal when half of
+   * `maxHeldBytes` is free again. For whoever writes without awaiting each write.
+   * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED.
+   * @example
+   * for (const [key, value] of records) {
+   *   await engine.writable();
+   *   engine.put(key, value).catch(onError);
+   * }
+   */
+  async writable(): Promise<void> {
+    this.#runtime.checkWritable();
+    await this.#runtime.store.pipeline.writable();
   }
 
   /**

@@ -123,6 +123,7 @@ export class Runtime {
       memtables,
       gate,
       writeBufferBytes: options.writeBufferBytes,
+      maxHeldBytes: options.maxHeldBytes,
       recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
       get lastSequence() {
         return runtime.#encodedSequence();
@@ -297,7 +298,7 @@ export class Runtime {
       jobs.queued,
       counters.walBytes,
       logSteps,
-      pipeline.heldCount,
+      pipeline.held.count,
       memtables.frozen.length,
       control.versionCounter,
       deletions.doneCount,
