@@ -17,6 +17,7 @@
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { ForgottenWarning } from '../shared/forgotten.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
@@ -31,6 +32,7 @@ import { OpenScans } from '../shared/read/open-scans.ts';
 import {
   type CompactRange,
   type ReadOptionsOf,
+  type ResolvedRead,
   resolveCompactRange,
   resolveRead,
   resolveScan,
@@ -85,6 +87,7 @@ export class StorageClient {
   readonly #tables: TableCache;
   readonly #blocks: BlockCache;
   readonly #scans: OpenScans;
+  readonly #forgottenSnapshots: ForgottenWarning;
   readonly #writerHost: WriterHost;
   readonly #ingests = new Set<IngestWriter>();
   readonly #cacheBytes: number;
@@ -114,7 +117,10 @@ export class StorageClient {
     };
     const onNonsense = (error: StorageError): void => this.#end(error);
     this.#views = new ViewFollower(viewPort, this.#control, attachment.view, evict, onNonsense);
-    this.#scans = new OpenScans(this.#tables, () => this.#checkOpen());
+    this.#scans = new OpenScans(this.#tables, new ForgottenWarning('scan', attachment.directory), () =>
+      this.#checkOpen(),
+    );
+    this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
   /**
@@ -143,7 +149,7 @@ export class StorageClient {
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
     const read = resolveRead(options);
-    return this.#find(key, this.#momentFor(read)) ? takeValue(this.#entry, read) : undefined;
+    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
@@ -154,7 +160,10 @@ export class StorageClient {
     const moment = this.#momentFor(read);
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-    const values = this.#many.values(sources, sequence, keys, read);
+    const values =
+      read?.fillCache === false
+        ? this.#blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
+        : this.#many.values(sources, sequence, keys, read);
     return this.#turns.after(keys.length, values);
   }
 
@@ -165,7 +174,14 @@ export class StorageClient {
 
   /** As {@link StorageClient.has}, without a promise. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#find(key, this.#momentFor(resolveRead(options)));
+    return this.#findAs(key, resolveRead(options));
+  }
+
+  /** As {@link #find}, as the options of the read have it. */
+  #findAs(key: Bytes, read: ResolvedRead<ClientSnapshot> | undefined): boolean {
+    const moment = this.#momentFor(read);
+    if (read?.fillCache !== false) return this.#find(key, moment);
+    return this.#blocks.bypassed(() => this.#find(key, moment));
   }
 
   /** The moment to read: undefined for the one that #views was just refreshed to. */
@@ -201,10 +217,11 @@ export class StorageClient {
     const options = resolveScan(range);
     const moment = this.#momentFor(options);
     const { view, sequence } = moment ?? this.#views;
-    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence };
+    const { fillCache } = options;
+    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
     const core = this.#scans.open(sources, options.range, options.reverse, this.#views.pin(view));
     const scan = new Scan(core, options);
-    this.#scans.watch(scan, core);
+    this.#scans.watch(scan, core, options.signal);
     return scan;
   }
 
@@ -222,7 +239,11 @@ export class StorageClient {
       this.#openSnapshots--;
       unpin();
     };
-    return new ClientSnapshot(this, { view, sequence, release });
+    const forget = (): void => {
+      this.#forgottenSnapshots.tell();
+      release();
+    };
+    return new ClientSnapshot(this, { view, sequence, release, forget });
   }
 
   /**
@@ -381,6 +402,7 @@ export class StorageClient {
     this.#calls.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);
+    this.#forgottenSnapshots.end();
     this.#views.close();
     this.#tables.close();
     this.#blocks.clear();

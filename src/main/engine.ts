@@ -23,6 +23,7 @@ import { awaited } from '../shared/process-keeper.ts';
 import { ManyLookup } from '../shared/read/many-lookup.ts';
 import {
   type CompactRange,
+  type ResolvedRead,
   resolveCompactRange,
   resolveRead,
   resolveScan,
@@ -259,7 +260,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     this.#runtime.checkReadable();
     const read = resolveRead(options);
-    return this.#find(key, this.#sequenceOf(read?.snapshot)) ? takeValue(this.#entry, read) : undefined;
+    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
   }
 
   /**
@@ -274,9 +275,13 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const read = resolveRead(options);
     const sequence = this.#sequenceOf(read?.snapshot);
-    const { memtables, versions, tables, readPressure } = this.#runtime.store;
+    const { memtables, versions, tables, blocks, readPressure } = this.#runtime.store;
     const version = versions.current;
-    const values = this.#many.values({ memtables, version, tables }, sequence, keys, read);
+    const sources = { memtables, version, tables };
+    const values =
+      read?.fillCache === false
+        ? blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
+        : this.#many.values(sources, sequence, keys, read);
     readPressure.noteLookups(version, this.#many.tableLookups);
     return this.#turns.after(keys.length, values);
   }
@@ -289,7 +294,14 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     this.#runtime.checkReadable();
-    return this.#find(key, this.#sequenceOf(resolveRead(options)?.snapshot));
+    return this.#findAs(key, resolveRead(options));
+  }
+
+  /** As {@link #find}, as the options of the read have it. */
+  #findAs(key: Bytes, read: ResolvedRead<Snapshot> | undefined): boolean {
+    const sequence = this.#sequenceOf(read?.snapshot);
+    if (read?.fillCache !== false) return this.#find(key, sequence);
+    return this.#runtime.store.blocks.bypassed(() => this.#find(key, sequence));
   }
 
   #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
@@ -319,9 +331,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   scan(range?: ScanOptions): Scan {
     this.#runtime.checkReadable();
     const options = resolveScan(range);
-    const core = this.#runtime.openScan(options.range, options.reverse, this.#sequenceOf(options.snapshot));
+    const core = this.#runtime.openScan(options, this.#sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
-    this.#runtime.scans.watch(scan, core);
+    this.#runtime.scans.watch(scan, core, options.signal);
     return scan;
   }
 
