@@ -12,6 +12,7 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
+ * Long:       a public face in one place, as engine.ts; much of it are contracts.
  */
 
 import type { Calls } from '../shared/calls.ts';
@@ -105,8 +106,9 @@ export class StorageClient {
     this.#releaseFiles = releaseFiles;
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
-    this.#writer = new TurnWriter(calls);
-    this.#writerHost = { calls, fs, directory: attachment.directory };
+    this.#writer = new TurnWriter(calls, attachment);
+    const sent = (): Promise<void> | undefined => this.#writer.sent();
+    this.#writerHost = { calls, fs, directory: attachment.directory, sent };
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
@@ -248,6 +250,8 @@ export class StorageClient {
 
   /**
    * Writes one value, as {@link StorageEngine.put} does: resolves when the owner has it in the log or, with `sync`, on the disk.
+   * What is on its way is bounded: further writes wait in this thread, and when more than the engine's `maxHeldBytes` wait here, the
+   * next one is refused.
    * @throws {@link StorageError} as {@link StorageEngine.put}. STRATA_CLOSED for a write under way when the owner's thread ends
    * means that it is indeterminate.
    */
@@ -288,6 +292,19 @@ export class StorageClient {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Resolves when a write would not be refused with STRATA_BUSY, as {@link StorageEngine.writable} does.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   * @example
+   * await client.writable();
+   * client.put('user:1', 'Alice').catch(onError);
+   */
+  async writable(): Promise<void> {
+    this.#checkOpen();
+    await this.#writer.writable();
+    this.#checkOpen();
   }
 
   #syncFor(options: WriteOptions | undefined): boolean {
@@ -340,7 +357,8 @@ export class StorageClient {
   /** {@link StorageEngine.flush}, after what this client wrote before. */
   async flush(): Promise<void> {
     this.#checkOpen();
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.call('flush', []);
   }
 
@@ -349,7 +367,8 @@ export class StorageClient {
     this.#checkOpen();
     const { start, end } = resolveCompactRange(range);
     this.#checkOpen();
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.call('compact', [
       { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },
     ]);
@@ -363,6 +382,9 @@ export class StorageClient {
       openTables: this.#tables.openCount,
       openScans: this.#scans.size,
       openSnapshots: this.#openSnapshots,
+      heldWrites: this.#writer.heldWrites,
+      heldBytes: this.#writer.heldBytes,
+      sentBytes: this.#writer.sentBytes,
     };
   }
 
@@ -381,7 +403,8 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.settled();
     await this.#turns.settled();
     this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
@@ -400,6 +423,7 @@ export class StorageClient {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#calls.end(reason);
+    this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);
     this.#forgottenSnapshots.end();

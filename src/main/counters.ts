@@ -69,6 +69,8 @@ export interface EngineStats extends ReaderStats {
     readonly heldBytes: number;
     /** Memory for held writes: now, and kept for a second for those that come next. */
     readonly heldMemoryBytes: number;
+    /** Of clients' writes that have come to this thread and wait, as half of `maxHeldBytes` is held: 4 MiB for each, about. */
+    readonly queuedClientBytes: number;
   };
   readonly jobs: {
     /** Now, on threads. */

@@ -231,7 +231,17 @@ export class Runtime {
 
   /** A port through which another thread can attach. */
   share(owner: SharedOwner): MessagePort {
-    this.#shares ??= new Shares(this.store, this.#loadReceiver());
+    this.#shares ??= new Shares(
+      this.store,
+      this.#loadReceiver(),
+      (bytes, start, end, count, dataBytes, sync) => {
+        this.checkWritable();
+        const { pipeline, counters } = this.store;
+        const written = pipeline.appendEncoded(bytes, start, end, count, sync, true);
+        counters.userBytes += dataBytes;
+        return written;
+      },
+    );
     return this.#shares.open(owner);
   }
 
@@ -247,6 +257,11 @@ export class Runtime {
 
   get clientCount(): number {
     return this.#shares?.clientCount ?? 0;
+  }
+
+  /** Bytes of clients' writes that wait here for room. */
+  get queuedClientBytes(): number {
+    return this.#shares?.queuedBytes ?? 0;
   }
 
   close(): Promise<void> {

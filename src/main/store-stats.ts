@@ -39,6 +39,7 @@ export function storeStats(runtime: Runtime): EngineStats {
       heldWrites: store.pipeline.held.count,
       heldBytes: store.pipeline.held.byteLength,
       heldMemoryBytes: store.pipeline.held.memoryBytes,
+      queuedClientBytes: runtime.queuedClientBytes,
     },
     jobs: {
       running: jobs.running,
