@@ -51,6 +51,7 @@ export function isProgress(message: unknown): message is IngestProgress {
 function isAttachment(value: unknown): boolean {
   if (!isRecord(value)) return false;
   const { directory, control, fileSystem, maxOpenFiles, cacheBytes, sync, view } = value;
+  const { maxHeldBytes, unitBytes } = value;
   return (
     typeof directory === 'string' &&
     isShared(control, CONTROL_BLOCK_BYTES) &&
@@ -59,6 +60,8 @@ function isAttachment(value: unknown): boolean {
     maxOpenFiles > 0 &&
     isCount(cacheBytes) &&
     typeof sync === 'boolean' &&
+    isCount(maxHeldBytes) &&
+    isCount(unitBytes, MAX_BATCH_BYTES) &&
     isRecord(view)
   );
 }

@@ -11,9 +11,11 @@ export interface SnapshotHold {
   readonly view: ClientView;
   readonly sequence: number;
   readonly release: () => void;
+  /** The snapshot was collected without having been closed. */
+  readonly forget: () => void;
 }
 
-const forgotten = new FinalizationRegistry<() => void>((release) => release());
+const forgotten = new FinalizationRegistry<() => void>((forget) => forget());
 
 /**
  * A frozen moment of the store, from {@link StorageClient.snapshot}; good in this thread, for this client. Close it: files are
@@ -36,7 +38,7 @@ export class ClientSnapshot {
   constructor(owner: object, hold: SnapshotHold) {
     this.#owner = owner;
     this.#hold = hold;
-    forgotten.register(this, hold.release, this);
+    forgotten.register(this, hold.forget, this);
   }
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */

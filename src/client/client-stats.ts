@@ -11,4 +11,10 @@ export interface ClientStats extends ReaderStats {
   readonly openTables: number;
   readonly openScans: number;
   readonly openSnapshots: number;
+  /** Writes that wait in this thread until those before them are answered; bytes in the form of the log, bounded by the
+   * engine's `maxHeldBytes`. */
+  readonly heldWrites: number;
+  readonly heldBytes: number;
+  /** Of writes that are on their way: sent and not answered. */
+  readonly sentBytes: number;
 }

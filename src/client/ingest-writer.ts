@@ -172,6 +172,9 @@ export class IngestWriter {
       if (first !== undefined) await first();
       this.#writeChunk();
       if (!this.#store.isDrained) await unless(this.#abort.signal, this.#store.drained());
+      // What this client wrote before the end is older than the load.
+      const sent = this.#host.sent();
+      if (sent !== undefined) await unless(this.#abort.signal, sent);
       throwIfAborted(this.#abort.signal);
       return await this.#handOver(onProgress);
     } catch (error) {

@@ -27,6 +27,8 @@ export interface WriterHost {
   readonly calls: Calls<OwnerCalls>;
   readonly fs: Pick<FileSystem, 'createExclusive'>;
   readonly directory: string;
+  /** Sends the client's writes so far; undefined: they are on their way. */
+  sent(): Promise<void> | undefined;
 }
 
 export class RunStore {

@@ -12,11 +12,13 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
+ * Long:       a public face in one place, as engine.ts; much of it are contracts.
  */
 
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
+import { ForgottenWarning } from '../shared/forgotten.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
@@ -31,6 +33,7 @@ import { OpenScans } from '../shared/read/open-scans.ts';
 import {
   type CompactRange,
   type ReadOptionsOf,
+  type ResolvedRead,
   resolveCompactRange,
   resolveRead,
   resolveScan,
@@ -85,6 +88,7 @@ export class StorageClient {
   readonly #tables: TableCache;
   readonly #blocks: BlockCache;
   readonly #scans: OpenScans;
+  readonly #forgottenSnapshots: ForgottenWarning;
   readonly #writerHost: WriterHost;
   readonly #ingests = new Set<IngestWriter>();
   readonly #cacheBytes: number;
@@ -102,8 +106,9 @@ export class StorageClient {
     this.#releaseFiles = releaseFiles;
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
-    this.#writer = new TurnWriter(calls);
-    this.#writerHost = { calls, fs, directory: attachment.directory };
+    this.#writer = new TurnWriter(calls, attachment);
+    const sent = (): Promise<void> | undefined => this.#writer.sent();
+    this.#writerHost = { calls, fs, directory: attachment.directory, sent };
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
@@ -114,7 +119,10 @@ export class StorageClient {
     };
     const onNonsense = (error: StorageError): void => this.#end(error);
     this.#views = new ViewFollower(viewPort, this.#control, attachment.view, evict, onNonsense);
-    this.#scans = new OpenScans(this.#tables, () => this.#checkOpen());
+    this.#scans = new OpenScans(this.#tables, new ForgottenWarning('scan', attachment.directory), () =>
+      this.#checkOpen(),
+    );
+    this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
   /**
@@ -143,7 +151,7 @@ export class StorageClient {
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
     const read = resolveRead(options);
-    return this.#find(key, this.#momentFor(read)) ? takeValue(this.#entry, read) : undefined;
+    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
@@ -154,7 +162,10 @@ export class StorageClient {
     const moment = this.#momentFor(read);
     const { view, sequence } = moment ?? this.#views;
     const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-    const values = this.#many.values(sources, sequence, keys, read);
+    const values =
+      read?.fillCache === false
+        ? this.#blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
+        : this.#many.values(sources, sequence, keys, read);
     return this.#turns.after(keys.length, values);
   }
 
@@ -165,7 +176,14 @@ export class StorageClient {
 
   /** As {@link StorageClient.has}, without a promise. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#find(key, this.#momentFor(resolveRead(options)));
+    return this.#findAs(key, resolveRead(options));
+  }
+
+  /** As {@link #find}, as the options of the read have it. */
+  #findAs(key: Bytes, read: ResolvedRead<ClientSnapshot> | undefined): boolean {
+    const moment = this.#momentFor(read);
+    if (read?.fillCache !== false) return this.#find(key, moment);
+    return this.#blocks.bypassed(() => this.#find(key, moment));
   }
 
   /** The moment to read: undefined for the one that #views was just refreshed to. */
@@ -201,10 +219,11 @@ export class StorageClient {
     const options = resolveScan(range);
     const moment = this.#momentFor(options);
     const { view, sequence } = moment ?? this.#views;
-    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence };
+    const { fillCache } = options;
+    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
     const core = this.#scans.open(sources, options.range, options.reverse, this.#views.pin(view));
     const scan = new Scan(core, options);
-    this.#scans.watch(scan, core);
+    this.#scans.watch(scan, core, options.signal);
     return scan;
   }
 
@@ -222,11 +241,17 @@ export class StorageClient {
       this.#openSnapshots--;
       unpin();
     };
-    return new ClientSnapshot(this, { view, sequence, release });
+    const forget = (): void => {
+      this.#forgottenSnapshots.tell();
+      release();
+    };
+    return new ClientSnapshot(this, { view, sequence, release, forget });
   }
 
   /**
    * Writes one value, as {@link StorageEngine.put} does: resolves when the owner has it in the log or, with `sync`, on the disk.
+   * What is on its way is bounded: further writes wait in this thread, and when more than the engine's `maxHeldBytes` wait here, the
+   * next one is refused.
    * @throws {@link StorageError} as {@link StorageEngine.put}. STRATA_CLOSED for a write under way when the owner's thread ends
    * means that it is indeterminate.
    */
@@ -267,6 +292,19 @@ export class StorageClient {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Resolves when a write would not be refused with STRATA_BUSY, as {@link StorageEngine.writable} does.
+   * @throws {@link StorageError} STRATA_CLOSED.
+   * @example
+   * await client.writable();
+   * client.put('user:1', 'Alice').catch(onError);
+   */
+  async writable(): Promise<void> {
+    this.#checkOpen();
+    await this.#writer.writable();
+    this.#checkOpen();
   }
 
   #syncFor(options: WriteOptions | undefined): boolean {
@@ -319,7 +357,8 @@ export class StorageClient {
   /** {@link StorageEngine.flush}, after what this client wrote before. */
   async flush(): Promise<void> {
     this.#checkOpen();
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.call('flush', []);
   }
 
@@ -328,7 +367,8 @@ export class StorageClient {
     this.#checkOpen();
     const { start, end } = resolveCompactRange(range);
     this.#checkOpen();
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.call('compact', [
       { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },
     ]);
@@ -342,6 +382,9 @@ export class StorageClient {
       openTables: this.#tables.openCount,
       openScans: this.#scans.size,
       openSnapshots: this.#openSnapshots,
+      heldWrites: this.#writer.heldWrites,
+      heldBytes: this.#writer.heldBytes,
+      sentBytes: this.#writer.sentBytes,
     };
   }
 
@@ -360,7 +403,8 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
-    this.#writer.send();
+    const sent = this.#writer.sent();
+    if (sent !== undefined) await sent;
     await this.#calls.settled();
     await this.#turns.settled();
     this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
@@ -379,8 +423,10 @@ export class StorageClient {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#calls.end(reason);
+    this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);
+    this.#forgottenSnapshots.end();
     this.#views.close();
     this.#tables.close();
     this.#blocks.clear();

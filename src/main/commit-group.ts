@@ -5,21 +5,8 @@
  *
  * Thread: main.
  */
+import { Deferred } from '../shared/deferred.ts';
 import type { LiveMemtable } from './memtable-list.ts';
-
-/** A promise and its two ends. Its rejection counts as handled only if a caller was given the promise. */
-export class Deferred {
-  readonly promise: Promise<void>;
-  resolve!: () => void;
-  reject!: (error: unknown) => void;
-
-  constructor() {
-    this.promise = new Promise<void>((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
-}
 
 export class CommitGroup {
   readonly live: LiveMemtable;

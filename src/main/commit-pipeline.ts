@@ -9,7 +9,8 @@
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
  *
  * When the arena is full the memtable is frozen and the group goes to a new one. While the gate is closed or too many
- * frozen memtables wait, writes are copied into a queue and enter later, in order.
+ * frozen memtables wait, writes are copied into a queue (held-writes.ts) and enter later, in order, some of them in each turn
+ * of the event loop. When more than maxHeldBytes wait, the next write is refused with STRATA_BUSY.
  *
  * Invariants: log order = sequence order = publication order. A group is visible whole or not at all.
  *             A failed log write or sync fails this and every later write: what reached the disk is then unknown
@@ -18,17 +19,18 @@
  * Thread:     main only.     Owns: the open group, the held writes; through LogQueue, all others.
  */
 
-import { viewOf } from '../shared/bytes.ts';
+import { copyInto } from '../shared/bytes.ts';
 import { isError, StorageError } from '../shared/errors.ts';
 import type { InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
 import { RECORD_HEADER_BYTES } from '../shared/log-format.ts';
-import { encodedEntryBytes } from '../shared/memtable/entry-codec.ts';
-import { queueMicrotask, setTimeout } from '../shared/timers.ts';
+import { encodedEntryBytes, encodeEntry } from '../shared/memtable/entry-codec.ts';
+import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
+import { unitBytes } from '../shared/write-unit.ts';
 import { isExhaustion, isRoomProblem, toStorageError } from './background-errors.ts';
 import { CommitGroup } from './commit-group.ts';
-import { HeldWrites } from './held-writes.ts';
+import { type HeldGroup, HeldWrites } from './held-writes.ts';
 import { type LogEnvironment, LogQueue } from './log-queue.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { type MemtableEnvironment, newMemtable } from './new-memtable.ts';
@@ -37,19 +39,32 @@ import type { WriteGate } from './write-gate.ts';
 /** Frozen memtables that may wait for their flush before writers are held. */
 export const MAX_FROZEN_MEMTABLES = 2;
 
+/** Held writes enter so many bytes at a time, some milliseconds of work; then the event loop has a turn. */
+const RELEASED_PER_TURN: number = 1024 * 1024;
+
 /** More entries than an arena can hold: nearer to the last sequence than that, each write is checked against it. */
 const NEAR_THE_END: number = Number.MAX_SAFE_INTEGER - 2 ** 30;
+
+/** What others may know of the held writes. */
+export type HeldInfo = Pick<HeldWrites, 'count' | 'byteLength' | 'memoryBytes' | 'roomForClients'>;
 
 /** What the pipeline needs from the rest of the store. Its failed() calls refuse(). */
 export interface CommitEnvironment extends MemtableEnvironment, LogEnvironment {
   readonly gate: WriteGate;
+  /** When held writes come to more, no further one may wait. */
+  readonly maxHeldBytes: number;
 }
 
 export class CommitPipeline {
   readonly #env: CommitEnvironment;
   readonly #queue: LogQueue;
   #open: CommitGroup | undefined;
-  readonly #held = new HeldWrites();
+  /** Ends the open group; undefined: a microtask will. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #held: HeldWrites;
+  #isReleasing = false;
+  /** The next held write enters when a memtable has left. */
+  #isFull = false;
   /** Set: no write is accepted any more. */
   #error: StorageError | undefined;
   #isNearTheEnd = false;
@@ -57,9 +72,12 @@ export class CommitPipeline {
 
   constructor(env: CommitEnvironment) {
     this.#env = env;
+    this.#held = new HeldWrites(unitBytes(env.writeBufferBytes), env.maxHeldBytes);
+    env.gate.onRate = () => this.#reschedule();
     const takeOpen = (): CommitGroup | undefined => {
       const open = this.#open;
       this.#open = undefined;
+      this.#stopTimer();
       return open;
     };
     this.#queue = new LogQueue(env, takeOpen, () => this.#notifyIdle());
@@ -70,14 +88,19 @@ export class CommitPipeline {
     return this.#queue.isDead;
   }
 
-  /** Writes held back by the gate. */
-  get heldCount(): number {
-    return this.#held.count;
+  /** The writes held back by the gate. */
+  get held(): HeldInfo {
+    return this.#held;
   }
 
-  /** One put or delete. Copies the bytes before it returns. */
+  /** Whether writes are held because two memtables wait for their flush, and the active one has no room. */
+  get isFull(): boolean {
+    return this.#isFull && this.#held.count > 0;
+  }
+
+  /** One put or delete. Copies the bytes before it returns. Throws, or rejects, when nothing has come of it. */
   append(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
-    if (this.#error !== undefined) return Promise.reject(this.#error);
+    if (this.#error !== undefined) throw this.#error;
     const valueEnd = kind === EntryKind.Put ? value.end : 0;
     const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd), 1);
     if (group === undefined) return this.#holdOne(kind, key, value, sync);
@@ -85,22 +108,44 @@ export class CommitPipeline {
     return group.promise(sync);
   }
 
-  /** All of a batch, or nothing. Copies the bytes before it returns. */
+  /** All of a batch, or nothing, as {@link append}. */
   appendBatch(batch: WriteBatch, sync: boolean): Promise<void> {
-    if (this.#error !== undefined) return Promise.reject(this.#error);
-    const group = this.#groupFor(batch.byteLength, batch.length);
-    if (group === undefined) return this.#hold(WriteBatch.copy(batch), sync);
-    group.live.memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
-    return group.promise(sync);
+    const { byteLength } = batch;
+    return this.appendEncoded(WriteBatch.encoded(batch), 0, byteLength, batch.length, sync, false);
+  }
+
+  /** As {@link appendBatch}. `isAdmitted`: it may wait, whatever waits already. */
+  appendEncoded(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    count: number,
+    sync: boolean,
+    isAdmitted: boolean,
+  ): Promise<void> {
+    if (this.#error !== undefined) throw this.#error;
+    const group = this.#groupFor(end - start, count);
+    if (group !== undefined) {
+      group.live.memtable.appendEncoded(bytes, start, end);
+      return group.promise(sync);
+    }
+    const held = this.#hold(end - start, count, isAdmitted);
+    copyInto(held.bytes, held.end - (end - start), bytes, start, end);
+    return held.promise(sync);
+  }
+
+  /** As {@link #groupWithRoom}, for a write that comes now: none overtakes those that are held. */
+  #groupFor(dataBytes: number, count: number): CommitGroup | undefined {
+    return this.#held.count > 0 ? undefined : this.#groupWithRoom(dataBytes, count);
   }
 
   /**
    * The open group with room for the entries, opening one (and a memtable) as needed; undefined: hold the write. Throws when
    * there can be none: nothing has come of the write then.
    */
-  #groupFor(dataBytes: number, count: number): CommitGroup | undefined {
+  #groupWithRoom(dataBytes: number, count: number): CommitGroup | undefined {
     const { memtables, gate } = this.#env;
-    if (gate.state === 'closed' || this.#held.count > 0) return undefined;
+    if (gate.state === 'closed') return undefined;
     if (this.#isNearTheEnd) this.#checkSequences(count);
     const open = this.#open;
     if (open?.live.memtable.hasRoom(dataBytes, count)) return open;
@@ -108,6 +153,7 @@ export class CommitPipeline {
     if (active === undefined) this.#activate(dataBytes, count);
     else if (!active.memtable.hasRoom(dataBytes + RECORD_HEADER_BYTES, count)) {
       if (memtables.frozen.length >= MAX_FROZEN_MEMTABLES) {
+        this.#isFull = true;
         gate.set('closed', 'memtables');
         return undefined;
       }
@@ -123,10 +169,27 @@ export class CommitPipeline {
     const group = new CommitGroup(live, start, live.memtable.nextSequence);
     live.pendingGroups++;
     this.#open = group;
-    const delayMs = this.#env.gate.delayMs();
-    if (delayMs >= 1) setTimeout(() => this.#commit(group), delayMs);
-    else queueMicrotask(() => this.#commit(group));
+    this.#schedule(group);
     return group;
+  }
+
+  #schedule(group: CommitGroup): void {
+    const delayMs = this.#env.gate.delayMs();
+    if (delayMs >= 1) this.#timer = setTimeout(() => this.#commit(group), delayMs);
+    else queueMicrotask(() => this.#commit(group));
+  }
+
+  /** The gate has changed: the open group, if it waits for it, ends when it says now. */
+  #reschedule(): void {
+    if (this.#open === undefined || this.#timer === undefined) return;
+    this.#stopTimer();
+    this.#schedule(this.#open);
+  }
+
+  #stopTimer(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Opens a new memtable and its log. What throws has left the store as it was. */
@@ -170,6 +233,7 @@ export class CommitPipeline {
   #commit(group: CommitGroup): void {
     if (this.#open !== group) return;
     this.#open = undefined;
+    this.#stopTimer();
     group.end = group.live.memtable.arena.dataEnd;
     group.entryCount = group.live.memtable.arena.entryCount;
     this.#env.gate.charge(group.end - group.start);
@@ -177,40 +241,67 @@ export class CommitPipeline {
   }
 
   #holdOne(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
-    const batch = new WriteBatch();
-    const keyBytes = viewOf(key.bytes, 0, key.end);
-    if (kind === EntryKind.Delete) batch.delete(keyBytes);
-    else batch.put(keyBytes, viewOf(value.bytes, 0, value.end));
-    return this.#hold(batch, sync);
+    const valueEnd = kind === EntryKind.Put ? value.end : 0;
+    const byteLength = encodedEntryBytes(key.end, valueEnd);
+    const group = this.#hold(byteLength, 1, false);
+    const start = group.end - byteLength;
+    encodeEntry(group.bytes, start, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
+    return group.promise(sync);
   }
 
-  #hold(batch: WriteBatch, sync: boolean): Promise<void> {
-    return this.#held.hold(batch, sync);
+  /** Room for a write at the end of a held group. */
+  #hold(byteLength: number, count: number, isAdmitted: boolean): HeldGroup {
+    if (!isAdmitted) this.#held.checkRoom();
+    return this.#held.add(byteLength, count);
   }
 
-  /** Lets held writes in, as many as there is room for: called whenever the gate opens or a memtable leaves. Never throws. */
+  /**
+   * Lets held writes in, as many as there is room for and as a turn of the event loop should take: called whenever the gate
+   * opens or a memtable leaves. Never throws.
+   */
   release(): void {
-    const held = this.#held.takeAll();
-    for (const [i, { batch, sync, deferred }] of held.entries()) {
-      try {
-        if (this.#error !== undefined) throw this.#error;
-        const group = this.#groupFor(batch.byteLength, batch.length);
-        if (group === undefined) {
-          this.#held.putBack(held.slice(i));
-          break;
-        }
-        group.live.memtable.appendEncoded(WriteBatch.encoded(batch), 0, batch.byteLength);
-        group.promise(sync).then(deferred.resolve, deferred.reject);
-      } catch (error) {
-        // There may be no memory for this one, and yet some for the next.
-        deferred.reject(toStorageError(error, 'the write could not enter'));
+    // What is called from in here may come back to here.
+    if (this.#isReleasing) return;
+    this.#isReleasing = true;
+    this.#isFull = false;
+    let releasedBytes = 0;
+    for (let held = this.#held.first(); held !== undefined; held = this.#held.first()) {
+      if (releasedBytes >= RELEASED_PER_TURN) {
+        setImmediate(() => this.release());
+        break;
       }
+      if (!this.#enter(held)) break;
+      releasedBytes += held.byteLength;
     }
+    this.#isReleasing = false;
     if (this.#held.letGo()) this.#notifyIdle();
   }
 
+  /** false: there is no room for it yet. */
+  #enter(held: HeldGroup): boolean {
+    try {
+      if (this.#error !== undefined) throw this.#error;
+      const group = this.#groupWithRoom(held.byteLength, held.entryCount);
+      if (group === undefined) return false;
+      group.live.memtable.appendEncoded(held.bytes, held.start, held.end);
+      held.follow(group);
+    } catch (error) {
+      // There may be no memory for this one, and yet some for the next.
+      held.fail(toStorageError(error, 'the write could not enter'));
+    }
+    this.#held.drop(held);
+    return true;
+  }
+
+  /** Resolves when a write would not be refused with STRATA_BUSY now; rejects when it would be for another reason. */
+  async writable(): Promise<void> {
+    if (this.#error !== undefined) throw this.#error;
+    await this.#held.room();
+    if (this.#error !== undefined) throw this.#error;
+  }
+
   /** Resolves once the writes held back now have been let in and written, or refused; undefined: there are none. */
-  held(): Promise<void> | undefined {
+  heldEntered(): Promise<void> | undefined {
     return this.#held.lastPromise()?.catch(() => undefined);
   }
 
@@ -273,7 +364,6 @@ export class CommitPipeline {
   }
 }
 
-/** A RangeError: memory could not be allocated. */
 /** No memory for an arena: the first cause is a RangeError of whichever realm. */
 function isOutOfMemory(error: unknown): boolean {
   for (let at = error; isError(at); at = at.cause) if (at.name === 'RangeError') return true;

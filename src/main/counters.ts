@@ -65,6 +65,12 @@ export interface EngineStats extends ReaderStats {
     readonly reason: StallReason | null;
     /** Writes held now. */
     readonly heldWrites: number;
+    /** Of these, in the form of the log. `maxHeldBytes` bounds it. */
+    readonly heldBytes: number;
+    /** Memory for held writes: now, and kept for a second for those that come next. */
+    readonly heldMemoryBytes: number;
+    /** Of clients' writes that have come to this thread and wait, as half of `maxHeldBytes` is held: 4 MiB for each, about. */
+    readonly queuedClientBytes: number;
   };
   readonly jobs: {
     /** Now, on threads. */

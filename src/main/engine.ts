@@ -23,6 +23,7 @@ import { awaited } from '../shared/process-keeper.ts';
 import { ManyLookup } from '../shared/read/many-lookup.ts';
 import {
   type CompactRange,
+  type ResolvedRead,
   resolveCompactRange,
   resolveRead,
   resolveScan,
@@ -142,7 +143,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY (its message and `cause` say what failed),
    * STRATA_CLOSED; STRATA_IO when the log can't be written: the write is then indeterminate, and the store read-only until it
    * is opened again. Also STRATA_IO, but surely not in the store, when there was no room, descriptor or memory for a new log,
-   * or flush or compaction went on failing while the write was held back; the store stays open.
+   * or flush or compaction went on failing while the write was held back; the store stays open. STRATA_BUSY when writes of more
+   * than `maxHeldBytes` wait already, as they do when nobody awaits them: this one is surely not in the store.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
    */
@@ -185,8 +187,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
     const { pipeline, counters } = this.#runtime.store;
-    counters.userBytes += this.#key.end + this.#value.end;
-    return pipeline.append(kind, this.#key, this.#value, sync);
+    const byteLength = this.#key.end + this.#value.end;
+    const written = pipeline.append(kind, this.#key, this.#value, sync);
+    counters.userBytes += byteLength;
+    return written;
   }
 
   /**
@@ -202,11 +206,27 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const { pipeline, counters } = this.#runtime.store;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();
+      const written = pipeline.appendBatch(plain, sync);
       counters.userBytes += plain.dataByteLength;
-      return pipeline.appendBatch(plain, sync);
+      return written;
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Resolves when a write would not be refused with STRATA_BUSY: at once, as a rule, and after such a refusal when half of
+   * `maxHeldBytes` is free again. For whoever writes without awaiting each write.
+   * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED.
+   * @example
+   * for (const [key, value] of records) {
+   *   await engine.writable();
+   *   engine.put(key, value).catch(onError);
+   * }
+   */
+  async writable(): Promise<void> {
+    this.#runtime.checkWritable();
+    await this.#runtime.store.pipeline.writable();
   }
 
   /**
@@ -240,7 +260,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     this.#runtime.checkReadable();
     const read = resolveRead(options);
-    return this.#find(key, this.#sequenceOf(read?.snapshot)) ? takeValue(this.#entry, read) : undefined;
+    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
   }
 
   /**
@@ -255,9 +275,13 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
     const read = resolveRead(options);
     const sequence = this.#sequenceOf(read?.snapshot);
-    const { memtables, versions, tables, readPressure } = this.#runtime.store;
+    const { memtables, versions, tables, blocks, readPressure } = this.#runtime.store;
     const version = versions.current;
-    const values = this.#many.values({ memtables, version, tables }, sequence, keys, read);
+    const sources = { memtables, version, tables };
+    const values =
+      read?.fillCache === false
+        ? blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
+        : this.#many.values(sources, sequence, keys, read);
     readPressure.noteLookups(version, this.#many.tableLookups);
     return this.#turns.after(keys.length, values);
   }
@@ -270,7 +294,14 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
     this.#runtime.checkReadable();
-    return this.#find(key, this.#sequenceOf(resolveRead(options)?.snapshot));
+    return this.#findAs(key, resolveRead(options));
+  }
+
+  /** As {@link #find}, as the options of the read have it. */
+  #findAs(key: Bytes, read: ResolvedRead<Snapshot> | undefined): boolean {
+    const sequence = this.#sequenceOf(read?.snapshot);
+    if (read?.fillCache !== false) return this.#find(key, sequence);
+    return this.#runtime.store.blocks.bypassed(() => this.#find(key, sequence));
   }
 
   #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
@@ -300,9 +331,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   scan(range?: ScanOptions): Scan {
     this.#runtime.checkReadable();
     const options = resolveScan(range);
-    const core = this.#runtime.openScan(options.range, options.reverse, this.#sequenceOf(options.snapshot));
+    const core = this.#runtime.openScan(options, this.#sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
-    this.#runtime.scans.watch(scan, core);
+    this.#runtime.scans.watch(scan, core, options.signal);
     return scan;
   }
 

@@ -1,60 +1,209 @@
 /**
- * The writes that wait for the gate, in order, copied.
+ * The writes that wait for the gate, in order, copied in the form of the log.
  *
- *   hold -> ... -> takeAll, and putBack of those for which there was no room
- *               -> rejectAll
+ *   add         room for a write at the end of the last group; the caller encodes it there
+ *   first       the oldest group, which takes no more writes from then on: to be entered as a whole, or not yet
+ *   drop        the oldest group has entered or was refused
+ *   rejectAll   all are refused
+ *
+ *   chunk     |group     |group   |group    ...             |   1 MiB, used again while writes wait
+ *              write write write ...                            a large write has memory of its own
+ *
+ * The writes of a group have one fate (write-unit.ts): they enter together or are refused together, and share their promises. So a
+ * write that waits costs its bytes and a few more, and `byteLength` is what all of them cost.
  *
  * Invariants: while one waits the process stays alive, as somebody may await it.
+ *             A group is in one piece of memory, which no other write of the group's time is given.
  * Thread:     main.     Owns: the copies, and the promises of their writers.
  */
+import { Deferred } from '../shared/deferred.ts';
+import { StorageError } from '../shared/errors.ts';
+import { freeBuffer } from '../shared/free-buffer.ts';
 import { keepProcessAlive } from '../shared/process-keeper.ts';
-import type { WriteBatch } from '../shared/write-batch.ts';
-import { Deferred } from './commit-group.ts';
+import { setTimeout } from '../shared/timers.ts';
+import { MAX_UNIT_WRITES } from '../shared/write-unit.ts';
+import type { CommitGroup } from './commit-group.ts';
 
-export interface HeldWrite {
-  readonly batch: WriteBatch;
-  readonly sync: boolean;
-  readonly deferred: Deferred;
+const CHUNK_BYTES: number = 1024 * 1024;
+/** A larger write has memory of its own: what it would leave over at the end of a chunk is too much. */
+const MAX_SHARED_BYTES = 16384;
+/** So long chunks are kept for the writes that wait next: a store that writers outrun holds some every few milliseconds. */
+const KEPT_MS = 1000;
+
+interface Chunk {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  usedBytes: number;
+  /** In it, and not dropped. */
+  groupCount: number;
+}
+
+/** Writes that enter together. */
+export class HeldGroup {
+  readonly chunk: Chunk;
+  readonly start: number;
+  end: number;
+  entryCount = 0;
+  writeCount = 0;
+  #written: Deferred | undefined;
+  #synced: Deferred | undefined;
+
+  constructor(chunk: Chunk) {
+    this.chunk = chunk;
+    this.start = chunk.usedBytes;
+    this.end = this.start;
+  }
+
+  get bytes(): Uint8Array {
+    return this.chunk.bytes;
+  }
+
+  get byteLength(): number {
+    return this.end - this.start;
+  }
+
+  /** What a writer awaits. */
+  promise(sync: boolean): Promise<void> {
+    if (sync) {
+      this.#synced ??= new Deferred();
+      return this.#synced.promise;
+    }
+    this.#written ??= new Deferred();
+    return this.#written.promise;
+  }
+
+  /** Settles after all other writes of the group. */
+  get last(): Promise<void> | undefined {
+    return (this.#synced ?? this.#written)?.promise;
+  }
+
+  /** It has entered `group`: the writers are told what that comes to. */
+  follow(group: CommitGroup): void {
+    if (this.#written !== undefined) group.promise(false).then(this.#written.resolve, this.#written.reject);
+    if (this.#synced !== undefined) group.promise(true).then(this.#synced.resolve, this.#synced.reject);
+  }
+
+  fail(error: unknown): void {
+    this.#written?.reject(error);
+    this.#synced?.reject(error);
+  }
 }
 
 export class HeldWrites {
-  #writes: readonly HeldWrite[] = [];
-  #added: HeldWrite[] = [];
+  readonly #unitBytes: number;
+  /** From #oldest on, oldest first. */
+  #groups: HeldGroup[] = [];
+  #oldest = 0;
+  /** The newest, as long as it takes writes. */
+  #open: HeldGroup | undefined;
+  /** With room for further groups. */
+  #chunk: Chunk | undefined;
+  /** Without any group. */
+  #idleChunks: Chunk[] = [];
+  #isFreeingDue = false;
+  readonly #maxBytes: number;
+  /** Resolved when half of what may wait is free again. */
+  #room: Deferred | undefined;
+  #memoryBytes = 0;
+  #byteLength = 0;
+  #count = 0;
   #keepAlive: (() => void) | undefined;
 
+  /** `unitBytes`: at which a group takes no more. When more than `maxBytes` wait, no further write should. */
+  constructor(unitBytes: number, maxBytes: number) {
+    this.#unitBytes = unitBytes;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Writes. */
   get count(): number {
-    return this.#writes.length + this.#added.length;
+    return this.#count;
   }
 
-  /** `batch` is a copy. */
-  hold(batch: WriteBatch, sync: boolean): Promise<void> {
-    const deferred = new Deferred();
-    this.#added.push({ batch, sync, deferred });
+  /** Of all of them, encoded. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** What they take, with what is kept for those that come next. */
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+
+  /** Throws STRATA_BUSY when no further write may wait. */
+  checkRoom(): void {
+    if (this.#byteLength <= this.#maxBytes) return;
+    throw new StorageError(
+      'STRATA_BUSY',
+      `${this.#count} writes of ${this.#byteLength} bytes wait for room, more than maxHeldBytes (${this.#maxBytes}): nothing of this one was stored`,
+    );
+  }
+
+  /** Resolves when {@link checkRoom} would not throw: at once, or when half of what may wait is free. Never rejects. */
+  async room(): Promise<void> {
+    if (this.#byteLength > this.#maxBytes) await this.#roomPromise();
+  }
+
+  /** The same for clients, who are slowed down before anybody is refused; undefined: there is room. */
+  roomForClients(): Promise<void> | undefined {
+    return this.#byteLength > this.#maxBytes / 2 ? this.#roomPromise() : undefined;
+  }
+
+  #roomPromise(): Promise<void> {
+    this.#room ??= new Deferred();
+    return this.#room.promise;
+  }
+
+  /** A group whose last `byteLength` bytes are for one write of `entryCount` entries: to be encoded there in this step. */
+  add(byteLength: number, entryCount: number): HeldGroup {
     this.#keepAlive ??= keepProcessAlive();
-    return deferred.promise;
+    const group = this.#groupFor(byteLength);
+    group.end += byteLength;
+    group.entryCount += entryCount;
+    group.writeCount++;
+    group.chunk.usedBytes = group.end;
+    this.#byteLength += byteLength;
+    this.#count++;
+    if (group.writeCount === MAX_UNIT_WRITES || group.byteLength >= this.#unitBytes) this.#open = undefined;
+    return group;
   }
 
-  /** Whoever takes them settles them or puts them back, in the same step. */
-  takeAll(): readonly HeldWrite[] {
-    const all = this.#writes.length === 0 ? this.#added : [...this.#writes, ...this.#added];
-    this.#writes = [];
-    this.#added = [];
-    return all;
+  /** The oldest group. What comes from now on is in another one. */
+  first(): HeldGroup | undefined {
+    const group = this.#groups[this.#oldest];
+    if (group === this.#open) this.#open = undefined;
+    return group;
   }
 
-  /** Those of takeAll() from some place on. */
-  putBack(writes: readonly HeldWrite[]): void {
-    this.#writes = writes;
+  /** Nothing, when it is not the oldest any more. */
+  drop(group: HeldGroup): void {
+    if (this.#groups[this.#oldest] !== group) return;
+    this.#oldest++;
+    // Not one by one, as that would move all others each time.
+    if (this.#oldest * 2 > this.#groups.length) {
+      this.#groups = this.#groups.slice(this.#oldest);
+      this.#oldest = 0;
+    }
+    this.#byteLength -= group.byteLength;
+    this.#count -= group.writeCount;
+    if (--group.chunk.groupCount === 0) this.#giveBack(group.chunk);
+    if (this.#count === 0) this.#freeLater();
   }
 
   rejectAll(error: unknown): void {
-    for (const { deferred } of this.takeAll()) deferred.reject(error);
+    for (let group = this.first(); group !== undefined; group = this.first()) {
+      this.drop(group);
+      group.fail(error);
+    }
     this.letGo();
   }
 
-  /** Lets the process go when nobody waits any more; returns whether that is so. */
+  /** Some have left: tells who waits for room, and lets the process go when no write waits; returns whether that is so. */
   letGo(): boolean {
-    if (this.count > 0) return false;
+    if (this.#byteLength <= this.#maxBytes / 2) {
+      this.#room?.resolve();
+      this.#room = undefined;
+    }
+    if (this.#count > 0) return false;
     this.#keepAlive?.();
     this.#keepAlive = undefined;
     return true;
@@ -62,6 +211,62 @@ export class HeldWrites {
 
   /** Of the last one that waits now; it settles after all before it. */
   lastPromise(): Promise<void> | undefined {
-    return (this.#added.at(-1) ?? this.#writes.at(-1))?.deferred.promise;
+    return this.#groups.length === this.#oldest ? undefined : this.#groups.at(-1)!.last;
   }
+
+  #groupFor(byteLength: number): HeldGroup {
+    const open = this.#open;
+    if (
+      open !== undefined &&
+      open.byteLength + byteLength <= this.#unitBytes &&
+      hasRoom(open.chunk, byteLength)
+    )
+      return open;
+    const group = new HeldGroup(this.#chunkFor(byteLength));
+    group.chunk.groupCount++;
+    this.#groups.push(group);
+    this.#open = group;
+    return group;
+  }
+
+  #chunkFor(byteLength: number): Chunk {
+    if (byteLength > MAX_SHARED_BYTES) return this.#newChunk(byteLength);
+    if (this.#chunk === undefined || !hasRoom(this.#chunk, byteLength))
+      this.#chunk = this.#idleChunks.pop() ?? this.#newChunk(CHUNK_BYTES);
+    return this.#chunk;
+  }
+
+  #giveBack(chunk: Chunk): void {
+    chunk.usedBytes = 0;
+    if (chunk === this.#chunk) return;
+    if (chunk.bytes.length === CHUNK_BYTES) this.#idleChunks.push(chunk);
+    else this.#free(chunk);
+  }
+
+  /** What is kept, once nothing has waited for a while. */
+  #freeLater(): void {
+    if (this.#isFreeingDue) return;
+    this.#isFreeingDue = true;
+    setTimeout(() => {
+      this.#isFreeingDue = false;
+      if (this.#count > 0) return;
+      for (const chunk of this.#idleChunks.splice(0)) this.#free(chunk);
+      if (this.#chunk !== undefined) this.#free(this.#chunk);
+      this.#chunk = undefined;
+    }, KEPT_MS).unref();
+  }
+
+  #newChunk(byteLength: number): Chunk {
+    this.#memoryBytes += byteLength;
+    return { bytes: new Uint8Array(byteLength), usedBytes: 0, groupCount: 0 };
+  }
+
+  #free({ bytes }: Chunk): void {
+    this.#memoryBytes -= bytes.length;
+    freeBuffer(bytes.buffer);
+  }
+}
+
+function hasRoom(chunk: Chunk, byteLength: number): boolean {
+  return chunk.usedBytes + byteLength <= chunk.bytes.length;
 }

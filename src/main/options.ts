@@ -67,6 +67,10 @@ export interface EngineOptions {
    * 0 = at once, which is for whoever knows that it is dead. Owners show that they live every 5 seconds. Owners on this machine
    * are known to live or to be dead, and not a matter of time. 0 to 2,147,483,647. Default 60,000. */
   readonly takeOverAfter?: number;
+  /** Bytes of writes that may wait, in the form of the log, while flush or compaction is behind; when more wait, the next write
+   * is refused with STRATA_BUSY, and {@link StorageEngine.writable} resolves when there is room again. So the last one that
+   * is taken may go beyond it, and with 0 one write waits. Each client holds as many back in its own thread. Default 64 MiB. */
+  readonly maxHeldBytes?: number;
 }
 
 /** Everything the engine goes by. */
@@ -86,6 +90,7 @@ export interface ResolvedOptions {
   readonly pool: ForeignPool | undefined;
   readonly lockTimeoutMs: number;
   readonly takeOverAfterMs: number;
+  readonly maxHeldBytes: number;
   readonly table: TableOptions;
 }
 
@@ -107,6 +112,7 @@ const NAMES: ReadonlySet<string> = new Set([
   'mmap',
   'lockTimeout',
   'takeOverAfter',
+  'maxHeldBytes',
 ]);
 
 /** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
@@ -134,6 +140,7 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
     pool: pool(options),
     lockTimeoutMs: integer(options, 'lockTimeout', 0, 0, MAX_TIMEOUT_MS),
     takeOverAfterMs: integer(options, 'takeOverAfter', TAKE_OVER_AFTER_MS, 0, MAX_TIMEOUT_MS),
+    maxHeldBytes: integer(options, 'maxHeldBytes', 64 * MIB, 0, Number.MAX_SAFE_INTEGER),
     table: Object.freeze({
       blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
       restartInterval: integer(options, 'blockRestartInterval', 16, 1, 256),

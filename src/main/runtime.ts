@@ -19,10 +19,11 @@
 import type { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
+import { ForgottenWarning } from '../shared/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
-import type { KeyRange } from '../shared/iterator.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
+import type { ResolvedScan } from '../shared/read/read-options.ts';
+import { newestFirst } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
@@ -84,7 +85,7 @@ export class Runtime {
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
-    this.scans = new OpenScans(this.store.tables);
+    this.scans = new OpenScans(this.store.tables, new ForgottenWarning('scan', opened.path));
     this.ingester = new Ingester({
       store: this.store,
       scheduler: this.scheduler,
@@ -127,6 +128,7 @@ export class Runtime {
       memtables,
       gate,
       writeBufferBytes: options.writeBufferBytes,
+      maxHeldBytes: options.maxHeldBytes,
       recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
       get lastSequence() {
         return runtime.#encodedSequence();
@@ -156,7 +158,7 @@ export class Runtime {
       deletions: files.deletions,
       // In a turn of its own: a reader should not wait for the planning.
       readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
-      snapshots: new SnapshotList(),
+      snapshots: new SnapshotList(new ForgottenWarning('snapshot', path)),
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
       isClosing: () => this.#closing !== undefined,
@@ -228,17 +230,30 @@ export class Runtime {
   }
 
   /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
-  openScan(range: KeyRange, reverse: boolean, sequence: SequenceNumber): ScanCore {
+  openScan(
+    { range, reverse, fillCache }: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'fillCache'>,
+    sequence: SequenceNumber,
+  ): ScanCore {
     const { memtables, versions } = this.store;
     const pin = versions.pin();
     this.store.readPressure.noteScan(pin.version);
-    const sources: ScanSources = { memtables: newestFirst(memtables), version: pin.version, sequence };
+    const sources = { memtables: newestFirst(memtables), version: pin.version, sequence, fillCache };
     return this.scans.open(sources, range, reverse, () => pin.release());
   }
 
   /** A port through which another thread can attach. */
   share(owner: SharedOwner): MessagePort {
-    this.#shares ??= new Shares(this.store, this.#loadReceiver());
+    this.#shares ??= new Shares(
+      this.store,
+      this.#loadReceiver(),
+      (bytes, start, end, count, dataBytes, sync) => {
+        this.checkWritable();
+        const { pipeline, counters } = this.store;
+        const written = pipeline.appendEncoded(bytes, start, end, count, sync, true);
+        counters.userBytes += dataBytes;
+        return written;
+      },
+    );
     return this.#shares.open(owner);
   }
 
@@ -254,6 +269,11 @@ export class Runtime {
 
   get clientCount(): number {
     return this.#shares?.clientCount ?? 0;
+  }
+
+  /** Bytes of clients' writes that wait here for room. */
+  get queuedClientBytes(): number {
+    return this.#shares?.queuedBytes ?? 0;
   }
 
   close(): Promise<void> {
@@ -310,7 +330,7 @@ export class Runtime {
       jobs.queued,
       counters.walBytes,
       logSteps,
-      pipeline.heldCount,
+      pipeline.held.count,
       memtables.frozen.length,
       control.versionCounter,
       deletions.doneCount,
@@ -348,6 +368,7 @@ export class Runtime {
   async #release(): Promise<void> {
     const { store } = this;
     this.#ownership.stop();
+    store.snapshots.end();
     store.control.markClosed();
     store.pipeline.refuse(closedError());
     this.scans.closeAll(closedError());

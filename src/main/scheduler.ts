@@ -62,7 +62,7 @@ export class Scheduler {
       this.#flusher.start();
       this.#compactor.start();
       this.#setGate();
-      if (this.#store.gate.state !== 'closed' && this.#store.pipeline.heldCount > 0)
+      if (this.#store.gate.state !== 'closed' && this.#store.pipeline.held.count > 0)
         this.#store.pipeline.release();
     } catch (error) {
       this.#store.becomeReadOnly('background work', error);
@@ -73,7 +73,7 @@ export class Scheduler {
   async flush(): Promise<void> {
     const { pipeline } = this.#store;
     pipeline.freezeActive();
-    const held = pipeline.held();
+    const held = pipeline.heldEntered();
     await this.#flusher.flushFrozen();
     if (held === undefined) return;
     // Writes that the gate held back when the call was made come before it; what was flushed has made room for them.
@@ -142,11 +142,7 @@ export class Scheduler {
     else if (files >= L0_STOP && canShrink) {
       gate.set('closed', 'level0');
       this.#compactor.hurry();
-    } else if (
-      memtables.frozen.length >= MAX_FROZEN_MEMTABLES &&
-      pipeline.heldCount > 0 &&
-      this.#flusher.hasWork
-    )
+    } else if (memtables.frozen.length >= MAX_FROZEN_MEMTABLES && pipeline.isFull && this.#flusher.hasWork)
       gate.set('closed', 'memtables');
     else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', rateFor(files));
     else if (canShrink && this.#debt() > DEBT_SLOWDOWN)

@@ -4,13 +4,27 @@
  * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
  * compaction are told all open ones and keep, for each, the version it sees.
  *
- * Thread: main.     Owns: the open snapshots.
+ * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through it
+ * has pinned what it reads, and goes on.
+ *
+ * Invariants: a read point counts until its snapshot is closed or collected, once.
+ * Thread:     main.     Owns: the open snapshots.
  */
 import { StorageError } from '../shared/errors.ts';
+import type { ForgottenWarning } from '../shared/forgotten.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
 
+/** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
+interface Hold {
+  readonly list: SnapshotList;
+  readonly sequence: SequenceNumber;
+}
+
+const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.forget(sequence));
+
 /**
- * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it.
+ * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it. One that
+ * is forgotten is closed when the garbage collector finds it, with a warning (`STRATAKV_FORGOTTEN_SNAPSHOT`).
  *
  * @example
  * const snapshot = engine.snapshot();
@@ -30,6 +44,7 @@ export class Snapshot {
   constructor(list: SnapshotList, sequence: SequenceNumber) {
     this.#list = list;
     this.#sequence = sequence;
+    forgotten.register(this, { list, sequence }, this);
   }
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
@@ -41,6 +56,7 @@ export class Snapshot {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    forgotten.unregister(this);
     this.#list.remove(this.#sequence);
   }
 
@@ -60,6 +76,11 @@ export class Snapshot {
 export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
+  readonly #warning: ForgottenWarning;
+
+  constructor(warning: ForgottenWarning) {
+    this.#warning = warning;
+  }
 
   get size(): number {
     let total = 0;
@@ -76,6 +97,17 @@ export class SnapshotList {
     const count = this.#counts.get(sequence) ?? 0;
     if (count > 1) this.#counts.set(sequence, count - 1);
     else this.#counts.delete(sequence);
+  }
+
+  /** {@link remove}, for a snapshot that was collected. */
+  forget(sequence: SequenceNumber): void {
+    this.#warning.tell();
+    this.remove(sequence);
+  }
+
+  /** The store is closed: what is forgotten from now on is nobody's mistake. */
+  end(): void {
+    this.#warning.end();
   }
 
   /** All read points, ascending: what a job is told. */

@@ -36,7 +36,10 @@ export function storeStats(runtime: Runtime): EngineStats {
       stalledMs: Math.round(gate.stalledMs),
       state: gate.state,
       reason: gate.reason ?? null,
-      heldWrites: store.pipeline.heldCount,
+      heldWrites: store.pipeline.held.count,
+      heldBytes: store.pipeline.held.byteLength,
+      heldMemoryBytes: store.pipeline.held.memoryBytes,
+      queuedClientBytes: runtime.queuedClientBytes,
     },
     jobs: {
       running: jobs.running,

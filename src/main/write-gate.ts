@@ -2,11 +2,16 @@
  * Backpressure: how fast writes may enter while flush or compaction is behind.
  *
  *   open     no limit
- *   slow     groups are spaced so that bytes enter at a limited rate
+ *   slow     groups are spaced so that bytes enter at a limited rate: what a group brought is a debt, which time pays off at
+ *            that rate before the next group enters
  *   closed   writes are held until work under way makes room
+ *
+ * A change of the state or the rate is a change for the group that waits, too: the debt is in bytes, is paid off at the new
+ * rate from then on, and is forgotten when writes are not slowed any more. `onRate` has it look again.
  *
  * Invariants: the scheduler closes or slows the gate only while it has work scheduled that will open it again, so a held
  *             writer never waits for nothing (that stall is the best-known bug of others: HarperFast/harper#2490).
+ *             No group waits longer than MAX_DELAY_MS for the debt of those before it, whatever they brought.
  * Thread:     main.
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
  */
@@ -30,15 +35,22 @@ export interface StallEvent {
   readonly stalledMs?: number;
 }
 
+/** So long a group waits at most: what a large batch brought beyond it is not charged, as it has entered long since. */
+export const MAX_DELAY_MS = 1000;
+
 export class WriteGate {
   #state: GateState = 'open';
   #reason: StallReason | undefined;
   #bytesPerMs = Number.POSITIVE_INFINITY;
-  #nextGroupAt = 0;
+  /** Bytes that entered while slow and were not paid for at #paidAt. */
+  #debtBytes = 0;
+  #paidAt = 0;
   #stalledSince = 0;
   #stalledMs = 0;
   #stallCount = 0;
   readonly #onChange: (event: StallEvent) => void;
+  /** Told when the state or the rate has changed: {@link delayMs} may give another answer. */
+  onRate: () => void = () => {};
 
   constructor(onChange: (event: StallEvent) => void) {
     this.#onChange = onChange;
@@ -64,11 +76,20 @@ export class WriteGate {
 
   /** Set by the scheduler. `bytesPerMs` counts while slow. */
   set(state: GateState, reason?: StallReason, bytesPerMs: number = Number.POSITIVE_INFINITY): void {
+    const before = this.#state;
+    const isSlower = bytesPerMs < this.#bytesPerMs;
+    const hasNewRate = state !== before || bytesPerMs !== this.#bytesPerMs;
+    this.#payOff();
     this.#bytesPerMs = bytesPerMs;
-    if (state === this.#state && reason === this.#reason) return;
+    if (state !== 'slow') this.#debtBytes = 0;
+    else if (isSlower) this.#capDebt();
+    if (state !== before || reason !== this.#reason) this.#change(state, reason);
+    if (hasNewRate) this.onRate();
+  }
+
+  #change(state: GateState, reason: StallReason | undefined): void {
     const moment = now();
-    const wasOpen = this.#state === 'open';
-    if (wasOpen) {
+    if (this.#state === 'open') {
       this.#stalledSince = moment;
       this.#stallCount++;
     }
@@ -83,14 +104,32 @@ export class WriteGate {
     this.#onChange({ state, stalledMs });
   }
 
-  /** How long the next group should wait before it enters, in milliseconds; 0 when the gate is open. */
+  /** How long the next group should wait before it enters, in milliseconds, at most MAX_DELAY_MS; 0 unless writes are slowed. */
   delayMs(): number {
-    return this.#state === 'slow' ? Math.max(0, this.#nextGroupAt - now()) : 0;
+    if (this.#state !== 'slow') return 0;
+    this.#payOff();
+    return this.#debtBytes / this.#bytesPerMs;
   }
 
   /** A group entered: the next one waits until its bytes are paid for. */
   charge(byteLength: number): void {
     if (this.#state !== 'slow') return;
-    this.#nextGroupAt = Math.max(now(), this.#nextGroupAt) + byteLength / this.#bytesPerMs;
+    this.#payOff();
+    this.#debtBytes += byteLength;
+    this.#capDebt();
+  }
+
+  /** What the time since the last look has paid for. */
+  #payOff(): void {
+    if (this.#state !== 'slow') return;
+    const moment = now();
+    const paidBytes = (moment - this.#paidAt) * this.#bytesPerMs;
+    // Without a rate all is paid for, in no time as well.
+    this.#debtBytes = paidBytes >= 0 ? Math.max(0, this.#debtBytes - paidBytes) : 0;
+    this.#paidAt = moment;
+  }
+
+  #capDebt(): void {
+    this.#debtBytes = Math.min(this.#debtBytes, this.#bytesPerMs * MAX_DELAY_MS);
   }
 }

@@ -27,7 +27,8 @@ export type StorageErrorCode =
   | 'STRATA_READ_ONLY'
   | 'STRATA_NO_DATABASE'
   | 'STRATA_EXISTS'
-  | 'STRATA_UNSUPPORTED';
+  | 'STRATA_UNSUPPORTED'
+  | 'STRATA_BUSY';
 
 export interface StorageErrorDetails {
   readonly cause?: unknown;

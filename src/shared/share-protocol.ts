@@ -23,7 +23,7 @@ import type { RunMeta } from './ingest/run.ts';
 import type { TableMeta, VersionEdit } from './version-edit.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
-export const SHARE_PROTOCOL_VERSION = 1;
+export const SHARE_PROTOCOL_VERSION = 2;
 
 /** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
 export interface Hello {
@@ -72,19 +72,23 @@ export interface Attachment {
   readonly cacheBytes: number;
   /** What writes do that don't say. */
   readonly sync: boolean;
+  /** When more bytes of its writes wait in its thread, the client refuses further ones. */
+  readonly maxHeldBytes: number;
+  /** Bytes at which a unit of writes takes no more (write-unit.ts). */
+  readonly unitBytes: number;
   readonly view: ViewState;
 }
 
-/** The writes of one turn, in their order, in the form of the log (log-format.ts). */
+/** The writes of a turn, or of several, in their order, in the form of the log (log-format.ts). */
 export interface WireWrites {
   readonly bytes: Uint8Array;
-  /** Four words per write: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each is atomic by itself. */
+  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or fails. */
   readonly marks: Uint32Array;
 }
 
 export const MARK_WORDS = 4;
 
-/** A write that failed: its place among the writes of the call. */
+/** A unit that failed: its place among those of the call. */
 export interface FailedWrite {
   readonly index: number;
   readonly error: WireError;

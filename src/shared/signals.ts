@@ -37,14 +37,42 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal !== undefined && isAborted(signal)) throw readReason.call(signal);
 }
 
+/** What is to happen when a signal is aborted. */
+interface Watch {
+  readonly actions: Set<(reason: unknown) => void>;
+  readonly listener: () => void;
+}
+
+/** One listener for all that wait for a signal, as Node warns of more than ten on one. */
+const watches = new WeakMap<AbortSignal, Watch>();
+
 /** Calls `act` with the reason once the signal is aborted, at once if it is by now. The returned function takes that back. */
 export function whenAborted(signal: AbortSignal | undefined, act: (reason: unknown) => void): () => void {
   if (signal === undefined) return () => undefined;
-  const onAbort = (): void => act(readReason.call(signal));
   if (isAborted(signal)) {
-    onAbort();
+    act(readReason.call(signal));
     return () => undefined;
   }
-  addEventListener.call(signal, 'abort', onAbort, { once: true });
-  return () => removeEventListener.call(signal, 'abort', onAbort);
+  const watch = watches.get(signal) ?? watchSignal(signal);
+  // One of its own, as the same function may be given twice.
+  const action = (reason: unknown): void => act(reason);
+  watch.actions.add(action);
+  return () => {
+    if (!watch.actions.delete(action) || watch.actions.size > 0 || watches.get(signal) !== watch) return;
+    watches.delete(signal);
+    removeEventListener.call(signal, 'abort', watch.listener);
+  };
+}
+
+function watchSignal(signal: AbortSignal): Watch {
+  const actions = new Set<(reason: unknown) => void>();
+  const listener = (): void => {
+    watches.delete(signal);
+    const reason = readReason.call(signal);
+    for (const action of actions) action(reason);
+  };
+  const watch = { actions, listener };
+  watches.set(signal, watch);
+  addEventListener.call(signal, 'abort', listener, { once: true });
+  return watch;
 }

@@ -1,6 +1,7 @@
 /**
  * Whatever the owner of a store answers or sends: its client fails with an error of ours, and does not hang.
  */
+
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
@@ -8,6 +9,7 @@ import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { StorageClient } from '../../src/client/index.ts';
 import { StorageError } from '../../src/main/index.ts';
 import { CONTROL_BLOCK_BYTES } from '../../src/shared/control-block.ts';
+import { SHARE_PROTOCOL_VERSION } from '../../src/shared/share-protocol.ts';
 import { failsWith } from '../helpers/engines.ts';
 
 const raw = (value: unknown): object => ({ type: 'RAW', value });
@@ -15,7 +17,7 @@ const raw = (value: unknown): object => ({ type: 'RAW', value });
 /** An owner that answers each call with what the test says. */
 function falseOwner(t: TestContext, answer: (id: string, name: string) => unknown): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  port1.postMessage({ stratakv: 'share', protocolVersion: 1 });
+  port1.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION });
   port1.on('message', ({ id, argumentList }: { id: string; argumentList: { value: string }[] }) =>
     port1.postMessage(answer(id, argumentList[0]!.value)),
   );
@@ -30,6 +32,8 @@ const ATTACHMENT = {
   fileSystem: undefined,
   maxOpenFiles: 8,
   cacheBytes: 0,
+  maxHeldBytes: 1 << 20,
+  unitBytes: 1024,
   sync: false,
   view: { number: 0, memtables: [], levels: LEVELS },
 };
@@ -126,7 +130,7 @@ for (const view of [
     timeout: 30_000,
   }, async (t) => {
     const { port1, port2 } = new MessageChannel();
-    port1.postMessage({ stratakv: 'share', protocolVersion: 1 });
+    port1.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION });
     port1.once(
       'message',
       ({ id, argumentList }: { id: string; argumentList: { value: MessagePort[] }[] }) => {

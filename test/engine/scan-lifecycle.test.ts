@@ -3,8 +3,6 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { type Scan, type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import {
   failsWith,
@@ -17,6 +15,7 @@ import {
   tableFiles,
   until,
 } from '../helpers/engines.ts';
+import { garbageCollector } from '../helpers/garbage.ts';
 
 async function filled(t: TestContext, count = 200): Promise<StorageEngine> {
   const engine = await openTiny(t);
@@ -212,22 +211,3 @@ function inUse(): number {
   const { heapUsed, external, arrayBuffers } = process.memoryUsage();
   return heapUsed + Math.max(external, arrayBuffers);
 }
-
-/** What is garbage must not count: collect it, as --expose-gc would let us. */
-function garbageCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
-}
-
-test('a forgotten scan gives its files back once it is collected', async (t) => {
-  const engine = await filled(t);
-  (() => {
-    engine.scan().nextMany(1);
-  })();
-  assert.equal(engine.stats().openScans, 1);
-  const collectGarbage = garbageCollector();
-  await until(() => {
-    collectGarbage();
-    return engine.stats().openScans === 0;
-  });
-});

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type StallEvent, WriteGate } from '../../src/main/write-gate.ts';
+import { MAX_DELAY_MS, type StallEvent, WriteGate } from '../../src/main/write-gate.ts';
 
 test('a stall is told when it begins, changes and ends, and counted once', async () => {
   const events: StallEvent[] = [];
@@ -44,4 +44,36 @@ test('while slow, the next group waits until the bytes of the last are paid for'
   assert.ok(gate.delayMs() > 80 && gate.delayMs() <= 100);
   gate.set('open');
   assert.equal(gate.delayMs(), 0);
+});
+
+test('no debt is longer than a second, and a change of the rate is one for those who wait', () => {
+  const gate = new WriteGate(() => {});
+  let looks = 0;
+  gate.onRate = () => looks++;
+  gate.set('slow', 'level0', 1000);
+  gate.charge(128 * 1024 * 1024);
+  assert.ok(gate.delayMs() <= MAX_DELAY_MS && gate.delayMs() > MAX_DELAY_MS / 2, 'a large batch');
+  gate.charge(128 * 1024 * 1024);
+  assert.ok(gate.delayMs() <= MAX_DELAY_MS, 'and another one');
+  gate.set('slow', 'level0', 10);
+  assert.ok(gate.delayMs() <= MAX_DELAY_MS, 'slower');
+  gate.set('slow', 'level0', 100);
+  assert.ok(gate.delayMs() <= MAX_DELAY_MS / 5, 'faster');
+  assert.equal(looks, 3);
+  gate.set('slow', 'compaction-debt', 100);
+  assert.equal(looks, 3, 'the reason alone changes no delay');
+  gate.set('closed', 'level0');
+  assert.equal(gate.delayMs(), 0);
+  gate.set('slow', 'level0', 100);
+  assert.equal(gate.delayMs(), 0, 'what came before it was closed is forgotten');
+  assert.equal(looks, 5);
+});
+
+test('slow without a rate makes nobody wait', () => {
+  const gate = new WriteGate(() => {});
+  gate.set('slow', 'level0');
+  for (let i = 0; i < 100; i++) {
+    gate.charge(1000);
+    assert.equal(gate.delayMs(), 0);
+  }
 });

@@ -1,10 +1,15 @@
 /**
  * The owner's end of one share(): greets whoever gets the port, and carries out what an attached client asks for.
  *
- * Reads never come here. A turn's writes come as one message in the form of the log; each becomes a write of its own,
- * grouped with everybody else's by the commit pipeline.
+ * Reads never come here. A turn's writes come as one message in the form of the log; each unit of them becomes a write of its
+ * own, grouped with everybody else's by the commit pipeline. While half of maxHeldBytes waits there, messages wait here, and as a
+ * client has but a few megabytes on their way, that holds it back: what its writes take of the owner's memory is bounded, and none
+ * of them is refused for want of room.
  *
- * Invariants: what it is asked for has been checked (call-checks.ts) before it happens.
+ *   write, write, flush, write -> #queue: one after the other, each when there is room -> pipeline
+ *
+ * Invariants: writes enter in the order in which they came, and what else is asked for comes after those before it.
+ *             What it is asked for has been checked (call-checks.ts) before it happens.
  *             It ends once: when the client closes its port, when its thread ends, or when the store closes. Then nothing
  *             is pinned for it, and nothing of its bulk loads stays.
  * Thread:     main.     Owns: its ends of both ports.
@@ -12,7 +17,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import { type Handlers, serveCalls } from '../../shared/calls.ts';
 import { errorToWire, invalidArgument } from '../../shared/errors.ts';
-import type { CompactRange, WriteOptions } from '../../shared/read/read-options.ts';
+import { freeBuffer } from '../../shared/free-buffer.ts';
+import type { CompactRange } from '../../shared/read/read-options.ts';
 import {
   type Attachment,
   type FailedWrite,
@@ -22,7 +28,7 @@ import {
   SHARE_PROTOCOL_VERSION,
   type WireWrites,
 } from '../../shared/share-protocol.ts';
-import { WriteBatch } from '../../shared/write-batch.ts';
+import { unitBytes } from '../../shared/write-unit.ts';
 import type { Store } from '../store.ts';
 import { CALL_CHECKS } from './call-checks.ts';
 import { ClientLoads, type LoadReceiver } from './client-loads.ts';
@@ -30,7 +36,6 @@ import type { Follower, SharedViews } from './shared-views.ts';
 
 /** What clients may ask of the engine. */
 export interface SharedOwner {
-  write(batch: WriteBatch, options?: WriteOptions): Promise<void>;
   flush(): Promise<void>;
   compact(range?: CompactRange): Promise<void>;
 }
@@ -40,9 +45,19 @@ export interface SessionHost {
   readonly store: Store;
   readonly views: SharedViews;
   readonly receiver: LoadReceiver;
+  /** A write in the form of the log, bytes[start, end), of `count` entries: as StorageEngine.write, but never STRATA_BUSY. */
+  write(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    count: number,
+    dataBytes: number,
+    sync: boolean,
+  ): Promise<void>;
 }
 
 export class ClientSession {
+  readonly #host: SessionHost;
   readonly #store: Store;
   readonly #owner: SharedOwner;
   readonly #views: SharedViews;
@@ -50,13 +65,13 @@ export class ClientSession {
   readonly #loads: ClientLoads;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
+  /** Ends when the last message that waits has entered; undefined: none does. */
+  #queue: Promise<void> | undefined;
+  #queuedBytes = 0;
 
-  constructor(
-    { store, views, receiver }: SessionHost,
-    owner: SharedOwner,
-    port: MessagePort,
-    onEnd: () => void,
-  ) {
+  constructor(host: SessionHost, owner: SharedOwner, port: MessagePort, onEnd: () => void) {
+    const { store, views, receiver } = host;
+    this.#host = host;
     this.#store = store;
     this.#owner = owner;
     this.#views = views;
@@ -72,6 +87,11 @@ export class ClientSession {
 
   get isAttached(): boolean {
     return this.#follower !== undefined;
+  }
+
+  /** Bytes of messages that wait for room. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
   }
 
   /** Resolves when no call runs. */
@@ -95,11 +115,12 @@ export class ClientSession {
     return {
       attach: (viewPort) => this.#attach(viewPort),
       write: (writes) => this.#write(writes),
-      flush: () => this.#owner.flush(),
-      compact: (range) => this.#owner.compact(range),
+      flush: () => this.#afterWrites(() => this.#owner.flush()),
+      compact: (range) => this.#afterWrites(() => this.#owner.compact(range)),
       ingestBegin: () => this.#loads.begin(),
       ingestReserve: (id) => this.#loads.reserve(id),
-      ingestFinish: (id, sorted, progressPort) => this.#loads.finish(id, sorted, progressPort),
+      ingestFinish: (id, sorted, progressPort) =>
+        this.#afterWrites(() => this.#loads.finish(id, sorted, progressPort)),
       ingestAbort: (id) => this.#loads.abort(id),
     };
   }
@@ -126,22 +147,67 @@ export class ClientSession {
       maxOpenFiles: options.maxOpenFiles,
       cacheBytes: options.cacheBytes,
       sync: options.sync,
+      maxHeldBytes: options.maxHeldBytes,
+      unitBytes: unitBytes(options.writeBufferBytes),
       view,
     };
   }
 
-  async #write({ bytes, marks }: WireWrites): Promise<FailedWrite[]> {
+  #write(writes: WireWrites): Promise<FailedWrite[]> {
+    if (this.#queue === undefined && this.#store.pipeline.held.roomForClients() === undefined)
+      return this.#enter(writes);
+    const byteLength = writes.bytes.length;
+    this.#queuedBytes += byteLength;
+    let answer!: Promise<FailedWrite[]>;
+    const entered = this.#waitForRoom(this.#queue).then(() => {
+      this.#queuedBytes -= byteLength;
+      answer = this.#enter(writes);
+      if (this.#queue === entered) this.#queue = undefined;
+    });
+    this.#queue = entered;
+    return entered.then(() => answer);
+  }
+
+  async #waitForRoom(before: Promise<void> | undefined): Promise<void> {
+    await before;
+    const { held } = this.#store.pipeline;
+    // Other clients may have taken it.
+    for (let room = held.roomForClients(); room !== undefined; room = held.roomForClients()) await room;
+  }
+
+  /** Carries out `act` when the writes that came before it have entered. */
+  #afterWrites<T>(act: () => Promise<T>): Promise<T> {
+    return this.#queue === undefined ? act() : this.#queue.then(act);
+  }
+
+  async #enter({ bytes, marks }: WireWrites): Promise<FailedWrite[]> {
     const written: Promise<void>[] = [];
     let start = 0;
     for (let i = 0; i < marks.length; i += MARK_WORDS) {
       const end = start + marks[i]!;
-      const batch = WriteBatch.fromEncoded(bytes.subarray(start, end), marks[i + 1]!, marks[i + 2]!);
-      written.push(this.#owner.write(batch, { sync: marks[i + 3] === 1 }));
+      written.push(this.#enterUnit(bytes, start, end, marks[i + 1]!, marks[i + 2]!, marks[i + 3] === 1));
       start = end;
     }
+    // They are copied.
+    freeBuffer(bytes.buffer as ArrayBuffer);
     const outcomes = await Promise.allSettled(written);
     return outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected' ? [{ index, error: errorToWire(outcome.reason) }] : [],
     );
+  }
+
+  #enterUnit(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    count: number,
+    dataBytes: number,
+    sync: boolean,
+  ): Promise<void> {
+    try {
+      return this.#host.write(bytes, start, end, count, dataBytes, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 }

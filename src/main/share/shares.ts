@@ -14,9 +14,16 @@ export class Shares {
   readonly #host: SessionHost;
   readonly #sessions = new Set<ClientSession>();
 
-  constructor(store: Store, receiver: LoadReceiver) {
+  constructor(store: Store, receiver: LoadReceiver, write: SessionHost['write']) {
     const views = new SharedViews(store.control, store.memtables, store.versions);
-    this.#host = { store, views, receiver };
+    this.#host = { store, views, receiver, write };
+  }
+
+  /** Bytes of clients' writes that have come and wait for room. */
+  get queuedBytes(): number {
+    let total = 0;
+    for (const session of this.#sessions) total += session.queuedBytes;
+    return total;
   }
 
   /** How many threads are attached now. */

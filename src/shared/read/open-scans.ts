@@ -1,10 +1,11 @@
 /**
- * The open scans of one reader (the engine, or a client in another thread): makes them, ends them with the reader, and gives
- * up what a forgotten one holds when it is collected.
+ * The open scans of one reader (the engine, or a client in another thread): makes them, ends them with the reader or when their
+ * signal is aborted, and gives up what a forgotten one holds when it is collected.
  *
  * Thread: any.      Owns: the cores of open scans.
  */
 import type { StorageError } from '../errors.ts';
+import type { ForgottenWarning } from '../forgotten.ts';
 import type { InternalIterator, KeyRange } from '../iterator.ts';
 import { MergingIterator } from '../merging-iterator.ts';
 import { setImmediate } from '../timers.ts';
@@ -18,10 +19,11 @@ interface NewScan {
   scan: Scan | undefined;
 }
 
-const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.close());
+const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.forget());
 
 export class OpenScans {
   readonly #tables: TableCache;
+  readonly #warning: ForgottenWarning;
   /** Refuses to go on, where the reader may end without being able to say so. */
   readonly #check: (() => void) | undefined;
   /** But for those of this turn of the event loop. */
@@ -31,8 +33,9 @@ export class OpenScans {
   #newCount = 0;
   #isWatchDue = false;
 
-  constructor(tables: TableCache, check?: () => void) {
+  constructor(tables: TableCache, warning: ForgottenWarning, check?: () => void) {
     this.#tables = tables;
+    this.#warning = warning;
     this.#check = check;
   }
 
@@ -44,7 +47,7 @@ export class OpenScans {
   open(sources: ScanSources, range: KeyRange, reverse: boolean, onClose: () => void): ScanCore {
     const open = (): UserIterator =>
       new UserIterator(
-        merge(isEmptyRange(range) ? [] : openSources(sources, this.#tables, range, true)),
+        merge(isEmptyRange(range) ? [] : openSources(sources, this.#tables, range)),
         range,
         sources.sequence,
         reverse,
@@ -57,12 +60,19 @@ export class OpenScans {
         onClose();
       },
       this.#check,
+      this.#warning,
     );
     return core;
   }
 
-  /** Closes `core` when `scan` is collected without having been closed. */
-  watch(scan: Scan, core: ScanCore): void {
+  /** Closes `core` when `scan` is collected without having been closed, and when `signal` is aborted. */
+  watch(scan: Scan, core: ScanCore, signal: AbortSignal | undefined): void {
+    this.#watch(scan, core);
+    // Of the core, not of the scan: a signal may live long, and must not keep a forgotten scan.
+    if (signal !== undefined) core.endWith(signal);
+  }
+
+  #watch(scan: Scan, core: ScanCore): void {
     core.place = this.#newCount;
     const known = this.#newScans[this.#newCount];
     if (known === undefined) this.#newScans.push({ core, scan });
@@ -81,6 +91,7 @@ export class OpenScans {
   closeAll(reason: StorageError): void {
     while (this.#newCount > 0) this.#newScans[this.#newCount - 1]!.core!.close(reason);
     for (const core of [...this.#scans]) core.close(reason);
+    this.#warning.end();
   }
 
   #watchNewScans(): void {

@@ -28,6 +28,8 @@ export interface WriteOptions {
 export interface ReadOptionsOf<S> {
   /** Read the moment of this snapshot. Default: now. */
   readonly snapshot?: S;
+  /** false: blocks that are not in the cache are read past it. Default true. */
+  readonly fillCache?: boolean;
   /**
    * Hand out memory of the store instead of a copy where there is memory that never changes: a value that is not in a table yet.
    * Never write to it: everybody would read that. It lies in a SharedArrayBuffer, which some interfaces refuse, and keeps a
@@ -57,12 +59,15 @@ export interface ScanOptionsOf<S> extends ScanBounds {
   readonly keys?: boolean;
   /** false: the value's slot is undefined, and no time is spent on it. */
   readonly values?: boolean;
-  /** Ends the scan with the signal's reason. */
+  /** false: blocks that are not in the cache are read past it, for a scan of what is not read again soon. Default true: of each
+   * table the first few blocks that such a scan reads are offered to the cache. */
+  readonly fillCache?: boolean;
+  /** Ends the scan with the signal's reason, and gives back what it holds within the abort. */
   readonly signal?: AbortSignal;
 }
 
 const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
-const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'zeroCopy']);
+const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'fillCache', 'zeroCopy']);
 const SCAN_NAMES: ReadonlySet<string> = new Set([
   'gt',
   'gte',
@@ -73,6 +78,7 @@ const SCAN_NAMES: ReadonlySet<string> = new Set([
   'snapshot',
   'keys',
   'values',
+  'fillCache',
   'signal',
 ]);
 
@@ -85,13 +91,18 @@ export function resolveSync(options: WriteOptions | undefined, fallback: boolean
 /** What read options say. They are read here, once, as reading them may run code of the application. */
 export interface ResolvedRead<S> {
   readonly snapshot: S | undefined;
+  readonly fillCache: boolean;
   readonly zeroCopy: boolean;
 }
 
 export function resolveRead<S>(options: ReadOptionsOf<S> | undefined): ResolvedRead<S> | undefined {
   if (options === undefined) return undefined;
   checkObject(options, 'read options', READ_NAMES);
-  return { snapshot: options.snapshot, zeroCopy: boolean(options, 'zeroCopy', false) };
+  return {
+    snapshot: options.snapshot,
+    fillCache: boolean(options, 'fillCache', true),
+    zeroCopy: boolean(options, 'zeroCopy', false),
+  };
 }
 
 /** What a lookup left in `entry`, for the caller to keep. */
@@ -103,6 +114,7 @@ export function takeValue(entry: Entry, options: { readonly zeroCopy?: boolean }
 export interface ResolvedScan<S> extends ScanLimits {
   readonly range: KeyRange;
   readonly reverse: boolean;
+  readonly fillCache: boolean;
   readonly snapshot: S | undefined;
 }
 
@@ -115,6 +127,7 @@ export function resolveScan<S>(options: ScanOptionsOf<S> = {}): ResolvedScan<S> 
     limit: limitOf(options.limit),
     keys: boolean(options, 'keys', true),
     values: boolean(options, 'values', true),
+    fillCache: boolean(options, 'fillCache', true),
     snapshot: options.snapshot,
     signal,
   };

@@ -123,6 +123,8 @@ export interface ScanSources {
   readonly memtables: readonly ReadableMemtable[];
   readonly version: Version;
   readonly sequence: number;
+  /** false: blocks that are not cached are read past the cache. */
+  readonly fillCache: boolean;
 }
 
 /** Of a moment's memtables, newest first. */
@@ -137,10 +139,9 @@ const NO_MEMTABLES: readonly ReadableMemtable[] = [];
 
 /** Iterators over all sources that may have keys in the range, newest first: the children of a merge. */
 export function openSources(
-  { memtables, version, sequence }: ScanSources,
+  { memtables, version, sequence, fillCache }: ScanSources,
   tables: TableCache,
   range: KeyRange,
-  fillCache: boolean,
 ): InternalIterator[] {
   const iterators: InternalIterator[] = [];
   for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));

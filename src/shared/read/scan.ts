@@ -10,9 +10,10 @@
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 import { StorageError } from '../errors.ts';
+import type { ForgottenWarning } from '../forgotten.ts';
 import type { Entry } from '../iterator.ts';
 import { MergedRun } from '../merged-run.ts';
-import { isAborted, throwIfAborted } from '../signals.ts';
+import { isAborted, throwIfAborted, whenAborted } from '../signals.ts';
 import { BlockRun } from '../table/block-run.ts';
 import { setImmediate } from '../timers.ts';
 import { slab } from './slab.ts';
@@ -36,15 +37,34 @@ export class ScanCore {
   #iterator: UserIterator | undefined;
   #onClose: (() => void) | undefined;
   readonly #check: (() => void) | undefined;
+  readonly #warning: ForgottenWarning | undefined;
+  /** Takes the listener off the signal. */
+  #unlisten: (() => void) | undefined;
   #closedBy: StorageError | undefined;
   /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
   place = -1;
 
   /** `check` throws when the reader has ended behind the scan's back. */
-  constructor(open: () => UserIterator, onClose: () => void, check?: () => void) {
+  constructor(open: () => UserIterator, onClose: () => void, check?: () => void, warning?: ForgottenWarning) {
     this.#open = open;
     this.#onClose = onClose;
     this.#check = check;
+    this.#warning = warning;
+  }
+
+  /** Closes when `signal` is aborted, or at once; the scan sees the signal when it is asked for more. */
+  endWith(signal: AbortSignal): void {
+    if (this.#onClose === undefined) return;
+    const unlisten = whenAborted(signal, () => this.close());
+    if (this.#onClose === undefined) unlisten();
+    else this.#unlisten = unlisten;
+  }
+
+  /** Its scan was collected. */
+  forget(): void {
+    if (this.#onClose === undefined) return;
+    this.#warning?.tell();
+    this.close();
   }
 
   /** The next entry, or undefined at the end; closes itself at the end and on errors. */
@@ -115,6 +135,8 @@ export class ScanCore {
     this.#closedBy = reason;
     this.#onClose = undefined;
     this.#open = undefined;
+    this.#unlisten?.();
+    this.#unlisten = undefined;
     this.#iterator?.close();
     this.#iterator = undefined;
     onClose();

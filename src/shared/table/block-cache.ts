@@ -77,6 +77,7 @@ export class BlockCache {
   #roomBytes: number;
   readonly #capacityBytes: number;
   #sinceAdmitted = 0;
+  #isBypassed = false;
   hits = 0;
   misses = 0;
 
@@ -186,10 +187,22 @@ export class BlockCache {
    * often is soon asked for again.
    */
   admits(): boolean {
+    if (this.#isBypassed) return false;
     if (this.#roomBytes > 0) return true;
     // Every so-manieth in turn: as good as chance, and the same in every run.
     this.#sinceAdmitted = (this.#sinceAdmitted + 1) % ADMIT_ONE_OF;
     return this.#sinceAdmitted === 0;
+  }
+
+  /** Carries out `read`, which finds what is here; what it misses is not kept. */
+  bypassed<T>(read: () => T): T {
+    const before = this.#isBypassed;
+    this.#isBypassed = true;
+    try {
+      return read();
+    } finally {
+      this.#isBypassed = before;
+    }
   }
 
   /** Keeps a copy of `block`, which is block `index` of `table`, if it can. */

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StorageError } from '../../../src/shared/errors.ts';
+import { ForgottenWarning } from '../../../src/shared/forgotten.ts';
 import { LEVEL_COUNT, sequenceNumber } from '../../../src/shared/ids.ts';
 import { OpenScans } from '../../../src/shared/read/open-scans.ts';
 import { Scan, type ScanCore } from '../../../src/shared/read/scan.ts';
@@ -17,6 +18,7 @@ const SOURCES = {
   memtables: [],
   version: Version.fromLevels(Array.from({ length: LEVEL_COUNT }, () => [])),
   sequence: sequenceNumber(0),
+  fillCache: true,
 };
 
 interface Opened {
@@ -29,14 +31,14 @@ function openOne(scans: OpenScans): Opened {
   let closings = 0;
   const core = scans.open(SOURCES, {}, false, () => closings++);
   const scan = new Scan(core, LIMITS);
-  scans.watch(scan, core);
+  scans.watch(scan, core, undefined);
   return { scan, core, closings: () => closings };
 }
 
 test('OpenScans knows how many are open, and each gives its pin back once', async (t) => {
   const random = seededRandom(freshSeed());
   reportSeed(t, random.seed);
-  const scans = new OpenScans({} as TableCache);
+  const scans = new OpenScans({} as TableCache, new ForgottenWarning('scan', 'a store'));
   const open: Opened[] = [];
   for (let step = 0; step < 2000; step++) {
     if (random.chance(0.02)) await nextTurn();
@@ -54,7 +56,7 @@ test('OpenScans knows how many are open, and each gives its pin back once', asyn
 });
 
 test('OpenScans.closeAll ends those of this turn and of earlier ones, with the reason', async () => {
-  const scans = new OpenScans({} as TableCache);
+  const scans = new OpenScans({} as TableCache, new ForgottenWarning('scan', 'a store'));
   const early = [openOne(scans), openOne(scans), openOne(scans)];
   await nextTurn();
   await nextTurn();
