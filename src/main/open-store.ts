@@ -218,7 +218,7 @@ function syncParent(fs: FileSystem, directory: string): void {
 function refuseWithoutManifest(fs: FileSystem, directory: string): void {
   const orphaned = fs.list(directory).filter((name) => {
     const kind = parseFileName(name)?.kind;
-    return kind === 'log' || kind === 'table' || kind === 'run';
+    return kind === 'log' || kind === 'table' || kind === 'run' || kind === 'page';
   });
   if (orphaned.length > 0)
     throw new CorruptionError(`the manifest is missing, but there are ${orphaned.length} tables and logs`, {

@@ -83,6 +83,8 @@ export class StoreFiles {
         for (const number of numbers) tables.evict(number);
         this.deletions.remove({ tables: numbers });
       },
+      obsoletePages: (numbers, wereNamed) =>
+        this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
     };
     const versions = VersionSet.create(fs, directory, control, state, files, logs);
     versions.bumpFileNumber(highestFileNumber);
