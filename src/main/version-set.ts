@@ -329,11 +329,11 @@ export class VersionSet {
   }
 
   #stepOf(edit: VersionEdit): Step {
-    const version = this.#current.apply(edit);
+    const left = this.#current.removedBy(edit);
+    const version = this.#current.apply(edit, left);
     // A table that moves is removed from one level and added to another: it stays.
     const removedNumbers = new Set(edit.removed.map(({ number }) => number));
     const addedNumbers = new Set(edit.added.map(({ table }) => table.number));
-    const left = this.#current.removedBy(edit);
     const removed = left
       .filter(({ table }) => !addedNumbers.has(table.number))
       .sort(oldestFirst)

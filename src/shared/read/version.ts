@@ -38,8 +38,11 @@ type Tables = readonly TableMeta[];
 
 const NO_TABLES: Tables = Object.freeze([]);
 
+/** Arguments of one call: a stack holds many more. */
+const MAX_SPREAD = 4096;
+
 export class Version {
-  static readonly empty: Version = new Version(Array.from({ length: LEVEL_COUNT }, () => NO_TABLES));
+  static readonly empty: Version = Version.#of(Array.from({ length: LEVEL_COUNT }, () => NO_TABLES));
 
   /** LEVEL_COUNT lists, in the order that the header tells. */
   readonly levels: readonly Tables[];
@@ -47,16 +50,21 @@ export class Version {
   /** L0 as sorted runs, newest first: see levelZeroRuns(). */
   readonly levelZeroRuns: readonly Tables[];
   readonly tableCount: number;
+  /** No table has a higher number. */
+  readonly #highestNumber: number;
   /** Built when first asked for: most versions are replaced before anyone asks. */
   #numbers: Set<FileNumber> | undefined;
 
-  /** `before` shares some of the levels. */
-  private constructor(levels: readonly Tables[], before?: Version) {
+  private constructor(
+    levels: readonly Tables[],
+    levelBytes: readonly number[],
+    runs: readonly Tables[],
+    highestNumber: number,
+  ) {
+    this.#highestNumber = highestNumber;
     this.levels = levels;
-    this.#levelBytes = levels.map((tables, i) =>
-      before?.levels[i] === tables ? before.#levelBytes[i]! : totalBytes(tables),
-    );
-    this.levelZeroRuns = before?.levels[0] === levels[0] ? before!.levelZeroRuns : levelZeroRuns(levels[0]!);
+    this.#levelBytes = levelBytes;
+    this.levelZeroRuns = runs;
     this.tableCount = levels.reduce((sum, tables) => sum + tables.length, 0);
   }
 
@@ -66,34 +74,55 @@ export class Version {
     levels.forEach((tables, i) => {
       assertLevel(toLevel(i), tables);
     });
-    const version = new Version(levels.map((tables) => Object.freeze([...tables])));
+    const version = Version.#of(levels.map((tables) => Object.freeze([...tables])));
     assert(version.#fileNumbers().size === version.tableCount, 'a table is in the version twice');
     return version;
   }
 
-  /** The version after `edit`. Removals come first, so that a table can move: removed here, added there. */
-  apply(edit: VersionEdit): Version {
-    const removed = new Set(edit.removed.map(({ number }) => number));
-    const added = new Set(edit.added.map(({ table }) => table.number));
-    assert(added.size === edit.added.length, 'an edit adds a table twice');
-    for (const number of removed) added.delete(number);
-    assert(added.size === 0 || !this.#hasAny(added), 'an edit adds a table that exists');
-    return new Version(
-      this.levels.map((tables, i) => editLevel(toLevel(i), tables, edit)),
-      this,
+  static #of(levels: readonly Tables[]): Version {
+    const highest = levels.reduce(
+      (number, tables) => tables.reduce((most, table) => Math.max(most, table.number), number),
+      0,
     );
+    return new Version(levels, levels.map(totalBytes), levelZeroRuns(levels[0]!), highest);
   }
 
-  /** The tables that `edit` takes from their levels, and where in its level each is. Those that only move are among them. */
+  /**
+   * The version after `edit`, which removes `removed`: {@link removedBy}. Removals come first, so that a table can move: removed
+   * here, added there.
+   */
+  apply(edit: VersionEdit, removed: readonly PlacedTable[] = this.removedBy(edit)): Version {
+    const added = new Set(edit.added.map(({ table }) => table.number));
+    assert(added.size === edit.added.length, 'an edit adds a table twice');
+    for (const { table } of removed) added.delete(table.number);
+    // New tables have new numbers, for the most part.
+    const old = [...added].filter((number) => number <= this.#highestNumber);
+    assert(old.length === 0 || !this.#hasAny(new Set(old)), 'an edit adds a table that exists');
+    const bytes = [...this.#levelBytes];
+    const levels = this.levels.map((tables, i) => {
+      const gone = removed.filter(({ level }) => level === i);
+      const come = edit.added.filter(({ level }) => level === i).map(({ table }) => table);
+      if (gone.length === 0 && come.length === 0) return tables;
+      bytes[i]! += totalBytes(come) - totalBytes(gone.map(({ table }) => table));
+      return editLevel(toLevel(i), tables, gone, come);
+    });
+    const runs = levels[0] === this.levels[0] ? this.levelZeroRuns : levelZeroRuns(levels[0]!);
+    const highest = edit.added.reduce((most, { table }) => Math.max(most, table.number), this.#highestNumber);
+    return new Version(levels, bytes, runs, highest);
+  }
+
+  /** The tables that `edit` takes from their levels, in order, and where each is. Those that only move are among them. */
   removedBy(edit: VersionEdit): PlacedTable[] {
     const found: PlacedTable[] = [];
     for (const [i, tables] of this.levels.entries()) {
       const numbers = new Set(edit.removed.flatMap(({ level, number }) => (level === i ? [number] : [])));
       if (numbers.size === 0) continue;
+      const before = found.length;
       for (let place = 0; place < tables.length; place++) {
         const table = tables[place]!;
         if (numbers.has(table.number)) found.push({ level: toLevel(i), table, place });
       }
+      assert(found.length - before === numbers.size, 'an edit removes a table that does not exist');
     }
     return found;
   }
@@ -168,25 +197,40 @@ export class Version {
   }
 }
 
-function editLevel(level: Level, tables: Tables, edit: VersionEdit): Tables {
-  const removed = new Set(edit.removed.filter((r) => r.level === level).map((r) => r.number));
-  const added = edit.added.filter((a) => a.level === level).map((a) => a.table);
-  if (removed.size === 0 && added.length === 0) return tables;
-  const kept = removed.size === 0 ? tables : tables.filter((table) => !removed.has(table.number));
-  assert(kept.length === tables.length - removed.size, 'an edit removes a table that does not exist');
+/** Copies the level once, and builds anew only what lies between the first and the last change. */
+function editLevel(
+  level: Level,
+  tables: Tables,
+  removed: readonly PlacedTable[],
+  added: readonly TableMeta[],
+): Tables {
   const inOrder = level === 0 ? compareAge : compareSmallest;
-  added.sort(inOrder);
-  const edited: TableMeta[] = [];
-  let done = 0;
-  for (const table of added) {
-    const place = firstAfter(kept, table, inOrder);
-    for (; done < place; done++) edited.push(kept[done]!);
-    const at = edited.push(table) - 1;
-    // What was beside each other before needs no second look.
-    assertNeighbours(level, edited[at - 1], table);
-    assertNeighbours(level, table, kept[done]);
+  const gone = new Set(removed.map(({ place }) => place));
+  const come = [...added]
+    .sort(inOrder)
+    .map((table) => ({ table, place: firstAfter(tables, table, inOrder) }));
+  const places = [
+    ...removed.map(({ place }) => [place, place + 1]),
+    ...come.map(({ place }) => [place, place]),
+  ];
+  const start = places.reduce((least, [from]) => Math.min(least, from!), tables.length);
+  const end = places.reduce((most, [, to]) => Math.max(most, to!), 0);
+  const between: TableMeta[] = [];
+  let next = 0;
+  for (let i = start; i <= end; i++) {
+    for (; next < come.length && come[next]!.place === i; next++) between.push(come[next]!.table);
+    if (i < end && !gone.has(i)) between.push(tables[i]!);
   }
-  for (; done < kept.length; done++) edited.push(kept[done]!);
+  // What was beside each other before needs no second look.
+  const isNew = new Set(added);
+  for (let i = 0; i <= between.length; i++) {
+    const [before, table] = [between[i - 1] ?? tables[start - 1], between[i] ?? tables[end]];
+    if ((table && isNew.has(table)) || (before && isNew.has(before))) assertNeighbours(level, before, table);
+  }
+  const edited =
+    between.length <= MAX_SPREAD
+      ? tables.toSpliced(start, end - start, ...between)
+      : tables.slice(0, start).concat(between, tables.slice(end));
   return Object.freeze(edited);
 }
 
