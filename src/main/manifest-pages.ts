@@ -6,9 +6,9 @@
  *   level 6     .. 95 tables ..  |  .. 128 ..  |  .. 64 ..         pages in the level's order
  *   an edit                ^ ^         ^                           two are touched; the second becomes too large: two of 64
  *
- *   a level of more than MAX_INLINE_TABLES gets pages; with MIN_INLINE_TABLES or fewer it is in the root again
- *   a page of more than MAX_PAGE_TABLES, or MAX_PAGE_BYTES, is split evenly; one that shrinks below MIN_PAGE_TABLES is joined
- *   with a neighbour
+ *   a level of more than maxInlineTables gets pages; with minInlineTables or fewer it is in the root again
+ *   a page of more than maxPageTables, or maxPageBytes, is split evenly; one that shrinks below minPageTables is joined with a
+ *   neighbour
  *
  * Thread:     main. Pure: page-files.ts writes what is new.
  * Not chosen: a log of edits behind the list, to be folded in now and then: folding takes the whole list at once. Pages of many
@@ -20,13 +20,25 @@ import type { LeveledTable, TableMeta } from '../shared/version-edit.ts';
 import type { TablePage } from './manifest-state.ts';
 import { lineLength } from './manifest-text.ts';
 
-/** Of a level that stands in the root: 40 KB of it, with short keys. */
-export const MAX_INLINE_TABLES = 128;
-const MIN_INLINE_TABLES = 64;
-export const MAX_PAGE_TABLES = 128;
-const MIN_PAGE_TABLES = 32;
-/** So that an edit is not the dearer the longer the keys. A page of one table may be larger: 175 KB at most. */
-export const MAX_PAGE_BYTES: number = 128 * 1024;
+/** How large a page may become, and a level without pages. */
+export interface PageLimits {
+  /** Of a level that stands in the root: 40 KB of it, with short keys. */
+  readonly maxInlineTables: number;
+  /** A level that had more is in the root again with so many. */
+  readonly minInlineTables: number;
+  readonly maxPageTables: number;
+  readonly minPageTables: number;
+  /** So that an edit is not the dearer the longer the keys. A page of one table may be larger: 175 KB at most. */
+  readonly maxPageBytes: number;
+}
+
+export const PAGE_LIMITS: PageLimits = {
+  maxInlineTables: 128,
+  minInlineTables: 64,
+  maxPageTables: 128,
+  minPageTables: 32,
+  maxPageBytes: 128 * 1024,
+};
 
 /** A page that is to be written. */
 export interface PageDraft {
@@ -41,15 +53,15 @@ export function isWritten(page: TablePage | PageDraft): page is TablePage {
 }
 
 /** The pages of levels that have none yet. */
-export function layOut(levels: readonly Tables[]): PageDraft[] {
-  return levels.flatMap((tables, i) => layOutLevel(toLevel(i), tables));
+export function layOut(levels: readonly Tables[], limits: PageLimits = PAGE_LIMITS): PageDraft[] {
+  return levels.flatMap((tables, i) => layOutLevel(toLevel(i), tables, limits));
 }
 
 /** Whether `pages` hold just these levels, but for those that are small enough to be in the root. */
 export function fits(pages: readonly TablePage[], levels: readonly Tables[]): boolean {
   return levels.every((tables, i) => {
     const held = pages.filter((page) => page.level === i).flatMap((page) => page.tables);
-    if (held.length === 0) return fitsInline(tables);
+    if (held.length === 0) return fitsInline(tables, PAGE_LIMITS);
     return held.length === tables.length && held.every((table, at) => table === tables[at]);
   });
 }
@@ -60,6 +72,7 @@ export function editPages(
   levels: readonly Tables[],
   removed: readonly LeveledTable[],
   added: readonly LeveledTable[],
+  limits: PageLimits = PAGE_LIMITS,
 ): (TablePage | PageDraft)[] {
   const result: (TablePage | PageDraft)[] = [];
   for (let i = 0; i < LEVEL_COUNT; i++) {
@@ -69,19 +82,20 @@ export function editPages(
       tables.filter((one) => one.level === level).map(({ table }) => table);
     const [gone, come] = [inLevel(removed), inLevel(added)];
     if (before.length > 0 && gone.length === 0 && come.length === 0) result.push(...before);
-    else if (before.length === 0) result.push(...layOutLevel(level, levels[i]!));
-    else if (levels[i]!.length > MIN_INLINE_TABLES) result.push(...editLevel(level, before, gone, come));
-    else if (!fitsInline(levels[i]!)) result.push(...cut(level, levels[i]!));
+    else if (before.length === 0) result.push(...layOutLevel(level, levels[i]!, limits));
+    else if (levels[i]!.length > limits.minInlineTables)
+      result.push(...editLevel(level, before, gone, come, limits));
+    else if (!fitsInline(levels[i]!, limits)) result.push(...cut(level, levels[i]!, limits));
   }
   return result;
 }
 
-function layOutLevel(level: Level, tables: Tables): PageDraft[] {
-  return fitsInline(tables) ? [] : cut(level, tables);
+function layOutLevel(level: Level, tables: Tables, limits: PageLimits): PageDraft[] {
+  return fitsInline(tables, limits) ? [] : cut(level, tables, limits);
 }
 
-function fitsInline(tables: Tables): boolean {
-  return tables.length <= MAX_INLINE_TABLES && lengthOf(tables) <= MAX_PAGE_BYTES;
+function fitsInline(tables: Tables, limits: PageLimits): boolean {
+  return tables.length <= limits.maxInlineTables && lengthOf(tables) <= limits.maxPageBytes;
 }
 
 function lengthOf(tables: Tables): number {
@@ -99,6 +113,7 @@ function editLevel(
   pages: readonly TablePage[],
   removed: Tables,
   added: Tables,
+  limits: PageLimits,
 ): (TablePage | PageDraft)[] {
   const inOrder = level === 0 ? compareAge : compareSmallest;
   const gone = new Set(removed);
@@ -116,7 +131,7 @@ function editLevel(
     const tables = page.tables.filter((table) => !gone.has(table)).concat(come.get(i) ?? []);
     return { page: undefined, tables: tables.sort(inOrder) };
   });
-  return join(groups).flatMap(({ page, tables }) => page ?? cut(level, tables));
+  return join(groups, limits).flatMap(({ page, tables }) => page ?? cut(level, tables, limits));
 }
 
 /** The place of the page that `table` is in, or belongs into. */
@@ -136,12 +151,12 @@ function pageFor(
 }
 
 /** Without empty groups; small ones that must be written anyway are joined with a neighbour. */
-function join(groups: readonly Group[]): Group[] {
+function join(groups: readonly Group[], limits: PageLimits): Group[] {
   const joined: Group[] = [];
   for (const group of groups) {
     if (group.tables.length === 0) continue;
     const last = joined.at(-1);
-    if (last !== undefined && (isSmallDraft(last) || isSmallDraft(group))) {
+    if (last !== undefined && (isSmallDraft(last, limits) || isSmallDraft(group, limits))) {
       joined.pop();
       joined.push({ page: undefined, tables: [...last.tables, ...group.tables] });
     } else joined.push(group);
@@ -149,20 +164,21 @@ function join(groups: readonly Group[]): Group[] {
   return joined;
 }
 
-function isSmallDraft({ page, tables }: Group): boolean {
-  return page === undefined && tables.length < MIN_PAGE_TABLES && lengthOf(tables) < MAX_PAGE_BYTES / 4;
+function isSmallDraft({ page, tables }: Group, { minPageTables, maxPageBytes }: PageLimits): boolean {
+  return page === undefined && tables.length < minPageTables && lengthOf(tables) < maxPageBytes / 4;
 }
 
 /** Even pieces, each small enough for a page. */
-function cut(level: Level, tables: Tables): PageDraft[] {
-  const isSmall = tables.length <= MAX_PAGE_TABLES && lengthOf(tables) <= MAX_PAGE_BYTES;
+function cut(level: Level, tables: Tables, limits: PageLimits): PageDraft[] {
+  const { maxPageTables, maxPageBytes } = limits;
+  const isSmall = tables.length <= maxPageTables && lengthOf(tables) <= maxPageBytes;
   if (isSmall || tables.length === 1) return [{ level, tables }];
-  const pieces = Math.max(2, Math.ceil(tables.length / MAX_PAGE_TABLES));
+  const pieces = Math.max(2, Math.ceil(tables.length / maxPageTables));
   const drafts: PageDraft[] = [];
   for (let i = 0; i < pieces; i++) {
     const start = Math.floor((i * tables.length) / pieces);
     const end = Math.floor(((i + 1) * tables.length) / pieces);
-    drafts.push(...cut(level, tables.slice(start, end)));
+    drafts.push(...cut(level, tables.slice(start, end), limits));
   }
   return drafts;
 }

@@ -24,6 +24,7 @@ import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { beginEpoch, findEpochs } from './epochs.ts';
 import { firstGroupOf } from './file-identity.ts';
 import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
 import type { ObsoleteLog } from './manifest-state.ts';
 import { refuseUnknownFiles, sortOutFiles } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
@@ -45,6 +46,8 @@ export interface OpenInternals {
   readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while a bulk load builds its tables. */
   readonly ingestHeadroom?: number | undefined;
+  /** Of the manifest: small ones give a small store pages. */
+  readonly pageLimits?: PageLimits | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */
@@ -67,6 +70,7 @@ export interface OpenedStore {
   readonly highestFileNumber: number;
   /** Obsolete files that could not be deleted. */
   readonly deletionErrors: readonly unknown[];
+  readonly pageLimits: PageLimits;
 }
 
 /** Returns what `start` makes of the store; what that throws is a failure of the open like any other. */
@@ -90,7 +94,8 @@ export async function openStore<T>(
     fs = throughAnchors(disk, lock);
     const located = await locate(disk, fs, root, lock, options.readOnly);
     fs = located.fs;
-    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock });
+    const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
+    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock, pageLimits });
   } catch (error) {
     // Without the lock they may be files of whoever has it, and the directory is in use.
     const held = fs;
@@ -149,7 +154,7 @@ async function load(
   directory: string,
   options: ResolvedOptions,
   created: CreatedDirectories,
-): Promise<Omit<OpenedStore, 'path' | 'lock'>> {
+): Promise<Omit<OpenedStore, 'path' | 'lock' | 'pageLimits'>> {
   const state = await loadOrCreate(fs, directory, options, created);
   checkTables(fs, directory, state);
   refuseUnknownFiles(fs, directory, state);

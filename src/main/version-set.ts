@@ -46,7 +46,7 @@ import {
   type SealedLog,
   stageManifest,
 } from './manifest.ts';
-import { editPages, isWritten } from './manifest-pages.ts';
+import { editPages, isWritten, PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
 import { rootBytes } from './manifest-root.ts';
 import type { ObsoleteLog, TablePage } from './manifest-state.ts';
 import { type EditExtra, nextState } from './next-state.ts';
@@ -95,6 +95,7 @@ export class VersionSet {
   readonly #control: ControlBlock;
   readonly #files: VersionFiles;
   readonly #obsolete: ObsoleteList;
+  readonly #limits: PageLimits;
   /** What the manifest on disk says, but for the file number, which runs ahead. */
   #state: ManifestState;
   #current: Version;
@@ -123,12 +124,14 @@ export class VersionSet {
     state: ManifestState,
     files: VersionFiles,
     logs: readonly ObsoleteLog[],
+    limits: PageLimits,
   ) {
     this.#fs = fs;
     this.#directory = directory;
     this.#control = control;
     this.#files = files;
     this.#obsolete = new ObsoleteList(state, logs);
+    this.#limits = limits;
     this.#state = state;
     this.#current = Version.fromLevels(state.levels);
     this.#nextFileNumber = state.nextFileNumber;
@@ -143,8 +146,9 @@ export class VersionSet {
     state: ManifestState,
     files: Partial<VersionFiles> = {},
     logs: readonly ObsoleteLog[] = [],
+    limits: PageLimits = PAGE_LIMITS,
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs);
+    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs, limits);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -344,7 +348,7 @@ export class VersionSet {
 
   /** The pages of the next manifest: new ones are files when this resolves. `numbers` gets the numbers of those. */
   async #writePages({ edit, version, left }: Step, numbers: FileNumber[]): Promise<readonly TablePage[]> {
-    const pages = editPages(this.#state.pages, version.levels, left, edit.added);
+    const pages = editPages(this.#state.pages, version.levels, left, edit.added, this.#limits);
     const drafts = pages.filter((page) => !isWritten(page));
     if (drafts.length === 0) return pages as TablePage[];
     const first = this.reserveFileNumbers(drafts.length);
