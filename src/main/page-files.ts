@@ -143,9 +143,10 @@ async function writePage(
   const file = (await fs.createExclusiveAsync?.(path)) ?? fs.createExclusive(path);
   try {
     const bytes = encodePage(storeId, number, draft);
+    const checksum = crc32(bytes);
     await writeFullyAsync(file, bytes, 0);
     await file.datasyncAsync();
-    return { ...draft, number, sizeBytes: bytes.length, checksum: crc32(bytes) };
+    return { ...draft, number, sizeBytes: bytes.length, checksum };
   } finally {
     closeQuietly(file);
   }
