@@ -93,23 +93,30 @@ function worthSharing(before: Uint8Array, key: Uint8Array): number {
 }
 
 function fieldsOf(table: TableMeta, a: number, b: number): string {
-  return JSON.stringify({
-    number: table.number,
-    sizeBytes: table.sizeBytes,
-    checksum: table.checksum,
-    entryCount: table.entryCount,
-    tombstoneCount: table.tombstoneCount,
-    shadowedCount: table.shadowedCount,
-    rawBytes: table.rawBytes,
-    smallestKey: toBase64(table.smallestKey.subarray(a)),
-    largestKey: toBase64(table.largestKey.subarray(b)),
-    smallestSequence: table.smallestSequence,
-    largestSequence: table.largestSequence,
-  }).slice(1);
+  return spell(table, toBase64(table.smallestKey.subarray(a)), toBase64(table.largestKey.subarray(b)));
 }
+
+/** Whole numbers and base64 need no escapes: this is what JSON.stringify() makes, in a quarter of the time. */
+function spell(table: TableMeta, smallest: string, largest: string): string {
+  return (
+    `"number":${table.number},"sizeBytes":${table.sizeBytes},"checksum":${table.checksum},` +
+    `"entryCount":${table.entryCount},"tombstoneCount":${table.tombstoneCount},` +
+    `"shadowedCount":${table.shadowedCount},"rawBytes":${table.rawBytes},` +
+    `"smallestKey":"${smallest}","largestKey":"${largest}",` +
+    `"smallestSequence":${table.smallestSequence},"largestSequence":${table.largestSequence}}`
+  );
+}
+
+/** What encoding its bytes gives back: padded, and without bits that mean nothing. */
+const CANONICAL_BASE64 =
+  /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/;
 
 function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+}
+
+export interface SpelledTable extends LeveledTable {
+  readonly line: string;
 }
 
 /** A JSON object: only its own fields count, as `__proto__` and `constructor` are names like any other there. */
@@ -163,18 +170,20 @@ export class FieldReader {
     return Object.hasOwn(fields, name);
   }
 
-  /** A list of lines as {@link tableLinesOf} makes them. */
-  tables(fields: Fields): LeveledTable[] {
+  /** A list of lines as {@link tableLinesOf} makes them, and how that would spell each. */
+  tables(fields: Fields): SpelledTable[] {
     let before: TableMeta | undefined;
     let keyBytes = 0;
     return this.list(fields, 'tables').map((item) => {
       const line = this.object(item);
       const level = this.number(line, 'level');
       if (!Number.isInteger(level) || level < 0 || level >= LEVEL_COUNT) this.fail('level');
-      before = this.#table(line, before);
-      keyBytes += before.smallestKey.length + before.largestKey.length;
+      const table = this.#table(line, before);
+      keyBytes += table.smallestKey.length + table.largestKey.length;
       if (keyBytes > MAX_KEY_BYTES_OF_TEXT) this.fail('shared');
-      return { level: level as Level, table: before };
+      const spelled = this.#spell(line, level as Level, table, before);
+      before = table;
+      return { level: level as Level, table, line: spelled };
     });
   }
 
@@ -198,6 +207,15 @@ export class FieldReader {
       smallestSequence: this.number(fields, 'smallestSequence') as SequenceNumber,
       largestSequence: this.number(fields, 'largestSequence') as SequenceNumber,
     };
+  }
+
+  /** Spares what is read in canonical base64 the encoding of its keys. Nothing is kept: that would be for every table. */
+  #spell(line: Fields, level: Level, table: TableMeta, before: TableMeta | undefined): string {
+    const [smallest, largest] = [this.text(line, 'smallestKey'), this.text(line, 'largestKey')];
+    const isPlain = table.smallestKey.length < MIN_SHARED_BYTES && table.largestKey.length < MIN_SHARED_BYTES;
+    return isPlain && CANONICAL_BASE64.test(smallest) && CANONICAL_BASE64.test(largest)
+      ? `{"level":${level},${spell(table, smallest, largest)}`
+      : lineOf(level, table, before);
   }
 
   #shared(fields: Fields): readonly [number, number] {

@@ -64,7 +64,15 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
   const lines = reader.tables(reader.parse(body, 'page'));
   if (lines.length !== entry.tableCount || lines.some((line) => line.level !== level))
     throw new CorruptionError('the page has other tables than the manifest says', { file });
-  checkSpelling(bodyOf(storeId, number, tableLinesOf(lines)), body, file);
+  checkSpelling(
+    bodyOf(
+      storeId,
+      number,
+      lines.map(({ line }) => line),
+    ),
+    body,
+    file,
+  );
   return { level, number, sizeBytes, checksum, tables: lines.map(({ table }) => table) };
 }
 
