@@ -21,6 +21,7 @@ import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts'
 import type { CancelToken } from './job-runner.ts';
 import { splitKeys, tableSamples } from './key-split.ts';
 import type { Store } from './store.ts';
+import { fileSizeFor } from './table-size.ts';
 
 /** A part is worth a job when it fills about this many tables. */
 const TABLES_PER_PART = 2;
@@ -97,7 +98,8 @@ function combine(results: readonly CompactResult[]): CompactResult {
 function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context: JobContext): CompactJob {
   const { versions, options, snapshots } = store;
   const hull = planRange(plan);
-  const outputCount = outputBound(plan, options.maxFileSizeBytes);
+  const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);
+  const outputCount = outputBound(plan, maxFileSizeBytes);
   const deeper: KeyBounds[][] = [];
   for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
     const tables = versions.current.overlapping(toLevel(i), hull);
@@ -112,7 +114,7 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
     outputLevel: plan.outputLevel,
     range,
     outputs: OutputNumbers.create(outputCount).buffer,
-    maxFileSizeBytes: options.maxFileSizeBytes,
+    maxFileSizeBytes,
     table: options.table,
     snapshots: snapshots.sequences(),
     deeper,

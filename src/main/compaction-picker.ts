@@ -19,6 +19,7 @@
  *             pick, on the thread that serves reads, and a range that always overlaps much never has its turn.
  */
 import { compareKeys } from '../shared/bytes.ts';
+import { firstTableReaching } from '../shared/concat-iterator.ts';
 import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
 import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
@@ -122,9 +123,7 @@ function pickLevel(
   targets: LevelTargets,
   cursor: Uint8Array | undefined,
 ): CompactionPlan | undefined {
-  const candidates = afterCursor(version.levels[level]!, cursor)
-    .filter((table) => !busy.numbers.has(table.number))
-    .slice(0, CANDIDATE_COUNT);
+  const candidates = candidatesAfter(cursor, version.levels[level]!, busy);
   const next = toLevel(level + 1);
   const costs = new Map(candidates.map((table) => [table, relativeOverlap(version, next, table)]));
   candidates.sort((a, b) => costs.get(a)! - costs.get(b)!);
@@ -141,11 +140,21 @@ function pickLevel(
   return undefined;
 }
 
-/** `tables` as a ring that begins with the first one past the cursor. */
-function afterCursor(tables: readonly TableMeta[], cursor: Uint8Array | undefined): TableMeta[] {
-  if (cursor === undefined) return [...tables];
-  const first = tables.findIndex((table) => compareKeys(table.largestKey, cursor) > 0);
-  return first < 0 ? [...tables] : [...tables.slice(first), ...tables.slice(0, first)];
+/** The free ones that come next past the cursor: `tables` are a ring, of which no more is looked at than it takes. */
+function candidatesAfter(
+  cursor: Uint8Array | undefined,
+  tables: readonly TableMeta[],
+  busy: BusyTables,
+): TableMeta[] {
+  let first = cursor === undefined ? 0 : firstTableReaching(tables, cursor);
+  if (cursor !== undefined && first < tables.length && compareKeys(tables[first]!.largestKey, cursor) === 0)
+    first++;
+  const candidates: TableMeta[] = [];
+  for (let i = 0; i < tables.length && candidates.length < CANDIDATE_COUNT; i++) {
+    const table = tables[(first + i) % tables.length]!;
+    if (!busy.numbers.has(table.number)) candidates.push(table);
+  }
+  return candidates;
 }
 
 /** Bytes of the next level to rewrite for each byte that goes down. */

@@ -36,7 +36,7 @@ import {
   type PickerState,
   pickCompaction,
 } from './compaction-picker.ts';
-import { planBytes } from './compaction-plan.ts';
+import { planBytes, planRange } from './compaction-plan.ts';
 import { CancelToken } from './job-runner.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -79,6 +79,7 @@ export class Compactor {
     this.#store = store;
     this.#onDone = onDone;
     this.#retry = new RetryDelay(onDone);
+    store.versions.reservedRanges = () => [...this.#running].map(({ plan }) => planRange(plan));
   }
 
   /** Whether a compaction is running or will start by itself. */

@@ -69,6 +69,7 @@ export function provesStore(fs: FileSystem, directory: string, name: string): bo
   switch (file?.kind) {
     case 'manifest':
     case 'manifest-temporary':
+    case 'page':
       return isManifestOfOurs(fs, path);
     case 'table': {
       const magic = readPart(fs, path, -TABLE_MAGIC.length, TABLE_MAGIC.length);

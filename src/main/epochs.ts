@@ -8,7 +8,7 @@
  * in mind: those of its epoch. So the new owner moves everything into the directory of the next one:
  *
  *   1. read the manifest of the old epoch; make the directory of the new one
- *   2. rename every table and log into it: from now on the old owner can't delete or replace them. What it still writes to a
+ *   2. rename every table, page and log into it: from now on the old owner can't delete or replace them. What it still writes to a
  *      log that it has open lies behind the bytes that the new owner counts (recovery.ts)
  *   3. is the old manifest still the same? Otherwise the old owner has gone on, and published before step 2 was over: again
  *   4. write the manifest into the new directory: from here on the new epoch is the store
@@ -21,10 +21,12 @@
  */
 import { join } from 'node:path';
 import { CorruptionError, systemErrorCode } from '../shared/errors.ts';
-import { epochName, MANIFEST_NAME, parseFileName } from '../shared/file-names.ts';
+import { epochName, MANIFEST_NAME, parseFileName, type StoreFile } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import { encodeManifest, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { loadManifest, publishManifest, readRoot, stageManifest } from './manifest.ts';
 
+/** Files of a store that go along; what else there is belongs to an owner, or is a leftover. */
+const MOVED: ReadonlySet<StoreFile['kind']> = new Set(['table', 'new-table', 'page', 'new-page', 'log']);
 /** So often an old owner may publish a manifest while its files are being moved. */
 const MOVE_ATTEMPTS = 10;
 
@@ -73,19 +75,23 @@ export function allEpochs(fs: FileSystem, root: string): string[] {
  */
 export async function beginEpoch(
   rootFiles: FileSystem,
-  root: string,
+  storeRoot: string,
   { current, unfinishedMove }: Epochs,
   hold: (directory: string) => FileSystem,
 ): Promise<Epoch> {
-  const next = epochOf(root, unfinishedMove ?? current.number + 1);
+  const next = epochOf(storeRoot, unfinishedMove ?? current.number + 1);
   for (let attempt = 0; attempt < MOVE_ATTEMPTS; attempt++) {
-    const state = loadManifest(rootFiles, current.directory);
+    const root = readRoot(rootFiles, current.directory);
+    if (!isSound(rootFiles, current.directory, next.directory, root)) continue;
     rootFiles.makeDirectory(next.directory);
     const fs = hold(next.directory);
     moveFiles(fs, current.directory, next.directory);
-    if (!isSame(state, loadManifest(fs, current.directory))) continue;
-    if (state !== undefined) await saveManifest(fs, next.directory, state);
-    await fs.syncDirectoryAsync(root);
+    if (!isSame(root, readRoot(fs, current.directory))) continue;
+    if (root !== undefined) {
+      await stageManifest(fs, next.directory, root);
+      await publishManifest(fs, next.directory);
+    }
+    await fs.syncDirectoryAsync(storeRoot);
     return next;
   }
   throw new CorruptionError('another owner goes on writing to this store', {
@@ -96,7 +102,7 @@ export async function beginEpoch(
 function moveFiles(fs: FileSystem, from: string, to: string): void {
   for (const name of fs.list(from)) {
     const kind = parseFileName(name)?.kind;
-    if (kind !== 'table' && kind !== 'new-table' && kind !== 'log') continue;
+    if (kind === undefined || !MOVED.has(kind)) continue;
     if (fs.stat(join(from, name))?.kind !== 'file') continue;
     try {
       fs.rename(join(from, name), join(to, name));
@@ -107,7 +113,21 @@ function moveFiles(fs: FileSystem, from: string, to: string): void {
   }
 }
 
-function isSame(a: ManifestState | undefined, b: ManifestState | undefined): boolean {
+/**
+ * Whether the manifest `root`, some of whose pages may have been moved already, is in order. false: the old owner has replaced it
+ * meanwhile, and deleted pages of it.
+ */
+function isSound(fs: FileSystem, from: string, to: string, root: Uint8Array | undefined): boolean {
+  try {
+    loadManifest(fs, from, to);
+    return true;
+  } catch (error) {
+    if (error instanceof CorruptionError && !isSame(root, readRoot(fs, from))) return false;
+    throw error;
+  }
+}
+
+function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return Buffer.from(encodeManifest(a)).equals(encodeManifest(b));
+  return Buffer.from(a).equals(b);
 }

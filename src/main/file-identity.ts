@@ -2,7 +2,7 @@
  * What tells an obsolete file of this store from another one that has its name: before a file is deleted because a manifest lists
  * its number, it must be the file that was meant. The manifest may be another store's, or that of a copy that has gone its own way.
  *
- *   table    size, and the checksum of the whole file: as it was synced before a manifest named it, it is all there
+ *   table    (or page) size, and the checksum of the whole file: as it was synced before a manifest named it, it is all there
  *   log      the checksum of its first group of writes. A power cut may have left less of it: without an intact start, or without
  *            that group, there is nothing in the file that could be missed
  *
@@ -10,8 +10,8 @@
  */
 import { readU32 } from '../shared/bytes.ts';
 import { crc32 } from '../shared/checksum.ts';
-import { logPath, tablePath } from '../shared/file-names.ts';
-import { type FileSystem, readFully } from '../shared/file-system.ts';
+import { logPath } from '../shared/file-names.ts';
+import { type FileSystem, readFully, type StorageFile } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber } from '../shared/ids.ts';
 import { RecordType, readRecord, START_RECORD_BYTES } from '../shared/log-format.ts';
 import type { ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
@@ -45,25 +45,37 @@ export function isThisLog(fs: FileSystem, directory: string, { number, firstGrou
   return found === 0 || found === firstGroup;
 }
 
-/** Whether the file with this table's name is this table. */
-export function isThisTable(
-  fs: FileSystem,
-  directory: string,
-  { number, sizeBytes, checksum }: ObsoleteTable,
-): boolean {
-  const file = fs.openRead(tablePath(directory, fileNumber(number)));
+/** What the file at `path` is known by. */
+export function identityOfFile(fs: FileSystem, path: string): Omit<ObsoleteTable, 'number'> {
+  const file = fs.openRead(path);
   try {
-    if (file.size() !== sizeBytes) return false;
-    const part = new Uint8Array(Math.min(PART_BYTES, sizeBytes));
-    let sum = 0;
-    for (let position = 0; position < sizeBytes; ) {
-      const length = readFully(file, part, position);
-      if (length === 0) return false;
-      sum = crc32(part, 0, length, sum);
-      position += length;
-    }
-    return sum === checksum;
+    const sizeBytes = file.size();
+    const checksum = checksumOf(file, sizeBytes);
+    return { sizeBytes, checksum: checksum ?? 0 };
   } finally {
     file.close();
   }
+}
+
+/** Whether the file at `path`, which has the name of this table or page, is this one. */
+export function isThisFile(fs: FileSystem, path: string, { sizeBytes, checksum }: ObsoleteTable): boolean {
+  const file = fs.openRead(path);
+  try {
+    return file.size() === sizeBytes && checksumOf(file, sizeBytes) === checksum;
+  } finally {
+    file.close();
+  }
+}
+
+/** Of the whole file; undefined: it ends before `sizeBytes`. */
+function checksumOf(file: StorageFile, sizeBytes: number): number | undefined {
+  const part = new Uint8Array(Math.min(PART_BYTES, sizeBytes));
+  let sum = 0;
+  for (let position = 0; position < sizeBytes; ) {
+    const length = readFully(file, part, position);
+    if (length === 0) return undefined;
+    sum = crc32(part, 0, length, sum);
+    position += length;
+  }
+  return sum;
 }

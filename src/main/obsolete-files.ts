@@ -6,8 +6,8 @@
  *   sortOutFiles          at open: what a crash left, and what the manifest says may go
  *   nameTables            NUMBER.sst.new -> NUMBER.sst, once a durable manifest names the table
  *
- * Invariants: a table or log is deleted only when a durable manifest says that it is obsolete, a table with its first name only
- *             when no manifest names it. Only names this store would write (file-names.ts) and only regular files are deleted;
+ * Invariants: a table, log or page is deleted only when a durable manifest says that it is obsolete, a table or page with its first
+ *             name only when no manifest names it. Only names this store would write (file-names.ts) and only regular files are deleted;
  *             directories, links and foreign files are not touched.
  * Thread:     main.
  * Not chosen: deleting in parallel. Unlinking a large table can take long in the file system, and the four threads of
@@ -18,7 +18,9 @@ import { CorruptionError, systemErrorCode } from '../shared/errors.ts';
 import {
   logPath,
   MANIFEST_NAME,
+  newPagePath,
   newTablePath,
+  pagePath,
   parseFileName,
   runPath,
   type StoreFile,
@@ -26,7 +28,7 @@ import {
 } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber } from '../shared/ids.ts';
-import { isThisLog, isThisTable } from './file-identity.ts';
+import { isThisFile, isThisLog } from './file-identity.ts';
 import type { ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
 
 export interface ObsoleteFiles {
@@ -34,6 +36,10 @@ export interface ObsoleteFiles {
   readonly logs?: readonly FileNumber[];
   /** Tables that no manifest has named. */
   readonly newTables?: readonly FileNumber[];
+  /** Pages of manifests that have been replaced. */
+  readonly pages?: readonly FileNumber[];
+  /** Pages that no manifest has named. */
+  readonly newPages?: readonly FileNumber[];
   /** Of a bulk load. */
   readonly runs?: readonly FileNumber[];
 }
@@ -60,6 +66,8 @@ export async function removeObsoleteFiles(
     ...under(files.tables, tablePath),
     ...under(files.logs, logPath),
     ...under(files.newTables, newTablePath),
+    ...under(files.pages, pagePath),
+    ...under(files.newPages, newPagePath),
     ...under(files.runs, runPath),
   ];
   for (const [number, path] of paths) {
@@ -141,7 +149,7 @@ export async function nameTables(
 }
 
 /**
- * A table or log that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs to
+ * A table, log or page that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs to
  * this directory as it is: a copy of before was put back, or it is another store's.
  *
  * @throws {@link CorruptionError}
@@ -155,7 +163,7 @@ export function refuseUnknownFiles(fs: FileSystem, directory: string, state: Man
   );
 }
 
-/** Names of the tables and logs that are neither needed nor those that the manifest lists as obsolete. */
+/** Names of the tables, logs and pages that are neither needed nor those that the manifest lists as obsolete. */
 export function findUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): string[] {
   const files = new KnownFiles(state);
   return fs.list(directory).filter((name) => {
@@ -174,10 +182,14 @@ class KnownFiles {
   readonly #live: ReadonlySet<number>;
   readonly #obsoleteTables: ReadonlyMap<number, ObsoleteTable>;
   readonly #obsoleteLogs: ReadonlyMap<number, ObsoleteLog>;
+  readonly #pages: ReadonlySet<number>;
+  readonly #obsoletePages: ReadonlyMap<number, ObsoleteTable>;
   readonly #logNumber: number;
 
-  constructor({ levels, obsoleteTables, obsoleteLogs, logNumber }: ManifestState) {
+  constructor({ levels, pages, obsoleteTables, obsoleteLogs, obsoletePages, logNumber }: ManifestState) {
     this.#live = new Set(levels.flat().map((table) => table.number));
+    this.#pages = new Set(pages.map((page) => page.number));
+    this.#obsoletePages = new Map(obsoletePages.map((page) => [page.number, page]));
     this.#obsoleteTables = new Map(obsoleteTables.map((table) => [table.number, table]));
     this.#obsoleteLogs = new Map(obsoleteLogs.map((log) => [log.number, log]));
     this.#logNumber = logNumber;
@@ -192,6 +204,11 @@ class KnownFiles {
       case 'log':
         if (file.number >= this.#logNumber) return 'needed';
         return this.isListed(file) ? 'obsolete' : 'unknown';
+      case 'page':
+        if (this.#pages.has(file.number)) return 'needed';
+        return this.isListed(file) ? 'obsolete' : 'unknown';
+      case 'new-page':
+        return this.#pages.has(file.number) ? 'to-be-named' : 'obsolete';
       case 'new-table':
         return this.#live.has(file.number) ? 'to-be-named' : 'obsolete';
       case 'run':
@@ -204,12 +221,16 @@ class KnownFiles {
 
   isListed(file: StoreFile): boolean {
     if (file.kind === 'table') return this.#obsoleteTables.has(file.number);
+    if (file.kind === 'page') return this.#obsoletePages.has(file.number);
     return file.kind === 'log' && this.#obsoleteLogs.has(file.number);
   }
 
   /** By its content: whether it is the file that the list means. */
   isTheOne(fs: FileSystem, directory: string, file: StoreFile): boolean {
-    if (file.kind === 'table') return isThisTable(fs, directory, this.#obsoleteTables.get(file.number)!);
+    if (file.kind === 'table')
+      return isThisFile(fs, tablePath(directory, file.number), this.#obsoleteTables.get(file.number)!);
+    if (file.kind === 'page')
+      return isThisFile(fs, pagePath(directory, file.number), this.#obsoletePages.get(file.number)!);
     return file.kind === 'log' && isThisLog(fs, directory, this.#obsoleteLogs.get(file.number)!);
   }
 }
@@ -240,19 +261,20 @@ export function sortOutFiles(
   for (const name of fs.list(directory)) {
     const file = parseFileName(name);
     if (file === undefined) continue;
-    if (file.kind === 'table' || file.kind === 'log' || file.kind === 'new-table' || file.kind === 'run')
-      highestNumber = Math.max(highestNumber, file.number);
+    if ('number' in file && file.kind !== 'set-aside') highestNumber = Math.max(highestNumber, file.number);
     const fate = files.fateOf(file);
     if (fate === 'obsolete') {
       if (removeRegularFile(fs, join(directory, name), onError)) removed.push(name);
-      else if (file.kind === 'table' || file.kind === 'log') failed.add(file.number);
+      else if (file.kind === 'table' || file.kind === 'log' || file.kind === 'page') failed.add(file.number);
     }
-    if (fate === 'to-be-named' && file.kind === 'new-table') {
-      const path = tablePath(directory, file.number);
+    if (fate === 'to-be-named' && (file.kind === 'new-table' || file.kind === 'new-page')) {
+      const path = (file.kind === 'new-table' ? tablePath : pagePath)(directory, file.number);
       if (fs.stat(path) === undefined) fs.rename(join(directory, name), path);
     }
   }
-  const listed = [...state.obsoleteTables, ...state.obsoleteLogs].map(({ number }) => number);
+  const listed = [...state.obsoleteTables, ...state.obsoleteLogs, ...state.obsoletePages].map(
+    ({ number }) => number,
+  );
   return {
     removed,
     goneNumbers: listed.filter((number) => !failed.has(number)).map(fileNumber),

@@ -16,7 +16,7 @@
 import type { FileNumber } from '../shared/ids.ts';
 import type { ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
 
-type Lists = Pick<ManifestState, 'obsoleteTables' | 'obsoleteLogs'>;
+type Lists = Pick<ManifestState, 'obsoleteTables' | 'obsoleteLogs' | 'obsoletePages'>;
 
 export class ObsoleteList {
   #lists: Lists;
@@ -27,7 +27,8 @@ export class ObsoleteList {
   #begun = 0;
 
   constructor(lists: Lists, logs: readonly ObsoleteLog[]) {
-    this.#lists = { obsoleteTables: lists.obsoleteTables, obsoleteLogs: lists.obsoleteLogs };
+    const { obsoleteTables, obsoleteLogs, obsoletePages } = lists;
+    this.#lists = { obsoleteTables, obsoleteLogs, obsoletePages };
     this.#logs = new Map(logs.map(({ number, firstGroup }) => [number, () => firstGroup]));
   }
 
@@ -45,15 +46,19 @@ export class ObsoleteList {
     this.#deleted.set(number, this.#begun);
   }
 
-  /** The lists when these tables are not needed any more, nor are the logs below `logNumber`. */
-  after(removedTables: readonly ObsoleteTable[], logNumber: number): Lists {
-    const tables = removedTables.map(({ number, sizeBytes, checksum }) => ({ number, sizeBytes, checksum }));
+  /** The lists when these tables and pages are not needed any more, nor are the logs below `logNumber`. */
+  after(
+    removedTables: readonly ObsoleteTable[],
+    logNumber: number,
+    removedPages: readonly ObsoleteTable[] = [],
+  ): Lists {
     const logs = [...this.#logs]
       .filter(([number]) => number < logNumber)
       .map(([number, firstGroup]) => ({ number, firstGroup: firstGroup() }));
     return {
-      obsoleteTables: ascending([...this.#lists.obsoleteTables, ...tables]),
-      obsoleteLogs: ascending([...this.#lists.obsoleteLogs, ...logs]),
+      obsoleteTables: withMore(this.#lists.obsoleteTables, removedTables.map(identityOf)),
+      obsoleteLogs: withMore(this.#lists.obsoleteLogs, logs),
+      obsoletePages: withMore(this.#lists.obsoletePages, removedPages.map(identityOf)),
     };
   }
 
@@ -68,10 +73,22 @@ export class ObsoleteList {
     this.#lists = {
       obsoleteTables: lists.obsoleteTables.filter(({ number }) => isNeeded(number)),
       obsoleteLogs: lists.obsoleteLogs.filter(({ number }) => isNeeded(number)),
+      obsoletePages: lists.obsoletePages.filter(({ number }) => isNeeded(number)),
     };
     for (const [number, begun] of this.#deleted) if (begun < publication) this.#deleted.delete(number);
     for (const { number } of lists.obsoleteLogs) this.#logs.delete(number);
   }
+}
+
+export function identityOf({ number, sizeBytes, checksum }: ObsoleteTable): ObsoleteTable {
+  return { number, sizeBytes, checksum };
+}
+
+function withMore<T extends { readonly number: number }>(
+  files: readonly T[],
+  more: readonly T[],
+): readonly T[] {
+  return more.length === 0 ? files : ascending([...files, ...more]);
 }
 
 /** Each number once. */

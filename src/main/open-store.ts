@@ -24,6 +24,7 @@ import { acquireLock, type DirectoryLock } from './directory-lock.ts';
 import { beginEpoch, findEpochs } from './epochs.ts';
 import { firstGroupOf } from './file-identity.ts';
 import { emptyState, loadManifest, type ManifestState, saveManifest } from './manifest.ts';
+import { PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
 import type { ObsoleteLog } from './manifest-state.ts';
 import { refuseUnknownFiles, sortOutFiles } from './obsolete-files.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
@@ -45,6 +46,8 @@ export interface OpenInternals {
   readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while a bulk load builds its tables. */
   readonly ingestHeadroom?: number | undefined;
+  /** Of the manifest: small ones give a small store pages. */
+  readonly pageLimits?: PageLimits | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */
@@ -69,6 +72,7 @@ export interface OpenedStore {
   readonly highestFileNumber: number;
   /** Obsolete files that could not be deleted. */
   readonly deletionErrors: readonly unknown[];
+  readonly pageLimits: PageLimits;
 }
 
 /** Returns what `start` makes of the store; what that throws is a failure of the open like any other. */
@@ -92,7 +96,8 @@ export async function openStore<T>(
     fs = throughAnchors(disk, lock);
     const located = await locate(disk, fs, root, lock, options.readOnly);
     fs = located.fs;
-    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock });
+    const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
+    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock, pageLimits });
   } catch (error) {
     // Without the lock they may be files of whoever has it, and the directory is in use.
     const held = fs;
@@ -151,7 +156,7 @@ async function load(
   directory: string,
   options: ResolvedOptions,
   created: CreatedDirectories,
-): Promise<Omit<OpenedStore, 'path' | 'lock'>> {
+): Promise<Omit<OpenedStore, 'path' | 'lock' | 'pageLimits'>> {
   const state = await loadOrCreate(fs, directory, options, created);
   checkTables(fs, directory, state.levels.flat());
   refuseUnknownFiles(fs, directory, state);
@@ -221,7 +226,7 @@ function syncParent(fs: FileSystem, directory: string): void {
 function refuseWithoutManifest(fs: FileSystem, directory: string): void {
   const orphaned = fs.list(directory).filter((name) => {
     const kind = parseFileName(name)?.kind;
-    return kind === 'log' || kind === 'table' || kind === 'run';
+    return kind === 'log' || kind === 'table' || kind === 'run' || kind === 'page';
   });
   if (orphaned.length > 0)
     throw new CorruptionError(`the manifest is missing, but there are ${orphaned.length} tables and logs`, {

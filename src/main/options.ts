@@ -13,6 +13,7 @@ import { canMapFiles } from '../shared/memory-map.ts';
 import { boolean, checkObject, integer, readOnce } from '../shared/option-checks.ts';
 import { MAY_START_THREADS } from '../shared/permission.ts';
 import { TAKE_OVER_AFTER_MS } from './foreign-owner.ts';
+import { DEEP_FILE_FACTOR } from './table-size.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
 const KIB = 1024;
@@ -42,7 +43,7 @@ export interface EngineOptions {
   /** Entries between two whole keys in a block, 1 to 256. Default 16. */
   readonly blockRestartInterval?: number;
   /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB; less is rounded up. Default 32 MiB, or half the write buffer if that is
-   * less. A flush writes one table, whatever its size. */
+   * less; without the option, levels of more than a thousand such tables get tables of two or four times the size. A flush writes one table, whatever its size. */
   readonly maxFileSize?: number;
   /** Codec for new blocks; every codec can always be read. 'lz4' needs the package lz4-napi. Default 'snappy'. */
   readonly compression?: 'snappy' | 'lz4' | 'none';
@@ -82,6 +83,8 @@ export interface ResolvedOptions {
   readonly writeBufferBytes: number;
   readonly cacheBytes: number;
   readonly maxFileSizeBytes: number;
+  /** Of tables in the deep levels of a large store: more only where maxFileSize was not given (table-size.ts). */
+  readonly deepFileSizeBytes: number;
   readonly maxOpenFiles: number;
   readonly mmap: boolean;
   readonly threads: number;
@@ -121,6 +124,10 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
   const options = readOnce(given, NAMES);
   const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
   const cores = Math.min(availableParallelism(), JOB_SLOT_COUNT - 2);
+  const maxFileSizeBytes = Math.max(
+    integer(options, 'maxFileSize', Math.min(32 * MIB, Math.ceil(writeBufferBytes / 2)), 1, 1024 * MIB),
+    4 * KIB,
+  );
   const resolved: ResolvedOptions = {
     createIfMissing: boolean(options, 'createIfMissing', true),
     errorIfExists: boolean(options, 'errorIfExists', false),
@@ -129,10 +136,9 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
     // Like LevelDB, too small a buffer is rounded up and not refused.
     writeBufferBytes: Math.max(writeBufferBytes, 4 * KIB),
     cacheBytes: integer(options, 'cacheSize', 64 * MIB, 0, Number.MAX_SAFE_INTEGER),
-    maxFileSizeBytes: Math.max(
-      integer(options, 'maxFileSize', Math.min(32 * MIB, Math.ceil(writeBufferBytes / 2)), 1, 1024 * MIB),
-      4 * KIB,
-    ),
+    maxFileSizeBytes,
+    deepFileSizeBytes:
+      options.maxFileSize === undefined ? DEEP_FILE_FACTOR * maxFileSizeBytes : maxFileSizeBytes,
     maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
     mmap: boolean(options, 'mmap', true),
     threads: threads(options, cores),

@@ -69,7 +69,7 @@ export class StoreFiles {
   }
 
   #makeVersions(opened: OpenedStore, tables: TableCache): VersionSet {
-    const { fs, directory, control, state, logs, highestFileNumber } = opened;
+    const { fs, directory, control, state, logs, highestFileNumber, pageLimits } = opened;
     const files: VersionFiles = {
       checkOwnership: () => this.ownership.check(),
       nameForGood: (added) =>
@@ -83,8 +83,10 @@ export class StoreFiles {
         for (const number of numbers) tables.evict(number);
         this.deletions.remove({ tables: numbers });
       },
+      obsoletePages: (numbers, wereNamed) =>
+        this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
     };
-    const versions = VersionSet.create(fs, directory, control, state, files, logs);
+    const versions = VersionSet.create(fs, directory, control, state, files, logs, pageLimits);
     versions.bumpFileNumber(highestFileNumber);
     // What is listed as obsolete and could be deleted is gone by now.
     for (const number of opened.goneNumbers) versions.noteDeleted(number);

@@ -2,6 +2,7 @@
  * verify(): reads every live file of a store and checks it against its checksums.
  *
  *   tables   one job each on the pool: every block, the order of keys, the index, counts, ranges, the whole file's CRC32
+ *   pages    of the manifest: that they are those in use, byte for byte
  *   logs     every record of the logs behind the memtables
  *
  * The version is pinned, so that compaction may go on meanwhile.
@@ -13,10 +14,11 @@ import { logPath } from '../shared/file-names.ts';
 import { readFully } from '../shared/file-system.ts';
 import type { VerifyResult } from '../shared/jobs.ts';
 import { checkObject } from '../shared/option-checks.ts';
-import { now } from '../shared/timers.ts';
+import { now, setImmediate } from '../shared/timers.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { CancelToken } from './job-runner.ts';
 import { readLog } from './log-reader.ts';
+import { readPage } from './page-files.ts';
 import type { Store } from './store.ts';
 
 /** How far verify() has come through the tables; logs are not counted. */
@@ -57,6 +59,7 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
   try {
     const tables = pin.version.levels.flat();
     const results = await verifyTables(store, tables, onProgress ?? (() => undefined));
+    await verifyPages(store);
     const logs = verifyLogs(store);
     return {
       tables: tables.length,
@@ -129,6 +132,15 @@ async function verifyTables(
   }
   if (thrown.length > 0) throw thrown[0];
   return results;
+}
+
+/** The manifest's pages, one at a time. One that an edit has replaced meanwhile may be gone. */
+async function verifyPages({ fs, directory, versions }: Store): Promise<void> {
+  for (const { tables, ...page } of versions.pages) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (!versions.pages.some(({ number }) => number === page.number)) continue;
+    readPage(fs, [directory], versions.storeId, { ...page, tableCount: tables.length });
+  }
 }
 
 /** The logs behind the memtables, as far as they are written now: every acknowledged write is. */

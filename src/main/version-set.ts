@@ -2,10 +2,11 @@
  * Owns which version is current: takes edits one at a time, makes each durable, installs it, and says which files
  * have become useless.
  *
- *   apply(edit):  1. wait for the edits before         4. its tables get their names for good (FileNames)
+ *   apply(edit):  1. wait for the edits before         4. its tables and pages get their names for good
  *                 2. compute the next version          5. install: `current` is the next version
- *                 3. manifest durable, unless the      6. bump the counter in the control block
- *                    directory is not ours any more    7. report tables no live version holds
+ *                 3. its pages and the manifest        6. bump the counter in the control block
+ *                    durable, unless the directory     7. report tables no live version holds, and the pages that the
+ *                    is not ours any more                 manifest has no more
  *
  * A version lives while it is current or pinned. A reader pins the current one for as long as it reads, so that the
  * tables it may still open are not deleted under it.
@@ -20,20 +21,17 @@
  * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
  *
  * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
- * Thread:     main.   Owns: the current version, pins, the manifest. File numbers are taken in the control block.
- * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
- *             addition, whatever the number of tables.
+ * Thread:     main.   Owns: the current version, pins (version-pins.ts), the manifest. File numbers are taken in the control block.
  */
 import { join } from 'node:path';
-import { assert } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
-import { MANIFEST_NAME, tablePath } from '../shared/file-names.ts';
+import { MANIFEST_NAME, pagePath, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
-import { Version } from '../shared/read/version.ts';
+import { type InclusiveRange, type PlacedTable, Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
-import { isRoomProblem } from './background-errors.ts';
+import { isExhaustion, isRoomProblem } from './background-errors.ts';
 import {
   type ManifestState,
   manifestStamp,
@@ -41,23 +39,17 @@ import {
   type SealedLog,
   stageManifest,
 } from './manifest.ts';
-import type { ObsoleteLog } from './manifest-state.ts';
+import { editPages, isWritten, PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
+import { rootBytes } from './manifest-root.ts';
+import type { ObsoleteLog, TablePage } from './manifest-state.ts';
+import { type EditExtra, nextState } from './next-state.ts';
 import { ObsoleteList } from './obsolete-list.ts';
+import { namePages, writePages } from './page-files.ts';
+import { shortenEdit } from './short-edit.ts';
+import { type PinnedVersion, VersionPins } from './version-pins.ts';
 
-/** What the manifest learns along with an edit. */
-export interface EditExtra {
-  /** The last sequence number in use; a lower one than known is ignored. */
-  readonly lastSequence: number;
-  /** Logs sealed since the last edit, with their final length. They are forgotten once `logNumber` passes them. */
-  readonly sealedLogs?: readonly SealedLog[];
-}
-
-/** Keeps a version, and so its tables, until released. */
-export interface PinnedVersion {
-  readonly version: Version;
-  /** Idempotent. */
-  release(): void;
-}
+export type { EditExtra } from './next-state.ts';
+export type { PinnedVersion } from './version-pins.ts';
 
 /** The files that an edit is about. */
 export interface VersionFiles {
@@ -67,12 +59,27 @@ export interface VersionFiles {
   nameForGood(tables: readonly TableMeta[]): Promise<void>;
   /** No live version holds these tables. Must not throw. */
   obsolete(tables: TableMeta[]): void;
+  /** The manifest in force has not got these pages; with their first names where it never had. Must not throw. */
+  obsoletePages(numbers: FileNumber[], wereNamed: boolean): void;
+}
+
+/** An edit that has been worked out. */
+interface Step {
+  readonly edit: VersionEdit;
+  readonly version: Version;
+  /** What is taken from its level, be it to move. */
+  readonly left: readonly PlacedTable[];
+  /** Tables that are in no level any more, in the order in which they are to be deleted. */
+  readonly removed: readonly TableMeta[];
+  /** Tables that were in none before. */
+  readonly added: readonly TableMeta[];
 }
 
 const NO_FILES: VersionFiles = {
   checkOwnership: () => undefined,
   nameForGood: () => Promise.resolve(),
   obsolete: () => undefined,
+  obsoletePages: () => undefined,
 };
 
 export class VersionSet {
@@ -81,15 +88,14 @@ export class VersionSet {
   readonly #control: ControlBlock;
   readonly #files: VersionFiles;
   readonly #obsolete: ObsoleteList;
+  readonly #limits: PageLimits;
   /** What the manifest on disk says; file numbers in the control block run ahead. */
   #state: ManifestState;
   #current: Version;
-  /** How often the current version is pinned: a number, as a short scan notices what a map costs. */
-  #currentPins = 0;
-  /** How often each version before it is pinned. */
-  readonly #pins = new Map<Version, number>();
-  /** Tables that left the current version and wait for older ones to end. */
-  readonly #leaving = new Map<FileNumber, TableMeta>();
+  readonly #pins = new VersionPins((tables) => {
+    if (this.#poison === undefined) this.#files.obsolete(tables);
+  });
+  #ownerEpoch: number;
   #queue: Promise<void> = Promise.resolve();
   #poison: { readonly error: unknown } | undefined;
   /** Rises when an edit fails harmlessly, so that those queued behind it know. */
@@ -100,6 +106,8 @@ export class VersionSet {
   #isApplying = false;
   /** Told in the step in which a version becomes current: clients in other threads must hear of it (shared-views.ts). */
   onInstalled: (edit: VersionEdit) => void = () => {};
+  /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
+  reservedRanges: () => readonly InclusiveRange[] = () => [];
 
   private constructor(
     fs: FileSystem,
@@ -108,15 +116,18 @@ export class VersionSet {
     state: ManifestState,
     files: VersionFiles,
     logs: readonly ObsoleteLog[],
+    limits: PageLimits,
   ) {
     this.#fs = fs;
     this.#directory = directory;
     this.#control = control;
     this.#files = files;
     this.#obsolete = new ObsoleteList(state, logs);
+    this.#limits = limits;
     this.#state = state;
     this.#current = Version.fromLevels(state.levels);
     control.raiseFileNumber(state.nextFileNumber);
+    this.#ownerEpoch = state.ownerEpoch + 1;
   }
 
   /** Starts from what the manifest says; writes nothing. `logs` are all there are from its logNumber on. */
@@ -127,8 +138,9 @@ export class VersionSet {
     state: ManifestState,
     files: Partial<VersionFiles> = {},
     logs: readonly ObsoleteLog[] = [],
+    limits: PageLimits = PAGE_LIMITS,
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs);
+    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs, limits);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -139,6 +151,26 @@ export class VersionSet {
 
   get storeId(): string {
     return this.#state.storeId;
+  }
+
+  /** That of this owner: higher than any in the manifest when the store was opened. The first edit makes it durable. */
+  get ownerEpoch(): number {
+    return this.#ownerEpoch;
+  }
+
+  /** A log of an owner before, whose epoch no manifest has, shows that this one must have a higher one. */
+  raiseOwnerEpoch(atLeast: number): void {
+    this.#ownerEpoch = Math.max(this.#ownerEpoch, atLeast);
+  }
+
+  /** In milliseconds since 1970, as of the last durable edit; 0: none yet. */
+  get lastTime(): number {
+    return this.#state.lastTime;
+  }
+
+  /** Of the manifest in force. */
+  get pages(): readonly TablePage[] {
+    return this.#state.pages;
   }
 
   /** As of the last durable edit. */
@@ -205,15 +237,12 @@ export class VersionSet {
 
   /** Pins the current version. */
   pin(): PinnedVersion {
-    const version = this.#current;
-    this.#currentPins++;
-    let isReleased = false;
-    const release = (): void => {
-      if (isReleased) return;
-      isReleased = true;
-      this.#unpin(version);
-    };
-    return { version, release };
+    return this.#pins.pin(this.#current);
+  }
+
+  /** Versions before the current one that are pinned. */
+  get pinnedCount(): number {
+    return this.#pins.pinnedCount;
   }
 
   /** Carries out `edit`. Resolves when it is durable and current; rejects as the header tells. */
@@ -232,31 +261,45 @@ export class VersionSet {
 
   /** Numbers of all tables that a live version may read. */
   liveFileNumbers(): Set<FileNumber> {
-    const live = new Set(this.#leaving.keys());
-    for (const table of this.#current.levels.flat()) live.add(table.number);
+    const live = new Set(this.#pins.leaving);
+    for (const tables of this.#current.levels) for (const table of tables) live.add(table.number);
     return live;
   }
 
-  async #applyNow(edit: VersionEdit, extra: EditExtra): Promise<void> {
-    let next: Version;
+  async #applyNow(given: VersionEdit, extra: EditExtra): Promise<void> {
+    let step: Step;
     let state: ManifestState;
     let mayBePublished = false;
+    const newPages: FileNumber[] = [];
     this.#isApplying = true;
     try {
-      next = this.#current.apply(edit);
-      state = this.#nextState(next, edit, extra);
-      await stageManifest(this.#fs, this.#directory, state);
-      this.#checkUnchanged(this.#newTables(edit));
+      step = this.#stepOf(shortenEdit(this.#current, given, this.reservedRanges()));
+      const pages = await this.#writePages(step, newPages);
+      state = nextState(this.#state, this.#obsolete, {
+        ...step,
+        extra,
+        pages,
+        nextFileNumber: this.#control.nextFileNumber,
+        ownerEpoch: this.#ownerEpoch,
+      });
+      await stageManifest(this.#fs, this.#directory, rootBytes(state));
+      this.#checkUnchanged(step.added, newPages);
       mayBePublished = true;
       const publication = this.#obsolete.publicationBegins();
       await publishManifest(this.#fs, this.#directory);
       this.#obsolete.published(publication, state);
       this.#stamp = manifestStamp(this.#fs, this.#directory);
-      await this.#files.nameForGood(this.#newTables(edit));
+      await this.#files.nameForGood(step.added);
+      await namePages(
+        this.#fs,
+        this.#directory,
+        newPages.map((number) => ({ number })),
+      );
     } catch (error) {
-      if (!mayBePublished && isRoomProblem(error)) {
+      if (!mayBePublished && (isRoomProblem(error) || isExhaustion(error))) {
         this.#failures++;
         this.#lastFailure = error;
+        if (newPages.length > 0) this.#files.obsoletePages(newPages, false);
       } else {
         this.#poison = { error };
       }
@@ -264,25 +307,56 @@ export class VersionSet {
     } finally {
       this.#isApplying = false;
     }
-    const before = this.#current;
-    if (this.#currentPins > 0) this.#pins.set(before, this.#currentPins);
+    this.#install(step, state);
+  }
+
+  #install({ edit, version, removed, added }: Step, state: ManifestState): void {
+    const oldPages = replacedPages(this.#state.pages, state.pages);
     this.#state = state;
-    this.#current = next;
-    this.#currentPins = 0;
+    this.#current = version;
     this.#control.bumpVersionCounter();
     this.onInstalled(edit);
-    this.#noteLeaving(before, edit);
-    this.#reportObsolete();
+    this.#pins.advance(removed, added);
+    if (oldPages.length > 0) this.#files.obsoletePages(oldPages, true);
+  }
+
+  #stepOf(edit: VersionEdit): Step {
+    const left = this.#current.removedBy(edit);
+    const version = this.#current.apply(edit, left);
+    // A table that moves is removed from one level and added to another: it stays.
+    const removedNumbers = new Set(edit.removed.map(({ number }) => number));
+    const addedNumbers = new Set(edit.added.map(({ table }) => table.number));
+    const removed = left
+      .filter(({ table }) => !addedNumbers.has(table.number))
+      .sort(oldestFirst)
+      .map(({ table }) => table);
+    const added = edit.added.map(({ table }) => table).filter(({ number }) => !removedNumbers.has(number));
+    return { edit, version, left, removed, added };
+  }
+
+  /** The pages of the next manifest: new ones are files when this resolves. `numbers` gets the numbers of those. */
+  async #writePages({ edit, version, left }: Step, numbers: FileNumber[]): Promise<readonly TablePage[]> {
+    const pages = editPages(this.#state.pages, version.levels, left, edit.added, this.#limits);
+    const drafts = pages.filter((page) => !isWritten(page));
+    if (drafts.length === 0) return pages as TablePage[];
+    const first = this.reserveFileNumbers(drafts.length);
+    for (let i = 0; i < drafts.length; i++) numbers.push(fileNumber(first + i));
+    const written = await writePages(this.#fs, this.#directory, this.#state.storeId, drafts, numbers);
+    let next = 0;
+    return pages.map((page) => (isWritten(page) ? page : written[next++]!));
   }
 
   /** Neither the directory nor the manifest in it may be somebody else's. */
-  #checkUnchanged(newTables: readonly TableMeta[]): void {
+  #checkUnchanged(newTables: readonly TableMeta[], newPages: readonly FileNumber[]): void {
     this.#files.checkOwnership();
     if (manifestStamp(this.#fs, this.#directory) !== this.#stamp)
       throw changedError(join(this.#directory, MANIFEST_NAME));
-    // Naming a table must not replace one that somebody has put there.
-    for (const { number } of newTables) {
-      const path = tablePath(this.#directory, number);
+    // Naming a table or page must not replace one that somebody has put there.
+    const paths = [
+      ...newTables.map(({ number }) => tablePath(this.#directory, number)),
+      ...newPages.map((number) => pagePath(this.#directory, number)),
+    ];
+    for (const path of paths) {
       if (this.#fs.stat(path) !== undefined) throw changedError(path);
     }
   }
@@ -292,85 +366,16 @@ export class VersionSet {
     if (this.#isApplying || this.#poison !== undefined) return true;
     return manifestStamp(this.#fs, this.#directory) === this.#stamp;
   }
+}
 
-  #newTables({ added }: VersionEdit): TableMeta[] {
-    const known = this.#current;
-    return added.flatMap(({ table }) => (known.hasFile(table.number) ? [] : [table]));
-  }
+/** Deepest level first, which holds the oldest data: see DeletionQueue. Level 0 has its newest table first. */
+function oldestFirst(a: PlacedTable, b: PlacedTable): number {
+  return b.level - a.level || b.place - a.place;
+}
 
-  #nextState(version: Version, edit: VersionEdit, extra: EditExtra): ManifestState {
-    const logNumber = Math.max(this.#state.logNumber, edit.logNumber ?? 0);
-    const sealed = new Map(this.#state.sealedLogs.map((log) => [log.number, log]));
-    for (const log of extra.sealedLogs ?? []) {
-      assert(
-        (sealed.get(log.number)?.sizeBytes ?? log.sizeBytes) === log.sizeBytes,
-        'a sealed log has grown',
-      );
-      sealed.set(log.number, log);
-    }
-    const live = new Set(version.levels.flat().map((table) => table.number));
-    const removed = edit.removed.flatMap(({ level, number }) => {
-      const table = this.#current.levels[level]?.find((candidate) => candidate.number === number);
-      return table === undefined || live.has(number) ? [] : [table];
-    });
-    const sequences = edit.added.map(({ table }) => table.largestSequence);
-    return {
-      ...this.#state,
-      nextFileNumber: this.#control.nextFileNumber,
-      lastSequence: sequences.reduce(
-        (highest, sequence) => Math.max(highest, sequence),
-        Math.max(this.#state.lastSequence, extra.lastSequence),
-      ),
-      logNumber,
-      sealedLogs: [...sealed.values()]
-        .filter((log) => log.number >= logNumber)
-        .sort((a, b) => a.number - b.number),
-      ...this.#obsolete.after(removed, logNumber),
-      levels: version.levels,
-    };
-  }
-
-  #noteLeaving(before: Version, edit: VersionEdit): void {
-    // A table that moved was removed from one level and added to another: it stays.
-    const moved = new Set(edit.added.map(({ table }) => table.number));
-    // Deepest level first, which holds the oldest data: see DeletionQueue. Level 0 has its newest table first.
-    const oldestFirst = edit.removed
-      .map(({ level, number }) => ({
-        level,
-        number,
-        place: before.levels[level]!.findIndex((table) => table.number === number),
-      }))
-      .sort((a, b) => b.level - a.level || b.place - a.place);
-    for (const { level, number } of oldestFirst) {
-      if (moved.has(number)) continue;
-      this.#leaving.set(number, before.levels[level]!.find((table) => table.number === number)!);
-    }
-  }
-
-  #unpin(version: Version): void {
-    if (version === this.#current) {
-      this.#currentPins--;
-      return;
-    }
-    const count = this.#pins.get(version)! - 1;
-    if (count > 0) {
-      this.#pins.set(version, count);
-      return;
-    }
-    this.#pins.delete(version);
-    this.#reportObsolete();
-  }
-
-  #reportObsolete(): void {
-    if (this.#poison !== undefined || this.#leaving.size === 0) return;
-    const pinned = [...this.#pins.keys()];
-    const obsolete = [...this.#leaving.values()].filter(
-      (table) => !pinned.some((version) => version.hasFile(table.number)),
-    );
-    if (obsolete.length === 0) return;
-    for (const table of obsolete) this.#leaving.delete(table.number);
-    this.#files.obsolete(obsolete);
-  }
+function replacedPages(before: readonly TablePage[], after: readonly TablePage[]): FileNumber[] {
+  const kept = new Set(after);
+  return before.filter((page) => !kept.has(page)).map((page) => fileNumber(page.number));
 }
 
 /** Nobody but the owner of a store writes into its directory. */

@@ -6,6 +6,7 @@
  *   000012.log           a write-ahead log           LOCK                 who holds the store
  *   000013.sst           a table                     000014.run           a sorted part of a bulk load under way
  *   000015.sst.new       a table that no durable manifest has named yet
+ *   000016.tables        a page of the manifest: a part of its list of tables (manifest-pages.ts); 000016.tables.new likewise
  *   LOCK-0a1b....sock    the socket of an owner (lock-socket.ts)
  *   epoch-000001         a directory: where the files are since an owner elsewhere was superseded (epochs.ts)
  *   000013.sst.set-aside a damaged file (of any kind but LOCK) that repair has replaced, kept for whoever wants to look; a
@@ -19,10 +20,13 @@ export const MANIFEST_TEMPORARY_NAME = 'manifest.json.tmp';
 export const LOCK_NAME = 'LOCK';
 
 export type StoreFile =
-  | { readonly kind: 'log' | 'table' | 'new-table' | 'run'; readonly number: FileNumber }
+  | {
+      readonly kind: 'log' | 'table' | 'new-table' | 'run' | 'page' | 'new-page';
+      readonly number: FileNumber;
+    }
   | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' | 'lock-socket' }
   | { readonly kind: 'epoch'; readonly epoch: number }
-  /** `number` is that of the log or table; 0 for a manifest. */
+  /** `number` is that of the log, the table or the page of a manifest; 0 for a manifest itself. */
   | { readonly kind: 'set-aside'; readonly of: 'log' | 'table' | 'manifest'; readonly number: FileNumber };
 
 export function logName(number: FileNumber): string {
@@ -38,6 +42,16 @@ export function newTableName(number: FileNumber): string {
   return `${tableName(number)}.new`;
 }
 
+/** A page of the manifest. */
+export function pageName(number: FileNumber): string {
+  return `${String(number).padStart(6, '0')}.tables`;
+}
+
+/** What a page is called until a durable manifest names it. */
+export function newPageName(number: FileNumber): string {
+  return `${pageName(number)}.new`;
+}
+
 export function runName(number: FileNumber): string {
   return `${String(number).padStart(6, '0')}.run`;
 }
@@ -48,6 +62,14 @@ export function tablePath(directory: string, number: FileNumber): string {
 
 export function newTablePath(directory: string, number: FileNumber): string {
   return join(directory, newTableName(number));
+}
+
+export function pagePath(directory: string, number: FileNumber): string {
+  return join(directory, pageName(number));
+}
+
+export function newPagePath(directory: string, number: FileNumber): string {
+  return join(directory, newPageName(number));
 }
 
 export function logPath(directory: string, number: FileNumber): string {
@@ -82,7 +104,7 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (/^LOCK-[0-9a-f]{16}\.sock$/.test(name)) return { kind: 'lock-socket' };
   const epoch = /^epoch-(\d{6})$/.exec(name);
   if (epoch !== null) return Number(epoch[1]) > 0 ? { kind: 'epoch', epoch: Number(epoch[1]) } : undefined;
-  const match = /^(\d{6,10})\.(log|sst|sst\.new|run)$/.exec(name);
+  const match = /^(\d{6,10})\.(log|sst|sst\.new|run|tables|tables\.new)$/.exec(name);
   if (match === null) return undefined;
   const value = Number(match[1]);
   if (value > MAX_FILE_NUMBER) return undefined;
@@ -91,12 +113,16 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (name === logName(number)) return { kind: 'log', number };
   if (name === tableName(number)) return { kind: 'table', number };
   if (name === newTableName(number)) return { kind: 'new-table', number };
+  if (name === pageName(number)) return { kind: 'page', number };
+  if (name === newPageName(number)) return { kind: 'new-page', number };
   return name === runName(number) ? { kind: 'run', number } : undefined;
 }
 
 function parseSetAside(original: string): StoreFile | undefined {
   const of = parseFileName(original);
   if (of?.kind === 'manifest') return { kind: 'set-aside', of: 'manifest', number: fileNumber(0) };
+  if (of?.kind === 'page' || of?.kind === 'new-page')
+    return { kind: 'set-aside', of: 'manifest', number: of.number };
   if (of?.kind === 'new-table') return { kind: 'set-aside', of: 'table', number: of.number };
   if (of?.kind !== 'log' && of?.kind !== 'table') return undefined;
   return { kind: 'set-aside', of: of.kind, number: of.number };

@@ -16,6 +16,7 @@ import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
+import { isLargestOf, isSmallestOf } from '../shared/table-bounds.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 
 /** Meta and footer are read for the checksum of the file in pieces of this size. */
@@ -103,7 +104,7 @@ class TableWalk {
     }
   }
 
-  checkFacts(who: string, facts: Facts): void {
+  checkFacts(who: 'its properties' | 'the manifest', facts: Facts): void {
     const check = (what: string, isRight: boolean): void => {
       if (isRight) return;
       throw new CorruptionError(`table has another ${what} than ${who}`, {
@@ -117,8 +118,17 @@ class TableWalk {
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
     check('smallest sequence number', facts.smallestSequence === this.#smallestSequence);
     check('largest sequence number', facts.largestSequence === this.#largestSequence);
-    check('smallest key', compareKeys(facts.smallestKey, this.#smallestKey!) === 0);
-    check('largest key', compareKeys(facts.largestKey, this.#key.subarray(0, this.#keyLength)) === 0);
+    const [smallest, largest] = [this.#smallestKey!, this.#key.subarray(0, this.#keyLength)];
+    // The manifest may have shortened them.
+    const isExact = who === 'its properties';
+    check(
+      'smallest key',
+      isExact ? compareKeys(facts.smallestKey, smallest) === 0 : isSmallestOf(facts.smallestKey, smallest),
+    );
+    check(
+      'largest key',
+      isExact ? compareKeys(facts.largestKey, largest) === 0 : isLargestOf(facts.largestKey, largest),
+    );
   }
 
   #checkEntry(block: Block, offset: number, isRestart: boolean): void {

@@ -10,6 +10,7 @@ import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
 import { WriteBatch } from '../../src/main/index.ts';
 import { killingSpec } from '../helpers/recording-file-system.ts';
 import { seededRandom } from '../helpers/rng.ts';
+import { SMALL_PAGES } from '../helpers/small-pages.ts';
 import { toBytes } from '../helpers/sorted-model.ts';
 import { type CrashPlan, type PlannedBatch, plannedBatch } from './crash-plan.ts';
 
@@ -29,7 +30,9 @@ process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 
 tell('L');
-const internals = plan.killAfter > 0 ? { fileSystem: killingSpec(plan.killAfter) } : {};
+const pageLimits = plan.round % 2 === 0 ? undefined : SMALL_PAGES;
+const internals =
+  plan.killAfter > 0 ? { fileSystem: killingSpec(plan.killAfter), pageLimits } : { pageLimits };
 const engine = await openEngine(plan.directory, plan.options, internals);
 engine.on('backgroundError', ({ error }) => fail(error));
 tell('O');

@@ -43,11 +43,17 @@ function checkFiles(directory: string): void {
   const manifest = loadManifest(nodeFileSystem, directory);
   assert.ok(manifest !== undefined);
   const tables = new Set<number>(manifest.levels.flat().map((table) => table.number));
+  const pages = new Set(manifest.pages.map((page) => page.number));
   for (const name of readdirSync(directory)) {
     const file = parseFileName(name);
     assert.ok(file !== undefined, `a foreign file: ${name}`);
     if (file.kind === 'log')
       assert.ok(file.number >= manifest.logNumber, `a log that is no longer needed: ${name}`);
+    if (file.kind === 'page' || file.kind === 'new-page')
+      assert.ok(
+        pages.has(file.number) || file.number >= manifest.nextFileNumber,
+        `an orphaned page: ${name}`,
+      );
     if (file.kind === 'new-table')
       assert.ok(
         file.number >= manifest.nextFileNumber,

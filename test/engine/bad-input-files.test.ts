@@ -117,8 +117,8 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
     ['a size too large', /"sizeBytes":\d+,"checksum"/, '"sizeBytes":9007199254740991,"checksum"'],
     ['keys upside down', /"smallestKey":"[^"]*"/, '"smallestKey":"/////w=="'],
     ['loose base64', /"smallestKey":"([^"]*)"/, '"smallestKey":"$1 "'],
-    ['format version 0', /"formatVersion": 2/, '"formatVersion": 0'],
-    ['no format version', /"formatVersion": 2,\n {2}/, ''],
+    ['format version 0', /"formatVersion": 3/, '"formatVersion": 0'],
+    ['no format version', /"formatVersion": 3,\n {2}/, ''],
     ['a negative sequence', /"lastSequence": \d+/, '"lastSequence": -5'],
     ['a lower last sequence', /"lastSequence": \d+/, '"lastSequence": 1'],
     ['a missing log', /"sealedLogs": \[\n {4}\{"number":\d+/, '"sealedLogs": [\n    {"number":1'],
@@ -138,7 +138,7 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
 
 test('a newer manifest is refused as such, whatever else it holds', async (t) => {
   const { path, manifest } = await closedStore(t);
-  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 2', '"formatVersion": 3'));
+  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 3', '"formatVersion": 4'));
   await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 2');
   rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 4, "everything": ["is", "different"]}}\n');
   await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 3');

@@ -60,7 +60,7 @@ const WORDS: readonly string[] = [
   '"level":8,',
   '"number":3,',
   '"number":10,',
-  '"formatVersion": 2,',
+  '"formatVersion": 3,',
   '"lastSequence": 0,',
   '"__proto__":{"polluted":1},',
 ]; // prettier-ignore

@@ -9,7 +9,7 @@ const tables = (...values: number[]): ObsoleteTable[] =>
   values.map((number) => ({ number, sizeBytes: number, checksum: 10 * number }));
 const logs = (...values: number[]): ObsoleteLog[] =>
   values.map((number) => ({ number, firstGroup: 10 * number }));
-const NOTHING = { obsoleteTables: [], obsoleteLogs: [] };
+const NOTHING = { obsoleteTables: [], obsoleteLogs: [], obsoletePages: [] };
 
 /** A manifest with what the list says is put in force. */
 function publish(
@@ -48,16 +48,17 @@ test('an edit that fails changes nothing', () => {
 });
 
 test('logs are obsolete once logNumber passes them, those of before the opening as well', () => {
-  const list = new ObsoleteList({ obsoleteTables: tables(9), obsoleteLogs: logs(1) }, logs(4, 5));
+  const list = new ObsoleteList({ ...NOTHING, obsoleteTables: tables(9), obsoleteLogs: logs(1) }, logs(4, 5));
   list.noteLog(fileNumber(8), () => 80);
   list.noteLog(fileNumber(6), () => 60);
   assert.deepEqual(publish(list, [], 6), {
+    ...NOTHING,
     obsoleteTables: tables(9),
     obsoleteLogs: logs(1, 4, 5),
   });
   for (const number of [1, 4, 5, 9]) list.noteDeleted(fileNumber(number));
   publish(list, [], 9);
-  assert.deepEqual(publish(list, [], 9), { obsoleteTables: [], obsoleteLogs: logs(6, 8) });
+  assert.deepEqual(publish(list, [], 9), { ...NOTHING, obsoleteLogs: logs(6, 8) });
 });
 
 test('the number of a log that was never made may become a table of the store', () => {

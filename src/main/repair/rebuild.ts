@@ -10,17 +10,19 @@
  * Thread: main.
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { CorruptionError } from '../../shared/errors.ts';
-import { logName, MANIFEST_NAME, tableName } from '../../shared/file-names.ts';
-import { fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
+import { logName, MANIFEST_NAME, parseFileName, tableName } from '../../shared/file-names.ts';
+import { type FileNumber, fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/ids.ts';
 import { compareAge } from '../../shared/read/version.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
-import { firstGroupOf } from '../file-identity.ts';
+import { firstGroupOf, identityOfFile } from '../file-identity.ts';
 import { emptyState, type ManifestState } from '../manifest.ts';
-import { stateProblem } from '../manifest-state.ts';
+import { type ObsoleteTable, stateProblem } from '../manifest-state.ts';
 import { findUnknownFiles } from '../obsolete-files.ts';
 import { ascending } from '../obsolete-list.ts';
 import { StaleManifestError } from '../recovery.ts';
+import { shortenTables } from '../short-edit.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
 import { mergeTables } from './merge-tables.ts';
 import { salvageLogs } from './repair-logs.ts';
@@ -115,7 +117,7 @@ export class Rebuild {
     const state = (nextFileNumber: number): ManifestState => ({
       ...manifest,
       ...this.#logState(logs, manifest, nextFileNumber),
-      levels,
+      levels: levels.map((tables, i) => shortenTables(i, tables)),
       lastSequence,
       nextFileNumber,
     });
@@ -161,10 +163,22 @@ export class Rebuild {
       obsoleteTables: ascending(
         obsoleteTables.map(({ number, sizeBytes, checksum }) => ({ number, sizeBytes, checksum })),
       ),
-      levels,
+      obsoletePages: this.#oldPages(),
+      levels: levels.map((one, i) => shortenTables(i, one)),
       lastSequence,
       nextFileNumber,
     }));
+  }
+
+  /** The new manifest has pages of its own. */
+  #oldPages(): ObsoleteTable[] {
+    const { fs, directory } = this.#shop;
+    return ascending(
+      this.#survey.pages.map((name) => {
+        const { number } = parseFileName(name) as { readonly number: FileNumber };
+        return { number, ...identityOfFile(fs, join(directory, name)) };
+      }),
+    );
   }
 
   #finish(

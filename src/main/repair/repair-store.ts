@@ -113,6 +113,8 @@ async function carryOut(shop: Workshop, survey: Survey, plan: RepairPlan): Promi
   const { fs, directory, log } = shop;
   if (survey.manifest.isPresent && survey.manifest.problem !== undefined)
     log.noteSetAside(MANIFEST_NAME, copyAside(fs, directory, MANIFEST_NAME));
+  // A damaged manifest can't be read without its pages.
+  if (plan.isRebuilt) for (const name of survey.pages) copyAside(fs, directory, name);
   const state = plan.state(shop.nextFileNumber);
   const tables = state.levels.flat().map((table) => table.number);
   // Where no manifest can say what is in use, what a killed repair has saved must be found by its name.

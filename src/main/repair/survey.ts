@@ -18,7 +18,8 @@ import {
 } from '../../shared/file-names.ts';
 import { type FileSystem, readFully } from '../../shared/file-system.ts';
 import type { FileNumber } from '../../shared/ids.ts';
-import { decodeManifest, type ManifestState, refuseMoreLinesThanFiles } from '../manifest.ts';
+import { decodeManifest, type ManifestState, pagesIn, refuseMoreLinesThanFiles } from '../manifest.ts';
+import { type ListedTable, readListed } from './listed-tables.ts';
 
 export interface SurveyedManifest {
   readonly state: ManifestState | undefined;
@@ -29,13 +30,6 @@ export interface SurveyedManifest {
   readonly listed: readonly ListedTable[] | undefined;
 }
 
-/** A table as a damaged manifest has it: unproven. */
-export interface ListedTable {
-  readonly number: number;
-  readonly sizeBytes: number;
-  readonly checksum: number;
-}
-
 export interface Survey {
   readonly manifest: SurveyedManifest;
   /** Names of files, by the number of the table. */
@@ -44,6 +38,8 @@ export interface Survey {
   readonly tablesAside: ReadonlyMap<number, string>;
   /** Names of tables that no manifest has named, as far as is known: what they hold is in logs or other tables, if it counts. */
   readonly newTables: readonly string[];
+  /** Names of the manifest's pages, of this one or of another. */
+  readonly pages: readonly string[];
   /** Ascending. */
   readonly logs: readonly number[];
   /** No file has a higher number, nor does a sound manifest name one. */
@@ -60,10 +56,12 @@ export function surveyStore(fs: FileSystem, directory: string): Survey {
     [...(manifest.state?.levels.flat() ?? []), ...(manifest.listed ?? [])].map(({ number }) => number),
   );
   const newTables: string[] = [];
+  const pages: string[] = [];
   for (const [name, file] of regularFiles(fs, directory)) {
     if (!('number' in file)) continue;
     highestNumber = Math.max(highestNumber, file.number);
     if (file.kind === 'table') tables.set(file.number, name);
+    else if (file.kind === 'page') pages.push(name);
     else if (file.kind === 'log') logs.push(file.number);
     else if (file.kind === 'set-aside' && file.of === 'table') tablesAside.set(file.number, name);
     else if (file.kind === 'new-table') newTables.push(name);
@@ -81,6 +79,7 @@ export function surveyStore(fs: FileSystem, directory: string): Survey {
     tables,
     tablesAside,
     newTables: unnamed,
+    pages,
     logs,
     highestNumber: Math.max(highestNumber, (manifest.state?.nextFileNumber ?? 1) - 1),
   };
@@ -106,7 +105,7 @@ function surveyManifest(fs: FileSystem, directory: string): SurveyedManifest {
     state: next instanceof CorruptionError ? undefined : next,
     problem: main.state,
     isPresent: main.isPresent,
-    listed: main.bytes === undefined ? undefined : readList(main.bytes),
+    listed: main.bytes === undefined ? undefined : readListed(fs, directory, main.bytes),
   };
 }
 
@@ -127,37 +126,11 @@ function readManifest(fs: FileSystem, directory: string, name: string): ReadMani
     refuseMoreLinesThanFiles(fs, directory, file);
     const whole = new Uint8Array(file.size());
     bytes = whole.subarray(0, readFully(file, whole, 0));
-    return { state: decodeManifest(bytes, path), isPresent: true };
+    return { state: decodeManifest(bytes, path, pagesIn(fs, [directory])), isPresent: true };
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error;
     return { state: error, isPresent: true, bytes };
   } finally {
     file.close();
   }
-}
-
-const TABLE_LINE =
-  /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,[^{}]*"largestSequence":\d+\},?$/;
-
-/** Of a larger list, which a damaged manifest of 300,000 tables may have, repair takes what the tables themselves say. */
-const MAX_LISTED_BYTES: number = 64 * 1024 * 1024;
-
-/** The tables in the text of a damaged manifest; undefined unless the list begins, goes on and ends as it should. */
-function readList(bytes: Uint8Array): ListedTable[] | undefined {
-  if (bytes.length > MAX_LISTED_BYTES) return undefined;
-  const lines = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1').split('\n');
-  const first = lines.findIndex((line) => line === '  "tables": [' || line === '  "tables": []');
-  if (first < 0) return undefined;
-  const isEmpty = lines[first] === '  "tables": []';
-  const body = isEmpty ? [] : lines.slice(first + 1, -3);
-  const tail = lines.slice(isEmpty ? first + 1 : -3).join('\n');
-  if (tail !== (isEmpty ? '}}\n' : '  ]\n}}\n')) return undefined;
-  const listed: ListedTable[] = [];
-  for (const [i, line] of body.entries()) {
-    const match = TABLE_LINE.exec(line);
-    if (match === null || line.endsWith(',') !== i + 1 < body.length) return undefined;
-    const [number, sizeBytes, checksum] = match.slice(1, 4).map(Number) as [number, number, number];
-    listed.push({ number, sizeBytes, checksum });
-  }
-  return new Set(listed.map(({ number }) => number)).size === listed.length ? listed : undefined;
 }

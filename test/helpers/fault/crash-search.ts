@@ -11,6 +11,7 @@ import { openEngine } from '../../../src/main/engine.ts';
 import type { EngineOptions } from '../../../src/main/options.ts';
 import type { ModuleSpec } from '../../../src/shared/file-system.ts';
 import { seededRandom } from '../rng.ts';
+import { SMALL_PAGES } from '../small-pages.ts';
 import { type CrashState, fateOf } from './disk-model.ts';
 import { mountMemory } from './memory-file-system.ts';
 import type { TracedRun } from './traced-run.ts';
@@ -145,7 +146,7 @@ async function read(
 
 /** Opens, writes one more key and takes it back, flushes, closes, reopens: the state must be the same throughout. */
 async function goOn(directory: string, fileSystem: ModuleSpec | undefined): Promise<string> {
-  const engine = await openEngine(directory, OPTIONS, { fileSystem });
+  const engine = await openEngine(directory, OPTIONS, { fileSystem, pageLimits: SMALL_PAGES });
   const hash = new StateHash();
   try {
     for (const [key, value] of engine.scan()) hash.add(key, value);

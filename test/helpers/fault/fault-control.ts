@@ -227,6 +227,7 @@ export function fileTypeOf(path: string): FileType {
   const kind = parseFileName(basename(path))?.kind;
   if (kind === 'manifest-temporary') return 'manifest';
   if (kind === 'new-table') return 'table';
+  if (kind === 'page' || kind === 'new-page') return 'manifest';
   return FILE_TYPES.find((type) => type === kind) ?? 'directory';
 }
 

@@ -10,6 +10,7 @@ import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
 import type { EngineOptions } from '../../../src/main/options.ts';
 import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import { type Random, seededRandom } from '../rng.ts';
+import { SMALL_PAGES } from '../small-pages.ts';
 import { DiskModel } from './disk-model.ts';
 import { FaultControl, type Omission } from './fault-control.ts';
 import { faultySpec } from './faulty-file-system.ts';
@@ -100,7 +101,8 @@ class Session {
       cacheSize: 0,
     };
     const fileSystem = faultySpec({ control: this.#control.buffer, trace: this.#trace.buffer });
-    this.#engine = await openEngine(directory, options, { fileSystem });
+    const pageLimits = seed % 2 === 0 ? undefined : SMALL_PAGES;
+    this.#engine = await openEngine(directory, options, { fileSystem, pageLimits });
   }
 
   async #close(): Promise<void> {
