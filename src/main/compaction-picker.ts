@@ -77,7 +77,7 @@ export function pickCompaction(
     if (isLevelZeroWaiting && level === targets.baseLevel) continue;
     const plan =
       level === 0
-        ? pickLevelZero(version, options, busy, targets)
+        ? planOldest(version, options, busy, targets)
         : pickLevel(version, level, options, busy, targets, state.cursors[level]);
     if (plan !== undefined) return plan;
     isLevelZeroWaiting ||= level === 0 && isWaiting(busy);
@@ -97,11 +97,12 @@ export function advanceCursor(state: PickerState, plan: CompactionPlan): PickerS
   return { cursors: state.cursors.with(plan.level, hullOf(plan.inputs)?.end) };
 }
 
-function pickLevelZero(
+/** Takes the oldest of L0 to the base level, whether that is due or not. */
+export function planOldest(
   version: Version,
   options: CompactionOptions,
   busy: BusyTables,
-  targets: LevelTargets,
+  targets: LevelTargets = levelTargets(version, options),
 ): CompactionPlan | undefined {
   const oldest = version.levels[0]!.at(-1);
   return oldest && planLevelZero(version, oldest, () => targets.baseLevel, 'l0-count', options, busy);

@@ -22,7 +22,7 @@
  *             Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and each
  *             would be written once more.
  */
-import { MAX_LEVEL, type Level, level as toLevel } from '../shared/ids.ts';
+import { type Level, MAX_LEVEL, level as toLevel } from '../shared/ids.ts';
 import { closure, hullOf, overlaps, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import {
@@ -31,6 +31,7 @@ import {
   type CompactionPlan,
   type CompactionReason,
   isWrittenTo,
+  maxGrandparentBytes,
   planFor,
 } from './compaction-plan.ts';
 
@@ -68,8 +69,28 @@ export function planLevelZero(
   return planFor(version, toLevel(0), outputLevel(inputs), inputs, reason, options, busy);
 }
 
+/**
+ * Where each table of `load`, newer than all that it overlaps outside of L0, may go from L0: see deepestFreeLevel(). Of a small
+ * load, one that spans much of the next level stays in L0: merged from there, it is cut on its way down, while its own compaction
+ * would have to take all of that along. Tables of large loads are cut when they are built (ingest/bulk-load.ts).
+ */
+export function placesOutOfLevelZero(
+  version: Version,
+  load: Tables,
+  options: CompactionOptions,
+  busy: BusyTables,
+): Level[] {
+  const isSmall = totalBytes(load) <= maxLevelZeroBytes(options);
+  return load.map((table) => {
+    const level = deepestFreeLevel(version, table, busy);
+    if (!isSmall || level === MAX_LEVEL) return level;
+    const below = version.overlapping(toLevel(level + 1), rangeOf(table));
+    return totalBytes(below) > maxGrandparentBytes(options) ? toLevel(0) : level;
+  });
+}
+
 /** The deepest level such that nothing in it or above, but for L0, shares keys with `table` or is about to. */
-export function deepestFreeLevel(version: Version, table: TableMeta, busy: BusyTables): Level {
+function deepestFreeLevel(version: Version, table: TableMeta, busy: BusyTables): Level {
   const range = rangeOf(table);
   const bottom = version.deepestLevel || MAX_LEVEL;
   let found = toLevel(0);
@@ -131,7 +152,7 @@ function planLoad(
   const free = load.filter(
     (table) => !busy.numbers.has(table.number) && !older.some((other) => overlaps(other, rangeOf(table))),
   );
-  const places = free.map((table) => deepestFreeLevel(version, table, busy));
+  const places = placesOutOfLevelZero(version, free, options, busy);
   const level = places.find((place) => place > 0);
   if (level !== undefined) {
     const inputs = free.filter((_, i) => places[i] === level).slice(0, MAX_MOVED_TABLES);

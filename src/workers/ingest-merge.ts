@@ -74,8 +74,8 @@ function writeTables(
   outputs: JobOutputs,
   monitor: JobMonitor,
 ): void {
-  const { sequence, firstOutput, outputCount, maxFileSizeBytes, table } = output;
-  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount, grandparents: [] });
+  const { sequence, firstOutput, outputCount, maxFileSizeBytes, table, grandparents } = output;
+  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount, grandparents });
   const entry = new Entry();
   entry.sequence = sequence;
   entry.kind = EntryKind.Put;

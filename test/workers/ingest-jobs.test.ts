@@ -72,6 +72,7 @@ class Bench {
     const sequence = sequenceNumber(77);
     return {
       kind: 'tables',
+      grandparents: [],
       sequence,
       firstOutput,
       outputCount: 60,

@@ -4,10 +4,11 @@
  *   1. sort    runs are built of the records: by the pool (pool-sorter.ts) or by a client's thread (received-load.ts)
  *   2. merge   (one load at a time) the runs become tables, range by range, on all threads; every entry bears the sequence S
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
+ *   4. those that had to go to level 0 move on when what is older there is gone (level-zero.ts)
  *
- * S lies far above the last sequence at the start of step 2. Writes go on meanwhile with sequences below S, so what is loaded
- * is newer than all of them, and no snapshot or scan of before the commit sees it. Should they have used up the room, step 2
- * is done again.
+ * S lies above the last sequence at the start of step 2, by as much as the load is large (headroomFor). Writes go on meanwhile
+ * with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan of before the commit sees it.
+ * Should they have used up the room, step 2 is done again, with room for four times as many.
  *
  * Invariants: everything is visible or nothing, to readers and after a crash. Between the edit and the publication of S the
  *             tables are in the version, but no reader has a sequence that sees their entries.
@@ -23,15 +24,18 @@ import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
-import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import type { KeyRange } from '../../shared/iterator.ts';
+import type { Grandparents, IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
 import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { discardOutputs, reportDeletion } from '../background-errors.ts';
+import type { BusyTables } from '../compaction-picker.ts';
 import { CancelToken } from '../job-runner.ts';
+import { maxLevelZeroBytes } from '../level-zero.ts';
 import { removeObsoleteFiles } from '../obsolete-files.ts';
 import type { Scheduler } from '../scheduler.ts';
-import type { Store } from '../store.ts';
+import { compactionOptions, type Store } from '../store.ts';
 import { placeTables } from './placement.ts';
 import { planRanges, type RunRange, wholeRange } from './run-ranges.ts';
 
@@ -41,13 +45,15 @@ export const INLINE_BYTES: number = 4 * 1024 * 1024;
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
 const RANGES_PER_THREAD = 4;
+/** The smallest load takes some milliseconds. */
+const MIN_HEADROOM = 4096;
 
 /** What a load needs of the running store. */
 export interface IngestHost {
   readonly store: Store;
   readonly scheduler: Scheduler;
-  /** How many writes may be made while tables are built. */
-  readonly sequenceHeadroom: number;
+  /** How many writes may be made while tables are built; undefined: as {@link headroomFor} says. */
+  readonly sequenceHeadroom: number | undefined;
   /** The last sequence given to any write. */
   lastSequence(): number;
   /** Makes everything up to `sequence` visible to reads. */
@@ -63,6 +69,14 @@ export interface SortedRecords {
   readonly recordCount: number;
   /** Of keys and values. */
   readonly byteCount: number;
+}
+
+/**
+ * For how many writes there is room while the tables of a load are built, about in proportion to how long that takes: sixteen of
+ * each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
+ */
+export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
+  return MIN_HEADROOM + 16 * recordCount + Math.ceil(byteCount / 64);
 }
 
 /** The whole of {@link SortedRecords}, before there are any. */
@@ -118,12 +132,15 @@ export class BulkLoad {
     const { recordCount, byteCount } = sorted;
     if (recordCount > 0) {
       const runs = await this.#reduceRuns(sorted.runs);
-      for (let headroom = this.#host.sequenceHeadroom; ; headroom *= 2) {
+      for (let headroom = this.#host.sequenceHeadroom ?? headroomFor(sorted); ; ) {
+        const before = this.#host.lastSequence();
         const sequence = this.#sequenceBeyond(headroom);
         await this.#merge(runs, sequence);
         this.#tell('installing', recordCount, byteCount, true);
-        if (await this.#host.scheduler.atRest(() => this.#commit(sequence), this.signal)) break;
+        if (await this.#host.scheduler.atRest((busy) => this.#commit(sequence, busy), this.signal)) break;
         await this.#discardTables();
+        // Four times what was written meanwhile: to use that up, too, writers must have become four times as fast.
+        headroom = Math.max(2 * headroom, 4 * (this.#host.lastSequence() - before));
       }
     }
     return {
@@ -170,16 +187,35 @@ export class BulkLoad {
   async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {
     const { versions, options } = this.#host.store;
     const { maxFileSizeBytes, table } = options;
-    const results = await this.#runMerges(planRanges(runs, this.#rangeCount(runs)), ({ sizeBytes }) => {
-      const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + 8;
-      const firstOutput = versions.reserveFileNumbers(outputCount);
-      for (let i = 0; i < outputCount; i++) this.#tableNumbers.push(fileNumber(firstOutput + i));
-      return { kind: 'tables', sequence, firstOutput, outputCount, maxFileSizeBytes, table };
-    });
+    const results = await this.#runMerges(
+      planRanges(runs, this.#rangeCount(runs)),
+      ({ range, sizeBytes }) => {
+        const grandparents = this.#boundsBelow(range, runs);
+        const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + grandparents.length + 8;
+        const firstOutput = versions.reserveFileNumbers(outputCount);
+        for (let i = 0; i < outputCount; i++) this.#tableNumbers.push(fileNumber(firstOutput + i));
+        return { kind: 'tables', sequence, firstOutput, outputCount, maxFileSizeBytes, table, grandparents };
+      },
+    );
     const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
     const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
     if (read !== written)
       throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
+  }
+
+  /**
+   * What the tables of a large load will once be merged with: cut as other outputs are, none of them drags along much of it. Few
+   * records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
+   */
+  #boundsBelow(range: KeyRange, runs: readonly RunMeta[]): Grandparents {
+    const { store } = this.#host;
+    const { current } = store.versions;
+    const { deepestLevel } = current;
+    const total = runs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (!deepestLevel || total <= maxLevelZeroBytes(compactionOptions(store))) return [];
+    return current
+      .overlapping(deepestLevel, range)
+      .map(({ largestKey, sizeBytes }) => ({ largestKey, sizeBytes }));
   }
 
   #rangeCount(runs: readonly RunMeta[]): number {
@@ -238,13 +274,13 @@ export class BulkLoad {
   // Phase 3
 
   /** false: so many writes were made meanwhile that the tables are not newer than all of them. */
-  async #commit(sequence: SequenceNumber): Promise<boolean> {
+  async #commit(sequence: SequenceNumber, busy: BusyTables): Promise<boolean> {
     const { store } = this.#host;
     const { versions, memtables, counters } = store;
     this.#host.checkWritable();
     assert(memtables.newest === undefined, 'a bulk load enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
-    const added = placeTables(versions.current, this.#tables);
+    const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
     try {
       await versions.apply({ added, removed: [] }, { lastSequence: sequence });
     } catch (error) {
