@@ -13,8 +13,8 @@
  * its own. The cursor (LevelDB's compact_pointer) goes round, so that every key range has its turn; the choice among
  * the next few saves rewriting. Cursors are not persisted: after a restart any place is as good as another.
  *
- * L0 comes before all others once it has twice the tables that make it due: however far another level is over its size, what
- * waits for L0 are the writers.
+ * L0 comes before all others once it has twice the tables that make it due, but not twice in a row: however far another level
+ * is over its size, what waits for L0 are the writers; and the others must get on as well, or each merge of L0 meets more.
  *
  * Invariants: the same arguments give the same plan; nothing is remembered here, the caller keeps the cursors.
  * Thread:     main. Pure.
@@ -49,6 +49,8 @@ export { compactionScore, pendingCompactionBytes } from './compaction-score.ts';
 /** By level: the largest key of the table that went down last; undefined = start at the first. */
 export interface PickerState {
   readonly cursors: readonly (Uint8Array | undefined)[];
+  /** Where the plan before came from. */
+  readonly lastLevel?: Level;
 }
 
 export const initialPickerState: PickerState = {
@@ -70,7 +72,7 @@ export function pickCompaction(
   const due = levelScores(version, options, targets, busy)
     .map((score, i) => ({ level: toLevel(i), score }))
     .filter(({ score }) => score >= 1)
-    .sort((a, b) => urgency(b) - urgency(a));
+    .sort((a, b) => urgency(b, state) - urgency(a, state));
   let isLevelZeroWaiting = false;
   for (const { level } of due) {
     // Whatever starts in the base level now would keep level 0 waiting even longer.
@@ -87,14 +89,18 @@ export function pickCompaction(
 }
 
 /** Against that of the other levels. */
-function urgency({ level, score }: { readonly level: Level; readonly score: number }): number {
-  return level === 0 && score >= URGENT_L0_SCORE ? Number.POSITIVE_INFINITY : score;
+function urgency(
+  { level, score }: { readonly level: Level; readonly score: number },
+  { lastLevel }: PickerState,
+): number {
+  return level === 0 && lastLevel !== 0 && score >= URGENT_L0_SCORE ? Number.POSITIVE_INFINITY : score;
 }
 
 /** The state after `plan` was started: the cursor of its level moves past it. */
 export function advanceCursor(state: PickerState, plan: CompactionPlan): PickerState {
-  if (plan.level === 0 || plan.reason !== 'level-size') return state;
-  return { cursors: state.cursors.with(plan.level, hullOf(plan.inputs)?.end) };
+  const lastLevel = plan.level;
+  if (plan.level === 0 || plan.reason !== 'level-size') return { ...state, lastLevel };
+  return { cursors: state.cursors.with(plan.level, hullOf(plan.inputs)?.end), lastLevel };
 }
 
 /** Takes the oldest of L0 to the base level, whether that is due or not. */

@@ -39,6 +39,7 @@ import {
 } from './compaction-picker.ts';
 import { planBytes } from './compaction-plan.ts';
 import { CancelToken } from './job-runner.ts';
+import { LevelZeroPace } from './level-zero-pace.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
 import { compactionOptions, type Store } from './store.ts';
@@ -48,6 +49,7 @@ const LONGEST_HELD_RETRY_MS = 8000;
 
 interface Running {
   readonly plan: CompactionPlan;
+  readonly startedAt: number;
   /** How many of its parts have not ended. */
   partsLeft: number;
   readonly token: CancelToken;
@@ -65,6 +67,7 @@ export class Compactor {
   readonly #onDone: () => void;
   readonly #retry: RetryDelay;
   readonly #running = new Set<Running>();
+  readonly #pace = new LevelZeroPace();
   /** Tables in which damage was found. */
   readonly #damaged = new Set<FileNumber>();
   #picker: PickerState = initialPickerState;
@@ -85,6 +88,12 @@ export class Compactor {
   /** Whether a compaction is running or will start by itself. */
   get hasWork(): boolean {
     return this.#running.size > 0 || (this.#retry.isWaiting && this.#pause === undefined);
+  }
+
+  /** In milliseconds, about: when L0 will be smaller. */
+  levelZeroEtaMs(): number {
+    const { versions } = this.#store;
+    return this.#pace.etaMs([...this.#running], versions.current, compactionOptions(this.#store));
   }
 
   /** Starts what is due, as far as threads and running compactions allow. */
@@ -224,6 +233,7 @@ export class Compactor {
     const ranges = partsOf(this.#store, plan, parts);
     const running: Running = {
       plan,
+      startedAt: now(),
       partsLeft: ranges.length,
       token,
       // In a microtask, when `running` is there.
@@ -270,6 +280,7 @@ export class Compactor {
       await discardOutputs(this.#store, result.outputs);
       throw error;
     }
+    this.#pace.noteMerge(plan, now() - startedAt);
     const { counters } = this.#store;
     counters.compactionCount++;
     counters.compactionBytes += result.stats.bytesWritten;

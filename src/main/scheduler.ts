@@ -4,7 +4,7 @@
  *   update()   after every event that may change the answer: start a flush, start compactions, set the gate
  *
  *   L0 tables    below 12   no limit
- *                12..19     slower and slower: from 32 MB/s down
+ *                12..19     slower and slower: from 32 MB/s down, and so that 20 are not reached (level-zero-pace.ts)
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
  *   debt         more than 64 level bases left to rewrite: slow
@@ -31,7 +31,8 @@ const L0_STOP = 20;
 const DEBT_SLOWDOWN = 64;
 /** 32 MB/s: about what one thread flushes and compacts when writes arrive in random order. */
 const SLOW_BYTES_PER_MS = 32 * 1024;
-const SLOWEST_BYTES_PER_MS = 1024;
+/** A put of 2 KB waits 8 ms. */
+const SLOWEST_BYTES_PER_MS = 256;
 /** Writers wait for the flush of this much when a bulk load enters: some 20 ms, as long as a flush of anything takes. */
 const HELD_FLUSH_BYTES: number = 1024 * 1024;
 /** Each leaves at most half of what the one before did. */
@@ -163,19 +164,24 @@ export class Scheduler {
       this.#flusher.hasWork
     )
       gate.set('closed', 'memtables');
-    else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', rateFor(files));
+    else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', this.#rateFor(files));
     else if (canShrink && this.#debt() > DEBT_SLOWDOWN)
       gate.set('slow', 'compaction-debt', SLOW_BYTES_PER_MS);
     else gate.set('open');
+  }
+
+  /** What L0 still takes until it is full comes in while a compaction makes room (level-zero-pace.ts). */
+  #rateFor(files: number): number {
+    const { memtables, options } = this.#store;
+    const room = (L0_STOP - files - memtables.frozen.length) * options.writeBufferBytes;
+    const active = memtables.active?.memtable.arena.usedBytes ?? 0;
+    const pace = (room - active) / Math.max(1, this.#compactor.levelZeroEtaMs());
+    const nearness = Math.min(1, (files - L0_SLOWDOWN) / (L0_STOP - L0_SLOWDOWN));
+    return Math.max(SLOWEST_BYTES_PER_MS, Math.min(pace, SLOW_BYTES_PER_MS * (1 - nearness)));
   }
 
   #debt(): number {
     const options = compactionOptions(this.#store);
     return pendingCompactionBytes(this.#store.versions.current, options) / options.levelBaseBytes;
   }
-}
-
-function rateFor(files: number): number {
-  const nearness = Math.min(1, (files - L0_SLOWDOWN) / (L0_STOP - L0_SLOWDOWN));
-  return Math.max(SLOWEST_BYTES_PER_MS, SLOW_BYTES_PER_MS * (1 - nearness));
 }
