@@ -15,7 +15,7 @@
  * bottom level. The first step is only worth its level when the bottom is sqrt(levelMultiplier) times B.
  * A level above the base level (the store has shrunk, was written with other options, or took a bulk load) is emptied when
  * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as a bulk load may be: then the empty one
- * above it is the base level, so that what L0 is merged with stays within 4 x B whatever lies below, and the large one is
+ * above it is the base level, so that what L0 is merged with stays within 16 x B whatever lies below, and the large one is
  * emptied as one that exceeds a target of B.
  *
  * A score is size / target; at 1 a compaction is due. L0 is counted in runs, as every read looks into each: a flushed
@@ -33,8 +33,8 @@ import { levelZeroRuns, totalBytes, type Version } from '../shared/read/version.
 import type { BusyTables, CompactionOptions, CompactionPlan } from './compaction-plan.ts';
 import { maxLevelZeroBytes } from './level-zero.ts';
 
-/** A base level of more than so many times B is met by no merge of L0. */
-const MAX_BASE_LEVELS = 4;
+/** More times B than writers make of a base level, however far compactions are behind: a bulk load did. */
+const MAX_BASE_LEVELS = 16;
 
 export interface LevelTargets {
   /** Where L0 is compacted into. */
@@ -66,7 +66,7 @@ export function levelTargets(version: Version, options: CompactionOptions): Leve
   return { baseLevel: toLevel(isRaised ? shallowest - 1 : shallowest), wantedBaseLevel, targetBytes };
 }
 
-/** Whether a merge of L0 into `level`, all of which it may meet, would take longer than it should. */
+/** Whether a merge of L0, which may meet all of a level of this size, would take longer than it should. */
 function isOversized(levelBytes: number, options: CompactionOptions): boolean {
   return levelBytes > MAX_BASE_LEVELS * options.levelBaseBytes;
 }

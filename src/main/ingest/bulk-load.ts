@@ -37,7 +37,8 @@ import { removeObsoleteFiles } from '../obsolete-files.ts';
 import type { Scheduler } from '../scheduler.ts';
 import { compactionOptions, type Store } from '../store.ts';
 import { placeTables } from './placement.ts';
-import { planRanges, type RunRange, wholeRange } from './run-ranges.ts';
+import { planRanges, type RunRange } from './run-ranges.ts';
+import { Turns } from './turns.ts';
 
 /** Without threads a job holds up main: a tenth of a second of it. */
 export const INLINE_BYTES: number = 4 * 1024 * 1024;
@@ -45,6 +46,8 @@ export const INLINE_BYTES: number = 4 * 1024 * 1024;
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
 const RANGES_PER_THREAD = 4;
+/** And ranges of at most this: for so long, a second, a compaction that writers need waits for a thread. */
+const MAX_RANGE_BYTES: number = 64 * 1024 * 1024;
 /** The smallest load takes some milliseconds. */
 const MIN_HEADROOM = 4096;
 
@@ -95,8 +98,8 @@ export class BulkLoad {
   #tables: TableMeta[] = [];
   /** All numbers that merges were given for tables; some attempts may have died and left files. */
   readonly #tableNumbers: FileNumber[] = [];
-  #mergeJobs = 0;
-  #mergeAttempts = 0;
+  /** A worker has died over a merge. */
+  #hasRetried = false;
 
   constructor(host: IngestHost, onProgress: (progress: IngestProgress) => void) {
     this.#host = host;
@@ -157,25 +160,28 @@ export class BulkLoad {
   async cleanUp(isCommitted: boolean): Promise<void> {
     if (!isCommitted) await this.#discardTables();
     await this.#deleteRuns(this.#runFiles);
-    if (this.#mergeAttempts > this.#mergeJobs) await this.#deleteLostTables();
+    if (this.#hasRetried) await this.#deleteLostTables();
   }
 
   // Phase 2
 
   /** Until the runs are few enough to be merged at once: neighbours become one. */
   async #reduceRuns(sorted: readonly RunMeta[]): Promise<readonly RunMeta[]> {
-    let runs = sorted;
-    while (runs.length > MAX_MERGED_RUNS) {
-      const groups: RunMeta[][] = [];
-      for (let i = 0; i < runs.length; i += MAX_MERGED_RUNS) groups.push(runs.slice(i, i + MAX_MERGED_RUNS));
-      const results = await this.#runMerges(groups.map(wholeRange), () => ({
-        kind: 'run',
-        number: this.newRun(),
-      }));
-      await this.#deleteRuns(runs.map(({ number }) => number));
-      runs = results.map(({ run }) => run!);
+    // Each is one run, or several that share no key: of such there are never many in one range.
+    let groups: readonly (readonly RunMeta[])[] = sorted.map((run) => [run]);
+    while (groups.length > MAX_MERGED_RUNS) {
+      const merged: RunMeta[][] = [];
+      for (let i = 0; i < groups.length; i += MAX_MERGED_RUNS) {
+        const runs = groups.slice(i, i + MAX_MERGED_RUNS).flat();
+        const ranges = planRanges(runs, this.#rangeCount(runs));
+        const results = await this.#runMerges(ranges, () => ({ kind: 'run', number: this.newRun() }));
+        checkAllRead(runs, results);
+        await this.#deleteRuns(runs.map(({ number }) => number));
+        merged.push(results.map(({ run }) => run!));
+      }
+      groups = merged;
     }
-    return runs;
+    return groups.flat();
   }
 
   #sequenceBeyond(headroom: number): SequenceNumber {
@@ -197,10 +203,7 @@ export class BulkLoad {
         return { kind: 'tables', sequence, firstOutput, outputCount, maxFileSizeBytes, table, grandparents };
       },
     );
-    const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
-    const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
-    if (read !== written)
-      throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
+    checkAllRead(runs, results);
   }
 
   /**
@@ -222,7 +225,8 @@ export class BulkLoad {
     const { threads, bulkThreads, maxFileSizeBytes } = this.#host.store.options;
     const total = runs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (threads === 0) return Math.ceil(total / INLINE_BYTES);
-    return Math.min(RANGES_PER_THREAD * bulkThreads, Math.ceil(total / maxFileSizeBytes));
+    const forThreads = Math.min(RANGES_PER_THREAD * bulkThreads, Math.ceil(total / maxFileSizeBytes));
+    return Math.max(forThreads, Math.ceil(total / Math.max(MAX_RANGE_BYTES, maxFileSizeBytes)));
   }
 
   /** All of them or, once one has failed, none: the others are cancelled. Tables are noted as they come. */
@@ -232,12 +236,15 @@ export class BulkLoad {
   ): Promise<IngestMergeResult[]> {
     const totalBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const done = ranges.map(() => 0);
-    this.#mergeJobs += ranges.length;
-    const output = (part: RunRange): IngestMergeJob['output'] => {
-      this.#mergeAttempts++;
-      return outputFor(part);
-    };
-    const jobs = ranges.map(async (part, i) => {
+    // No more at a time than there are threads: what else waits for one comes between them.
+    const inTurn = new Turns(this.#host.store.options.bulkThreads);
+    const mergePart = async (part: RunRange, i: number): Promise<IngestMergeResult> => {
+      throwIfAborted(this.signal);
+      let attempts = 0;
+      const output = (): IngestMergeJob['output'] => {
+        this.#hasRetried ||= ++attempts > 1;
+        return outputFor(part);
+      };
       const result = await this.#host.store.jobs.run<'ingest-merge'>(
         (context) => ({
           ...context,
@@ -245,7 +252,7 @@ export class BulkLoad {
           runs: part.slices,
           range: part.range,
           sharedLength: part.sharedLength,
-          output: output(part),
+          output: output(),
         }),
         { urgent: false, keepAlive: false, bulk: true },
         this.token,
@@ -257,7 +264,8 @@ export class BulkLoad {
       done[i] = part.sizeBytes;
       this.#tables.push(...result.outputs);
       return result;
-    });
+    };
+    const jobs = ranges.map((part, i) => inTurn.run(() => mergePart(part, i)));
     // The first failure is the one to tell; what is cancelled after it is not.
     for (const job of jobs) job.catch((error: unknown) => this.stop(error));
     await Promise.allSettled(jobs);
@@ -319,4 +327,11 @@ export class BulkLoad {
   #tell(phase: 'merging' | 'installing', records: number, bytes: number, always = false): void {
     this.progress.tell({ phase, records, bytes, estimatedTotal: this.#sorted.recordCount }, always);
   }
+}
+
+function checkAllRead(runs: readonly RunMeta[], results: readonly IngestMergeResult[]): void {
+  const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
+  const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
+  if (read !== written)
+    throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
 }
