@@ -35,9 +35,11 @@ import {
   initialPickerState,
   type PickerState,
   pickCompaction,
+  planOldest,
 } from './compaction-picker.ts';
 import { planBytes, planRange } from './compaction-plan.ts';
 import { CancelToken } from './job-runner.ts';
+import { LevelZeroPace } from './level-zero-pace.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
 import { compactionOptions, type Store } from './store.ts';
@@ -47,6 +49,7 @@ const LONGEST_HELD_RETRY_MS = 8000;
 
 interface Running {
   readonly plan: CompactionPlan;
+  readonly startedAt: number;
   /** How many of its parts have not ended. */
   partsLeft: number;
   readonly token: CancelToken;
@@ -64,6 +67,7 @@ export class Compactor {
   readonly #onDone: () => void;
   readonly #retry: RetryDelay;
   readonly #running = new Set<Running>();
+  readonly #pace = new LevelZeroPace();
   /** Tables in which damage was found. */
   readonly #damaged = new Set<FileNumber>();
   #picker: PickerState = initialPickerState;
@@ -85,6 +89,12 @@ export class Compactor {
   /** Whether a compaction is running or will start by itself. */
   get hasWork(): boolean {
     return this.#running.size > 0 || (this.#retry.isWaiting && this.#pause === undefined);
+  }
+
+  /** In milliseconds, about: when L0 will be smaller. */
+  levelZeroEtaMs(): number {
+    const { versions } = this.#store;
+    return this.#pace.etaMs([...this.#running], versions.current, compactionOptions(this.#store));
   }
 
   /** Starts what is due, as far as threads and running compactions allow. */
@@ -114,21 +124,50 @@ export class Compactor {
     return count;
   }
 
-  /** Nothing starts until {@link resume}. Resolves when nothing runs any more. */
-  async pause(): Promise<void> {
+  /** Nothing starts until {@link resume}; what runs goes on. Returns what that has taken. */
+  pause(): BusyTables {
     assert(this.#pause === undefined, 'compactions are paused already');
     let end!: () => void;
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
     this.#pause = { ended, end };
-    while (this.#running.size > 0)
-      await Promise.allSettled([...this.#running].map((running) => running.done));
+    return this.#busy(false);
   }
 
   resume(): void {
     this.#pause?.end();
     this.#pause = undefined;
+  }
+
+  /**
+   * What is in L0 now goes further down, due or not, as long as no step costs more than a compaction may; 'moves': as long as it
+   * costs nothing. A bulk load then need not stay above it in L0. Never rejects: what fails or can't be is left there.
+   */
+  async clearLevelZero(steps: 'all' | 'moves' = 'all'): Promise<void> {
+    const { versions, options } = this.#store;
+    const upTo = versions.current.levels[0]![0]?.largestSequence ?? 0;
+    while (this.#pause === undefined && this.#ended === undefined && !this.#retry.isWaiting) {
+      const others = [...this.#running].filter(({ plan }) => plan.level === 0);
+      if (others.length > 0 && steps === 'moves') return;
+      if (others.length > 0) {
+        await Promise.allSettled(others.map(({ done }) => done));
+        continue;
+      }
+      const oldest = versions.current.levels[0]!.at(-1);
+      if (oldest === undefined || oldest.largestSequence > upTo) return;
+      const limits = this.#options();
+      const plan = planOldest(versions.current, limits, this.#busy());
+      if (plan === undefined || planBytes(plan) > (steps === 'moves' ? 0 : limits.maxCompactionBytes)) return;
+      // #failed() has told; it may be retried, but not while a load waits.
+      if (
+        !(await this.#launch(plan, options.threads, true).done.then(
+          () => true,
+          () => false,
+        ))
+      )
+        return;
+    }
   }
 
   /** Everything in `range` (both bounds inclusive) down to the bottom level. The caller has flushed. */
@@ -195,6 +234,7 @@ export class Compactor {
     const ranges = partsOf(this.#store, plan, parts);
     const running: Running = {
       plan,
+      startedAt: now(),
       partsLeft: ranges.length,
       token,
       // In a microtask, when `running` is there.
@@ -241,6 +281,7 @@ export class Compactor {
       await discardOutputs(this.#store, result.outputs);
       throw error;
     }
+    this.#pace.noteMerge(plan, now() - startedAt);
     const { counters } = this.#store;
     counters.compactionCount++;
     counters.compactionBytes += result.stats.bytesWritten;

@@ -53,9 +53,6 @@ import { StoreFiles } from './store-files.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { WriteGate } from './write-gate.ts';
 
-/** A minute and more of writes; the numbers last for 33 million loads. */
-const INGEST_HEADROOM: number = 2 ** 28;
-
 export class Runtime {
   readonly store: Store;
   readonly scheduler: Scheduler;
@@ -89,7 +86,7 @@ export class Runtime {
     this.ingester = new Ingester({
       store: this.store,
       scheduler: this.scheduler,
-      sequenceHeadroom: internals.ingestHeadroom ?? INGEST_HEADROOM,
+      sequenceHeadroom: internals.ingestHeadroom,
       lastSequence: () => this.#encodedSequence(),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),

@@ -4,7 +4,7 @@
  *   update()   after every event that may change the answer: start a flush, start compactions, set the gate
  *
  *   L0 tables    below 12   no limit
- *                12..19     slower and slower: from 32 MB/s down
+ *                12..19     slower and slower: from 32 MB/s down, and so that 20 are not reached (level-zero-pace.ts)
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
  *   debt         more than 64 level bases left to rewrite: slow
@@ -20,7 +20,7 @@ import type { StorageError } from '../shared/errors.ts';
 import { unless } from '../shared/ingest/unless.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import { MAX_FROZEN_MEMTABLES } from './commit-pipeline.ts';
-import { pendingCompactionBytes } from './compaction-picker.ts';
+import { type BusyTables, pendingCompactionBytes } from './compaction-picker.ts';
 import { Compactor } from './compactor.ts';
 import { Flusher } from './flusher.ts';
 import { compactionOptions, type Store } from './store.ts';
@@ -31,7 +31,12 @@ const L0_STOP = 20;
 const DEBT_SLOWDOWN = 64;
 /** 32 MB/s: about what one thread flushes and compacts when writes arrive in random order. */
 const SLOW_BYTES_PER_MS = 32 * 1024;
-const SLOWEST_BYTES_PER_MS = 1024;
+/** A put of 2 KB waits 8 ms. */
+const SLOWEST_BYTES_PER_MS = 256;
+/** Writers wait for the flush of this much when a bulk load enters: some 20 ms, as long as a flush of anything takes. */
+const HELD_FLUSH_BYTES: number = 1024 * 1024;
+/** Each leaves at most half of what the one before did. */
+const MAX_FLUSH_ROUNDS = 8;
 
 export class Scheduler {
   readonly #store: Store;
@@ -88,23 +93,39 @@ export class Scheduler {
   }
 
   /**
-   * Carries out `work` while no compaction runs, nothing is in memory and writes are held: the moment at which tables from
-   * outside can be given their place. Rejects with the signal's reason as soon as it is aborted before that, whatever runs.
+   * Carries out `work` while no compaction starts, nothing is in memory and writes are held: the moment at which tables from
+   * outside can be given their place. Compactions that run go on; `work` is told what they have taken. Rejects with the signal's
+   * reason as soon as it is aborted before that, whatever runs.
    */
-  async atRest<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async atRest<T>(work: (busy: BusyTables) => Promise<T>, signal: AbortSignal): Promise<T> {
     try {
-      await unless(signal, this.#compactor.pause());
-      // Most of what is in memory goes to tables before writers have to wait.
-      await unless(signal, this.flush());
+      // What can be done while writes go on: what is in memory goes to tables, and these out of the way of what comes.
+      await unless(signal, this.#flushMost());
+      await unless(signal, this.#compactor.clearLevelZero());
+      await unless(signal, this.#flushMost());
       this.#isAtRest = true;
       this.#setGate();
       this.#store.pipeline.freezeActive();
       await unless(signal, this.#flusher.flushFrozen());
-      return await work();
+      await unless(signal, this.#compactor.clearLevelZero('moves'));
+      return await work(this.#compactor.pause());
     } finally {
       this.#isAtRest = false;
       this.#compactor.resume();
       this.update();
+    }
+  }
+
+  /** Until so little is in memory that writers need not wait long for its flush, or they outrun it. */
+  async #flushMost(): Promise<void> {
+    const { memtables } = this.#store;
+    let before = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < MAX_FLUSH_ROUNDS; round++) {
+      if (memtables.newest === undefined) return;
+      await this.flush();
+      const left = memtables.memoryBytes;
+      if (left <= HELD_FLUSH_BYTES || left > before / 2) return;
+      before = left;
     }
   }
 
@@ -144,19 +165,24 @@ export class Scheduler {
       this.#compactor.hurry();
     } else if (memtables.frozen.length >= MAX_FROZEN_MEMTABLES && pipeline.isFull && this.#flusher.hasWork)
       gate.set('closed', 'memtables');
-    else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', rateFor(files));
+    else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', this.#rateFor(files));
     else if (canShrink && this.#debt() > DEBT_SLOWDOWN)
       gate.set('slow', 'compaction-debt', SLOW_BYTES_PER_MS);
     else gate.set('open');
+  }
+
+  /** What L0 still takes until it is full comes in while a compaction makes room (level-zero-pace.ts). */
+  #rateFor(files: number): number {
+    const { memtables, options } = this.#store;
+    const room = (L0_STOP - files - memtables.frozen.length) * options.writeBufferBytes;
+    const active = memtables.active?.memtable.arena.usedBytes ?? 0;
+    const pace = (room - active) / Math.max(1, this.#compactor.levelZeroEtaMs());
+    const nearness = Math.min(1, (files - L0_SLOWDOWN) / (L0_STOP - L0_SLOWDOWN));
+    return Math.max(SLOWEST_BYTES_PER_MS, Math.min(pace, SLOW_BYTES_PER_MS * (1 - nearness)));
   }
 
   #debt(): number {
     const options = compactionOptions(this.#store);
     return pendingCompactionBytes(this.#store.versions.current, options) / options.levelBaseBytes;
   }
-}
-
-function rateFor(files: number): number {
-  const nearness = Math.min(1, (files - L0_SLOWDOWN) / (L0_STOP - L0_SLOWDOWN));
-  return Math.max(SLOWEST_BYTES_PER_MS, SLOW_BYTES_PER_MS * (1 - nearness));
 }

@@ -119,9 +119,14 @@ export interface IngestMergeJob extends JobContext {
         readonly outputs: SharedArrayBuffer;
         readonly maxFileSizeBytes: number;
         readonly table: TableOptions;
+        /** Tables of the level that the outputs will once be merged with: as in a compaction. */
+        readonly grandparents: Grandparents;
       }
     | { readonly kind: 'run'; readonly number: FileNumber };
 }
+
+/** Sorted and disjoint tables, of which an output must not overlap too much. */
+export type Grandparents = readonly Pick<TableMeta, 'largestKey' | 'sizeBytes'>[];
 
 /** Both inclusive. */
 export interface SequenceBounds {

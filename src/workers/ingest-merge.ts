@@ -75,9 +75,9 @@ function writeTables(
   monitor: JobMonitor,
   control: ControlBlock,
 ): void {
-  const { sequence, maxFileSizeBytes, table } = output;
+  const { sequence, maxFileSizeBytes, table, grandparents } = output;
   const numbers = new OutputNumbers(output.outputs);
-  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount: numbers.capacity, grandparents: [] });
+  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount: numbers.capacity, grandparents });
   const entry = new Entry();
   entry.sequence = sequence;
   entry.kind = EntryKind.Put;

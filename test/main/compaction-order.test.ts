@@ -16,9 +16,11 @@ import {
   type PickerState,
   pickCompaction,
 } from '../../src/main/compaction-picker.ts';
+import { placeTables } from '../../src/main/ingest/placement.ts';
+import { maxLevelZeroBytes } from '../../src/main/level-zero.ts';
 import { planManualCompaction } from '../../src/main/manual-compaction.ts';
 import { type FileNumber, type Level, level, type SequenceNumber } from '../../src/shared/ids.ts';
-import { Version } from '../../src/shared/read/version.ts';
+import { totalBytes, Version } from '../../src/shared/read/version.ts';
 import type { LeveledTable, TableMeta } from '../../src/shared/version-edit.ts';
 import { checkPlan } from '../helpers/plans.ts';
 import { seededRandom } from '../helpers/rng.ts';
@@ -77,6 +79,25 @@ class ModelStore {
     this.#apply([{ level: level(0), table: this.#table(entries) }], []);
   }
 
+  /** A bulk load: many small tables of one age, placed as if in a moment at which nothing is in memory. */
+  load(): void {
+    const sequence = ++this.#sequence;
+    const keys = Array.from({ length: KEY_COUNT }, (_, key) => key).filter(() => this.#random(4) > 0);
+    const tables: TableMeta[] = [];
+    while (keys.length > 0) {
+      const part = keys.splice(0, 1 + this.#random(3));
+      for (const key of part) this.expected.set(key, { sequence, isDead: false });
+      tables.push(this.#table(new Map(part.map((key) => [key, { sequence, isDead: false }]))));
+    }
+    const placed = placeTables(
+      this.version,
+      tables,
+      options,
+      busyTables(this.running.map(({ plan }) => plan)),
+    );
+    this.#apply(placed, []);
+  }
+
   /** Starts what there is to start, at most four jobs at once. */
   start(isManual: boolean): boolean {
     if (this.running.length >= 4) return false;
@@ -86,6 +107,11 @@ class ModelStore {
       : pickCompaction(this.version, options, busy, this.#picker);
     if (plan === undefined) return false;
     checkPlan(this.version, plan, busy.plans);
+    if (plan.level === 0 && plan.kind === 'merge' && plan.inputs.length > 1)
+      assert.ok(
+        totalBytes(plan.inputs) <= maxLevelZeroBytes(options),
+        'a compaction of level 0 takes too much',
+      );
     this.#picker = advanceCursor(this.#picker, plan);
     this.run(plan);
     return true;
@@ -107,7 +133,10 @@ class ModelStore {
     ];
     if (plan.kind === 'move') {
       this.moves++;
-      this.#apply([{ level: plan.outputLevel, table: plan.inputs[0]! }], removed);
+      this.#apply(
+        plan.inputs.map((table) => ({ level: plan.outputLevel, table })),
+        removed,
+      );
       return;
     }
     this.merges++;
@@ -195,7 +224,8 @@ test('compactions running at once, picked and manual, never change what is read'
     const store = new ModelStore(random);
     for (let i = 0; i < 300; i++) {
       const choice = random(10);
-      if (choice < 4) store.flush();
+      if (random(30) === 0) store.load();
+      else if (choice < 4) store.flush();
       else if (choice < 7) store.start(random(4) === 0);
       else if (store.running.length > 0) store.finishOne();
       assert.doesNotThrow(() => store.check(), `seed ${seed}, step ${i}`);
@@ -216,7 +246,7 @@ test('compactions running at once, picked and manual, never change what is read'
 test('pickCompaction() comes to rest when nothing is written any more', () => {
   for (let seed = 100; seed < 130; seed++) {
     const store = new ModelStore(seededRandom(seed).below);
-    for (let i = 0; i < 30; i++) store.flush();
+    for (let i = 0; i < 30; i++) i % 10 === 5 ? store.load() : store.flush();
     let steps = 0;
     while (store.start(false) || store.running.length > 0) {
       if (store.running.length > 2) store.finishOne();
@@ -232,7 +262,8 @@ test('planManualCompaction() leaves one level, without tombstones', () => {
   for (let seed = 200; seed < 230; seed++) {
     const store = new ModelStore(seededRandom(seed).below);
     for (let i = 0; i < 40; i++) {
-      store.flush();
+      if (i % 15 === 9) store.load();
+      else store.flush();
       if (i % 3 === 0 && store.start(false)) store.finishOne();
     }
     for (let steps = 0; ; steps++) {

@@ -102,7 +102,12 @@ runScenarios('compaction-picker.txt', (scenario) => {
   });
   switch (command) {
     case 'pick':
-      return showPlan(pickCompaction(version, options, busy, { cursors }));
+      return showPlan(
+        pickCompaction(version, options, busy, {
+          cursors,
+          ...(args.has('last') ? { lastLevel: level(Number(args.get('last'))) } : {}),
+        }),
+      );
     case 'settle':
       return pickUntilSettled(version, options);
     case 'manual':

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { planRanges, wholeRange } from '../../src/main/ingest/run-ranges.ts';
+import { planRanges } from '../../src/main/ingest/run-ranges.ts';
 import { compareKeys } from '../../src/shared/bytes.ts';
 import { CorruptionError, errorFromWire } from '../../src/shared/errors.ts';
 import { runPath } from '../../src/shared/file-names.ts';
@@ -50,7 +50,7 @@ class Bench {
   }
 
   mergeToRun(runs: readonly RunMeta[]): RunMeta {
-    const { range, slices, sharedLength } = wholeRange(runs);
+    const { range, slices, sharedLength } = planRanges(runs, 1)[0]!;
     const output = { kind: 'run', number: fileNumber(this.#number++) } as const;
     return this.#merge({ runs: slices, range, sharedLength, output }).run!;
   }
@@ -70,6 +70,7 @@ class Bench {
   #tables(): IngestMergeJob['output'] {
     return {
       kind: 'tables',
+      grandparents: [],
       sequence: sequenceNumber(77),
       outputs: OutputNumbers.create(60).buffer,
       maxFileSizeBytes: 4096,

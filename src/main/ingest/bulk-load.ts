@@ -4,10 +4,11 @@
  *   1. sort    runs are built of the records: by the pool (pool-sorter.ts) or by a client's thread (received-load.ts)
  *   2. merge   (one load at a time) the runs become tables, range by range, on all threads; every entry bears the sequence S
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
+ *   4. those that had to go to level 0 move on when what is older there is gone (level-zero.ts)
  *
- * S lies far above the last sequence at the start of step 2. Writes go on meanwhile with sequences below S, so what is loaded
- * is newer than all of them, and no snapshot or scan of before the commit sees it. Should they have used up the room, step 2
- * is done again.
+ * S lies above the last sequence at the start of step 2, by as much as the load is large (headroomFor). Writes go on meanwhile
+ * with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan of before the commit sees it.
+ * Should they have used up the room, step 2 is done again, with room for four times as many.
  *
  * Invariants: everything is visible or nothing, to readers and after a crash. Between the edit and the publication of S the
  *             tables are in the version, but no reader has a sequence that sees their entries.
@@ -23,18 +24,22 @@ import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shar
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
-import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import type { KeyRange } from '../../shared/iterator.ts';
+import type { Grandparents, IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
 import { OutputNumbers } from '../../shared/output-numbers.ts';
 import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import { discardOutputs, reportDeletion } from '../background-errors.ts';
+import type { BusyTables } from '../compaction-picker.ts';
 import { CancelToken } from '../job-runner.ts';
+import { maxLevelZeroBytes } from '../level-zero.ts';
 import { removeObsoleteFiles } from '../obsolete-files.ts';
 import type { Scheduler } from '../scheduler.ts';
-import type { Store } from '../store.ts';
+import { compactionOptions, type Store } from '../store.ts';
 import { placeTables } from './placement.ts';
-import { planRanges, type RunRange, wholeRange } from './run-ranges.ts';
+import { planRanges, type RunRange } from './run-ranges.ts';
+import { Turns } from './turns.ts';
 
 /** Without threads a job holds up main: a tenth of a second of it. */
 export const INLINE_BYTES: number = 4 * 1024 * 1024;
@@ -42,13 +47,17 @@ export const INLINE_BYTES: number = 4 * 1024 * 1024;
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
 const RANGES_PER_THREAD = 4;
+/** And ranges of at most this: for so long, a second, a compaction that writers need waits for a thread. */
+const MAX_RANGE_BYTES: number = 64 * 1024 * 1024;
+/** The smallest load takes some milliseconds. */
+const MIN_HEADROOM = 4096;
 
 /** What a load needs of the running store. */
 export interface IngestHost {
   readonly store: Store;
   readonly scheduler: Scheduler;
-  /** How many writes may be made while tables are built. */
-  readonly sequenceHeadroom: number;
+  /** How many writes may be made while tables are built; undefined: as {@link headroomFor} says. */
+  readonly sequenceHeadroom: number | undefined;
   /** The last sequence given to any write. */
   lastSequence(): number;
   /** Makes everything up to `sequence` visible to reads. */
@@ -64,6 +73,14 @@ export interface SortedRecords {
   readonly recordCount: number;
   /** Of keys and values. */
   readonly byteCount: number;
+}
+
+/**
+ * For how many writes there is room while the tables of a load are built, about in proportion to how long that takes: sixteen of
+ * each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
+ */
+export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
+  return MIN_HEADROOM + 16 * recordCount + Math.ceil(byteCount / 64);
 }
 
 /** The whole of {@link SortedRecords}, before there are any. */
@@ -82,8 +99,8 @@ export class BulkLoad {
   #tables: TableMeta[] = [];
   /** The numbers that each attempt at a merge took for tables; some may have died and left files. */
   readonly #tableNumbers: OutputNumbers[] = [];
-  #mergeJobs = 0;
-  #mergeAttempts = 0;
+  /** A worker has died over a merge. */
+  #hasRetried = false;
 
   constructor(host: IngestHost, onProgress: (progress: IngestProgress) => void) {
     this.#host = host;
@@ -119,12 +136,15 @@ export class BulkLoad {
     const { recordCount, byteCount } = sorted;
     if (recordCount > 0) {
       const runs = await this.#reduceRuns(sorted.runs);
-      for (let headroom = this.#host.sequenceHeadroom; ; headroom *= 2) {
+      for (let headroom = this.#host.sequenceHeadroom ?? headroomFor(sorted); ; ) {
+        const before = this.#host.lastSequence();
         const sequence = this.#sequenceBeyond(headroom);
         await this.#merge(runs, sequence);
         this.#tell('installing', recordCount, byteCount, true);
-        if (await this.#host.scheduler.atRest(() => this.#commit(sequence), this.signal)) break;
+        if (await this.#host.scheduler.atRest((busy) => this.#commit(sequence, busy), this.signal)) break;
         await this.#discardTables();
+        // Four times what was written meanwhile: to use that up, too, writers must have become four times as fast.
+        headroom = Math.max(2 * headroom, 4 * (this.#host.lastSequence() - before));
       }
     }
     return {
@@ -141,25 +161,28 @@ export class BulkLoad {
   async cleanUp(isCommitted: boolean): Promise<void> {
     if (!isCommitted) await this.#discardTables();
     await this.#deleteRuns(this.#runFiles);
-    if (this.#mergeAttempts > this.#mergeJobs) await this.#deleteLostTables();
+    if (this.#hasRetried) await this.#deleteLostTables();
   }
 
   // Phase 2
 
   /** Until the runs are few enough to be merged at once: neighbours become one. */
   async #reduceRuns(sorted: readonly RunMeta[]): Promise<readonly RunMeta[]> {
-    let runs = sorted;
-    while (runs.length > MAX_MERGED_RUNS) {
-      const groups: RunMeta[][] = [];
-      for (let i = 0; i < runs.length; i += MAX_MERGED_RUNS) groups.push(runs.slice(i, i + MAX_MERGED_RUNS));
-      const results = await this.#runMerges(groups.map(wholeRange), () => ({
-        kind: 'run',
-        number: this.newRun(),
-      }));
-      await this.#deleteRuns(runs.map(({ number }) => number));
-      runs = results.map(({ run }) => run!);
+    // Each is one run, or several that share no key: of such there are never many in one range.
+    let groups: readonly (readonly RunMeta[])[] = sorted.map((run) => [run]);
+    while (groups.length > MAX_MERGED_RUNS) {
+      const merged: RunMeta[][] = [];
+      for (let i = 0; i < groups.length; i += MAX_MERGED_RUNS) {
+        const runs = groups.slice(i, i + MAX_MERGED_RUNS).flat();
+        const ranges = planRanges(runs, this.#rangeCount(runs));
+        const results = await this.#runMerges(ranges, () => ({ kind: 'run', number: this.newRun() }));
+        checkAllRead(runs, results);
+        await this.#deleteRuns(runs.map(({ number }) => number));
+        merged.push(results.map(({ run }) => run!));
+      }
+      groups = merged;
     }
-    return runs;
+    return groups.flat();
   }
 
   #sequenceBeyond(headroom: number): SequenceNumber {
@@ -169,24 +192,42 @@ export class BulkLoad {
   }
 
   async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {
-    const { maxFileSizeBytes, table } = this.#host.store.options;
-    const results = await this.#runMerges(planRanges(runs, this.#rangeCount(runs)), ({ sizeBytes }) => {
-      const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + 8;
-      const numbers = OutputNumbers.create(outputCount);
-      this.#tableNumbers.push(numbers);
-      return { kind: 'tables', sequence, outputs: numbers.buffer, maxFileSizeBytes, table };
-    });
-    const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
-    const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
-    if (read !== written)
-      throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
+    const { options } = this.#host.store;
+    const { maxFileSizeBytes, table } = options;
+    const results = await this.#runMerges(
+      planRanges(runs, this.#rangeCount(runs)),
+      ({ range, sizeBytes }) => {
+        const grandparents = this.#boundsBelow(range, runs);
+        const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + grandparents.length + 8;
+        const numbers = OutputNumbers.create(outputCount);
+        this.#tableNumbers.push(numbers);
+        return { kind: 'tables', sequence, outputs: numbers.buffer, maxFileSizeBytes, table, grandparents };
+      },
+    );
+    checkAllRead(runs, results);
+  }
+
+  /**
+   * What the tables of a large load will once be merged with: cut as other outputs are, none of them drags along much of it. Few
+   * records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
+   */
+  #boundsBelow(range: KeyRange, runs: readonly RunMeta[]): Grandparents {
+    const { store } = this.#host;
+    const { current } = store.versions;
+    const { deepestLevel } = current;
+    const total = runs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (!deepestLevel || total <= maxLevelZeroBytes(compactionOptions(store))) return [];
+    return current
+      .overlapping(deepestLevel, range)
+      .map(({ largestKey, sizeBytes }) => ({ largestKey, sizeBytes }));
   }
 
   #rangeCount(runs: readonly RunMeta[]): number {
     const { threads, bulkThreads, maxFileSizeBytes } = this.#host.store.options;
     const total = runs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (threads === 0) return Math.ceil(total / INLINE_BYTES);
-    return Math.min(RANGES_PER_THREAD * bulkThreads, Math.ceil(total / maxFileSizeBytes));
+    const forThreads = Math.min(RANGES_PER_THREAD * bulkThreads, Math.ceil(total / maxFileSizeBytes));
+    return Math.max(forThreads, Math.ceil(total / Math.max(MAX_RANGE_BYTES, maxFileSizeBytes)));
   }
 
   /** All of them or, once one has failed, none: the others are cancelled. Tables are noted as they come. */
@@ -196,12 +237,15 @@ export class BulkLoad {
   ): Promise<IngestMergeResult[]> {
     const totalBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const done = ranges.map(() => 0);
-    this.#mergeJobs += ranges.length;
-    const output = (part: RunRange): IngestMergeJob['output'] => {
-      this.#mergeAttempts++;
-      return outputFor(part);
-    };
-    const jobs = ranges.map(async (part, i) => {
+    // No more at a time than there are threads: what else waits for one comes between them.
+    const inTurn = new Turns(this.#host.store.options.bulkThreads);
+    const mergePart = async (part: RunRange, i: number): Promise<IngestMergeResult> => {
+      throwIfAborted(this.signal);
+      let attempts = 0;
+      const output = (): IngestMergeJob['output'] => {
+        this.#hasRetried ||= ++attempts > 1;
+        return outputFor(part);
+      };
       const result = await this.#host.store.jobs.run<'ingest-merge'>(
         (context) => ({
           ...context,
@@ -209,7 +253,7 @@ export class BulkLoad {
           runs: part.slices,
           range: part.range,
           sharedLength: part.sharedLength,
-          output: output(part),
+          output: output(),
         }),
         { urgent: false, keepAlive: false, bulk: true },
         this.token,
@@ -221,7 +265,8 @@ export class BulkLoad {
       done[i] = part.sizeBytes;
       this.#tables.push(...result.outputs);
       return result;
-    });
+    };
+    const jobs = ranges.map((part, i) => inTurn.run(() => mergePart(part, i)));
     // The first failure is the one to tell; what is cancelled after it is not.
     for (const job of jobs) job.catch((error: unknown) => this.stop(error));
     await Promise.allSettled(jobs);
@@ -238,13 +283,13 @@ export class BulkLoad {
   // Phase 3
 
   /** false: so many writes were made meanwhile that the tables are not newer than all of them. */
-  async #commit(sequence: SequenceNumber): Promise<boolean> {
+  async #commit(sequence: SequenceNumber, busy: BusyTables): Promise<boolean> {
     const { store } = this.#host;
     const { versions, memtables, counters } = store;
     this.#host.checkWritable();
     assert(memtables.newest === undefined, 'a bulk load enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
-    const added = placeTables(versions.current, this.#tables);
+    const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
     try {
       await versions.apply({ added, removed: [] }, { lastSequence: sequence });
     } catch (error) {
@@ -283,4 +328,11 @@ export class BulkLoad {
   #tell(phase: 'merging' | 'installing', records: number, bytes: number, always = false): void {
     this.progress.tell({ phase, records, bytes, estimatedTotal: this.#sorted.recordCount }, always);
   }
+}
+
+function checkAllRead(runs: readonly RunMeta[], results: readonly IngestMergeResult[]): void {
+  const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
+  const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
+  if (read !== written)
+    throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
 }

@@ -6,30 +6,29 @@
  *   L7    .    .  [old]      c   overlaps a table of the bottom alone  -> the level above it
  *         a    b    c
  *
- * What is loaded is newer than all there is, so it must lie above whatever shares its keys.
+ * What is loaded is newer than all there is, so it must lie above whatever shares its keys, or will: where a running compaction
+ * may write to, a table counts as there. What goes to L0 moves on as soon as the older tables there are gone (level-zero.ts).
  *
  * Thread: main. Pure.
  * Not chosen: merging with what overlaps before anything becomes visible. It may be the whole store; compaction does it
  *             afterwards, in the background and bit by bit.
  */
-import { type Level, MAX_LEVEL, level as toLevel } from '../../shared/ids.ts';
+import { level as toLevel } from '../../shared/ids.ts';
 import type { Version } from '../../shared/read/version.ts';
 import type { LeveledTable, TableMeta } from '../../shared/version-edit.ts';
+import type { BusyTables, CompactionOptions } from '../compaction-plan.ts';
+import { placesOutOfLevelZero } from '../level-zero.ts';
 
-export function placeTables(version: Version, tables: readonly TableMeta[]): LeveledTable[] {
-  const deepest = version.deepestLevel;
-  const bottom = deepest === undefined || deepest === 0 ? MAX_LEVEL : deepest;
-  return tables.map((table) => ({ level: levelFor(version, bottom, table), table }));
-}
-
-/** The deepest level such that neither it nor one above holds keys of the table's range. */
-function levelFor(version: Version, bottom: Level, table: TableMeta): Level {
-  const range = { start: table.smallestKey, end: table.largestKey };
-  let found = toLevel(0);
-  for (let i = 0; i <= bottom; i++) {
-    const level = toLevel(i);
-    if (version.hasOverlap(level, range)) return found;
-    found = level;
-  }
-  return found;
+export function placeTables(
+  version: Version,
+  tables: readonly TableMeta[],
+  options: CompactionOptions,
+  busy: BusyTables,
+): LeveledTable[] {
+  const levelZero = toLevel(0);
+  const places = placesOutOfLevelZero(version, tables, options, busy);
+  return tables.map((table, i) => {
+    const range = { start: table.smallestKey, end: table.largestKey };
+    return { level: version.hasOverlap(levelZero, range) ? levelZero : places[i]!, table };
+  });
 }

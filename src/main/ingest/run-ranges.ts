@@ -35,11 +35,6 @@ export function planRanges(runs: readonly RunMeta[], parts: number): RunRange[] 
   });
 }
 
-/** All of the runs, for a merge of several into one. */
-export function wholeRange(runs: readonly RunMeta[]): RunRange {
-  return planRanges(runs, 1)[0]!;
-}
-
 function runSamples({ samples, sizeBytes }: RunMeta): KeySample[] {
   const { offsets } = samples;
   return Array.from(offsets, (offset, i) => ({
