@@ -11,10 +11,11 @@
  * Thread:     main.
  */
 import { CorruptionError } from '../shared/errors.ts';
-import { fileNumber, level as toLevel } from '../shared/ids.ts';
+import { level as toLevel } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactJob, CompactResult, JobContext, JobStats, KeyBounds } from '../shared/jobs.ts';
-import { levelZeroRuns } from '../shared/read/version.ts';
+import { maxOutputCount } from '../shared/output-count.ts';
+import { levelZeroRuns, totalBytes } from '../shared/read/version.ts';
 import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
 import type { CancelToken } from './job-runner.ts';
@@ -96,7 +97,7 @@ function combine(results: readonly CompactResult[]): CompactResult {
 function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context: JobContext): CompactJob {
   const { versions, options, snapshots } = store;
   const hull = planRange(plan);
-  const outputCount = outputBound(plan, options.maxFileSizeBytes);
+  const outputCount = outputBound(plan, options);
   const deeper: KeyBounds[][] = [];
   for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
     const tables = versions.current.overlapping(toLevel(i), hull);
@@ -120,10 +121,15 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
   };
 }
 
-/** More outputs than this a plan never has: cut by size, and where grandparents call for it. */
-function outputBound(plan: CompactionPlan, maxFileSizeBytes: number): number {
-  const bySize = 2 * Math.ceil(planBytes(plan) / maxFileSizeBytes);
-  return fileNumber(bySize + plan.inputs.length + plan.overlapping.length + 8);
+/** More outputs than this a plan never has, whichever part of it the job is for. */
+function outputBound(plan: CompactionPlan, { maxFileSizeBytes, table }: Store['options']): number {
+  const inputs = [...plan.inputs, ...plan.overlapping];
+  const estimate = {
+    rawBytes: sumOf(inputs, ({ rawBytes }) => rawBytes),
+    entryCount: sumOf(inputs, ({ entryCount }) => entryCount),
+    grandparentBytes: totalBytes(plan.grandparents),
+  };
+  return maxOutputCount(estimate, maxFileSizeBytes, table);
 }
 
 function sumOf<T>(items: readonly T[], of: (item: T) => number): number {

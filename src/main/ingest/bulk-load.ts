@@ -24,6 +24,7 @@ import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-op
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import { maxOutputCount } from '../../shared/output-count.ts';
 import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
@@ -37,6 +38,8 @@ import { planRanges, type RunRange, wholeRange } from './run-ranges.ts';
 
 /** Without threads a job holds up main: a tenth of a second of it. */
 export const INLINE_BYTES: number = 4 * 1024 * 1024;
+/** Two lengths, a key, a value: where records are smaller than this on average, tables may end up larger than they should. */
+const MIN_RECORD_BYTES = 8;
 /** More runs than this are not merged at once: each takes a descriptor and a block of memory on each thread. */
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
@@ -171,7 +174,12 @@ export class BulkLoad {
     const { versions, options } = this.#host.store;
     const { maxFileSizeBytes, table } = options;
     const results = await this.#runMerges(planRanges(runs, this.#rangeCount(runs)), ({ sizeBytes }) => {
-      const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + 8;
+      const estimate = {
+        rawBytes: sizeBytes,
+        entryCount: Math.ceil(sizeBytes / MIN_RECORD_BYTES),
+        grandparentBytes: 0,
+      };
+      const outputCount = maxOutputCount(estimate, maxFileSizeBytes, table);
       const firstOutput = versions.reserveFileNumbers(outputCount);
       for (let i = 0; i < outputCount; i++) this.#tableNumbers.push(fileNumber(firstOutput + i));
       return { kind: 'tables', sequence, firstOutput, outputCount, maxFileSizeBytes, table };
