@@ -6,8 +6,8 @@
  *   outputLevel + 1  grandparents [a......................p] what the outputs will have to be merged with next
  *
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
- * 'move':  one input that overlaps nothing changes its level in the manifest, without being read; not one that is much larger
- *          than tables should be, as a flush or other options may leave it: that is cut by a merge.
+ * 'move':  one input that overlaps nothing changes its level in the manifest, without being read; not a flush's
+ *          that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
  * tables must never overlap there, even in a gap where no table was before. Only one plan at a time takes from L0.
@@ -111,7 +111,7 @@ export function planFor(
     chosen.length === 1 &&
     overlapping.length === 0 &&
     totalBytes(grandparents) <= maxGrandparentBytes(options) &&
-    !isOversized(chosen[0]!, options) &&
+    !(level === 0 && isOversized(chosen[0]!, options)) &&
     // Moved to where it could shed most of itself, it would only be picked again at once.
     !shedsAtBottom(version, outputLevel, chosen[0]!, options);
   const kind = isMove ? 'move' : 'merge';
