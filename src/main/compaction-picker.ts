@@ -2,7 +2,7 @@
  * Picks the next compaction that should run by itself, or none.
  *
  *   1. score the levels (compaction-score.ts); try those at 1 or more, highest first
- *   2. L0: the oldest table and all that overlap it, transitively -> the base level
+ *   2. L0: the oldest table and what overlaps it, within bounds (level-zero.ts) -> the base level
  *      L1..L6: one table, with what comes along for free -> the next level in use
  *   3. nothing due: a table that is mostly tombstones goes down, or is rewritten where nothing lies below
  *   4. complete the plan with the overlapping tables of the output level (compaction-plan.ts); if running plans stand
@@ -12,6 +12,9 @@
  * Which table of a level goes down: of the next few after the level's cursor, the one that overlaps least per byte of
  * its own. The cursor (LevelDB's compact_pointer) goes round, so that every key range has its turn; the choice among
  * the next few saves rewriting. Cursors are not persisted: after a restart any place is as good as another.
+ *
+ * L0 comes before all others once it has twice the tables that make it due: however far another level is over its size, what
+ * waits for L0 are the writers.
  *
  * Invariants: the same arguments give the same plan; nothing is remembered here, the caller keeps the cursors.
  * Thread:     main. Pure.
@@ -33,6 +36,7 @@ import {
   planFor,
 } from './compaction-plan.ts';
 import { type LevelTargets, levelScores, levelTargets } from './compaction-score.ts';
+import { planLevelZero } from './level-zero.ts';
 
 export {
   type BusyTables,
@@ -53,6 +57,8 @@ export const initialPickerState: PickerState = {
 
 /** How many tables after the cursor compete. */
 const CANDIDATE_COUNT = 16;
+/** Twice the trigger: writers are slowed down at three times as many. */
+const URGENT_L0_SCORE = 2;
 
 export function pickCompaction(
   version: Version,
@@ -64,7 +70,7 @@ export function pickCompaction(
   const due = levelScores(version, options, targets, busy)
     .map((score, i) => ({ level: toLevel(i), score }))
     .filter(({ score }) => score >= 1)
-    .sort((a, b) => b.score - a.score);
+    .sort((a, b) => urgency(b) - urgency(a));
   let isLevelZeroWaiting = false;
   for (const { level } of due) {
     // Whatever starts in the base level now would keep level 0 waiting even longer.
@@ -80,6 +86,11 @@ export function pickCompaction(
   return pickTombstones(version, options, busy, targets);
 }
 
+/** Against that of the other levels. */
+function urgency({ level, score }: { readonly level: Level; readonly score: number }): number {
+  return level === 0 && score >= URGENT_L0_SCORE ? Number.POSITIVE_INFINITY : score;
+}
+
 /** The state after `plan` was started: the cursor of its level moves past it. */
 export function advanceCursor(state: PickerState, plan: CompactionPlan): PickerState {
   if (plan.level === 0 || plan.reason !== 'level-size') return state;
@@ -93,25 +104,12 @@ function pickLevelZero(
   targets: LevelTargets,
 ): CompactionPlan | undefined {
   const oldest = version.levels[0]!.at(-1);
-  return oldest && planLevelZero(version, oldest, 'l0-count', options, busy, targets);
+  return oldest && planLevelZero(version, oldest, () => targets.baseLevel, 'l0-count', options, busy);
 }
 
 /** Whether level 0 is held up by others; not by a compaction of its own, nor by tables that nothing will ever free. */
 function isWaiting(busy: BusyTables): boolean {
   return busy.plans.length > 0 && busy.plans.every((plan) => plan.level !== 0);
-}
-
-function planLevelZero(
-  version: Version,
-  table: TableMeta,
-  reason: 'l0-count' | 'tombstones',
-  options: CompactionOptions,
-  busy: BusyTables,
-  targets: LevelTargets,
-): CompactionPlan | undefined {
-  const range = { start: table.smallestKey, end: table.largestKey };
-  const inputs = version.overlapping(toLevel(0), range, { transitive: true });
-  return planFor(version, toLevel(0), targets.baseLevel, inputs, reason, options, busy);
 }
 
 function pickLevel(
@@ -166,7 +164,7 @@ function pickTombstones(
       if (!isTombstoneDense(table) || busy.numbers.has(table.number)) continue;
       const plan =
         i === 0
-          ? planLevelZero(version, table, 'tombstones', options, busy, targets)
+          ? planLevelZero(version, table, () => targets.baseLevel, 'tombstones', options, busy)
           : planTombstones(version, toLevel(i), table, options, busy);
       if (plan !== undefined) return plan;
     }

@@ -6,8 +6,8 @@
  *   outputLevel + 1  grandparents [a......................p] what the outputs will have to be merged with next
  *
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
- * 'move':  one input that overlaps nothing changes its level in the manifest, without being read; not a flush's
- *          that is much larger than tables should be: that is cut by a merge.
+ * 'move':  one input that overlaps nothing, or several of a bulk load (level-zero.ts), change their level in the manifest,
+ *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
  * tables must never overlap there, even in a gap where no table was before. Only one plan at a time takes from L0.
@@ -214,7 +214,8 @@ function conflicts(plan: CompactionPlan, busy: BusyTables): boolean {
   return isWrittenTo(plan.outputLevel, planRange(plan), busy);
 }
 
-function isWrittenTo(
+/** Whether a running plan may put tables into `range` of `level`. */
+export function isWrittenTo(
   level: Level,
   range: { readonly start: Uint8Array; readonly end: Uint8Array },
   busy: BusyTables,

@@ -13,13 +13,16 @@
  * L0 is compacted into the base level; the levels between are empty. So a small store is rewritten by one merge, not
  * by seven, a merge from L0 never meets much more than 3 x B, and deleted or shadowed data takes a fraction of the
  * bottom level. The first step is only worth its level when the bottom is sqrt(levelMultiplier) times B.
- * A level above the base level (the store has shrunk, or was written with other options) is emptied when nothing more
- * urgent is due; until then L0 goes there.
+ * A level above the base level (the store has shrunk, was written with other options, or took a bulk load) is emptied when
+ * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as a bulk load may be: then the empty one
+ * above it is the base level, so that what L0 is merged with stays within 4 x B whatever lies below, and the large one is
+ * emptied as one that exceeds a target of B.
  *
  * A score is size / target; at 1 a compaction is due. L0 is counted in runs, as every read looks into each: a flushed
- * table, or all tables of one bulk load.
+ * table, or all tables of one bulk load. Its bytes count as well, against what one compaction takes of it: a large load is to
+ * leave L0 at once.
  *
- * Invariants: no level above the base level holds a table, except L0.
+ * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0.
  * Thread:     main. Pure.
  * Not chosen: LevelDB's fixed 10 MB * 10^n from L1 downwards: the data ends in a half-filled last level under nearly as
  *             much garbage. RocksDB's dynamic bytes, with steps always of 10 from the bottom up: its base level may be
@@ -27,7 +30,11 @@
  */
 import { type Level, MAX_LEVEL, level as toLevel } from '../shared/ids.ts';
 import { levelZeroRuns, totalBytes, type Version } from '../shared/read/version.ts';
-import type { BusyTables, CompactionOptions } from './compaction-plan.ts';
+import type { BusyTables, CompactionOptions, CompactionPlan } from './compaction-plan.ts';
+import { maxLevelZeroBytes } from './level-zero.ts';
+
+/** A base level of more than so many times B is met by no merge of L0. */
+const MAX_BASE_LEVELS = 4;
 
 export interface LevelTargets {
   /** Where L0 is compacted into. */
@@ -51,10 +58,17 @@ export function levelTargets(version: Version, options: CompactionOptions): Leve
   for (let i = 1; i <= steps; i++) targetBytes[MAX_LEVEL - i] = largest / step ** i;
   const firstUsed = version.levels.findIndex((tables, i) => i > 0 && tables.length > 0);
   const wantedBaseLevel = toLevel(MAX_LEVEL - steps);
-  const baseLevel = firstUsed < 0 ? wantedBaseLevel : Math.min(firstUsed, wantedBaseLevel);
+  const shallowest = firstUsed < 0 ? wantedBaseLevel : Math.min(firstUsed, wantedBaseLevel);
   // Its own size as target: a score of 1, the least urgent there is, and below it while a compaction is at work.
-  for (let i = baseLevel; i < wantedBaseLevel; i++) targetBytes[i] = Math.max(sizes[i]!, 1);
-  return { baseLevel: toLevel(baseLevel), wantedBaseLevel, targetBytes };
+  for (let i = shallowest; i < wantedBaseLevel; i++)
+    targetBytes[i] = isOversized(sizes[i]!, options) ? levelBaseBytes : Math.max(sizes[i]!, 1);
+  const isRaised = shallowest > 1 && isOversized(sizes[shallowest]!, options);
+  return { baseLevel: toLevel(isRaised ? shallowest - 1 : shallowest), wantedBaseLevel, targetBytes };
+}
+
+/** Whether a merge of L0 into `level`, all of which it may meet, would take longer than it should. */
+function isOversized(levelBytes: number, options: CompactionOptions): boolean {
+  return levelBytes > MAX_BASE_LEVELS * options.levelBaseBytes;
 }
 
 /** Scores by level. What running plans take away from a level doesn't count for it any more. */
@@ -68,11 +82,16 @@ export function levelScores(
     const leaving = busy?.plans.filter((plan) => plan.level === i && plan.outputLevel !== i) ?? [];
     if (i === 0) {
       const leavingCount = leaving.reduce((sum, plan) => sum + levelZeroRuns(plan.inputs).length, 0);
-      return (version.levelZeroRuns.length - leavingCount) / options.l0CompactionTrigger;
+      const count = version.levelZeroRuns.length - leavingCount;
+      const bytes = version.levelBytes(toLevel(0)) - sumOfInputs(leaving);
+      return Math.max(count / options.l0CompactionTrigger, bytes / maxLevelZeroBytes(options));
     }
-    const leavingBytes = leaving.reduce((sum, plan) => sum + totalBytes(plan.inputs), 0);
-    return (version.levelBytes(toLevel(i)) - leavingBytes) / targets.targetBytes[i]!;
+    return (version.levelBytes(toLevel(i)) - sumOfInputs(leaving)) / targets.targetBytes[i]!;
   });
+}
+
+function sumOfInputs(plans: readonly CompactionPlan[]): number {
+  return plans.reduce((sum, plan) => sum + totalBytes(plan.inputs), 0);
 }
 
 /** The highest score of any level, whatever is running: for stalls and statistics. */

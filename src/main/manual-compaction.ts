@@ -7,7 +7,7 @@
  *          'blocked'  wait until a running compaction ends; ask again
  *          'done'
  *
- *   1. L0 tables in the range, with all that overlap them   -> the next level that holds any of their keys
+ *   1. L0 tables in the range, oldest first, and what overlaps them (level-zero.ts)  -> the next level that holds any of their keys
  *   2. from the shallowest level, as many tables at once as maxCompactionBytes allows -> likewise
  *   3. tables of the bottom level that still hold tombstones or shadowed versions that no snapshot needs any more
  *      -> rewritten in place
@@ -29,6 +29,7 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
+import { type OutputLevel, planLevelZero } from './level-zero.ts';
 
 export type ManualStep =
   | { readonly status: 'ready'; readonly plan: CompactionPlan }
@@ -78,9 +79,8 @@ function pickRange(
   busy: BusyTables,
 ): CompactionPlan | undefined {
   if (level === 0) {
-    const inputs = version.overlapping(level, hullOf(tables)!, { transitive: true });
-    const output = nextLevelWithData(version, level, hullOf(inputs)!, bottom, busy);
-    return planFor(version, level, output, inputs, 'manual', options, busy);
+    const next: OutputLevel = (inputs) => nextLevelWithData(version, level, hullOf(inputs)!, bottom, busy);
+    return planLevelZero(version, tables.at(-1)!, next, 'manual', options, busy);
   }
   for (let first = 0; first < tables.length; ) {
     const inputs = runFrom(version, level, bottom, tables, first, options, busy);

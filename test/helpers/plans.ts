@@ -4,8 +4,9 @@
 
 import type { CompactionPlan } from '../../src/main/compaction-picker.ts';
 import { planRange } from '../../src/main/compaction-plan.ts';
-import type { Version } from '../../src/shared/read/version.ts';
-import type { LeveledTable, VersionEdit } from '../../src/shared/version-edit.ts';
+import { level } from '../../src/shared/ids.ts';
+import { overlaps, type Version } from '../../src/shared/read/version.ts';
+import type { LeveledTable, TableMeta, VersionEdit } from '../../src/shared/version-edit.ts';
 import { mergedTable, showTables } from './table-meta.ts';
 
 export function showPlan(plan: CompactionPlan | undefined): string {
@@ -24,12 +25,16 @@ export function planEdit(plan: CompactionPlan, output: number): VersionEdit {
     ...plan.inputs.map((table) => ({ level: plan.level, table })),
     ...plan.overlapping.map((table) => ({ level: plan.outputLevel, table })),
   ];
-  const result =
-    plan.kind === 'move' ? plan.inputs[0]! : mergedTable(output, [...plan.inputs, ...plan.overlapping]);
+  const results =
+    plan.kind === 'move' ? plan.inputs : [mergedTable(output, [...plan.inputs, ...plan.overlapping])];
   return {
     removed: consumed.map(({ level, table }) => ({ level, number: table.number })),
-    added: [{ level: plan.outputLevel, table: result }],
+    added: results.map((table) => ({ level: plan.outputLevel, table })),
   };
+}
+
+function overlapsTable(a: TableMeta, b: TableMeta): boolean {
+  return overlaps(a, { start: b.smallestKey, end: b.largestKey });
 }
 
 /** Throws unless the plan is one that may run on `version` beside `running`. */
@@ -46,6 +51,26 @@ export function checkPlan(version: Version, plan: CompactionPlan, running: reado
     const taken = planRange(other);
     const isApart = Buffer.compare(taken.end, range.start) < 0 || Buffer.compare(range.end, taken.start) < 0;
     if (other.outputLevel === plan.outputLevel && !isApart) fail('two outputs may overlap');
+  }
+  if (plan.level === 0) {
+    const staying = version.levels[0]!.filter((table) => !plan.inputs.includes(table));
+    for (const input of plan.inputs) {
+      const bounds = { start: input.smallestKey, end: input.largestKey };
+      const isOlder = (table: TableMeta): boolean => table.largestSequence < input.largestSequence;
+      if (staying.some((table) => isOlder(table) && overlaps(table, bounds))) fail('older data stay above');
+    }
+  }
+  for (let i = plan.level + 1; i < plan.outputLevel; i++) {
+    const between = version.overlapping(level(i), range);
+    if (between.some((table) => plan.inputs.some((input) => overlapsTable(table, input))))
+      fail('a level between holds keys of the inputs');
+  }
+  if (plan.kind === 'move') {
+    const met = plan.inputs.flatMap((input) =>
+      version.overlapping(plan.outputLevel, { start: input.smallestKey, end: input.largestKey }),
+    );
+    if (met.length > 0) fail('what moves would overlap');
+    return;
   }
   const atOutput = version.overlapping(plan.outputLevel, range);
   const expected = plan.level === plan.outputLevel ? plan.inputs : plan.overlapping;

@@ -107,7 +107,10 @@ class ModelStore {
     ];
     if (plan.kind === 'move') {
       this.moves++;
-      this.#apply([{ level: plan.outputLevel, table: plan.inputs[0]! }], removed);
+      this.#apply(
+        plan.inputs.map((table) => ({ level: plan.outputLevel, table })),
+        removed,
+      );
       return;
     }
     this.merges++;

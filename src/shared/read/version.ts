@@ -231,7 +231,8 @@ function canFollow(last: TableMeta, table: TableMeta): boolean {
   );
 }
 
-function closure(tables: Tables, range: InclusiveRange): TableMeta[] {
+/** Those of `tables` that overlap `range`, those that overlap these, and so on, until the set stands alone. */
+export function closure(tables: Tables, range: InclusiveRange): TableMeta[] {
   let found: TableMeta[] = [];
   let reach: InclusiveRange | undefined = range;
   while (reach !== undefined) {
