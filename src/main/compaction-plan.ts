@@ -27,7 +27,7 @@ import {
 import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 
-export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'manual';
+export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'shadowed' | 'manual';
 
 export interface CompactionPlan {
   readonly kind: 'move' | 'merge';
@@ -55,6 +55,8 @@ export interface CompactionOptions {
   readonly maxCompactionBytes: number;
   /** The oldest open snapshot, if any: tombstones above it can't be dropped yet. */
   readonly oldestSnapshot?: SequenceNumber | undefined;
+  /** Nobody has written for a while: garbage is worth more than work. */
+  readonly isAtRest?: boolean | undefined;
 }
 
 /** What running plans have taken. Make it with busyTables(). */

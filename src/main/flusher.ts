@@ -81,6 +81,12 @@ export class Flusher {
     });
   }
 
+  /** Everything frozen now is due, however small. */
+  request(): void {
+    this.#requested = this.#store.memtables.frozen.at(-1);
+    this.start();
+  }
+
   /** Resolves once everything frozen now is in tables; rejects with what keeps it from getting there. */
   async flushFrozen(): Promise<void> {
     const { memtables, pipeline } = this.#store;

@@ -22,7 +22,7 @@
  *             Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and each
  *             would be written once more.
  */
-import { MAX_LEVEL, type Level, level as toLevel } from '../shared/ids.ts';
+import { type Level, MAX_LEVEL, level as toLevel } from '../shared/ids.ts';
 import { closure, hullOf, overlaps, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import {

@@ -45,6 +45,8 @@ export interface OpenInternals {
   readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while a bulk load builds its tables. */
   readonly ingestHeadroom?: number | undefined;
+  /** After so long without a write a store is at rest. */
+  readonly restMs?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

@@ -60,6 +60,8 @@ export class Snapshot {
 export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
+  /** The last one at its sequence was closed: what was kept for it may go. */
+  onReleased: () => void = () => {};
 
   get size(): number {
     let total = 0;
@@ -75,7 +77,7 @@ export class SnapshotList {
   remove(sequence: SequenceNumber): void {
     const count = this.#counts.get(sequence) ?? 0;
     if (count > 1) this.#counts.set(sequence, count - 1);
-    else this.#counts.delete(sequence);
+    else if (this.#counts.delete(sequence)) this.onReleased();
   }
 
   /** All read points, ascending: what a job is told. */
