@@ -11,13 +11,13 @@
  * Thread:     main.
  */
 import { CorruptionError } from '../shared/errors.ts';
-import { level as toLevel } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
-import type { CompactJob, CompactResult, JobContext, JobStats, KeyBounds } from '../shared/jobs.ts';
+import type { CompactJob, CompactResult, JobContext, JobStats } from '../shared/jobs.ts';
 import { maxOutputCount } from '../shared/output-count.ts';
 import { levelZeroRuns, totalBytes } from '../shared/read/version.ts';
 import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
+import { deeperBounds } from './deeper-bounds.ts';
 import type { CancelToken } from './job-runner.ts';
 import { splitKeys, tableSamples } from './key-split.ts';
 import type { Store } from './store.ts';
@@ -98,12 +98,7 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
   const { versions, options, snapshots } = store;
   const hull = planRange(plan);
   const outputCount = outputBound(plan, options);
-  const deeper: KeyBounds[][] = [];
-  for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
-    const tables = versions.current.overlapping(toLevel(i), hull);
-    if (tables.length > 0)
-      deeper.push(tables.map((t) => ({ smallest: t.smallestKey, largest: t.largestKey })));
-  }
+  const deeper = deeperBounds(versions.current, plan.outputLevel + 1, hull);
   const inputs = plan.level === 0 ? levelZeroRuns(plan.inputs) : [plan.inputs];
   return {
     ...context,

@@ -14,9 +14,7 @@
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
  */
-import { copyBytes } from '../shared/bytes.ts';
 import { LEVEL_COUNT, level as toLevel } from '../shared/ids.ts';
-import type { Entry } from '../shared/iterator.ts';
 import { totalBytes } from '../shared/read/version.ts';
 import { clearTimeout, setImmediate, setTimeout } from '../shared/timers.ts';
 import type { LiveMemtable } from './memtable-list.ts';
@@ -106,7 +104,7 @@ export class Upkeep {
     const tombstones = tombstonesOf(live);
     if (tombstones === 0 || tombstones >= REST_TOMBSTONES) return tombstones > 0;
     const { current } = this.#store.versions;
-    const ranges = live.map(rangeOf).filter((range) => range !== undefined);
+    const ranges = live.map((one) => one.keyRange()).filter((range) => range !== undefined);
     const tables = [
       ...new Set(ranges.flatMap((range) => LEVELS.flatMap((i) => current.overlapping(i, range)))),
     ];
@@ -115,19 +113,6 @@ export class Upkeep {
     const hiddenBytes = entryCount === 0 ? 0 : Math.min(bytes, (tombstones * bytes) / entryCount);
     return hiddenBytes >= REST_HIDDEN_BYTES && hiddenBytes >= REST_HIDDEN_SHARE * bytes;
   }
-}
-
-/** The keys of a memtable, both inclusive; undefined when it has none. */
-function rangeOf(live: LiveMemtable): { readonly start: Uint8Array; readonly end: Uint8Array } | undefined {
-  const iterator = live.iterator(Number.MAX_SAFE_INTEGER);
-  if (!iterator.seekToFirst()) return undefined;
-  const start = keyOf(iterator.entry);
-  iterator.seekToLast();
-  return { start, end: keyOf(iterator.entry) };
-}
-
-function keyOf({ keyBytes, keyStart, keyEnd }: Entry): Uint8Array {
-  return copyBytes(keyBytes, keyStart, keyEnd);
 }
 
 function isWorthFlushing(live: readonly LiveMemtable[]): boolean {

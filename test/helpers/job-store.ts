@@ -52,6 +52,7 @@ export class JobStore {
       output: fileNumber(1),
       table: TABLE_OPTIONS,
       snapshots: [],
+      deeper: 'unknown',
       ...changes,
     };
   }

@@ -232,6 +232,7 @@ async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<
     output: shop.allocateNumbers(1),
     table: shop.options.table,
     snapshots: [],
+    deeper: 'unknown',
   }));
   return output;
 }
