@@ -14,6 +14,7 @@ import { CorruptionError } from '../shared/errors.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import type { CompactJob, CompactResult, JobContext, JobStats } from '../shared/jobs.ts';
 import { maxOutputCount } from '../shared/output-count.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 import { levelZeroRuns, totalBytes } from '../shared/read/version.ts';
 import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
@@ -106,8 +107,7 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
     inputs: [...inputs, plan.overlapping],
     outputLevel: plan.outputLevel,
     range,
-    firstOutput: versions.reserveFileNumbers(outputCount),
-    outputCount,
+    outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes: options.maxFileSizeBytes,
     table: options.table,
     snapshots: snapshots.sequences(),

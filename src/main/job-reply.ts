@@ -9,6 +9,7 @@
 import { types } from 'node:util';
 import { errorFromWire, isError, isWireError, StorageError, type WireError } from '../shared/errors.ts';
 import type { JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 
 /** The worker failed, not the job: it exited, ran out of memory, would not start or answered nonsense. */
 class WorkerFaultError extends StorageError {
@@ -71,22 +72,18 @@ function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
   switch (job.kind) {
     case 'flush': {
       const { output } = value;
-      const isOutput = output === undefined ? 'output' in value : isTable(output, job.output, 1);
+      const isOutput = output === undefined ? 'output' in value : isTable(output, job.output);
       return isOutput && hasStats(value);
     }
     case 'compact': {
       const { outputs } = value;
-      return (
-        hasStats(value) &&
-        Array.isArray(outputs) &&
-        outputs.every((output: unknown) => isTable(output, job.firstOutput, job.outputCount))
-      );
+      return hasStats(value) && Array.isArray(outputs) && areTables(outputs, job.outputs);
     }
     case 'verify':
       return typeof value['blockCount'] === 'number' && typeof value['entryCount'] === 'number';
     case 'salvage': {
       const { output, damage } = value;
-      const isOutput = output === undefined || (job.output !== undefined && isTable(output, job.output, 1));
+      const isOutput = output === undefined || (job.output !== undefined && isTable(output, job.output));
       return isOutput && Array.isArray(damage) && typeof value['entryCount'] === 'number';
     }
     case 'ingest-run':
@@ -96,22 +93,24 @@ function isResultOf(job: JobOf<JobKind>, value: unknown): boolean {
       if (typeof value['recordsRead'] !== 'number' || !Array.isArray(outputs)) return false;
       const { output } = job;
       if (output.kind === 'run') return outputs.length === 0 && isRun(run, output.number);
-      return (
-        run === undefined &&
-        outputs.every((table: unknown) => isTable(table, output.firstOutput, output.outputCount))
-      );
+      return run === undefined && areTables(outputs, output.outputs);
     }
   }
 }
 
-/** Whether `value` is a table under one of the numbers the job was given. */
-function isTable(value: unknown, firstNumber: number, numberCount: number): boolean {
+/** Whether these are tables under the numbers that the job has taken. */
+function areTables(values: readonly unknown[], taken: SharedArrayBuffer): boolean {
+  const numbers = new OutputNumbers(taken).taken;
+  return values.length <= numbers.length && values.every((value, i) => isTable(value, numbers[i]));
+}
+
+/** Whether `value` is a table under this number. */
+function isTable(value: unknown, expected: number | undefined): boolean {
   if (!isRecord(value)) return false;
   const { number, sizeBytes, smallestKey, largestKey } = value;
   return (
     typeof number === 'number' &&
-    number >= firstNumber &&
-    number < firstNumber + numberCount &&
+    number === expected &&
     typeof sizeBytes === 'number' &&
     sizeBytes > 0 &&
     types.isUint8Array(smallestKey) &&

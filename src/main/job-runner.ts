@@ -2,15 +2,19 @@
  * Runs jobs on the pool: gives each a slot in the control block, runs it again when its worker died, and can cancel it.
  *
  * Invariants: a job that waits, for a slot or a thread, ends as soon as it is cancelled, whatever it waits behind.
- *             A job that runs again is made anew, with new file numbers: what the dead worker left is an orphan.
+ *             A job that runs again is made anew, with new file numbers: what the dead worker left is deleted before, as far as
+ *             it are tables. What can't be deleted is an orphan, which the next open deletes.
  * Thread:     main.     Owns: the slots.
  */
-import { assert } from '../shared/assert.ts';
+import { assert, assertNever } from '../shared/assert.ts';
 import { type ControlBlock, JOB_SLOT_COUNT, JobCancelledError } from '../shared/control-block.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import type { JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import type { FileNumber } from '../shared/ids.ts';
+import type { Job, JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 import { clearInterval, setInterval } from '../shared/timers.ts';
 import type { Counters } from './counters.ts';
+import { removeObsoleteFiles } from './obsolete-files.ts';
 import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
 
 /** A worker that dies three times over one job dies of the job. */
@@ -57,6 +61,7 @@ export class CancelToken {
 
 export class JobRunner {
   readonly #pool: WorkerPool;
+  readonly #fs: FileSystem;
   readonly #control: ControlBlock;
   readonly #base: Omit<JobContext, 'slot'>;
   readonly #counters: Counters;
@@ -75,6 +80,7 @@ export class JobRunner {
     counters: Counters,
   ) {
     this.#pool = pool;
+    this.#fs = fs;
     this.#control = control;
     this.#base = { directory, fileSystem: fs.spec, control: control.buffer };
     this.#counters = counters;
@@ -88,11 +94,15 @@ export class JobRunner {
     return this.#pool.queued;
   }
 
-  /** Changes as long as jobs get on: the heartbeats of those that run, and how many have ended. */
+  /**
+   * Changes as long as jobs get on: the heartbeats of those that run, and how many have ended; while some wait for a thread, how
+   * many of other stores have.
+   */
   get pulse(): string {
     let beats = 0;
     for (let slot = 0; slot < JOB_SLOT_COUNT; slot++) beats += this.#control.heartbeat(slot);
-    return `${beats} ${this.#endedCount}`;
+    const othersEnded = this.#pool.queued > 0 ? this.#pool.endedCount : 0;
+    return `${beats} ${this.#endedCount} ${othersEnded}`;
   }
 
   /** Cancels all jobs, or those that are not urgent, from now on, whoever waits for them. */
@@ -131,8 +141,9 @@ export class JobRunner {
         this.#control.resetSlot(slot);
         token.bind(this.#control, slot);
         if (token.isCancelled) throw new JobCancelledError();
+        const job = make({ ...this.#base, slot });
         try {
-          return await this.#pool.run<K>(make({ ...this.#base, slot }), watched);
+          return await this.#pool.run<K>(job, watched);
         } catch (error) {
           if (isAbandoned(error)) {
             // Should its pool come to it after all, it finds itself cancelled before it touches anything.
@@ -140,7 +151,9 @@ export class JobRunner {
             isOurs = false;
             throw error;
           }
-          if (!isWorkerFault(error) || attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
+          if (!isWorkerFault(error)) throw error;
+          await this.#deleteLeftovers(job);
+          if (attempt === MAX_ATTEMPTS || token.isCancelled) throw error;
           this.#counters.retriedJobCount++;
         }
       }
@@ -152,6 +165,13 @@ export class JobRunner {
       if (isOurs) this.#freeSlots.push(slot);
       this.#wakeNext();
     }
+  }
+
+  /** The tables that a dead worker had begun. Nobody else has heard of them, and no other file ever bears their numbers. */
+  async #deleteLeftovers(job: Job): Promise<void> {
+    const { directory } = this.#base;
+    // What fails to be deleted is of no consequence, and has the next open to be told of.
+    await removeObsoleteFiles(this.#fs, directory, { newTables: outputsOf(job) }, () => undefined);
   }
 
   /** The store is about to close: what a pool of the application's has lost is not waited for. */
@@ -189,6 +209,25 @@ export class JobRunner {
     const slot = this.#freeSlots.pop();
     assert(slot !== undefined, 'no job slot is free');
     return slot;
+  }
+}
+
+/** The numbers of the tables that the job may have begun. */
+function outputsOf(job: Job): readonly FileNumber[] {
+  switch (job.kind) {
+    case 'flush':
+      return [job.output];
+    case 'salvage':
+      return job.output === undefined ? [] : [job.output];
+    case 'compact':
+      return new OutputNumbers(job.outputs).taken;
+    case 'ingest-merge':
+      return job.output.kind === 'tables' ? new OutputNumbers(job.output.outputs).taken : [];
+    case 'ingest-run':
+    case 'verify':
+      return [];
+    default:
+      return assertNever(job);
   }
 }
 

@@ -1,29 +1,39 @@
 /**
  * One set of threads for all stores of a process, as RocksDB's environment has them.
  *
- * A thread costs some 35 ms to start, and ten times that until its code is compiled: the threads that one store has warmed
- * serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts), so threads are as many
- * as all stores together may use, and end when idle.
+ * A thread costs some 35 ms to start, ten times that until its code is compiled, and 15 MiB: the threads that one store has warmed
+ * serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts); how many all of them run,
+ * and whose is next, is that of thread-turns.ts. Threads are as many as jobs run at once, and end when idle.
  *
  *   a store opens -> shareThreads() ... close() of the last one -> LINGER_MS, or the end of the process -> they end
  *
  * Invariants: whoever closed their share has no job here. Without a store there is no thread after LINGER_MS, and none when the
  *             process ends by itself.
- * Thread:     main only; each thread that opens stores has its own set.
+ * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package that was loaded.
+ * Not chosen: one set for all threads of the application that open stores. They share nothing but what is handed to them, and a
+ *             job's promise and its descriptors belong to the thread that started it.
  */
 import type { Job } from '../shared/jobs.ts';
 import { clearTimeout, setTimeout } from '../shared/timers.ts';
 import { PiscinaThreads, type Place, type Threads } from './job-threads.ts';
+import { type ThreadShare, ThreadTurns, type ThreadUser } from './thread-turns.ts';
 
 /** Long enough for a program that opens one store after another. */
 const LINGER_MS = 2000;
-/** Beyond any sum of jobs that stores run at once. */
+/** Beyond what is ever run at once: thread-turns.ts has the bound, which moves with the stores that are open. */
 const MAX_THREADS = 4096;
+
+/** Threads, and the right to use them. */
+export interface SharedPlace {
+  readonly threads: Threads;
+  readonly share: ThreadShare;
+}
 
 const byWorker = new Map<string, SharedThreads>();
 
 class SharedThreads {
   readonly #threads: PiscinaThreads;
+  readonly #turns = new ThreadTurns();
   #users = 0;
   #lingering: NodeJS.Timeout | undefined;
   readonly #end: () => void;
@@ -39,17 +49,20 @@ class SharedThreads {
     };
   }
 
-  join(): Threads {
+  join(user: ThreadUser): SharedPlace {
     this.#users++;
     this.#stopLingering();
-    return {
+    const share = this.#turns.join(user);
+    const threads: Threads = {
       isForeign: false,
       run: (job: Job, keepAlive: boolean, place: Place) => this.#threads.run(job, keepAlive, place),
       terminate: (place) => this.#threads.terminate(place),
       close: async () => {
+        share.leave();
         if (--this.#users === 0) this.#linger();
       },
     };
+    return { threads, share };
   }
 
   #linger(): void {
@@ -65,11 +78,11 @@ class SharedThreads {
 }
 
 /** A share in the threads that run this worker. Closing it, which is done once, leaves them to the others. */
-export function shareThreads(workerUrl: URL): Threads {
+export function shareThreads(workerUrl: URL, user: ThreadUser): SharedPlace {
   let threads = byWorker.get(workerUrl.href);
   if (threads === undefined) {
     threads = new SharedThreads(workerUrl);
     byWorker.set(workerUrl.href, threads);
   }
-  return threads.join();
+  return threads.join(user);
 }

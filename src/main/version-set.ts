@@ -20,7 +20,7 @@
  * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
  *
  * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
- * Thread:     main.   Owns: the current version, pins, file numbers, the manifest.
+ * Thread:     main.   Owns: the current version, pins, the manifest. File numbers are taken in the control block.
  * Not chosen: reference counts per table. Pins are many and short, edits few: counting versions costs a pin one
  *             addition, whatever the number of tables.
  */
@@ -30,13 +30,7 @@ import type { ControlBlock } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import { MANIFEST_NAME, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import {
-  type FileNumber,
-  fileNumber,
-  MAX_FILE_NUMBER,
-  type SequenceNumber,
-  sequenceNumber,
-} from '../shared/ids.ts';
+import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { isRoomProblem } from './background-errors.ts';
@@ -87,10 +81,9 @@ export class VersionSet {
   readonly #control: ControlBlock;
   readonly #files: VersionFiles;
   readonly #obsolete: ObsoleteList;
-  /** What the manifest on disk says, but for the file number, which runs ahead. */
+  /** What the manifest on disk says; file numbers in the control block run ahead. */
   #state: ManifestState;
   #current: Version;
-  #nextFileNumber: number;
   /** How often the current version is pinned: a number, as a short scan notices what a map costs. */
   #currentPins = 0;
   /** How often each version before it is pinned. */
@@ -123,7 +116,7 @@ export class VersionSet {
     this.#obsolete = new ObsoleteList(state, logs);
     this.#state = state;
     this.#current = Version.fromLevels(state.levels);
-    this.#nextFileNumber = state.nextFileNumber;
+    control.raiseFileNumber(state.nextFileNumber);
   }
 
   /** Starts from what the manifest says; writes nothing. `logs` are all there are from its logNumber on. */
@@ -181,37 +174,33 @@ export class VersionSet {
     this.#obsolete.noteDeleted(number);
   }
 
-  /** No file bears this number yet, nor a higher one. */
+  /** No file bears this number yet, nor a higher one. Jobs take numbers, too: it may rise at any time. */
   get nextFileNumber(): FileNumber {
-    return fileNumber(this.#nextFileNumber);
+    return this.#control.nextFileNumber;
   }
 
   /**
-   * Reserves `count` consecutive numbers and returns the first. Unused ones are never used.
+   * Reserves `count` consecutive numbers and returns the first. Those that no file comes to bear are given back.
    * @throws {@link StorageError} STRATA_READ_ONLY when there are not so many left.
    */
   reserveFileNumbers(count: number): FileNumber {
-    assert(Number.isSafeInteger(count) && count > 0, 'the count of file numbers is out of range');
-    const first = fileNumber(this.#nextFileNumber);
-    if (first + count > MAX_FILE_NUMBER)
-      throw new StorageError(
-        'STRATA_READ_ONLY',
-        'the store takes no more writes: its file numbers are used up',
-      );
-    this.#nextFileNumber = fileNumber(first + count);
-    return first;
+    return this.#control.takeFileNumbers(count);
   }
 
   /** Never hands out `number` or a lower one from now on: at open, for every file found in the directory. */
   bumpFileNumber(number: number): void {
-    // The last number is never handed out, so whatever bears it is in nobody's way.
-    this.#nextFileNumber = fileNumber(Math.min(MAX_FILE_NUMBER, Math.max(this.#nextFileNumber, number + 1)));
+    this.#control.raiseFileNumber(number + 1);
   }
 
   /** `number` was allocated for a log, and no file bears it: it is free again, unless later ones are out. */
   giveBackFileNumber(number: FileNumber): void {
-    if (this.#nextFileNumber === number + 1) this.#nextFileNumber = number;
+    this.#control.giveBackFileNumbers(number, 1);
     this.#obsolete.forgetLog(number);
+  }
+
+  /** No file bore these numbers, which were reserved. false: they are not free again, as later ones are out. */
+  giveBackReserved(first: FileNumber, count: number): boolean {
+    return this.#control.giveBackFileNumbers(first, count);
   }
 
   /** Pins the current version. */
@@ -327,7 +316,7 @@ export class VersionSet {
     const sequences = edit.added.map(({ table }) => table.largestSequence);
     return {
       ...this.#state,
-      nextFileNumber: this.#nextFileNumber,
+      nextFileNumber: this.#control.nextFileNumber,
       lastSequence: sequences.reduce(
         (highest, sequence) => Math.max(highest, sequence),
         Math.max(this.#state.lastSequence, extra.lastSequence),

@@ -4,7 +4,8 @@
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
- *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`
+ *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`.
+ *      Where threads are shared with other stores, a job that may run by these rules waits for the store's turn (thread-turns.ts)
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *      (job-threads.ts)
  *   4. the reply is read (job-reply.ts) and settles the promise of run(); a thread of ours whose job gives no sign of life
@@ -38,6 +39,7 @@ import {
 } from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
 import { shareThreads } from './shared-threads.ts';
+import type { ThreadShare, ThreadUser, Turn, TurnKind } from './thread-turns.ts';
 
 export { isAbandoned, isWorkerFault } from './job-reply.ts';
 export type { ForeignPool } from './job-threads.ts';
@@ -61,6 +63,11 @@ export interface WorkerPoolOptions {
 
 /** What a job in the application's pool may take for a sign of life once the store closes. */
 const CLOSE_LIMIT_MS = 10_000;
+
+/** Without a sign of life for so long a job waits for its disk, and the stores that share its thread get another one. */
+const SILENCE_LIMIT_MS = 5000;
+/** Of threads that nobody shares. */
+const OWN_TURN: Turn = { end: () => undefined, noteSilence: () => undefined };
 
 export interface RunOptions {
   /** Overtakes all that is not. */
@@ -92,8 +99,9 @@ interface Task {
   unwatch: () => void;
 }
 
-export class WorkerPool {
+export class WorkerPool implements ThreadUser {
   readonly #threads: Threads;
+  readonly #share: ThreadShare | undefined;
   readonly #limit: number;
   readonly #bulkLimit: number;
   readonly #hasExtraThread: boolean;
@@ -118,8 +126,21 @@ export class WorkerPool {
     this.#workerUrl = workerUrl;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
-    else if (options.isShared === true) this.#threads = shareThreads(workerUrl);
-    else this.#threads = new PiscinaThreads(this.#bulkLimit + 1, workerUrl);
+    else if (options.isShared === true) {
+      const { threads, share } = shareThreads(workerUrl, this);
+      this.#threads = threads;
+      this.#share = share;
+    } else this.#threads = new PiscinaThreads(this.#bulkLimit + 1, workerUrl);
+  }
+
+  /** How many jobs may run at once, but for an urgent one. */
+  get mostThreads(): number {
+    return this.#bulkLimit;
+  }
+
+  /** Changes while jobs that wait come nearer to a thread: jobs before them have ended, whosever they were. */
+  get endedCount(): number {
+    return this.#share?.endedCount ?? 0;
   }
 
   /** Jobs on a thread now. */
@@ -206,24 +227,38 @@ export class WorkerPool {
   }
 
   #startWhatMay(): void {
-    for (let task = this.#takeNext(); task !== undefined; task = this.#takeNext()) {
-      if (task.isUrgent) this.#urgentRunning++;
-      this.#running.set(task, this.#carryOut(task));
+    if (this.#share !== undefined) {
+      if (this.#urgent.length > 0) this.#share.want('urgent');
+      if (this.#ordinary.length > 0) this.#share.want('ordinary');
+      return;
     }
+    while (this.start('urgent', OWN_TURN) || this.start('ordinary', OWN_TURN));
   }
 
-  #takeNext(): Task | undefined {
+  /** @internal For ThreadTurns. */
+  start(kind: TurnKind, turn: Turn): boolean {
+    const task = kind === 'urgent' ? this.#takeUrgent() : this.#takeOrdinary();
+    if (task === undefined) return false;
+    if (task.isUrgent) this.#urgentRunning++;
+    this.#running.set(task, this.#carryOut(task, turn));
+    return true;
+  }
+
+  #takeUrgent(): Task | undefined {
     const hasFreeThread = this.#running.size < this.#limit;
     const mayUseExtraThread = this.#hasExtraThread && this.#urgentRunning === 0;
-    if (this.#urgent.length > 0 && (hasFreeThread || mayUseExtraThread)) return this.#urgent.shift();
-    if (hasFreeThread) return this.#ordinary.shift();
+    return hasFreeThread || mayUseExtraThread ? this.#urgent.shift() : undefined;
+  }
+
+  #takeOrdinary(): Task | undefined {
+    if (this.#running.size < this.#limit) return this.#ordinary.shift();
     if (this.#running.size >= this.#bulkLimit) return undefined;
     const bulk = this.#ordinary.findIndex((task) => task.isBulk);
     return bulk < 0 ? undefined : this.#ordinary.splice(bulk, 1)[0];
   }
 
   /** Never rejects. */
-  async #carryOut(task: Task): Promise<void> {
+  async #carryOut(task: Task, turn: Turn): Promise<void> {
     let settle: () => void;
     let stall: Error | undefined;
     const place: Place = { threadId: undefined };
@@ -232,6 +267,8 @@ export class WorkerPool {
       this.#threads.terminate(place);
     };
     const unwatch = task.heartbeat && watchJob(task.heartbeat, this.#stallLimitMs, onStall);
+    const unwatchSilence =
+      this.#share && task.heartbeat && watchJob(task.heartbeat, SILENCE_LIMIT_MS, turn.noteSilence);
     try {
       const abandoned = new Promise<never>((_, reject) => {
         task.abandon = () => reject(abandonedJob(task.job.kind));
@@ -244,11 +281,13 @@ export class WorkerPool {
       settle = () => task.fail(fault as StorageError);
     } finally {
       unwatch?.();
+      unwatchSilence?.();
       task.unwatch();
     }
     this.#running.delete(task);
     if (task.isUrgent) this.#urgentRunning--;
     this.#settle(task, settle);
+    turn.end();
     this.#startWhatMay();
   }
 

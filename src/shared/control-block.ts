@@ -5,7 +5,8 @@
  *               1      status                     0 open, 1 closed: set when writes and jobs have ended
  *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
  *               4      view epoch                 main adds 1 after it has told every client of a new view (share-protocol.ts)
- *               5..15  reserved
+ *               5      next file number           no file bears it, nor a higher one; whoever makes a file takes it
+ *               6..15  reserved
  *               16 + 4 * slot, for 64 slots:
  *                 +0   cancellation flag          main sets 1; the job looks at it at every block
  *                 +1   progress: units done       the job writes, main reads (KiB of input)
@@ -15,17 +16,21 @@
  * The counter is a hint inside a process, not durability: the manifest on disk is the truth. Equality is the only
  * comparison it supports, as it wraps.
  *
+ * File numbers are taken by the thread that makes the file, one at a time: so none is set aside for files that are never made.
+ *
+ * Invariants: no file number is taken twice. The next one falls only when the newest were given back, and no file bore them.
  * Thread: any. Words are only touched through Atomics.
  */
 import { assert } from './assert.ts';
 import { StorageError } from './errors.ts';
-import type { SequenceNumber } from './ids.ts';
+import { type FileNumber, fileNumber, MAX_FILE_NUMBER, type SequenceNumber } from './ids.ts';
 
 const VERSION_COUNTER = 0;
 const STATUS = 1;
 /** In 64-bit words. */
 const VISIBLE_SEQUENCE_64 = 1;
 const VIEW_EPOCH = 4;
+const NEXT_FILE_NUMBER = 5;
 const SLOTS_START = 16;
 const SLOT_WORDS = 4;
 const CANCELLED = 0;
@@ -86,6 +91,42 @@ export class ControlBlock {
 
   markClosed(): void {
     Atomics.store(this.#words, STATUS, 1);
+  }
+
+  /** No file bears this number yet, nor a higher one. */
+  get nextFileNumber(): FileNumber {
+    return fileNumber(Atomics.load(this.#words, NEXT_FILE_NUMBER));
+  }
+
+  /** Main only, at open: no number below `next` is taken from now on. */
+  raiseFileNumber(next: number): void {
+    // The last number is never taken, so whatever bears it is in nobody's way.
+    const least = Math.min(next, MAX_FILE_NUMBER);
+    for (let known = this.nextFileNumber; known < least; known = this.nextFileNumber)
+      Atomics.compareExchange(this.#words, NEXT_FILE_NUMBER, known, least);
+  }
+
+  /**
+   * Takes `count` consecutive numbers and returns the first.
+   * @throws {@link StorageError} STRATA_READ_ONLY when there are not so many left.
+   */
+  takeFileNumbers(count: number): FileNumber {
+    assert(Number.isSafeInteger(count) && count > 0, 'the count of file numbers is out of range');
+    for (;;) {
+      const first = this.nextFileNumber;
+      if (first + count > MAX_FILE_NUMBER)
+        throw new StorageError(
+          'STRATA_READ_ONLY',
+          'the store takes no more writes: its file numbers are used up',
+        );
+      if (Atomics.compareExchange(this.#words, NEXT_FILE_NUMBER, first, first + count) === first)
+        return first;
+    }
+  }
+
+  /** No file bore these numbers, which were taken: they are free again, unless later ones are out (false). */
+  giveBackFileNumbers(first: FileNumber, count: number): boolean {
+    return Atomics.compareExchange(this.#words, NEXT_FILE_NUMBER, first + count, first) === first + count;
   }
 
   /** Main only, before a job is sent: clears what the slot's last job left. */

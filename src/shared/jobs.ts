@@ -7,7 +7,7 @@
  *
  * A job writes tables and nothing else; it never touches logs or the manifest, and leaves no state, no open file and
  * no unfinished I/O behind. A failed job removes the tables it had begun; one that was killed leaves orphans, which
- * the next open collects. A job that runs again gets new file numbers.
+ * the next open collects. A job that runs again gets, or takes, new file numbers.
  */
 
 import type { CodecName } from './compression.ts';
@@ -58,9 +58,8 @@ export interface CompactJob extends JobContext {
   readonly outputLevel: Level;
   /** Only keys in this range are merged (a part of a large compaction); unbounded = all. */
   readonly range: KeyRange;
-  /** Numbers reserved for outputs: firstOutput .. firstOutput + outputCount - 1. */
-  readonly firstOutput: FileNumber;
-  readonly outputCount: number;
+  /** OutputNumbers, with room for as many tables as the job may write. */
+  readonly outputs: SharedArrayBuffer;
   readonly maxFileSizeBytes: number;
   readonly table: TableOptions;
   /** Open snapshots, ascending. */
@@ -118,9 +117,8 @@ export interface IngestMergeJob extends JobContext {
     | {
         readonly kind: 'tables';
         readonly sequence: SequenceNumber;
-        /** Numbers reserved for outputs: firstOutput .. firstOutput + outputCount - 1. */
-        readonly firstOutput: FileNumber;
-        readonly outputCount: number;
+        /** OutputNumbers, with room for as many tables as the job may write. */
+        readonly outputs: SharedArrayBuffer;
         readonly maxFileSizeBytes: number;
         readonly table: TableOptions;
       }

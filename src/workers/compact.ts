@@ -11,11 +11,12 @@
  * Owns:       the input files, for the length of the job.
  */
 import { assert } from '../shared/assert.ts';
+import { ControlBlock } from '../shared/control-block.ts';
 import { CorruptionError } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import { type FileNumber, fileNumber } from '../shared/ids.ts';
 import type { CompactJob, CompactResult } from '../shared/jobs.ts';
 import { MergingIterator } from '../shared/merging-iterator.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { CompactionIterator } from './compaction-iterator.ts';
 import { DeeperLevels } from './deeper-levels.ts';
@@ -61,9 +62,10 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
 
 /** Returns how many entries were written. */
 function writeSurvivors(job: CompactJob, survivors: CompactionIterator, outputs: JobOutputs): number {
-  const splitter = new OutputSplitter(job);
+  const control = new ControlBlock(job.control);
+  const numbers = new OutputNumbers(job.outputs);
+  const splitter = new OutputSplitter({ ...job, outputCount: numbers.capacity });
   let builder: TableBuilder | undefined;
-  let tablesBegun = 0;
   let entriesWritten = 0;
   while (survivors.next()) {
     if (
@@ -72,17 +74,12 @@ function writeSurvivors(job: CompactJob, survivors: CompactionIterator, outputs:
     ) {
       outputs.finish();
       // Zeroed entries have sequence 0, so no larger base would do.
-      builder = outputs.begin(outputNumber(job, tablesBegun++), job.table, 0);
+      builder = outputs.begin(numbers.take(control), job.table, 0);
     }
     builder!.add(survivors.entry);
     entriesWritten++;
   }
   return entriesWritten;
-}
-
-function outputNumber(job: CompactJob, index: number): FileNumber {
-  assert(index < job.outputCount, 'a compaction must not use more file numbers than it was given');
-  return fileNumber(job.firstOutput + index);
 }
 
 function isWhole(job: CompactJob): boolean {

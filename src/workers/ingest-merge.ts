@@ -9,13 +9,13 @@
  * Thread:     any; synchronous.
  * Owns:       the runs' files, for the length of the job.
  */
-import { assert } from '../shared/assert.ts';
+import { ControlBlock } from '../shared/control-block.ts';
 import { runPath } from '../shared/file-names.ts';
 import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
-import { fileNumber } from '../shared/ids.ts';
 import { RunWriter } from '../shared/ingest/run-writer.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../shared/jobs.ts';
+import { OutputNumbers } from '../shared/output-numbers.ts';
 import { JobMonitor } from './job-monitor.ts';
 import type { JobOutputs } from './job-outputs.ts';
 import { OutputSplitter } from './output-splitter.ts';
@@ -47,7 +47,7 @@ export function ingestMerge(
       writeRun(merger, writer, monitor);
       return { outputs: [], run: writer.finish(), recordsRead: merger.recordsRead };
     }
-    writeTables(merger, output, outputs, monitor);
+    writeTables(merger, output, outputs, monitor, new ControlBlock(job.control));
     return { outputs: outputs.commit(), run: undefined, recordsRead: merger.recordsRead };
   } finally {
     for (const reader of readers) closeQuietly(reader);
@@ -73,14 +73,15 @@ function writeTables(
   output: TablesOutput,
   outputs: JobOutputs,
   monitor: JobMonitor,
+  control: ControlBlock,
 ): void {
-  const { sequence, firstOutput, outputCount, maxFileSizeBytes, table } = output;
-  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount, grandparents: [] });
+  const { sequence, maxFileSizeBytes, table } = output;
+  const numbers = new OutputNumbers(output.outputs);
+  const splitter = new OutputSplitter({ maxFileSizeBytes, outputCount: numbers.capacity, grandparents: [] });
   const entry = new Entry();
   entry.sequence = sequence;
   entry.kind = EntryKind.Put;
   let builder: TableBuilder | undefined;
-  let tablesBegun = 0;
   let bytesDone = 0;
   let untilPulse = PULSE_BYTES;
   while (merger.next()) {
@@ -92,9 +93,8 @@ function writeTables(
     entry.valueStart = keyEnd;
     entry.valueEnd = recordEnd;
     if (splitter.beginsTable(entry, builder === undefined ? 0 : builder.fileSizeBytes)) {
-      assert(tablesBegun < outputCount, 'a merge must not use more file numbers than it was given');
       outputs.finish();
-      builder = outputs.begin(fileNumber(firstOutput + tablesBegun++), table, sequence);
+      builder = outputs.begin(numbers.take(control), table, sequence);
     }
     builder!.add(entry);
     bytesDone += recordEnd - recordStart;

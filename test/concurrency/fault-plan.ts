@@ -4,18 +4,12 @@
  *   Int32 word  0  fault (index in FAULTS, 0 = none)      4  how often it has happened
  *               1  phase (index in PHASES)                5  id of a thread that asks to be terminated
  *               2  kind of job (index in KINDS)           6  1: whoever hangs goes on
- *               3  how often it is still to happen        7  attempts at such jobs; 8.. the number of each one's first output
+ *               3  how often it is still to happen        7  files that such jobs were to make; 8.. the number of each
  *
  * Thread: any.
  */
 import type { ModuleSpec } from '../../src/shared/file-system.ts';
 import type { Job } from '../../src/shared/jobs.ts';
-
-function firstOutputOf(job: Job): number {
-  if (job.kind === 'compact') return job.firstOutput;
-  if (job.kind === 'flush' || job.kind === 'ingest-run') return job.output;
-  return job.kind === 'ingest-merge' && job.output.kind === 'tables' ? job.output.firstOutput : 0;
-}
 
 /** `throw` is an error of the job's code, or of the module before and after; the rest happen to the thread. */
 export const FAULTS = ['none', 'throw', 'exit', 'terminate', 'memory', 'hang', 'nonsense'] as const;
@@ -35,7 +29,7 @@ const KINDS = ['flush', 'compact', 'verify', 'ingest-run', 'ingest-merge'] as co
 /** Those that are methods of the engine, too. */
 export type FaultyKind = 'flush' | 'compact' | 'verify';
 
-const ATTEMPTS = 8;
+const FILES = 8;
 const WORDS = 64;
 
 export class FaultPlan {
@@ -70,10 +64,10 @@ export class FaultPlan {
     return Atomics.load(this.#words, 4);
   }
 
-  /** Numbers of the tables that the attempts at such jobs were to make; 0 for a job that makes none. */
+  /** Numbers of the files that the attempts at such jobs were to make, the first of them. */
   get outputs(): number[] {
-    const count = Math.min(Atomics.load(this.#words, 7), WORDS - ATTEMPTS);
-    return Array.from({ length: count }, (_, i) => Atomics.load(this.#words, ATTEMPTS + i));
+    const count = Math.min(Atomics.load(this.#words, 7), WORDS - FILES);
+    return Array.from({ length: count }, (_, i) => Atomics.load(this.#words, FILES + i));
   }
 
   /** Whoever hangs, now or later, goes on. */
@@ -86,11 +80,11 @@ export class FaultPlan {
     return Atomics.exchange(this.#words, 5, 0);
   }
 
-  /** Worker: a job begins. */
-  note(job: Job): void {
+  /** Worker: `job` is about to make a file. */
+  note(job: Job, number: number): void {
     if (job.kind !== KINDS[Atomics.load(this.#words, 2)]) return;
-    const attempt = Atomics.add(this.#words, 7, 1);
-    if (ATTEMPTS + attempt < WORDS) Atomics.store(this.#words, ATTEMPTS + attempt, firstOutputOf(job));
+    const place = Atomics.add(this.#words, 7, 1);
+    if (FILES + place < WORDS) Atomics.store(this.#words, FILES + place, number);
   }
 
   /** Worker: the fault that is to happen here, once for each time it is asked for. */

@@ -26,7 +26,6 @@ export { failingJob as handleJobBehind };
 
 export default async function failingJob(job: Job): Promise<unknown> {
   const plan = new FaultPlan(((job.fileSystem as ModuleSpec).options as PlanOptions).plan);
-  plan.note(job);
   const atStart = plan.take(job.kind, 'start');
   if (atStart === 'nonsense') return { ok: true, value: { outputs: 'many' } };
   fail(atStart, plan);
@@ -92,12 +91,14 @@ export function createFileSystem(options: PlanOptions): FileSystem {
       watched(nodeFileSystem.openRead(path), {
         readAt: () => current?.job.kind === 'verify' && reach('first block'),
       }),
-    createExclusive: (path) =>
-      watched(nodeFileSystem.createExclusive(path), {
+    createExclusive: (path) => {
+      current?.plan.note(current.job, Number(/(\d+)\.\w+(?:\.new)?$/.exec(path)?.[1]));
+      return watched(nodeFileSystem.createExclusive(path), {
         writeAt: () => reach('first block'),
         datasync: () => reach('before fsync'),
         afterDatasync: () => reach('after fsync'),
-      }),
+      });
+    },
   };
 }
 

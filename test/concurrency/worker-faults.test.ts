@@ -3,6 +3,7 @@
  * not, nothing is lost, nothing is left over, and nobody waits for ever.
  */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { extname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { StorageError } from '../../src/main/index.ts';
@@ -65,8 +66,11 @@ async function checkCase(store: FaultyStore, kind: FaultyKind, phase: Phase, fau
   const { jobs } = engine.stats();
   if (!isJobsOwn(phase, fault) && phase !== 'after answer') assert.ok(jobs.retried >= 1, 'no job ran again');
   assert.deepEqual([jobs.running, jobs.queued, engine.stats().backgroundError], [0, 0, null]);
-  const outputs = plan.outputs.filter((number) => number !== 0);
+  const { outputs } = plan;
+  if (kind !== 'verify') assert.ok(outputs.length > 0, 'no file was made');
   assert.equal(new Set(outputs).size, outputs.length, `file numbers used again: ${outputs.join(', ')}`);
+  const leftovers = readdirSync(store.path).filter((name) => name.endsWith('.new'));
+  assert.deepEqual(leftovers, [], 'a dead worker left tables');
   await engine.close();
   await store.checkReopened();
 }

@@ -76,6 +76,7 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
   'src/shared/control-block.ts',
   'src/shared/ingest/chunk.ts',
   'src/shared/ingest/latch.ts',
+  'src/shared/output-numbers.ts',
   'src/shared/memtable/',
 ];
 /** The one file that asks the platform for time. */

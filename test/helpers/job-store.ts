@@ -17,6 +17,7 @@ import type { CompactJob, FlushJob, TableOptions, VerifyJob } from '../../src/sh
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { OutputNumbers } from '../../src/shared/output-numbers.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { openTableFile } from '../../src/shared/table/table-file.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
@@ -37,6 +38,8 @@ export class JobStore {
   readonly control: ControlBlock = new ControlBlock();
 
   constructor(t: TestContext) {
+    // Where the numbers that jobs take begin.
+    this.control.raiseFileNumber(1000);
     t.after(() => removeDirectory(this.directory));
   }
 
@@ -64,8 +67,7 @@ export class JobStore {
       inputs,
       outputLevel: level(1),
       range: {},
-      firstOutput: fileNumber(1000),
-      outputCount: 100,
+      outputs: OutputNumbers.create(100).buffer,
       maxFileSizeBytes: 2 * 1024 * 1024,
       table: TABLE_OPTIONS,
       snapshots: [],

@@ -2,6 +2,7 @@
  * Threads that several pools share: they outlive each of them, serve all, and end when nobody is left.
  */
 import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,22 +37,56 @@ test('a pool works on the thread that the one before it has left', async (t) => 
   assert.notEqual(await threadOf(own), thread);
 });
 
-test('pools that share hand out what each may, at the same time', async (t) => {
+test('pools that share run as many jobs at once as there are processors, each no more than it may', async (t) => {
+  const limit = Math.max(2, availableParallelism());
   const meeting = new Meeting(t);
-  const pools = [sharing(t, 2), sharing(t, 2), sharing(t, 1)];
+  const pools = Array.from({ length: 2 * limit }, () => sharing(t, 1));
   const jobs = pools.flatMap((pool) => [1, 2, 3].map(() => pool.run(meeting.job('wait'), ORDINARY)));
-  await meeting.untilBegun(5);
+  await meeting.untilBegun(limit);
   assert.deepEqual(
     pools.map((pool) => [pool.running, pool.queued]),
-    [
-      [2, 1],
-      [2, 1],
-      [1, 2],
-    ],
+    pools.map((_, i) => (i < limit ? [1, 2] : [0, 3])),
   );
-  assert.equal(meeting.begun, 5);
+  assert.equal(meeting.begun, limit);
   meeting.open();
   await Promise.all(jobs);
+});
+
+test('a pool with more threads than there are processors has them', async (t) => {
+  const threads = availableParallelism() + 2;
+  const meeting = new Meeting(t);
+  const pool = sharing(t, threads);
+  const jobs = Array.from({ length: threads + 1 }, () => pool.run(meeting.job('wait'), ORDINARY));
+  await meeting.untilBegun(threads);
+  assert.deepEqual([pool.running, pool.queued], [threads, 1]);
+  meeting.open();
+  await Promise.all(jobs);
+});
+
+test('sixty pools with urgent jobs have few threads', async (t) => {
+  const pools = Array.from({ length: 60 }, () => sharing(t, 1));
+  const results = await Promise.all(
+    pools.flatMap((pool) => [1, 2].map(() => pool.run(fakeJob('thread'), { ...ORDINARY, urgent: true }))),
+  );
+  const threads = new Set(results.map((result) => result.blockCount));
+  assert.ok(threads.size <= 2 * availableParallelism() + 2, `${threads.size} threads`);
+});
+
+test('a pool whose jobs wait for those of others is closed at once, and an urgent job does not wait', async (t) => {
+  const meeting = new Meeting(t);
+  const busy = sharing(t, availableParallelism() + 1);
+  const long = Array.from({ length: busy.mostThreads }, () => busy.run(meeting.job('wait'), ORDINARY));
+  await meeting.untilBegun(busy.mostThreads);
+  const other = sharing(t, 1);
+  const waiting = other.run(meeting.job('ok'), ORDINARY);
+  const ended = assert.rejects(waiting, { name: 'JobCancelledError' });
+  assert.deepEqual([other.running, other.queued], [0, 1]);
+  await other.run(fakeJob('ok'), { ...ORDINARY, urgent: true });
+  await other.close();
+  await ended;
+  meeting.open();
+  await Promise.all(long);
+  assert.equal(meeting.begun, long.length, 'what was dropped never ran');
 });
 
 test('a pool that is closed, or whose worker dies, leaves the jobs of others alone', async (t) => {

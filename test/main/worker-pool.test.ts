@@ -297,10 +297,7 @@ test('WorkerPool flushes, compacts and verifies through the real worker, the sam
       URGENT,
     );
     assert.ok(flushed.output);
-    const compacted = await pool.run(
-      store.compactJob([[flushed.output]], { firstOutput: fileNumber(base + 1) }),
-      ORDINARY,
-    );
+    const compacted = await pool.run(store.compactJob([[flushed.output]]), ORDINARY);
     const verified = await pool.run(store.verifyJob(compacted.outputs[0]!), ORDINARY);
     assert.equal(verified.entryCount, 2);
     shown.push(store.readTable(compacted.outputs[0]!).map(showEntry));

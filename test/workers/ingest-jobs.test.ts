@@ -14,6 +14,7 @@ import { IngestChunk } from '../../src/shared/ingest/chunk.ts';
 import type { RunMeta } from '../../src/shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult, IngestRunResult, Job } from '../../src/shared/jobs.ts';
 import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { OutputNumbers } from '../../src/shared/output-numbers.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { JobStore, TABLE_OPTIONS } from '../helpers/job-store.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
@@ -67,14 +68,10 @@ class Bench {
   }
 
   #tables(): IngestMergeJob['output'] {
-    const firstOutput = fileNumber(this.#number);
-    this.#number += 60;
-    const sequence = sequenceNumber(77);
     return {
       kind: 'tables',
-      sequence,
-      firstOutput,
-      outputCount: 60,
+      sequence: sequenceNumber(77),
+      outputs: OutputNumbers.create(60).buffer,
       maxFileSizeBytes: 4096,
       table: TABLE_OPTIONS,
     };

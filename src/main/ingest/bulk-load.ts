@@ -19,12 +19,13 @@
  */
 import { assert } from '../../shared/assert.ts';
 import { CorruptionError, StorageError } from '../../shared/errors.ts';
-import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/ids.ts';
+import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shared/ids.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
 import { maxOutputCount } from '../../shared/output-count.ts';
+import { OutputNumbers } from '../../shared/output-numbers.ts';
 import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
@@ -82,8 +83,8 @@ export class BulkLoad {
   /** Files that are not the store's: all runs, tables until they are. */
   readonly #runFiles: FileNumber[] = [];
   #tables: TableMeta[] = [];
-  /** All numbers that merges were given for tables; some attempts may have died and left files. */
-  readonly #tableNumbers: FileNumber[] = [];
+  /** The numbers that each attempt at a merge took for tables; some may have died and left files. */
+  readonly #tableNumbers: OutputNumbers[] = [];
   #mergeJobs = 0;
   #mergeAttempts = 0;
 
@@ -171,8 +172,7 @@ export class BulkLoad {
   }
 
   async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {
-    const { versions, options } = this.#host.store;
-    const { maxFileSizeBytes, table } = options;
+    const { maxFileSizeBytes, table } = this.#host.store.options;
     const results = await this.#runMerges(planRanges(runs, this.#rangeCount(runs)), ({ sizeBytes }) => {
       const estimate = {
         rawBytes: sizeBytes,
@@ -180,9 +180,9 @@ export class BulkLoad {
         grandparentBytes: 0,
       };
       const outputCount = maxOutputCount(estimate, maxFileSizeBytes, table);
-      const firstOutput = versions.reserveFileNumbers(outputCount);
-      for (let i = 0; i < outputCount; i++) this.#tableNumbers.push(fileNumber(firstOutput + i));
-      return { kind: 'tables', sequence, firstOutput, outputCount, maxFileSizeBytes, table };
+      const numbers = OutputNumbers.create(outputCount);
+      this.#tableNumbers.push(numbers);
+      return { kind: 'tables', sequence, outputs: numbers.buffer, maxFileSizeBytes, table };
     });
     const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
     const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
@@ -270,7 +270,7 @@ export class BulkLoad {
   async #deleteLostTables(): Promise<void> {
     const { store } = this.#host;
     const live = store.versions.liveFileNumbers();
-    const tables = this.#tableNumbers.filter((number) => !live.has(number));
+    const tables = this.#tableNumbers.flatMap(({ taken }) => taken.filter((number) => !live.has(number)));
     if (store.versions.isPoisoned) return;
     await removeObsoleteFiles(store.fs, store.directory, { newTables: tables }, (error) =>
       reportDeletion(store, error),

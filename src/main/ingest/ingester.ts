@@ -18,7 +18,10 @@ import { BulkLoad, type IngestHost, type SortedRecords } from './bulk-load.ts';
 import { PoolSorter } from './pool-sorter.ts';
 import { ReceivedLoad } from './received-load.ts';
 
-/** A client's load asks once for so many runs. There are two billion numbers: what it leaves is for the next one. */
+/**
+ * A client's load asks once for so many runs. What it leaves is given back, or is for the next one: at most so many numbers are
+ * lost for each load that runs when the store is closed.
+ */
 const CLIENT_NUMBERS = 256;
 const MIN_CLIENT_NUMBERS = 16;
 
@@ -126,6 +129,11 @@ export class Ingester {
   }
 
   #keepNumbers(ranges: readonly NumberRange[]): void {
-    this.#spareNumbers.push(...ranges.filter(({ count }) => count >= MIN_CLIENT_NUMBERS));
+    const { versions } = this.#host.store;
+    // The newest first: below them others may be the newest.
+    for (const range of ranges.toReversed()) {
+      const isFree = versions.giveBackReserved(range.first, range.count);
+      if (!isFree && range.count >= MIN_CLIENT_NUMBERS) this.#spareNumbers.push(range);
+    }
   }
 }

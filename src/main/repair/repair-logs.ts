@@ -229,7 +229,7 @@ async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<
     ...context,
     kind: 'flush',
     memtable: memtable.arena.buffer,
-    output: shop.allocateNumbers(1),
+    output: shop.allocateNumber(),
     table: shop.options.table,
     snapshots: [],
     deeper: 'unknown',

@@ -135,7 +135,7 @@ export class TableFinder {
       file,
       number: fileNumber(number),
       sequences: expected && boundsOf(expected),
-      output: isCopied ? this.#shop.allocateNumbers(1) : undefined,
+      output: isCopied ? this.#shop.allocateNumber() : undefined,
       table: options.table,
     }));
   }

@@ -8,8 +8,9 @@
 import { assert } from '../../shared/assert.ts';
 import { ControlBlock } from '../../shared/control-block.ts';
 import type { FileSystem } from '../../shared/file-system.ts';
-import { type FileNumber, fileNumber } from '../../shared/ids.ts';
+import type { FileNumber } from '../../shared/ids.ts';
 import type { JobContext, JobKind, JobOf, ResultOf } from '../../shared/jobs.ts';
+import { OutputNumbers } from '../../shared/output-numbers.ts';
 import { Counters } from '../counters.ts';
 import { JobRunner } from '../job-runner.ts';
 import type { ResolvedOptions } from '../options.ts';
@@ -23,7 +24,7 @@ export class Workshop {
   readonly isDryRun: boolean;
   readonly log: RepairLog = new RepairLog();
   readonly #jobs: JobRunner;
-  #nextFileNumber = 1;
+  readonly #control = new ControlBlock();
 
   constructor(fs: FileSystem, directory: string, options: ResolvedOptions, isDryRun: boolean) {
     this.fs = fs;
@@ -31,23 +32,28 @@ export class Workshop {
     this.options = options;
     this.isDryRun = isDryRun;
     const pool = new WorkerPool({ threads: options.threads });
-    this.#jobs = new JobRunner(pool, new ControlBlock(), fs, directory, new Counters());
+    this.#control.raiseFileNumber(1);
+    this.#jobs = new JobRunner(pool, this.#control, fs, directory, new Counters());
   }
 
   /** Never hands out `number` or a lower one from now on. */
   bumpFileNumber(number: number): void {
-    this.#nextFileNumber = Math.max(this.#nextFileNumber, number + 1);
+    this.#control.raiseFileNumber(number + 1);
   }
 
   get nextFileNumber(): number {
-    return this.#nextFileNumber;
+    return this.#control.nextFileNumber;
   }
 
-  allocateNumbers(count: number): FileNumber {
+  allocateNumber(): FileNumber {
     assert(!this.isDryRun, 'a dry run writes nothing');
-    const first = fileNumber(this.#nextFileNumber);
-    this.#nextFileNumber = fileNumber(first + count);
-    return first;
+    return this.#control.takeFileNumbers(1);
+  }
+
+  /** For a job that takes its numbers itself, at most `count`. */
+  outputNumbers(count: number): SharedArrayBuffer {
+    assert(!this.isDryRun, 'a dry run writes nothing');
+    return OutputNumbers.create(count).buffer;
   }
 
   /** `make` is called again, for new numbers, when a worker has died. */
