@@ -11,13 +11,14 @@
  * Thread:     main.
  */
 import { CorruptionError } from '../shared/errors.ts';
-import { fileNumber, level as toLevel } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
-import type { CompactJob, CompactResult, JobContext, JobStats, KeyBounds } from '../shared/jobs.ts';
+import type { CompactJob, CompactResult, JobContext, JobStats, TableOptions } from '../shared/jobs.ts';
+import { maxOutputCount } from '../shared/output-count.ts';
 import { OutputNumbers } from '../shared/output-numbers.ts';
-import { levelZeroRuns } from '../shared/read/version.ts';
+import { levelZeroRuns, totalBytes } from '../shared/read/version.ts';
 import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
+import { deeperBounds } from './deeper-bounds.ts';
 import type { CancelToken } from './job-runner.ts';
 import { splitKeys, tableSamples } from './key-split.ts';
 import type { Store } from './store.ts';
@@ -99,13 +100,8 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
   const { versions, options, snapshots } = store;
   const hull = planRange(plan);
   const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);
-  const outputCount = outputBound(plan, maxFileSizeBytes);
-  const deeper: KeyBounds[][] = [];
-  for (let i = plan.outputLevel + 1; i < versions.current.levels.length; i++) {
-    const tables = versions.current.overlapping(toLevel(i), hull);
-    if (tables.length > 0)
-      deeper.push(tables.map((t) => ({ smallest: t.smallestKey, largest: t.largestKey })));
-  }
+  const outputCount = outputBound(plan, maxFileSizeBytes, options.table);
+  const deeper = deeperBounds(versions.current, plan.outputLevel + 1, hull);
   const inputs = plan.level === 0 ? levelZeroRuns(plan.inputs) : [plan.inputs];
   return {
     ...context,
@@ -122,10 +118,15 @@ function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context
   };
 }
 
-/** More outputs than this a plan never has: cut by size, and where grandparents call for it. */
-function outputBound(plan: CompactionPlan, maxFileSizeBytes: number): number {
-  const bySize = 2 * Math.ceil(planBytes(plan) / maxFileSizeBytes);
-  return fileNumber(bySize + plan.inputs.length + plan.overlapping.length + 8);
+/** More outputs than this a plan never has, whichever part of it the job is for. */
+function outputBound(plan: CompactionPlan, maxFileSizeBytes: number, table: TableOptions): number {
+  const inputs = [...plan.inputs, ...plan.overlapping];
+  const estimate = {
+    rawBytes: sumOf(inputs, ({ rawBytes }) => rawBytes),
+    entryCount: sumOf(inputs, ({ entryCount }) => entryCount),
+    grandparentBytes: totalBytes(plan.grandparents),
+  };
+  return maxOutputCount(estimate, maxFileSizeBytes, table);
 }
 
 function sumOf<T>(items: readonly T[], of: (item: T) => number): number {

@@ -4,7 +4,7 @@
  *   1. score the levels (compaction-score.ts); try those at 1 or more, highest first
  *   2. L0: the oldest table and what overlaps it, within bounds (level-zero.ts) -> the base level
  *      L1..L6: one table, with what comes along for free -> the next level in use
- *   3. nothing due: a table that is mostly tombstones goes down, or is rewritten where nothing lies below
+ *   3. nothing due: what is worth it for the garbage in it (compaction-garbage.ts)
  *   4. complete the plan with the overlapping tables of the output level (compaction-plan.ts); if running plans stand
  *      in the way, try the next candidate; but when it is L0 that must wait, start nothing else in its base level, or
  *      a few threads at work there would lock it out until writers stall
@@ -26,13 +26,11 @@ import { firstTableReaching } from '../shared/concat-iterator.ts';
 import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
 import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
+import { pickGarbage } from './compaction-garbage.ts';
 import {
   type BusyTables,
   type CompactionOptions,
   type CompactionPlan,
-  canShedTombstones,
-  isBottom,
-  isTombstoneDense,
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
@@ -86,7 +84,7 @@ export function pickCompaction(
     isLevelZeroWaiting ||= level === 0 && isWaiting(busy);
   }
   if (isLevelZeroWaiting) return undefined;
-  return pickTombstones(version, options, busy, targets);
+  return pickGarbage(version, options, busy, targets.baseLevel);
 }
 
 /** Against that of the other levels. */
@@ -166,39 +164,4 @@ function candidatesAfter(
 function relativeOverlap(version: Version, next: Level, table: TableMeta): number {
   const overlapping = version.overlapping(next, { start: table.smallestKey, end: table.largestKey });
   return totalBytes(overlapping) / table.sizeBytes;
-}
-
-/** Scans over a queue step over every tombstone at its head: such tables are worth a compaction of their own. */
-function pickTombstones(
-  version: Version,
-  options: CompactionOptions,
-  busy: BusyTables,
-  targets: LevelTargets,
-): CompactionPlan | undefined {
-  for (let i = 0; i < LEVEL_COUNT; i++) {
-    for (const table of version.levels[i]!) {
-      if (!isTombstoneDense(table) || busy.numbers.has(table.number)) continue;
-      const plan =
-        i === 0
-          ? planLevelZero(version, table, () => targets.baseLevel, 'tombstones', options, busy)
-          : planTombstones(version, toLevel(i), table, options, busy);
-      if (plan !== undefined) return plan;
-    }
-  }
-  return undefined;
-}
-
-function planTombstones(
-  version: Version,
-  level: Level,
-  table: TableMeta,
-  options: CompactionOptions,
-  busy: BusyTables,
-): CompactionPlan | undefined {
-  if (!isBottom(version, level, table)) {
-    return planFor(version, level, toLevel(level + 1), [table], 'tombstones', options, busy);
-  }
-  return canShedTombstones(table, options)
-    ? planFor(version, level, level, [table], 'tombstones', options, busy)
-    : undefined;
 }

@@ -7,7 +7,7 @@
  *
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
  * 'move':  one input that overlaps nothing, or several of a bulk load (level-zero.ts), change their level in the manifest,
- *          without being read.
+ *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
  * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides of
@@ -28,7 +28,7 @@ import {
 import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 
-export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'manual';
+export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'shadowed' | 'manual';
 
 export interface CompactionPlan {
   readonly kind: 'move' | 'merge';
@@ -56,6 +56,8 @@ export interface CompactionOptions {
   readonly maxCompactionBytes: number;
   /** The oldest open snapshot, if any: tombstones above it can't be dropped yet. */
   readonly oldestSnapshot?: SequenceNumber | undefined;
+  /** Nobody has written for a while: garbage is worth more than work. */
+  readonly isAtRest?: boolean | undefined;
 }
 
 /** What running plans have taken. Make it with busyTables(). */
@@ -112,6 +114,7 @@ export function planFor(
     chosen.length === 1 &&
     overlapping.length === 0 &&
     totalBytes(grandparents) <= maxGrandparentBytes(options) &&
+    !(level === 0 && isOversized(chosen[0]!, options)) &&
     // Moved to where it could shed most of itself, it would only be picked again at once.
     !shedsAtBottom(version, outputLevel, chosen[0]!, options);
   const kind = isMove ? 'move' : 'merge';
@@ -125,6 +128,11 @@ export function planFor(
     reason,
   };
   return conflicts(plan, busy) ? undefined : plan;
+}
+
+/** Twice the size that tables should have, and a merge could cut it: not between versions of one key. */
+function isOversized(table: TableMeta, { maxFileSizeBytes }: CompactionOptions): boolean {
+  return table.sizeBytes > 2 * maxFileSizeBytes && compareKeys(table.smallestKey, table.largestKey) < 0;
 }
 
 /** Fewer tombstones than this cost a scan nothing that anyone could measure. */

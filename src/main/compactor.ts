@@ -76,6 +76,8 @@ export class Compactor {
   /** Failures since L0 last became smaller. */
   #failuresInTheWay = 0;
   #pause: Pause | undefined;
+  /** Nobody has written for a while. */
+  isAtRest = false;
   /** The last failure, until a compaction succeeds. */
   error: StorageError | undefined;
 
@@ -217,7 +219,7 @@ export class Compactor {
 
   /** What a compaction that starts by itself goes by: when readers suffer from L0, two tables are enough. */
   #options(): CompactionOptions {
-    const options = compactionOptions(this.#store);
+    const options = { ...compactionOptions(this.#store), isAtRest: this.isAtRest };
     const { readPressure, versions } = this.#store;
     return readPressure.isDue(versions.current) ? { ...options, l0CompactionTrigger: 2 } : options;
   }

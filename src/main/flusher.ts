@@ -15,7 +15,9 @@
  *         While the store closes -> told, and left to the logs.
  *         A store that takes no more writes flushes no more either: what runs is cancelled, and whoever waits hears why.
  *
- * Invariants: a memtable leaves the list only after the version with its table is installed, so no read misses it; for a
+ * Invariants: it is the oldest, so older versions of its keys are in tables or nowhere; none can come into a table while it is
+ *             flushed, as compactions only take on what is there and a bulk load is newer.
+ *             A memtable leaves the list only after the version with its table is installed, so no read misses it; for a
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
@@ -29,6 +31,7 @@ import {
   isRoomProblem,
   toStorageError,
 } from './background-errors.ts';
+import { deeperBounds } from './deeper-bounds.ts';
 import { CancelToken } from './job-runner.ts';
 import type { LiveMemtable } from './memtable-list.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -85,6 +88,12 @@ export class Flusher {
       this.start();
       this.#onDone();
     });
+  }
+
+  /** Everything frozen now is due, however small. */
+  request(): void {
+    this.#requested = this.#store.memtables.frozen.at(-1);
+    this.start();
   }
 
   /** Resolves once everything frozen now is in tables; rejects with what keeps it from getting there. */
@@ -156,6 +165,7 @@ export class Flusher {
 
   async #runJob(live: LiveMemtable): Promise<FlushResult> {
     const { jobs, versions, options, snapshots } = this.#store;
+    const range = live.keyRange() ?? {};
     return await jobs.run<'flush'>(
       (context) => ({
         ...context,
@@ -164,6 +174,7 @@ export class Flusher {
         output: versions.allocateFileNumber(),
         table: options.table,
         snapshots: snapshots.sequences(),
+        deeper: deeperBounds(versions.current, 0, range),
       }),
       { urgent: true, keepAlive: false },
       this.#token,

@@ -10,8 +10,9 @@
  * Thread:     main.     Owns: the memtables and their log writers.
  */
 import { assert } from '../shared/assert.ts';
+import { copyBytes } from '../shared/bytes.ts';
 import type { FileNumber } from '../shared/ids.ts';
-import type { InternalIterator } from '../shared/iterator.ts';
+import type { Entry, InternalIterator } from '../shared/iterator.ts';
 import { START_RECORD_BYTES } from '../shared/log-format.ts';
 import { capacityFor, MemtableArena } from '../shared/memtable/arena.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
@@ -61,6 +62,15 @@ export class LiveMemtable {
     return this.memtable.arena.entryCount === 0;
   }
 
+  /** Of its keys, both inclusive; undefined when it has none. */
+  keyRange(): { readonly start: Uint8Array; readonly end: Uint8Array } | undefined {
+    const iterator = this.iterator(Number.MAX_SAFE_INTEGER);
+    if (!iterator.seekToFirst()) return undefined;
+    const start = keyOf(iterator.entry);
+    iterator.seekToLast();
+    return { start, end: keyOf(iterator.entry) };
+  }
+
   /** The logs behind this memtable, ascending. For the active one, with the length encoded so far. */
   logs(): readonly LogExtent[] {
     if (this.writer === undefined) return this.#recovered;
@@ -74,6 +84,10 @@ export class LiveMemtable {
     const { number, writtenUpTo } = this.writer;
     return writtenUpTo === 0 ? [] : [{ number, sizeBytes: writtenUpTo }];
   }
+}
+
+function keyOf({ keyBytes, keyStart, keyEnd }: Entry): Uint8Array {
+  return copyBytes(keyBytes, keyStart, keyEnd);
 }
 
 export class MemtableList {

@@ -48,6 +48,8 @@ export interface OpenInternals {
   readonly ingestHeadroom?: number | undefined;
   /** Of the manifest: small ones give a small store pages. */
   readonly pageLimits?: PageLimits | undefined;
+  /** After so long without a write a store is at rest. */
+  readonly restMs?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

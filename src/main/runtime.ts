@@ -50,6 +50,7 @@ import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
 import { StoreFiles } from './store-files.ts';
+import { Upkeep } from './upkeep.ts';
 import { WorkerPool } from './worker-pool.ts';
 import { WriteGate } from './write-gate.ts';
 
@@ -60,6 +61,7 @@ export class Runtime {
   readonly ingester: Ingester;
   readonly #opened: OpenedStore;
   #ownership!: Ownership;
+  readonly #upkeep: Upkeep;
   readonly #operations = new Operations();
   readonly #closeLimitMs: number;
   #status: EngineStatus;
@@ -82,6 +84,7 @@ export class Runtime {
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
+    this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
     this.scans = new OpenScans(this.store.tables, new ForgottenWarning('scan', opened.path));
     this.ingester = new Ingester({
       store: this.store,
@@ -94,7 +97,10 @@ export class Runtime {
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors) setImmediate(() => reportDeletion(this.store, error)).unref();
     if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
-    else this.scheduler.update();
+    else {
+      this.scheduler.update();
+      this.#upkeep.start();
+    }
   }
 
   #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
@@ -190,6 +196,7 @@ export class Runtime {
     this.store.control.publishSequence(this.#visibleSequence);
     this.store.counters.walBytes += logBytes;
     this.#ownership.noteWrite();
+    this.#upkeep.noteWrite();
   }
 
   /** Returns what writers are told: of the first failure, whatever fails after it. */
@@ -201,6 +208,7 @@ export class Runtime {
     if (this.#status === 'open') this.#status = 'read-only';
     this.store.pipeline.refuse(refusal);
     this.scheduler.halt(refusal);
+    this.#upkeep.stop();
     this.ingester.stop(refusal);
     this.store.report('backgroundError', { error, operation, willRetry: false });
     return refusal;
@@ -282,6 +290,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSync = !store.options.readOnly;
     this.#status = 'closing';
+    this.#upkeep.stop();
     this.#opened.lock.noteClosing();
     store.jobs.beginClose();
     this.ingester.stop(closedError());

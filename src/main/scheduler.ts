@@ -74,6 +74,19 @@ export class Scheduler {
     }
   }
 
+  /** What is in memory becomes tables when it can, however small; nobody waits for it. */
+  flushSoon(): void {
+    if (this.#isEnded) return;
+    this.#store.pipeline.freezeActive();
+    this.#flusher.request();
+  }
+
+  /** Whether nobody has written for a while: then more is worth clearing away. */
+  setRest(isAtRest: boolean): void {
+    this.#compactor.isAtRest = isAtRest;
+    if (isAtRest) this.update();
+  }
+
   /** Everything written before the call is in tables when this resolves. */
   async flush(): Promise<void> {
     const { pipeline } = this.#store;

@@ -77,6 +77,8 @@ export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
   readonly #warning: ForgottenWarning;
+  /** The last one at its sequence was closed: what was kept for it may go. */
+  onReleased: () => void = () => {};
 
   constructor(warning: ForgottenWarning) {
     this.#warning = warning;
@@ -96,7 +98,7 @@ export class SnapshotList {
   remove(sequence: SequenceNumber): void {
     const count = this.#counts.get(sequence) ?? 0;
     if (count > 1) this.#counts.set(sequence, count - 1);
-    else this.#counts.delete(sequence);
+    else if (this.#counts.delete(sequence)) this.onReleased();
   }
 
   /** {@link remove}, for a snapshot that was collected. */

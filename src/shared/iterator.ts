@@ -15,6 +15,7 @@
  * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
  */
 
+import { compareBytes } from './bytes.ts';
 import type { EntryBatch } from './entry-batch.ts';
 import type { BlockRun } from './table/block-run.ts';
 
@@ -57,8 +58,44 @@ export interface InternalIterator {
   readBatch?(batch: EntryBatch, maxRows: number): void;
   /** Moves to `row` of the batch that was read where it stands. There with {@link readBatch}. */
   moveTo?(batch: EntryBatch, row: number): void;
+  /**
+   * Going forward, from a tombstone that the reader sees: moves past it and other entries that show the reader nothing, all of
+   * whose keys come before `limit`, as many of them as can be passed at less cost than that of a step each. Stands then on an
+   * entry that no newer one of this iterator hides; false: nowhere.
+   */
+  skipDead?(limit: KeyLimit): boolean;
+  /**
+   * Going backward: moves from the entry it stands on, which may be passed as well, past entries that show the reader nothing, all
+   * of whose keys come after `limit`. May leave out versions of a key that newer ones of this iterator hide.
+   */
+  skipDeadBefore?(limit: KeyLimit): boolean;
   /** Gives up what the iterator holds. Idempotent. */
   close(): void;
+}
+
+/** A key that is not to be reached; without one, there is no limit. */
+export class KeyLimit {
+  isThere = false;
+  bytes: Uint8Array = EMPTY;
+  start = 0;
+  end = 0;
+
+  set(bytes: Uint8Array, start: number, end: number): void {
+    this.isThere = true;
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** < 0 when it comes before `key`. */
+  compare(key: Uint8Array): number {
+    return compareBytes(this.bytes, this.start, this.end, key, 0, key.length);
+  }
+
+  clear(): void {
+    this.isThere = false;
+    this.bytes = EMPTY;
+  }
 }
 
 /** A range of user keys: `start` inclusive, `end` exclusive, undefined = unbounded. */

@@ -46,6 +46,8 @@ export interface FlushJob extends JobContext {
   readonly table: TableOptions;
   /** Open snapshots, ascending: versions none of them can see are dropped already here. */
   readonly snapshots: readonly SequenceNumber[];
+  /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown': all stay. */
+  readonly deeper: readonly (readonly KeyBounds[])[] | 'unknown';
 }
 
 /** Tables of one or two levels -> tables of one level. */

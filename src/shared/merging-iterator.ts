@@ -23,55 +23,18 @@
  */
 import { assert } from './assert.ts';
 import { compareBytes, sharedPrefixLength } from './bytes.ts';
-import { type EntryBatch, giveBack, MAX_BATCH_ROWS, ROW_FIELDS, takeBatch } from './entry-batch.ts';
-import { Entry, EntryKind, type InternalIterator } from './iterator.ts';
+import { giveBack, ROW_FIELDS } from './entry-batch.ts';
+import { Entry, EntryKind, type InternalIterator, KeyLimit } from './iterator.ts';
+import { compareRows, compareSources, Source } from './merge-source.ts';
 import type { MergedRun } from './merged-run.ts';
 
 /** How much of a child is read ahead at first: as much as is asked for, within limits. Then more and more. */
 const MIN_REACH = 4;
 const MAX_FIRST_REACH = 64;
-const REACH_GROWTH = 2;
 
 const NOTHING = new Uint8Array(0);
-
-/** A child and where it stands: at `row` of the batch. */
-class Source {
-  readonly iterator: InternalIterator;
-  /** Breaks ties: position among the children. */
-  readonly order: number;
-  readonly batch: EntryBatch = takeBatch();
-  row = 0;
-  /** Of the row's key: see EntryBatch.headOf. */
-  head = 0;
-  reach = 1;
-
-  constructor(iterator: InternalIterator, order: number) {
-    this.iterator = iterator;
-    this.order = order;
-  }
-
-  /** Behind a move of the child. */
-  readOne(): void {
-    this.batch.setOne(this.iterator.entry);
-    this.row = 0;
-  }
-
-  /** Reads ahead from where the child stands. */
-  readAhead(): void {
-    this.row = 0;
-    if (this.iterator.readBatch === undefined) this.batch.setOne(this.iterator.entry);
-    else this.iterator.readBatch(this.batch, this.reach);
-  }
-
-  reachFurther(): void {
-    this.reach = Math.min(this.reach * REACH_GROWTH, MAX_BATCH_ROWS);
-  }
-
-  /** Takes the child to the row. */
-  catchUp(): void {
-    if (this.row > 0) this.iterator.moveTo!(this.batch, this.row);
-  }
-}
+/** Used within one call. */
+const limit = new KeyLimit();
 
 export class MergingIterator implements InternalIterator {
   readonly entry: Entry = new Entry();
@@ -194,6 +157,86 @@ export class MergingIterator implements InternalIterator {
       batch.rows[decidedRow * ROW_FIELDS]!,
       batch.rows[decidedRow * ROW_FIELDS + 1]!,
     );
+    return this.#lead(leader);
+  }
+
+  /**
+   * Going forward, from a tombstone that `maxSequence` sees: moves on, past entries that show the reader nothing, and says by
+   * `passed` which key it has decided on last: what has that key and comes next shows nothing either. Keys from `end` on
+   * interest nobody. false: nowhere.
+   */
+  passDead(maxSequence: number, end: Uint8Array | undefined, passed: KeyLimit): boolean {
+    const leader = this.#ranks[0]!;
+    if (leader.iterator.skipDead === undefined || this.#isInterleaved(leader))
+      return this.#walkDead(leader, maxSequence, passed);
+    passed.clear();
+    this.#limitBySecond();
+    if (end !== undefined && (!limit.isThere || limit.compare(end) > 0)) limit.set(end, 0, end.length);
+    leader.catchUp();
+    const stands = leader.iterator.skipDead(limit);
+    limit.clear();
+    if (!stands) return this.#leaderEnded();
+    // Many want no more than the one behind.
+    leader.reach = 1;
+    leader.readAhead();
+    this.#renewHeads();
+    return this.#lead(this.#resettle(leader));
+  }
+
+  /** Going backward, from an entry not looked at: may move on, past entries that show nothing with keys from `start` on. */
+  passDeadBefore(start: Uint8Array | undefined): boolean {
+    const leader = this.#ranks[0]!;
+    if (leader.iterator.skipDeadBefore === undefined) return true;
+    this.#limitBySecond();
+    if (start !== undefined && (!limit.isThere || limit.compare(start) < 0))
+      limit.set(start, 0, start.length);
+    const stands = leader.iterator.skipDeadBefore(limit);
+    limit.clear();
+    if (!stands) return this.#leaderEnded();
+    leader.readOne();
+    leader.head = leader.batch.headOf(0, 0);
+    return this.#lead(this.#resettle(leader));
+  }
+
+  #limitBySecond(): void {
+    limit.clear();
+    if (this.#size < 2) return;
+    const { batch, row } = this.#ranks[1]!;
+    limit.set(batch.keyBytes, batch.rows[row * ROW_FIELDS]!, batch.rows[row * ROW_FIELDS + 1]!);
+  }
+
+  /** Whether others have something between what the leader has read ahead. */
+  #isInterleaved(leader: Source): boolean {
+    if (this.#size < 2) return false;
+    const second = this.#ranks[1]!;
+    return compareRows(second, second.row, leader, leader.batch.count - 1, 0) <= 0;
+  }
+
+  /** From row to row, as far as the batches go. */
+  #walkDead(leader: Source, maxSequence: number, passed: KeyLimit): boolean {
+    if (leader.reach === 1) this.#extend(leader, MIN_REACH);
+    let decided = leader;
+    let decidedRow = leader.row;
+    let decidedHead = leader.head;
+    while (leader.row + 1 < leader.batch.count) {
+      leader.head = leader.batch.headOf(++leader.row, this.#prefix);
+      leader = this.#resettle(leader);
+      if (leader.reach === 1) {
+        this.#extend(leader, MAX_FIRST_REACH);
+        decidedHead = decided.batch.headOf(decidedRow, this.#prefix);
+      }
+      const { batch, row } = leader;
+      if (batch.sequences[row]! > maxSequence) continue;
+      // Whole keys: the one decided on is behind all batches, and need not begin as what is left in them does.
+      if (leader.head === decidedHead && compareRows(leader, row, decided, decidedRow, 0) === 0) continue;
+      if (batch.kinds[row] === EntryKind.Put) break;
+      decided = leader;
+      decidedRow = row;
+      decidedHead = leader.head;
+    }
+    const { keyBytes, rows } = decided.batch;
+    passed.set(keyBytes, rows[decidedRow * ROW_FIELDS]!, rows[decidedRow * ROW_FIELDS + 1]!);
+    // The last row of a batch was looked at, or it is the tombstone begun with: a step from there reads on.
     return this.#lead(leader);
   }
 
@@ -352,21 +395,4 @@ export class MergingIterator implements InternalIterator {
     if (a.head !== b.head) return a.head < b.head === (this.#direction === 1);
     return compareSources(a, b, this.#prefix) * this.#direction < 0;
   }
-}
-
-/** The keys of two rows, of which the first `skip` bytes are the same. */
-function compareRows(a: Source, aRow: number, b: Source, bRow: number, skip: number): number {
-  const x = a.batch.rows;
-  const y = b.batch.rows;
-  const i = aRow * ROW_FIELDS;
-  const j = bRow * ROW_FIELDS;
-  return compareBytes(a.batch.keyBytes, x[i]! + skip, x[i + 1]!, b.batch.keyBytes, y[j]! + skip, y[j + 1]!);
-}
-
-function compareSources(a: Source, b: Source, skip: number): number {
-  const byKey = compareRows(a, a.row, b, b.row, skip);
-  if (byKey !== 0) return byKey;
-  const x = a.batch.sequences[a.row]!;
-  const y = b.batch.sequences[b.row]!;
-  return x !== y ? y - x : a.order - b.order;
 }

@@ -17,7 +17,7 @@
  *        an older delete that survives                                            -> that one hides all there is
  *        nothing more in this merge, but a deeper table may hold the key          -> written
  *        nothing at all                                                           -> dropped
- *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers
+ *   3. a put of stripe 0 with nothing below it gets sequence 0, but for a flush, as the age of L0 is told by it: every reader sees it anyway, and equal numbers
  *      compress to nothing
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
@@ -50,6 +50,8 @@ export interface CompactionIteratorOptions {
   /** Open snapshots, ascending. */
   readonly snapshots: readonly SequenceNumber[];
   readonly deeper: DeeperLevels;
+  /** No put gets sequence 0: the output is a table of L0. */
+  readonly keepsSequences?: boolean;
   /** Only keys in this range are read. */
   readonly range?: KeyRange;
   /** Called while input is read, every few blocks: the place to look at a cancellation flag. May throw. */
@@ -67,6 +69,7 @@ export class CompactionIterator {
   readonly #input: InternalIterator;
   readonly #snapshots: readonly SequenceNumber[];
   readonly #deeper: DeeperLevels;
+  readonly #keepsSequences: boolean;
   readonly #range: KeyRange;
   readonly #onPulse: ((entriesRead: number) => void) | undefined;
   #untilPulse = PULSE_BYTES;
@@ -88,6 +91,7 @@ export class CompactionIterator {
     this.#input = input;
     this.#snapshots = options.snapshots;
     this.#deeper = options.deeper;
+    this.#keepsSequences = options.keepsSequences === true;
     this.#range = options.range ?? {};
     this.#onPulse = options.onPulse;
   }
@@ -224,7 +228,8 @@ export class CompactionIterator {
     entry.valueStart = from.valueStart;
     entry.valueEnd = from.valueEnd;
     entry.kind = EntryKind.Put;
-    const everyoneSees = this.#stripe === 0 && !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
+    const everyoneSees =
+      !this.#keepsSequences && this.#stripe === 0 && !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
     entry.sequence = everyoneSees ? 0 : from.sequence;
     this.#state = 'yielded';
     return this.#noteYield();

@@ -17,7 +17,7 @@ export class DeeperLevels {
   readonly #cursors: number[];
   readonly #holdsEverything: boolean;
 
-  /** One list of bounds per level, sorted and disjoint; 'unknown': any key may exist (a flush does not look). */
+  /** One list of bounds per level, sorted and disjoint; 'unknown': any key may exist (in a repair). */
   constructor(levels: readonly (readonly KeyBounds[])[] | 'unknown') {
     this.#holdsEverything = levels === 'unknown';
     this.#levels = levels === 'unknown' ? [] : levels.filter((bounds) => bounds.length > 0);

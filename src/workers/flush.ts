@@ -2,7 +2,7 @@
  * Flush: a frozen memtable becomes one L0 table.
  *
  *   1. walk the arena in key order, where it lies: it is shared, not copied
- *   2. drop what no reader can see any more (compaction-iterator.ts); deletes stay, as older tables may hold their keys
+ *   2. drop what no reader can see any more (compaction-iterator.ts); deletes stay where older tables may hold their keys
  *   3. build one table, however large: an L0 table is one run
  *
  * Invariants: every entry of the memtable was read, or the job fails.
@@ -25,7 +25,8 @@ export function flush(job: FlushJob, outputs: JobOutputs): FlushResult {
   const input = memtableIterator(job.memtable);
   const survivors = new CompactionIterator(input, {
     snapshots: job.snapshots,
-    deeper: new DeeperLevels('unknown'),
+    deeper: new DeeperLevels(job.deeper),
+    keepsSequences: true,
     onPulse: (entriesRead) => monitor.pulse(entriesRead),
   });
 

@@ -4,7 +4,10 @@
  *   cut before a user key when   the table in progress has reached its size, or has come to overlap more than
  *                                10 x that size of the level below the output (the grandparents)
  *   but never                    between versions of one user key: only the first of each is asked about
- *                                when the outputs reserved for the job are used up: the last one takes the rest
+ *                                when the outputs reserved for the job are used up, which are more than it can need
+ *                                (output-count.ts): the last one would take the rest
+ *
+ * So a table exceeds its size by what a block holds, and by what is left of its last key: a single value may be a gigabyte.
  *
  * The second limit bounds the next compaction: a table that spans much of the level below would drag all of it along.
  *
@@ -14,10 +17,8 @@
 import { assert } from '../shared/assert.ts';
 import { compareBytes } from '../shared/bytes.ts';
 import type { Entry } from '../shared/iterator.ts';
+import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/output-count.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
-
-/** LevelDB's factor: an output never costs its next compaction more than this many tables of input. */
-const MAX_GRANDPARENT_OVERLAP_TABLES = 10;
 
 export interface OutputSplitterOptions {
   readonly maxFileSizeBytes: number;

@@ -55,6 +55,7 @@ export class JobStore {
       output: fileNumber(1),
       table: TABLE_OPTIONS,
       snapshots: [],
+      deeper: 'unknown',
       ...changes,
     };
   }

@@ -2,7 +2,8 @@
  * Tables and versions for tests that need only their meta data.
  *
  *   7:[a-c]                        table 7 with the keys a to c
- *   7:[a-c]@3-9 size=50 dead=20/30 sequence range; size in bytes; 20 of 30 entries are tombstones
+ *   7:[a-c]@3-9 size=50 dead=20/30 sequence range; size in bytes; 20 of 30 entries are tombstones; or
+ *                                  shadowed=20/30: old versions
  */
 
 import { fileNumber, LEVEL_COUNT, type SequenceNumber } from '../../src/shared/ids.ts';
@@ -32,16 +33,18 @@ export function tableMeta(
 }
 
 export function parseTable(text: string): TableMeta {
-  const match = /^(\d+):\[(.*?)-(.*?)\](?:@(\d+)-(\d+))?(?: size=(\d+))?(?: dead=(\d+)\/(\d+))?$/.exec(
-    text.trim(),
-  );
+  const match =
+    /^(\d+):\[(.*?)-(.*?)\](?:@(\d+)-(\d+))?(?: size=(\d+))?(?: (dead|shadowed)=(\d+)\/(\d+))?$/.exec(
+      text.trim(),
+    );
   if (match === null) throw new Error(`not a table: ${text}`);
-  const [, number, smallest, largest, from, to, size, dead, entries] = match;
+  const [, number, smallest, largest, from, to, size, kind, count, entries] = match;
   return tableMeta(Number(number), smallest!, largest!, {
     smallestSequence: Number(from ?? 1) as SequenceNumber,
     largestSequence: Number(to ?? 1) as SequenceNumber,
     sizeBytes: Number(size ?? 100),
-    tombstoneCount: Number(dead ?? 0),
+    tombstoneCount: kind === 'dead' ? Number(count) : 0,
+    shadowedCount: kind === 'shadowed' ? Number(count) : 0,
     entryCount: Number(entries ?? 10),
   });
 }

@@ -34,6 +34,7 @@ function readOptions(args: ReadonlyMap<string, string>): CompactionOptions {
     levelMultiplier: number('multiplier', 10),
     maxFileSizeBytes: number('file', 100),
     maxCompactionBytes: number('max', 2500),
+    isAtRest: args.has('rest'),
     oldestSnapshot: snapshot === undefined ? undefined : (Number(snapshot) as SequenceNumber),
   };
 }

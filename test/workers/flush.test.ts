@@ -110,3 +110,26 @@ test('a flush cancelled half-way stops at the next blocks and removes its table'
   const { doneBytes, totalBytes } = store.control.progress(0);
   assert.ok(doneBytes > 0 && doneBytes < totalBytes, 'progress was reported meanwhile');
 });
+
+test('a flush drops tombstones of keys that no table can hold, and no sequence', (t) => {
+  const store = new JobStore(t);
+  const bounds = (smallest: string, largest: string) => ({
+    smallest: Buffer.from(smallest),
+    largest: Buffer.from(largest),
+  });
+  const writes = [put('a', 10), del('b', 11), del('c', 12), del('d', 13)];
+  const deeper = [[bounds('c', 'c')], [bounds('cc', 'cd'), bounds('d', 'e')]];
+  const { output } = resultOf(runJob(store.flushJob(writes, { deeper }), nodeFileSystem));
+  assert.deepEqual(store.readTable(output!).map(showEntry), ['a@10', 'c@12-', 'd@13-']);
+  const kept = resultOf(
+    runJob(
+      store.flushJob([put('b', 10), del('b', 11)], {
+        deeper: [],
+        snapshots: snapshots(10),
+        output: fileNumber(2),
+      }),
+      nodeFileSystem,
+    ),
+  );
+  assert.deepEqual(store.readTable(kept.output!).map(showEntry), ['b@11-', 'b@10']);
+});

@@ -26,6 +26,7 @@ import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { KeyRange } from '../../shared/iterator.ts';
 import type { Grandparents, IngestMergeJob, IngestMergeResult } from '../../shared/jobs.ts';
+import { maxOutputCount } from '../../shared/output-count.ts';
 import { OutputNumbers } from '../../shared/output-numbers.ts';
 import { throwIfAborted } from '../../shared/signals.ts';
 import { now } from '../../shared/timers.ts';
@@ -43,6 +44,8 @@ import { Turns } from './turns.ts';
 
 /** Without threads a job holds up main: a tenth of a second of it. */
 export const INLINE_BYTES: number = 4 * 1024 * 1024;
+/** Two lengths, a key, a value: where records are smaller than this on average, tables may end up larger than they should. */
+const MIN_RECORD_BYTES = 8;
 /** More runs than this are not merged at once: each takes a descriptor and a block of memory on each thread. */
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
@@ -198,8 +201,12 @@ export class BulkLoad {
       planRanges(runs, this.#rangeCount(runs)),
       ({ range, sizeBytes }) => {
         const grandparents = this.#boundsBelow(range, runs);
-        const outputCount = 2 * Math.ceil(sizeBytes / maxFileSizeBytes) + grandparents.length + 8;
-        const numbers = OutputNumbers.create(outputCount);
+        const estimate = {
+          rawBytes: sizeBytes,
+          entryCount: Math.ceil(sizeBytes / MIN_RECORD_BYTES),
+          grandparentBytes: grandparents.reduce((sum, below) => sum + below.sizeBytes, 0),
+        };
+        const numbers = OutputNumbers.create(maxOutputCount(estimate, maxFileSizeBytes, table));
         this.#tableNumbers.push(numbers);
         return { kind: 'tables', sequence, outputs: numbers.buffer, maxFileSizeBytes, table, grandparents };
       },

@@ -17,7 +17,8 @@
  */
 import { compareKeys } from '../../shared/bytes.ts';
 import { level, MAX_LEVEL } from '../../shared/ids.ts';
-import { hullOf, overlaps, totalBytes } from '../../shared/read/version.ts';
+import { maxOutputCount } from '../../shared/output-count.ts';
+import { hullOf, overlaps } from '../../shared/read/version.ts';
 import type { TableMeta } from '../../shared/version-edit.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -72,7 +73,12 @@ export function sortedRuns(group: readonly TableMeta[]): TableMeta[][] {
 
 async function mergeGroup(shop: Workshop, group: readonly TableMeta[]): Promise<readonly TableMeta[]> {
   const { maxFileSizeBytes, table } = shop.options;
-  const outputCount = 2 * Math.ceil(totalBytes(group) / maxFileSizeBytes) + group.length;
+  const estimate = {
+    rawBytes: group.reduce((sum, { rawBytes }) => sum + rawBytes, 0),
+    entryCount: group.reduce((sum, { entryCount }) => sum + entryCount, 0),
+    grandparentBytes: 0,
+  };
+  const outputCount = maxOutputCount(estimate, maxFileSizeBytes, table);
   const hull = hullOf(group)!;
   const { outputs } = await shop.run<'compact'>((context) => ({
     ...context,

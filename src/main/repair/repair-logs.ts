@@ -247,6 +247,7 @@ async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<
     output: shop.allocateNumber(),
     table: shop.options.table,
     snapshots: [],
+    deeper: 'unknown',
   }));
   return output;
 }

@@ -7,10 +7,13 @@
  * Invariants: entries above `maxSequence` are skipped, so one moment is seen however long the iterator lives.
  * Thread:     main for a live memtable; any thread for a frozen one.
  */
+
+import { compareBytes } from '../bytes.ts';
 import type { EntryBatch } from '../entry-batch.ts';
-import { Entry, type InternalIterator } from '../iterator.ts';
+import { Entry, EntryKind, type InternalIterator, type KeyLimit } from '../iterator.ts';
 import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
 import { FIRST_LEAF, LAST_LEAF, relativeSequence } from './arena.ts';
+import { isDeadLeaf, isSameKey } from './dead-leaves.ts';
 import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { Memtable } from './memtable.ts';
 import { NEWEST, TreePosition } from './tree.ts';
@@ -109,6 +112,82 @@ export class MemtableIterator implements InternalIterator {
     if (words[position.leaf + NODE_VERSION] === this.#version)
       while (words[position.leaf + NODE_REFS + position.slot] !== ref) position.slot++;
     readEntry(bytes, ref, firstSequence + relativeSequence(words, bytes, ref), this.entry);
+  }
+
+  /** The rest of the leaf step by step, then whole leaves. */
+  skipDead(limit: KeyLimit): boolean {
+    this.#findAgain();
+    const words = this.#words;
+    const { bytes } = this.#memtable.arena;
+    const position = this.#position;
+    let { leaf, slot } = position;
+    // The last entry that the reader sees: it hides what has its key.
+    let hider = this.#ref;
+    let isLimited = this.#reachesLimit(leaf, limit);
+    for (slot++; ; ) {
+      const count = words[leaf + NODE_COUNT]!;
+      if (slot >= count) {
+        leaf = words[leaf + NEXT_LEAF]!;
+        if (leaf === 0) return false;
+        slot = 0;
+        isLimited = this.#reachesLimit(leaf, limit);
+        if (!isLimited && this.#isDead(leaf)) {
+          slot = words[leaf + NODE_COUNT]!;
+          hider = words[leaf + NODE_REFS + slot - 1]!;
+        }
+        continue;
+      }
+      const ref = words[leaf + NODE_REFS + slot]!;
+      if (this.#isVisible(ref) && !isSameKey(bytes, ref, hider)) {
+        if (isLimited || (bytes[ref]! & 1) === EntryKind.Put) break;
+        hider = ref;
+      }
+      slot++;
+    }
+    position.leaf = leaf;
+    position.slot = slot;
+    return this.#accept(words[leaf + NODE_REFS + slot]!);
+  }
+
+  /** Whole leaves only, the one it stands in among them. */
+  skipDeadBefore(limit: KeyLimit): boolean {
+    this.#findAgain();
+    const words = this.#words;
+    const position = this.#position;
+    while (this.#startsBehind(position.leaf, limit) && this.#isDead(position.leaf)) {
+      const previous = words[position.leaf + PREVIOUS_LEAF]!;
+      if (previous === 0) return false;
+      position.leaf = previous;
+      position.slot = words[previous + NODE_COUNT]! - 1;
+    }
+    return this.#settleBackward();
+  }
+
+  #isDead(leaf: number): boolean {
+    const { arena } = this.#memtable;
+    return isDeadLeaf(this.#words, arena.bytes, leaf, this.#maxRelative, this.#memtable);
+  }
+
+  #isVisible(ref: number): boolean {
+    return relativeSequence(this.#words, this.#memtable.arena.bytes, ref) <= this.#maxRelative;
+  }
+
+  /** Whether a leaf has keys from `limit` on. */
+  #reachesLimit(leaf: number, limit: KeyLimit): boolean {
+    const last = this.#words[leaf + NODE_COUNT]! - 1;
+    return limit.isThere && last >= 0 && this.#compare(leaf, last, limit) >= 0;
+  }
+
+  /** Whether all keys of a leaf come after `limit`. */
+  #startsBehind(leaf: number, limit: KeyLimit): boolean {
+    return !limit.isThere || (this.#words[leaf + NODE_COUNT]! > 0 && this.#compare(leaf, 0, limit) > 0);
+  }
+
+  #compare(leaf: number, slot: number, limit: KeyLimit): number {
+    const { bytes } = this.#memtable.arena;
+    const ref = this.#words[leaf + NODE_REFS + slot]!;
+    const start = entryKeyStart(bytes, ref);
+    return compareBytes(bytes, start, entryKeyEnd(bytes, ref, start), limit.bytes, limit.start, limit.end);
   }
 
   close(): void {

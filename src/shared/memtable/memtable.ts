@@ -36,6 +36,8 @@ import { NEXT_LEAF, NODE_COUNT, NODE_REFS } from './tree-node.ts';
 export class Memtable {
   readonly arena: MemtableArena;
   readonly tree: MemtableTree;
+  /** Reads from this relative sequence on may go by the marks of dead leaves (dead-leaves.ts). */
+  deadFrom = 0;
   readonly #position = new TreePosition();
   /** The word of the bucket in which the last entry starts. */
   #bucket = 0;

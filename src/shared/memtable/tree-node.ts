@@ -5,6 +5,7 @@
  *          8       heads[NODE_CAPACITY]     the 4 key bytes behind the node's prefix, big-endian, zero-padded; FILLER
  *                                           behind the last, so that a search need not know the count
  *          8+64    refs[NODE_CAPACITY]
+ *          8+128   mark of a leaf without values (dead-leaves.ts)
  *   inner  same 8 words (next, prev unused), heads, separators[NODE_CAPACITY] (refs), children[NODE_CAPACITY + 1]
  *
  * Fences are the refs of the separators that bound a node (0 = none). All keys of a node lie between its fences, so they
@@ -38,7 +39,9 @@ export const NODE_CAPACITY = 64;
 /** Refs of a leaf, separators of an inner node. */
 export const NODE_REFS: number = HEADS + NODE_CAPACITY;
 export const CHILDREN: number = NODE_REFS + NODE_CAPACITY;
-export const LEAF_BYTES: number = CHILDREN * 4;
+/** Of a leaf: 0, or 1 + the version at which it held no value that anyone could see. */
+export const DEAD_MARK: number = CHILDREN;
+export const LEAF_BYTES: number = (DEAD_MARK + 1) * 4;
 export const INNER_BYTES: number = (CHILDREN + NODE_CAPACITY + 1) * 4;
 
 /** A head that is not there: no smaller than any. */

@@ -30,6 +30,7 @@ import {
 import {
   CHILDREN,
   compareEntry,
+  DEAD_MARK,
   FILLER,
   HEADS,
   HIGH_FENCE,
@@ -188,6 +189,8 @@ export class MemtableTree {
     words[NODE_START] = start;
     const node = start / 4;
     words.fill(FILLER, node + HEADS, node + HEADS + NODE_CAPACITY);
+    // Of an inner node the first child, which is not known yet.
+    words[node + DEAD_MARK] = 0;
     return node;
   }
 

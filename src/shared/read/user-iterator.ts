@@ -10,13 +10,18 @@
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
 import { compareBytes, compareKeys, copyInto } from '../bytes.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../iterator.ts';
+import { Entry, EntryKind, type InternalIterator, KeyLimit, type KeyRange } from '../iterator.ts';
 import type { MergedRun } from '../merged-run.ts';
 import { MergingIterator } from '../merging-iterator.ts';
 import type { BlockRun } from '../table/block-run.ts';
 
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
+
+/** After so many deleted keys in a row the merge is asked to skip what follows: it costs more than some steps. */
+const SKIP_AFTER = 8;
+/** Used within one call. */
+const passed = new KeyLimit();
 
 /** Before the first move. */
 const NOWHERE = new Entry();
@@ -61,6 +66,9 @@ export class UserIterator {
   #sourceStands = false;
   /** Forward only: a run was taken. `entry` is none, #key is the run's last key, and #sourceStands holds. */
   #isTaken = false;
+
+  /** The last skip went row by row, which costs less than steps however little it passes. */
+  #isWalking = false;
 
   constructor(source: InternalIterator, range: KeyRange, sequence: number, reverse: boolean) {
     this.#source = source;
@@ -132,6 +140,7 @@ export class UserIterator {
     }
     // Whether #key holds a key whose remaining versions are to be skipped.
     let skipping = !isNew;
+    let deadKeys = 0;
     while (stands) {
       const entry = source.entry;
       if (!(skipping && this.#isHeldKey(entry)) && entry.sequence <= this.#sequence) {
@@ -142,10 +151,24 @@ export class UserIterator {
         }
         this.#holdKey(entry);
         skipping = true;
+        if (++deadKeys >= SKIP_AFTER && this.#merge !== undefined) {
+          stands = this.#skipDead(this.#merge);
+          if (!this.#isWalking) deadKeys = 0;
+          continue;
+        }
       }
       stands = source.next();
     }
     return false;
+  }
+
+  /** From a tombstone, whose key is held, past what is dead behind it. */
+  #skipDead(merge: MergingIterator): boolean {
+    const stands = merge.passDead(this.#sequence, this.#range.end, passed);
+    this.#isWalking = passed.isThere;
+    if (passed.isThere) this.#key.set(passed.bytes, passed.start, passed.end);
+    passed.clear();
+    return stands;
   }
 
   #nextBackward(): boolean {
@@ -153,12 +176,16 @@ export class UserIterator {
     if (this.#state === 'new')
       this.#sourceStands =
         this.#range.end === undefined ? source.seekToLast() : source.seekBefore(this.#range.end);
+    let deadKeys = 0;
     while (this.#sourceStands) {
       if (this.#isBeforeStart(source.entry)) return false;
       if (this.#decideKeyBackward()) {
         this.entry = this.#heldEntry!;
         return true;
       }
+      if (++deadKeys < SKIP_AFTER || !this.#sourceStands || this.#merge === undefined) continue;
+      this.#sourceStands = this.#merge.passDeadBefore(this.#range.start);
+      deadKeys = 0;
     }
     return false;
   }
