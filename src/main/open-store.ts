@@ -45,6 +45,8 @@ export interface OpenInternals {
   readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while a bulk load builds its tables. */
   readonly ingestHeadroom?: number | undefined;
+  /** After so long without a new memtable the memory of used ones is given up. */
+  readonly arenaRestMs?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

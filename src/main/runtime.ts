@@ -21,11 +21,12 @@ import { StorageError } from '../shared/errors.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import type { KeyRange } from '../shared/iterator.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import { newestFirst, type ScanSources } from '../shared/read/read-view.ts';
+import type { ScanSources } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { setImmediate } from '../shared/timers.ts';
+import { ArenaPool } from './arena-pool.ts';
 import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
 import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -59,7 +60,7 @@ export class Runtime {
   readonly scheduler: Scheduler;
   readonly scans: OpenScans;
   readonly ingester: Ingester;
-  readonly #opened: OpenedStore;
+  readonly #lock: OpenedStore['lock'];
   #ownership!: Ownership;
   readonly #operations = new Operations();
   readonly #closeLimitMs: number;
@@ -73,7 +74,8 @@ export class Runtime {
   #shares: Shares | undefined;
 
   constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
-    this.#opened = opened;
+    // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
+    this.#lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
@@ -100,7 +102,10 @@ export class Runtime {
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
-    const memtables = new MemtableList(opened.recovered.memtables);
+    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
+    const memtables = new MemtableList(opened.recovered.memtables, (live) =>
+      arenas.give(live.memtable.arena),
+    );
     const files = new StoreFiles(opened, tables, {
       lost: (error) => void this.#becomeReadOnly('directory', error),
       deletionFailed: (error) => reportDeletion(this.store, error),
@@ -122,7 +127,7 @@ export class Runtime {
     const pipeline = new CommitPipeline({
       memtables,
       gate,
-      writeBufferBytes: options.writeBufferBytes,
+      arenas,
       recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
       get lastSequence() {
         return runtime.#encodedSequence();
@@ -142,6 +147,7 @@ export class Runtime {
       control,
       versions: files.versions,
       memtables,
+      arenas,
       pipeline,
       gate,
       tables,
@@ -220,8 +226,12 @@ export class Runtime {
     const { memtables, versions } = this.store;
     const pin = versions.pin();
     this.store.readPressure.noteScan(pin.version);
-    const sources: ScanSources = { memtables: newestFirst(memtables), version: pin.version, sequence };
-    return this.scans.open(sources, range, reverse, () => pin.release());
+    const held = memtables.holdForScan();
+    const sources: ScanSources = { memtables: held, version: pin.version, sequence };
+    return this.scans.open(sources, range, reverse, () => {
+      pin.release();
+      memtables.releaseFromScan(held);
+    });
   }
 
   /** A port through which another thread can attach. */
@@ -253,7 +263,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSync = !store.options.readOnly;
     this.#status = 'closing';
-    this.#opened.lock.noteClosing();
+    this.#lock.noteClosing();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());
@@ -345,7 +355,9 @@ export class Runtime {
     } finally {
       store.tables.close();
       store.blocks.clear();
-      await store.deletions.done().finally(() => this.#opened.lock.release());
+      store.memtables.close();
+      store.arenas.close();
+      await store.deletions.done().finally(() => this.#lock.release());
       this.#status = 'closed';
     }
   }
