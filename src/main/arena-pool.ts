@@ -31,7 +31,12 @@ export class ArenaPool {
   readonly #taken = new Set<MemtableArena>();
   readonly #scratch: Entry[] = [];
   #resting: NodeJS.Timeout | undefined;
+  #isClosed = false;
   #reusedCount = 0;
+  /** Told in the step in which memory is given up. */
+  onGivenUp: (byteLength: number) => void = () => {};
+  /** While messages to clients refer to free arenas, giving these up would free nothing, and new ones would come on top. */
+  mayRest: () => boolean = () => true;
 
   constructor(arenaBytes: number, restMs: number = REST_MS) {
     this.arenaBytes = arenaBytes;
@@ -80,7 +85,7 @@ export class ArenaPool {
   /** Nothing reads the arena any more, wherever it came from. */
   give(arena: MemtableArena): void {
     const isUsual = this.#taken.delete(arena);
-    if (!isUsual || arena.isLent || this.#taken.size + this.#free.length >= MAX_ARENAS) {
+    if (this.#isClosed || !isUsual || arena.isLent || this.#taken.size + this.#free.length >= MAX_ARENAS) {
       this.#giveUp([arena]);
       return;
     }
@@ -90,6 +95,7 @@ export class ArenaPool {
 
   /** The store is closed: nothing is kept. */
   close(): void {
+    this.#isClosed = true;
     this.#stopResting();
     this.#giveUp(this.#free.splice(0));
   }
@@ -97,7 +103,7 @@ export class ArenaPool {
   /** From now on, anew. */
   #rest(): void {
     if (this.#resting === undefined)
-      this.#resting = setTimeout(() => this.#giveUp(this.#free.splice(0)), this.#restMs).unref();
+      this.#resting = setTimeout(() => this.#haveRested(), this.#restMs).unref();
     else this.#resting.refresh();
   }
 
@@ -106,8 +112,18 @@ export class ArenaPool {
     this.#resting = undefined;
   }
 
+  #haveRested(): void {
+    if (this.mayRest()) this.#giveUp(this.#free.splice(0));
+    else this.#rest();
+  }
+
   #giveUp(arenas: readonly MemtableArena[]): void {
     for (const entry of this.#scratch) entry.release();
-    for (const { buffer } of arenas) noteGivenUp(buffer);
+    let byteLength = 0;
+    for (const { buffer } of arenas) {
+      noteGivenUp(buffer);
+      byteLength += buffer.byteLength;
+    }
+    if (byteLength > 0) this.onGivenUp(byteLength);
   }
 }

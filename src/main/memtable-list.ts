@@ -153,11 +153,9 @@ export class MemtableList {
     }
   }
 
-  /** The memtables of this moment, oldest first, for a view that gives them back by {@link releaseFromView}. */
-  holdForView(): readonly LiveMemtable[] {
-    const memtables = this.#active === undefined ? this.#frozen : [...this.#frozen, this.#active];
+  /** For a view that gives them back by {@link releaseFromView}. */
+  holdForView(memtables: readonly LiveMemtable[]): void {
     for (const live of memtables) live.viewHolds++;
-    return memtables;
   }
 
   releaseFromView(memtables: readonly LiveMemtable[]): void {

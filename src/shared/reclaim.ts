@@ -38,9 +38,19 @@ const registry = new FinalizationRegistry<number>((byteLength) => {
 
 /** `buffer` is not referred to any more by whoever calls: its memory is wanted back. Once per object. */
 export function noteGivenUp(buffer: SharedArrayBuffer): void {
+  noteUnused(buffer);
+  reclaimSoon();
+}
+
+/** The same, but it is not wanted back yet. */
+export function noteUnused(buffer: SharedArrayBuffer): void {
   waitingCount++;
   waitingBytes += buffer.byteLength;
   registry.register(buffer, buffer.byteLength);
+}
+
+/** What was noted is wanted back. */
+export function reclaimSoon(): void {
   nudges = 0;
   lookSoon();
 }

@@ -3,7 +3,8 @@
  *
  *   call port   the one that share() gives out. Waiting in it, from the start: {@link Hello}. Then calls (calls.ts)
  *   view port   made by the client when it attaches. Owner to client: {@link ViewChange}, each making view n + 1 of view n.
- *               Client to owner: a number, the oldest view that the client still reads with
+ *               Client to owner: a number, the view that the client has got to. Then the owner looks at the client's slots
+ *               (view-slots.ts), which say what it reads with
  *
  * A *view* is what a read needs besides a sequence: the memtables and the version. Views are numbered. The owner posts a
  * change to every client, then puts its number into the control block (the view epoch), then publishes whatever sequence
@@ -23,7 +24,7 @@ import type { RunMeta } from './ingest/run.ts';
 import type { TableMeta, VersionEdit } from './version-edit.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
-export const SHARE_PROTOCOL_VERSION = 1;
+export const SHARE_PROTOCOL_VERSION = 2;
 
 /** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
 export interface Hello {
@@ -37,7 +38,7 @@ export function isHello(message: unknown): message is Hello {
 
 /** A memtable of a view. Only the last one of a view may still change. */
 export interface SharedMemtableState {
-  /** Rises with each memtable of the store. */
+  /** Rises with each memtable of the store. Its memory may be another's as soon as no view in use has it: open it only then. */
   readonly id: number;
   readonly buffer: SharedArrayBuffer;
   /** Nothing will be added to it. */
@@ -61,7 +62,11 @@ export type ViewChange =
       readonly kind: 'edited';
       readonly number: number;
       readonly edit: Pick<VersionEdit, 'added' | 'removed'>;
-    };
+    }
+  /** The owner has given memory of memtables up: objects for it that are garbage in the client's heap still keep it. */
+  | { readonly kind: 'reclaim'; readonly number: number }
+  /** No change follows: the client is too far behind. */
+  | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
 
 /** What a client is told once. */
 export interface Attachment {
@@ -72,6 +77,8 @@ export interface Attachment {
   readonly cacheBytes: number;
   /** What writes do that don't say. */
   readonly sync: boolean;
+  /** A ViewSlots. */
+  readonly slots: SharedArrayBuffer;
   readonly view: ViewState;
 }
 

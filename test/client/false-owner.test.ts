@@ -8,6 +8,8 @@ import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { StorageClient } from '../../src/client/index.ts';
 import { StorageError } from '../../src/main/index.ts';
 import { CONTROL_BLOCK_BYTES } from '../../src/shared/control-block.ts';
+import { SHARE_PROTOCOL_VERSION } from '../../src/shared/share-protocol.ts';
+import { VIEW_SLOTS_BYTES } from '../../src/shared/view-slots.ts';
 import { failsWith } from '../helpers/engines.ts';
 
 const raw = (value: unknown): object => ({ type: 'RAW', value });
@@ -15,7 +17,7 @@ const raw = (value: unknown): object => ({ type: 'RAW', value });
 /** An owner that answers each call with what the test says. */
 function falseOwner(t: TestContext, answer: (id: string, name: string) => unknown): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  port1.postMessage({ stratakv: 'share', protocolVersion: 1 });
+  port1.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION });
   port1.on('message', ({ id, argumentList }: { id: string; argumentList: { value: string }[] }) =>
     port1.postMessage(answer(id, argumentList[0]!.value)),
   );
@@ -31,6 +33,7 @@ const ATTACHMENT = {
   maxOpenFiles: 8,
   cacheBytes: 0,
   sync: false,
+  slots: new SharedArrayBuffer(VIEW_SLOTS_BYTES),
   view: { number: 0, memtables: [], levels: LEVELS },
 };
 const attached = (id: string, change: object = {}): object => ({
@@ -58,6 +61,8 @@ const BAD_ATTACHMENTS: readonly ((id: string) => unknown)[] = [
   (id) => attached(id, { fileSystem: { anchors: 5 } }),
   (id) => attached(id, { fileSystem: { anchors: [{ directory: '/db' }] } }),
   (id) => attached(id, { maxOpenFiles: Number.NaN }),
+  (id) => attached(id, { slots: undefined }),
+  (id) => attached(id, { slots: new SharedArrayBuffer(VIEW_SLOTS_BYTES - 4) }),
   (id) => attached(id, { view: 5 }),
   (id) => attached(id, { view: {} }),
   (id) => attached(id, { view: { number: Number.NaN, memtables: [], levels: LEVELS } }),
@@ -126,7 +131,7 @@ for (const view of [
     timeout: 30_000,
   }, async (t) => {
     const { port1, port2 } = new MessageChannel();
-    port1.postMessage({ stratakv: 'share', protocolVersion: 1 });
+    port1.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION });
     port1.once(
       'message',
       ({ id, argumentList }: { id: string; argumentList: { value: MessagePort[] }[] }) => {
