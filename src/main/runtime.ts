@@ -45,6 +45,7 @@ import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import type { LoadReceiver } from './share/client-loads.ts';
 import type { SharedOwner } from './share/client-session.ts';
+import type { ViewStats } from './share/shared-views.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -252,6 +253,10 @@ export class Runtime {
 
   get clientCount(): number {
     return this.#shares?.clientCount ?? 0;
+  }
+
+  get clientViews(): ViewStats {
+    return this.#shares?.viewStats ?? { kept: 0, unread: 0 };
   }
 
   close(): Promise<void> {

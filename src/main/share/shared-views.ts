@@ -41,8 +41,9 @@ export interface Follower {
 
 /** What the views of all clients keep, and how far behind they are: now. */
 export interface ViewStats {
-  readonly keptViews: number;
-  readonly unreadChanges: number;
+  readonly kept: number;
+  /** Of the client that is furthest behind. */
+  readonly unread: number;
 }
 
 interface KeptView {
@@ -100,7 +101,7 @@ export class SharedViews {
 
   stats(): ViewStats {
     const unread = Array.from(this.#followers, (follower) => follower.unread.count);
-    return { keptViews: this.#kept.length, unreadChanges: Math.max(0, ...unread) };
+    return { kept: this.#kept.length, unread: Math.max(0, ...unread) };
   }
 
   /** Whether no message that waits in a port refers to memory of memtables. One that has ended gets no more. */

@@ -27,7 +27,7 @@ export class Shares {
   }
 
   /** What is kept for them, and how far behind they are. */
-  viewStats(): ViewStats {
+  get viewStats(): ViewStats {
     return this.#host.views.stats();
   }
 
