@@ -15,6 +15,7 @@ import type { IngestProgress } from '../shared/ingest/ingest-options.ts';
 import { LATCH_BYTES } from '../shared/ingest/latch.ts';
 import { MAX_BATCH_BYTES } from '../shared/limits.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
+import { VIEW_SLOTS_BYTES } from '../shared/view-slots.ts';
 
 export const RESULT_CHECKS: ResultChecks<OwnerCalls> = {
   attach: isAttachment,
@@ -50,7 +51,7 @@ export function isProgress(message: unknown): message is IngestProgress {
 
 function isAttachment(value: unknown): boolean {
   if (!isRecord(value)) return false;
-  const { directory, control, fileSystem, maxOpenFiles, cacheBytes, sync, view } = value;
+  const { directory, control, fileSystem, maxOpenFiles, cacheBytes, sync, slots, view } = value;
   const { maxHeldBytes, unitBytes } = value;
   return (
     typeof directory === 'string' &&
@@ -62,6 +63,7 @@ function isAttachment(value: unknown): boolean {
     typeof sync === 'boolean' &&
     isCount(maxHeldBytes) &&
     isCount(unitBytes, MAX_BATCH_BYTES) &&
+    isShared(slots, VIEW_SLOTS_BYTES) &&
     isRecord(view)
   );
 }

@@ -1,19 +1,21 @@
 /**
  * What a client reads: the owner's memtables and tables, as a view that is never older than the read.
  *
- *   refresh   1. take changes out of the view port until the view is the one that the control block names
- *             2. load the visible sequence
- *             3. if the control block names a later view by now: again
+ *   beginRead  1. take changes out of the view port until the view is the one that the control block names
+ *              2. say in the slots that the view is being read (view-slots.ts)
+ *              3. load the visible sequence
+ *              4. if the control block names a later view by now: again
+ *   endRead    the slot is empty again
  *
  * The sequence comes after the view, as the tables of a view may lack what only older sequences see: flush and compaction
  * drop a version as soon as no new read can see it. And the view must be the current one when the sequence is loaded, as
- * the sequence may be in a memtable that older views don't know. Both hold when step 3 finds nothing new.
+ * the sequence may be in a memtable that older views don't know. Both hold when step 4 finds nothing new.
  *
- * Old views stay whole while something reads with them: memtables are kept by being referred to, tables because the owner
- * keeps them until it is told (`oldest`) that no view before a number is used any more.
+ * The owner keeps whole what the slots name, and nothing else: the memory of a memtable in no such view becomes another's. So a
+ * change is taken without looking into any memory; what a view consists of is opened by the first read with it, behind step 4.
  *
  * Invariants: views have consecutive numbers. What is no view ends the client with an error: reading on could give anything.
- *             The owner is told a number only once everything older is given up.
+ *             Memory of a memtable is touched only between beginRead and endRead, or while the view is pinned.
  * Thread:     the client's.      Owns: the view port, the pins.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
@@ -21,71 +23,95 @@ import { assert, assertNever } from '../shared/assert.ts';
 import type { ControlBlock } from '../shared/control-block.ts';
 import { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
-import { Memtable } from '../shared/memtable/memtable.ts';
-import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
-import { SharedMemtable } from '../shared/memtable/shared-memtable.ts';
-import type { ReadableMemtable, ReadableMemtables } from '../shared/read/read-view.ts';
+import type { ReadableMemtables } from '../shared/read/read-view.ts';
 import { Version } from '../shared/read/version.ts';
+import { noteUnused, reclaimSoon } from '../shared/reclaim.ts';
 import type { SharedMemtableState, ViewChange, ViewState } from '../shared/share-protocol.ts';
-
-interface ClientMemtable extends ReadableMemtable {
-  readonly state: SharedMemtableState;
-}
+import type { ViewSlots } from '../shared/view-slots.ts';
+import { checkMemtable, OpenedMemtables } from './opened-memtables.ts';
 
 export interface ClientView {
   readonly number: number;
+  /** Good while the view is read with or pinned. */
   readonly memtables: ReadableMemtables;
   readonly version: Version;
+}
+
+class View implements ClientView {
+  readonly number: number;
+  readonly states: readonly SharedMemtableState[];
+  readonly version: Version;
+  #memtables: ReadableMemtables | undefined;
+
+  constructor(number: number, states: readonly SharedMemtableState[], version: Version) {
+    this.number = number;
+    this.states = states;
+    this.version = version;
+  }
+
+  get isOpen(): boolean {
+    return this.#memtables !== undefined;
+  }
+
+  open(opened: OpenedMemtables): void {
+    this.#memtables = opened.of(this.states);
+  }
+
+  get memtables(): ReadableMemtables {
+    assert(this.#memtables !== undefined, 'the view was not read with');
+    return this.#memtables;
+  }
+}
+
+/** Who reads by the views. */
+export interface ViewHost {
+  /** No view of ours holds these tables any more. */
+  obsolete(numbers: readonly FileNumber[]): void;
+  /** What holds memory of memtables without use is to let go of it. */
+  reclaim(): void;
+  /** Once: the owner has sent what is no view, or that no change follows. */
+  ended(error: StorageError): void;
+}
+
+interface Pin {
+  count: number;
+  readonly slot: number;
 }
 
 export class ViewFollower {
   readonly #port: MessagePort;
   readonly #control: ControlBlock;
-  /** Told of tables that no view of ours holds any more. */
-  readonly #onObsolete: (numbers: FileNumber[]) => void;
-  /** Told once that the owner has sent what is no view. */
-  readonly #onNonsense: (error: StorageError) => void;
-  #nonsense: StorageError | undefined;
-  /** Oldest first. */
-  #memtables: readonly ClientMemtable[];
-  #view: ClientView;
-  /** How often each view is pinned; oldest first, as a view comes in only while it is the current one. */
-  readonly #pins = new Map<ClientView, number>();
-  /** The oldest version in use, as the owner knows it. */
-  #oldestVersion: Version;
-  /** Tables that left the current version and may be in older ones. */
+  readonly #slots: ViewSlots;
+  readonly #host: ViewHost;
+  #end: StorageError | undefined;
+  readonly #opened = new OpenedMemtables();
+  #view: View;
+  readonly #pins = new Map<ClientView, Pin>();
+  /** Tables that left the current version and may be in pinned ones. */
   readonly #leaving = new Set<FileNumber>();
   #sequence = 0;
 
-  constructor(
-    port: MessagePort,
-    control: ControlBlock,
-    state: ViewState,
-    onObsolete: (numbers: FileNumber[]) => void,
-    onNonsense: (error: StorageError) => void = () => undefined,
-  ) {
+  constructor(port: MessagePort, control: ControlBlock, slots: ViewSlots, state: ViewState, host: ViewHost) {
     this.#port = port;
     this.#control = control;
-    this.#onObsolete = onObsolete;
-    this.#onNonsense = onNonsense;
+    this.#slots = slots;
+    this.#host = host;
     try {
       assert((state.number | 0) === state.number, 'views have whole numbers');
-      this.#memtables = state.memtables.map(openMemtable);
-      const version = Version.fromLevels(state.levels);
-      this.#view = { number: state.number, memtables: readable(this.#memtables), version };
+      for (const memtable of state.memtables) checkMemtable(memtable);
+      this.#view = new View(state.number, state.memtables, Version.fromLevels(state.levels));
     } catch (error) {
       throw noView(error);
     }
-    this.#oldestVersion = this.#view.version;
-    // An idle client must move on, too, or the owner would keep old tables for it.
+    // An idle client must move on, too: what waits in its port keeps memory.
     port.on('message', (change: unknown) => {
-      if (this.#take(change)) this.#giveUpOld();
+      if (this.#take(change)) this.#moved();
     });
-    port.on('messageerror', (error: Error) => this.#fail(error));
+    port.on('messageerror', (error: Error) => this.#fail(noView(error)));
     port.unref();
   }
 
-  /** Together with `sequence` one moment: that of the last refresh(). */
+  /** Together with `sequence` one moment: that of the last beginRead(). */
   get view(): ClientView {
     return this.#view;
   }
@@ -94,32 +120,62 @@ export class ViewFollower {
     return this.#sequence;
   }
 
-  /** Makes view and sequence those of a moment within this call. */
-  refresh(): void {
+  /** Makes view and sequence those of a moment within this call, and keeps the view whole until endRead(), in the same turn. */
+  beginRead(): void {
     const control = this.#control;
+    if (((this.#view.number - control.viewEpochHint) | 0) < 0) this.#catchUp();
+    this.#slots.beginRead(this.#view.number);
+    this.#sequence = control.visibleSequence;
+    if (this.#isBehind()) this.#beginAgain();
+    if (!this.#view.isOpen) this.#open();
+  }
+
+  endRead(): void {
+    this.#slots.endRead();
+  }
+
+  #beginAgain(): void {
     do {
-      if (this.#isBehind()) this.#catchUp();
-      this.#sequence = control.visibleSequence;
+      this.#slots.endRead();
+      this.#catchUp();
+      this.#slots.beginRead(this.#view.number);
+      this.#sequence = this.#control.visibleSequence;
     } while (this.#isBehind());
   }
 
+  #open(): void {
+    try {
+      this.#view.open(this.#opened);
+    } catch (error) {
+      this.#slots.endRead();
+      this.#fail(noView(error));
+      throw this.#end;
+    }
+  }
+
   /**
-   * Keeps a view readable until the returned function is called, which is idempotent. Requires: it is the current one, or
+   * Keeps a view readable until the returned function is called, which is idempotent. Requires: it is being read with, or
    * pinned already.
    */
   pin(view: ClientView): () => void {
-    this.#pins.set(view, (this.#pins.get(view) ?? 0) + 1);
+    const known = this.#pins.get(view);
+    if (known !== undefined) known.count++;
+    else this.#pins.set(view, { count: 1, slot: this.#slots.pin(view.number) });
     let isReleased = false;
     return () => {
       if (isReleased) return;
       isReleased = true;
-      const count = this.#pins.get(view)! - 1;
-      if (count > 0) this.#pins.set(view, count);
-      else {
-        this.#pins.delete(view);
-        this.#giveUpOld();
-      }
+      this.#unpin(view);
     };
+  }
+
+  #unpin(view: ClientView): void {
+    const pin = this.#pins.get(view)!;
+    if (--pin.count > 0) return;
+    this.#pins.delete(view);
+    this.#slots.unpin(pin.slot);
+    // Of the current one the owner gives nothing up; it looks again when it has a later one.
+    if (view !== this.#view) this.#moved();
   }
 
   close(): void {
@@ -135,83 +191,76 @@ export class ViewFollower {
     while (this.#isBehind()) {
       const received = receiveMessageOnPort(this.#port);
       // What the control block names was posted before: only a port that is closed has nothing.
-      if (received === undefined) throw new StorageError('STRATA_CLOSED', 'the owner of the store is gone');
-      if (!this.#take(received.message)) throw this.#nonsense;
+      if (received === undefined)
+        throw this.#end ?? new StorageError('STRATA_CLOSED', 'the owner of the store is gone');
+      if (!this.#take(received.message)) throw this.#end;
     }
-    this.#giveUpOld();
+    this.#moved();
   }
 
   /** false: it is no change of the view that we have, now or before. Whatever is wrong in it comes up here. */
   #take(change: unknown): boolean {
-    if (this.#nonsense !== undefined) return false;
+    if (this.#end !== undefined) return false;
     try {
       this.#apply(change as ViewChange);
-      return true;
+      return this.#end === undefined;
     } catch (error) {
-      this.#fail(error);
+      this.#fail(noView(error));
       return false;
     }
   }
 
-  #fail(cause: unknown): void {
-    this.#nonsense = noView(cause);
-    this.#onNonsense(this.#nonsense);
+  #fail(error: StorageError): void {
+    this.#end = error;
+    this.#host.ended(error);
   }
 
   #apply(change: ViewChange): void {
     assert(change.number === ((this.#view.number + 1) | 0), 'a view was missed');
-    let { version } = this.#view;
+    let { version, states } = this.#view;
     switch (change.kind) {
       case 'activated':
-        this.#memtables = [...this.#memtables.map(frozen), openMemtable(change.memtable)];
+        checkMemtable(change.memtable);
+        states = [...states.map((state) => ({ ...state, isFrozen: true })), change.memtable];
         break;
       case 'removed':
-        this.#memtables = this.#memtables.filter(({ state }) => state.id !== change.id);
+        for (const { id, buffer } of states) if (id === change.id) noteUnused(buffer);
+        states = states.filter(({ id }) => id !== change.id);
         break;
       case 'edited':
         version = version.apply(change.edit);
         for (const { number } of change.edit.removed) this.#leaving.add(number);
         break;
+      case 'reclaim':
+        this.#host.reclaim();
+        reclaimSoon();
+        break;
+      case 'ended':
+        this.#fail(new StorageError('STRATA_CLOSED', String(change.reason)));
+        return;
       default:
         assertNever(change);
     }
-    this.#view = { number: change.number, memtables: readable(this.#memtables), version };
+    this.#view = new View(change.number, states, version);
+    this.#opened.keep(states);
   }
 
-  /** After the view or the pins have changed: what is no longer used is closed here, and the owner may delete it. */
-  #giveUpOld(): void {
-    const oldest = this.#pins.keys().next().value ?? this.#view;
-    if (oldest.version === this.#oldestVersion) return;
-    this.#oldestVersion = oldest.version;
+  /** After the view or the pins have changed: what is no longer used is closed here, and the owner may give it up. */
+  #moved(): void {
+    if (this.#leaving.size > 0) this.#closeTables();
+    this.#port.postMessage(this.#view.number);
+  }
+
+  #closeTables(): void {
     const inUse = [this.#view, ...this.#pins.keys()];
     const obsolete = [...this.#leaving].filter(
       (number) => !inUse.some(({ version }) => version.hasFile(number)),
     );
     for (const number of obsolete) this.#leaving.delete(number);
-    if (obsolete.length > 0) this.#onObsolete(obsolete);
-    this.#port.postMessage(oldest.number);
+    if (obsolete.length > 0) this.#host.obsolete(obsolete);
   }
 }
 
 function noView(cause: unknown): StorageError {
   return new StorageError('STRATA_CLOSED', 'the owner of the store sent what is no view of it', { cause });
-}
-
-function openMemtable(state: SharedMemtableState): ClientMemtable {
-  if (!state.isFrozen) {
-    const memtable = new SharedMemtable(state.buffer);
-    return { state, memtable, iterator: (maxSequence) => memtable.iterator(maxSequence) };
-  }
-  const memtable = Memtable.attach(state.buffer);
-  return { state, memtable, iterator: (maxSequence) => new MemtableIterator(memtable, maxSequence) };
-}
-
-/** The same memtable, now that nothing is added to it. */
-function frozen(memtable: ClientMemtable): ClientMemtable {
-  return memtable.state.isFrozen ? memtable : openMemtable({ ...memtable.state, isFrozen: true });
-}
-
-/** Whether the newest one is still written to makes no difference to a read. */
-function readable(memtables: readonly ClientMemtable[]): ReadableMemtables {
-  return { active: memtables.at(-1), frozen: memtables.slice(0, -1) };
 }

@@ -12,7 +12,7 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
- * Long:       a public face in one place, as engine.ts; much of it are contracts.
+ * Long:       the whole public face in one place; most of it are contracts.
  */
 
 import type { Calls } from '../shared/calls.ts';
@@ -50,6 +50,7 @@ import { TableCache } from '../shared/read/table-cache.ts';
 import type { OwnerCalls } from '../shared/share-protocol.ts';
 import { throwIfAborted } from '../shared/signals.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
+import { ViewSlots } from '../shared/view-slots.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
@@ -59,6 +60,8 @@ import { IngestWriter } from './ingest-writer.ts';
 import { readsWhileOpen } from './owned-files.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
+
+const FOUND = Buffer.alloc(0);
 
 /** Options of a client's get, getMany and has. */
 export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
@@ -114,11 +117,17 @@ export class StorageClient {
     this.#blocks = new BlockCache(options.cacheBytes);
     const reads = readsWhileOpen(fs, () => this.#checkOpen());
     this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks);
-    const evict = (numbers: readonly FileNumber[]): void => {
-      for (const number of numbers) this.#tables.evict(number);
-    };
-    const onNonsense = (error: StorageError): void => this.#end(error);
-    this.#views = new ViewFollower(viewPort, this.#control, attachment.view, evict, onNonsense);
+    const slots = new ViewSlots(attachment.slots);
+    this.#views = new ViewFollower(viewPort, this.#control, slots, attachment.view, {
+      obsolete: (numbers: readonly FileNumber[]) => {
+        for (const number of numbers) this.#tables.evict(number);
+      },
+      reclaim: () => {
+        this.#entry.release();
+        this.#many.scratch.release();
+      },
+      ended: (error) => this.#end(error),
+    });
     this.#scans = new OpenScans(this.#tables, new ForgottenWarning('scan', attachment.directory), () =>
       this.#checkOpen(),
     );
@@ -150,8 +159,7 @@ export class StorageClient {
 
   /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
-    const read = resolveRead(options);
-    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
+    return this.#look(key, resolveRead(options), true);
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
@@ -159,14 +167,14 @@ export class StorageClient {
     this.#checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const read = resolveRead(options);
-    const moment = this.#momentFor(read);
-    const { view, sequence } = moment ?? this.#views;
-    const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-    const values =
-      read?.fillCache === false
-        ? this.#blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
-        : this.#many.values(sources, sequence, keys, read);
-    return this.#turns.after(keys.length, values);
+    const { view, sequence, release } = this.#pinMoment(read);
+    try {
+      const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
+      const values = this.#reading(read, () => this.#many.values(sources, sequence, keys, read));
+      return this.#turns.after(keys.length, values);
+    } finally {
+      release();
+    }
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
@@ -176,35 +184,55 @@ export class StorageClient {
 
   /** As {@link StorageClient.has}, without a promise. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#findAs(key, resolveRead(options));
+    return this.#look(key, resolveRead(options), false) !== undefined;
   }
 
-  /** As {@link #find}, as the options of the read have it. */
-  #findAs(key: Bytes, read: ResolvedRead<ClientSnapshot> | undefined): boolean {
-    const moment = this.#momentFor(read);
-    if (read?.fillCache !== false) return this.#find(key, moment);
-    return this.#blocks.bypassed(() => this.#find(key, moment));
-  }
-
-  /** The moment to read: undefined for the one that #views was just refreshed to. */
+  /** The moment to read: undefined for the one that #views is at, which is kept until its endRead(). */
   #momentFor(
     options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
   ): SnapshotHold | undefined {
     this.#checkOpen();
     const snapshot = options?.snapshot;
     if (snapshot !== undefined) return ClientSnapshot.holdOf(snapshot, this);
-    this.#views.refresh();
+    this.#views.beginRead();
     return undefined;
   }
 
-  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
-  #find(key: Bytes, moment: SnapshotHold | undefined): boolean {
+  /** The moment to read, kept until it is released: for reads that go on, or in which code of the application may run. */
+  #pinMoment(
+    options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
+  ): Pick<SnapshotHold, 'view' | 'sequence' | 'release'> {
+    const moment = this.#momentFor(options);
     const { view, sequence } = moment ?? this.#views;
+    const release = this.#views.pin(view);
+    if (moment === undefined) this.#views.endRead();
+    return { view, sequence, release };
+  }
+
+  /** Leaves the cache as it is where the options of the read say so. */
+  #reading<T>(read: ResolvedRead<ClientSnapshot> | undefined, work: () => T): T {
+    return read?.fillCache === false ? this.#blocks.bypassed(work) : work();
+  }
+
+  /** The visible value of `key`, or for who does not want it anything but undefined, if there is one. */
+  #look(key: Bytes, read: ResolvedRead<ClientSnapshot> | undefined, copies: boolean): Buffer | undefined {
     const bytes = lookupKeyBytes(key);
-    return (
-      lookup(view.memtables, view.version, this.#tables, bytes, sequence, this.#entry) &&
-      this.#entry.kind === EntryKind.Put
-    );
+    const moment = this.#momentFor(read);
+    const { view, sequence } = moment ?? this.#views;
+    const entry = this.#entry;
+    try {
+      const isFound =
+        read?.fillCache === false
+          ? this.#blocks.bypassed(() =>
+              lookup(view.memtables, view.version, this.#tables, bytes, sequence, entry),
+            )
+          : lookup(view.memtables, view.version, this.#tables, bytes, sequence, entry);
+      if (!isFound) return undefined;
+      if (entry.kind !== EntryKind.Put) return undefined;
+      return copies ? takeValue(entry, read) : FOUND;
+    } finally {
+      if (moment === undefined) this.#views.endRead();
+    }
   }
 
   /**
@@ -217,11 +245,10 @@ export class StorageClient {
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
     const options = resolveScan(range);
-    const moment = this.#momentFor(options);
-    const { view, sequence } = moment ?? this.#views;
+    const { view, sequence, release } = this.#pinMoment(options);
     const { fillCache } = options;
     const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
-    const core = this.#scans.open(sources, options.range, options.reverse, this.#views.pin(view));
+    const core = this.#scans.open(sources, options.range, options.reverse, release);
     const scan = new Scan(core, options);
     this.#scans.watch(scan, core, options.signal);
     return scan;
@@ -233,19 +260,17 @@ export class StorageClient {
    */
   snapshot(): ClientSnapshot {
     this.#checkOpen();
-    this.#views.refresh();
-    const { view, sequence } = this.#views;
-    const unpin = this.#views.pin(view);
+    const { view, sequence, release } = this.#pinMoment(undefined);
     this.#openSnapshots++;
-    const release = (): void => {
+    const giveUp = (): void => {
       this.#openSnapshots--;
-      unpin();
+      release();
     };
     const forget = (): void => {
       this.#forgottenSnapshots.tell();
-      release();
+      giveUp();
     };
-    return new ClientSnapshot(this, { view, sequence, release, forget });
+    return new ClientSnapshot(this, { view, sequence, release: giveUp, forget });
   }
 
   /**
@@ -412,7 +437,7 @@ export class StorageClient {
 
   #checkOpen(): void {
     if (this.#state !== 'open') throw new StorageError('STRATA_CLOSED', 'the client is closed');
-    if (!this.#control.isClosed) return;
+    if (!this.#control.isClosedHint) return;
     // Calls are left to the port, where answers may be under way.
     const error = closedError();
     this.#scans.closeAll(error);

@@ -72,7 +72,7 @@ export class CommitPipeline {
 
   constructor(env: CommitEnvironment) {
     this.#env = env;
-    this.#held = new HeldWrites(unitBytes(env.writeBufferBytes), env.maxHeldBytes);
+    this.#held = new HeldWrites(unitBytes(env.arenas.arenaBytes), env.maxHeldBytes);
     env.gate.onRate = () => this.#reschedule();
     const takeOpen = (): CommitGroup | undefined => {
       const open = this.#open;

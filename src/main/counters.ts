@@ -35,6 +35,24 @@ export interface LevelStats {
   readonly tombstones: number;
 }
 
+/** Memory that holds writes until they are in tables, in bytes. It is used again and again. */
+export interface ArenaStats {
+  /** All of the following but `uncollectedBytes`. */
+  readonly bytes: number;
+  /** Of the active memtable, and of those that wait for their flush. */
+  readonly memtableBytes: number;
+  /** Of flushed ones, kept by open scans. */
+  readonly scanBytes: number;
+  /** Of flushed ones, kept by other threads' reads, scans and snapshots. */
+  readonly clientBytes: number;
+  /** For the next memtables; given up after four seconds without a new one. At most three write buffers. */
+  readonly freeBytes: number;
+  /** Given up by the stores of this thread, and not freed by the garbage collector yet. */
+  readonly uncollectedBytes: number;
+  /** How often memory was used again, since open. */
+  readonly reused: number;
+}
+
 /** A plain object, safe for JSON. Bytes and counts since open, unless said otherwise. */
 export interface EngineStats extends ReaderStats {
   /** As {@link StorageEngine.status}. */
@@ -47,6 +65,8 @@ export interface EngineStats extends ReaderStats {
   readonly tableBytes: number;
   /** Active and frozen, now; bytes with the index. */
   readonly memtables: { readonly count: number; readonly bytes: number; readonly entries: number };
+  /** Memory of memtables, now, filled or not: a piece of the write buffer's size each, more for a larger batch. */
+  readonly arenas: ArenaStats;
   readonly bytesWritten: {
     readonly wal: number;
     readonly flush: number;
@@ -97,6 +117,14 @@ export interface EngineStats extends ReaderStats {
   readonly openScans: number;
   /** Other threads that are attached, see {@link StorageEngine.share}. Their scans and snapshots are not counted here. */
   readonly clients: number;
+  /** What other threads make this one keep, now. */
+  readonly clientViews: {
+    /** Moments of before that some client reads: one for each of its calls, open scans and snapshots at most. */
+    readonly kept: number;
+    /** Changes of the store that the client furthest behind has not heard of, as its thread does not turn its event loop; at most
+     * 65,536, then it is closed. */
+    readonly unread: number;
+  };
   /** Of the last write that reads can see; 0 in a new store. */
   readonly sequence: number;
   /** Rises with every installed version. */

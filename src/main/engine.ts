@@ -84,6 +84,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     super();
     this.#runtime = runtime;
     this.path = runtime.store.path;
+    for (const entry of [this.#entry, this.#many.scratch]) runtime.store.arenas.addScratch(entry);
   }
 
   /**

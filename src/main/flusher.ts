@@ -196,6 +196,8 @@ export class Flusher {
       await discardOutputs(store, output === undefined ? [] : [output]);
       throw error;
     }
+    // Whoever holds on to it holds on to its memory.
+    if (this.#requested === live) this.#requested = undefined;
     memtables.removeOldest(live);
     store.pipeline.retire(live);
     counters.flushCount++;

@@ -13,7 +13,7 @@ export type { Bytes } from '../shared/input-bytes.ts';
 export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
 export { WriteBatch } from '../shared/write-batch.ts';
-export type { EngineStats, LevelStats } from './counters.ts';
+export type { ArenaStats, EngineStats, LevelStats } from './counters.ts';
 export { type EngineStatus, StorageEngine } from './engine.ts';
 export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
 export type { EngineOptions } from './options.ts';

@@ -10,7 +10,7 @@ import { hasWorkingDirectory } from '../shared/node-file-system.ts';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../shared/timers.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
-const IDLE_TIMEOUT_MS = 10_000;
+const IDLE_TIMEOUT_MS = 5000;
 /** What we need of a pool the application gives us: any version of piscina has it. */
 export interface ForeignPool {
   run(task: unknown, options: { readonly filename: string; readonly name: string }): Promise<unknown>;
@@ -148,6 +148,8 @@ export class PiscinaThreads implements Threads {
       idleTimeout: IDLE_TIMEOUT_MS,
       concurrentTasksPerWorker: 1,
       recordTiming: false,
+      // Else an idle thread waits in Atomics.wait, where it frees nothing: its last job would keep a memtable's memory.
+      atomics: 'disabled',
       execArgv: [],
       env: {},
       taskQueue: starting,

@@ -5,8 +5,13 @@
  *   removeOldest    the oldest frozen one leaves, once the edit that adds its table is installed
  *   dropFrom        those leave of which nothing came into a log: their writes were refused
  *
+ * Scans hold the memtables that they read, views those that clients may read (shared-views.ts). One that has left the list and is
+ * held by nobody gives its memory back (arena-pool.ts). Reads that end within their call need not hold what they read.
+ *
  * Invariants: every acknowledged write is in the active memtable, a frozen one, or a table of the current version, at every
  *             moment. `frozen` is replaced, never changed, so a read view may keep it.
+ *             A memtable's memory is given back once, when nothing can read it any more: not the list, so no flush and no log
+ *             write, and no holder.
  * Thread:     main.     Owns: the memtables and their log writers.
  */
 import { assert } from '../shared/assert.ts';
@@ -17,6 +22,7 @@ import { START_RECORD_BYTES } from '../shared/log-format.ts';
 import { capacityFor, MemtableArena } from '../shared/memtable/arena.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
+import { newestFirst } from '../shared/read/read-view.ts';
 import type { LogWriter } from './log-writer.ts';
 
 /** A log that holds a memtable's writes, with the length that counts. */
@@ -33,6 +39,10 @@ export class LiveMemtable {
   readonly #recovered: readonly LogExtent[];
   /** Groups encoded here whose log write has not completed. A flush must wait for them. */
   pendingGroups = 0;
+  /** Open scans that read it. */
+  scanHolds = 0;
+  /** Views that clients may read it by. */
+  viewHolds = 0;
   #isFrozen = false;
 
   constructor(memtable: Memtable, writer: LogWriter | undefined, recovered: readonly LogExtent[] = []) {
@@ -90,16 +100,29 @@ function keyOf({ keyBytes, keyStart, keyEnd }: Entry): Uint8Array {
   return copyBytes(keyBytes, keyStart, keyEnd);
 }
 
+/** Who keeps memory of memtables, now. What several keep counts for the first of them. */
+export interface MemtableMemory {
+  /** Active, or waiting for their flush. */
+  readonly memtables: number;
+  readonly scans: number;
+  readonly clients: number;
+}
+
 export class MemtableList {
   #active: LiveMemtable | undefined;
   #frozen: readonly LiveMemtable[];
+  /** Those that have left, and are held. */
+  readonly #held = new Set<LiveMemtable>();
+  /** Nobody can read it any more. */
+  readonly #onUnused: (live: LiveMemtable) => void;
   /** Told within the call that makes the change: clients in other threads must hear of it first (shared-views.ts). */
   onActivated: (live: LiveMemtable) => void = () => {};
   onRemoved: (live: LiveMemtable) => void = () => {};
 
-  constructor(recovered: readonly LiveMemtable[]) {
+  constructor(recovered: readonly LiveMemtable[], onUnused: (live: LiveMemtable) => void = () => {}) {
     for (const live of recovered) live.freeze();
     this.#frozen = recovered;
+    this.#onUnused = onUnused;
   }
 
   /** undefined until the first write after opening or after a flush of everything. */
@@ -116,6 +139,66 @@ export class MemtableList {
     let total = this.#active?.memtable.arena.usedBytes ?? 0;
     for (const live of this.#frozen) total += live.memtable.arena.usedBytes;
     return total;
+  }
+
+  /** Memory that was asked of the system, whether it is filled or not. */
+  memory(): MemtableMemory {
+    const { frozen } = this;
+    const listed = this.#active === undefined ? frozen : [...frozen, this.#active];
+    const held = [...this.#held];
+    return {
+      memtables: capacity(listed),
+      scans: capacity(held.filter((live) => live.scanHolds > 0)),
+      clients: capacity(held.filter((live) => live.scanHolds === 0)),
+    };
+  }
+
+  /** The memtables of this moment, newest first, for a scan that gives them back by {@link releaseFromScan}. */
+  holdForScan(): readonly LiveMemtable[] {
+    const memtables = newestFirst<LiveMemtable>(this);
+    for (let i = 0; i < memtables.length; i++) memtables[i]!.scanHolds++;
+    return memtables;
+  }
+
+  releaseFromScan(memtables: readonly LiveMemtable[]): void {
+    for (let i = 0; i < memtables.length; i++) {
+      const live = memtables[i]!;
+      if (--live.scanHolds === 0 && this.#held.size > 0) this.#releaseUnheld(live);
+    }
+  }
+
+  /** For a view that gives them back by {@link releaseFromView}. */
+  holdForView(memtables: readonly LiveMemtable[]): void {
+    for (const live of memtables) live.viewHolds++;
+  }
+
+  releaseFromView(memtables: readonly LiveMemtable[]): void {
+    for (const live of memtables) {
+      live.viewHolds--;
+      this.#releaseUnheld(live);
+    }
+  }
+
+  /** The store is closed: nothing reads or writes any of them. */
+  close(): void {
+    const all = new Set([...this.#held, ...this.#frozen]);
+    if (this.#active !== undefined) all.add(this.#active);
+    this.#held.clear();
+    this.#frozen = [];
+    this.#active = undefined;
+    for (const live of all) this.#onUnused(live);
+  }
+
+  /** It has left the list. */
+  #leave(live: LiveMemtable): void {
+    this.#held.add(live);
+    this.onRemoved(live);
+    this.#releaseUnheld(live);
+  }
+
+  #releaseUnheld(live: LiveMemtable): void {
+    if (live.scanHolds > 0 || live.viewHolds > 0 || !this.#held.delete(live)) return;
+    this.#onUnused(live);
   }
 
   /** The newest memtable: the next log's start record names its last log. */
@@ -162,7 +245,7 @@ export class MemtableList {
   removeOldest(live: LiveMemtable): void {
     assert(this.#frozen[0] === live, 'memtables are flushed oldest first');
     this.#frozen = this.#frozen.slice(1);
-    this.onRemoved(live);
+    this.#leave(live);
   }
 
   /**
@@ -176,9 +259,13 @@ export class MemtableList {
     const dropped = all.slice(place).reverse();
     this.#frozen = all.slice(0, place);
     this.#active = undefined;
-    for (const live of dropped) this.onRemoved(live);
+    for (const live of dropped) this.#leave(live);
     return dropped;
   }
+}
+
+function capacity(memtables: readonly LiveMemtable[]): number {
+  return memtables.reduce((sum, { memtable }) => sum + memtable.arena.capacityBytes, 0);
 }
 
 /** A new memtable for a log whose start record it reserves; `minimumBytes` of data and index are sure to fit. */
@@ -186,10 +273,11 @@ export function createMemtable(
   writeBufferBytes: number,
   minimumBytes: number,
   firstSequence: number,
+  allocate: (capacityBytes: number, firstSequence: number) => MemtableArena = MemtableArena.create,
 ): Memtable {
   const overhead = 4096;
   const capacity = Math.max(writeBufferBytes, capacityFor(minimumBytes + overhead));
-  const memtable = new Memtable(MemtableArena.create(capacity, firstSequence));
+  const memtable = new Memtable(allocate(capacity, firstSequence));
   memtable.arena.reserve(START_RECORD_BYTES);
   return memtable;
 }

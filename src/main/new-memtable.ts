@@ -2,7 +2,7 @@
  * Opens a memtable for writes, with the log beside it.
  *
  *   1. create the log's file: where there is no descriptor or no room for it, nothing has happened yet
- *   2. allocate the arena
+ *   2. take an arena of the pool, or allocate one
  *   3. put the log's start record, which names the log before it, in place; the first write takes it along
  *
  * Invariants: a failure leaves no file, no descriptor and, as far as it is still the newest, no number behind.
@@ -11,6 +11,7 @@
  */
 import { LOG_FORMAT_VERSION, RECORD_HEADER_BYTES, sealStart } from '../shared/log-format.ts';
 import { worstCaseNodeBytes } from '../shared/memtable/node-room.ts';
+import type { ArenaPool } from './arena-pool.ts';
 import type { LogSync } from './log-sync.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list.ts';
@@ -18,7 +19,7 @@ import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list
 /** What a new memtable needs of the rest of the store. */
 export interface MemtableEnvironment {
   readonly memtables: MemtableList;
-  readonly writeBufferBytes: number;
+  readonly arenas: ArenaPool;
   /** The last sequence in use: the next write gets the one after it. */
   readonly lastSequence: number;
   /** Which opening of the store this is, of those that write. */
@@ -43,7 +44,10 @@ export function newMemtable(
   const writer = env.createLog();
   try {
     const minimum = dataBytes + RECORD_HEADER_BYTES + worstCaseNodeBytes(count, 0);
-    const memtable = createMemtable(env.writeBufferBytes, minimum, env.lastSequence + 1);
+    const { arenas } = env;
+    const memtable = createMemtable(arenas.arenaBytes, minimum, env.lastSequence + 1, (bytes, first) =>
+      arenas.take(bytes, first),
+    );
     const { bytes, dataStart, firstSequence } = memtable.arena;
     sealStart(bytes, dataStart, firstSequence, {
       version: LOG_FORMAT_VERSION,

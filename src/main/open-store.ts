@@ -50,6 +50,8 @@ export interface OpenInternals {
   readonly pageLimits?: PageLimits | undefined;
   /** After so long without a write a store is at rest. */
   readonly restMs?: number | undefined;
+  /** After so long without a new memtable the memory of used ones is given up. */
+  readonly arenaRestMs?: number | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

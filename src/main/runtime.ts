@@ -23,11 +23,11 @@ import { ForgottenWarning } from '../shared/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
-import { newestFirst } from '../shared/read/read-view.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { setImmediate, wallClock } from '../shared/timers.ts';
+import { ArenaPool } from './arena-pool.ts';
 import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
 import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
@@ -46,6 +46,7 @@ import { ReadPressure } from './read-pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import type { LoadReceiver } from './share/client-loads.ts';
 import type { SharedOwner } from './share/client-session.ts';
+import type { ViewStats } from './share/shared-views.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -59,7 +60,7 @@ export class Runtime {
   readonly scheduler: Scheduler;
   readonly scans: OpenScans;
   readonly ingester: Ingester;
-  readonly #opened: OpenedStore;
+  readonly #lock: OpenedStore['lock'];
   #ownership!: Ownership;
   readonly #upkeep: Upkeep;
   readonly #operations = new Operations();
@@ -76,7 +77,8 @@ export class Runtime {
   #shares: Shares | undefined;
 
   constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
-    this.#opened = opened;
+    // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
+    this.#lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
@@ -108,7 +110,10 @@ export class Runtime {
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
     const tables = new TableCache(fs, directory, options, blocks);
-    const memtables = new MemtableList(opened.recovered.memtables);
+    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
+    const memtables = new MemtableList(opened.recovered.memtables, (live) =>
+      arenas.give(live.memtable.arena),
+    );
     const files = new StoreFiles(opened, tables, {
       lost: (error) => void this.#becomeReadOnly('directory', error),
       deletionFailed: (error) => reportDeletion(this.store, error),
@@ -130,8 +135,8 @@ export class Runtime {
     const pipeline = new CommitPipeline({
       memtables,
       gate,
-      writeBufferBytes: options.writeBufferBytes,
       maxHeldBytes: options.maxHeldBytes,
+      arenas,
       recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
       get lastSequence() {
         return runtime.#encodedSequence();
@@ -153,6 +158,7 @@ export class Runtime {
       control,
       versions: files.versions,
       memtables,
+      arenas,
       pipeline,
       gate,
       tables,
@@ -242,8 +248,12 @@ export class Runtime {
     const { memtables, versions } = this.store;
     const pin = versions.pin();
     this.store.readPressure.noteScan(pin.version);
-    const sources = { memtables: newestFirst(memtables), version: pin.version, sequence, fillCache };
-    return this.scans.open(sources, range, reverse, () => pin.release());
+    const held = memtables.holdForScan();
+    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    return this.scans.open(sources, range, reverse, () => {
+      pin.release();
+      memtables.releaseFromScan(held);
+    });
   }
 
   /** A port through which another thread can attach. */
@@ -281,6 +291,10 @@ export class Runtime {
     return this.#shares?.queuedBytes ?? 0;
   }
 
+  get clientViews(): ViewStats {
+    return this.#shares?.viewStats ?? { kept: 0, unread: 0 };
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -291,7 +305,7 @@ export class Runtime {
     const canSync = !store.options.readOnly;
     this.#status = 'closing';
     this.#upkeep.stop();
-    this.#opened.lock.noteClosing();
+    this.#lock.noteClosing();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());
@@ -385,7 +399,9 @@ export class Runtime {
     } finally {
       store.tables.close();
       store.blocks.clear();
-      await store.deletions.done().finally(() => this.#opened.lock.release());
+      store.memtables.close();
+      store.arenas.close();
+      await store.deletions.done().finally(() => this.#lock.release());
       this.#status = 'closed';
     }
   }

@@ -7,7 +7,7 @@
 import { systemErrorCode } from '../shared/errors.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction-picker.ts';
-import type { EngineStats, LevelStats } from './counters.ts';
+import type { ArenaStats, EngineStats, LevelStats } from './counters.ts';
 import type { Runtime } from './runtime.ts';
 import { compactionOptions, type Store } from './store.ts';
 
@@ -22,6 +22,7 @@ export function storeStats(runtime: Runtime): EngineStats {
     levels: version.levels.map((_, level) => levelStats(store, level)),
     tableBytes: version.sizeBytes,
     memtables: memtableStats(store),
+    arenas: arenaStats(store),
     ...readerStats(tables, blocks, store.options.cacheBytes),
     bytesWritten: {
       wal: counters.walBytes,
@@ -57,6 +58,7 @@ export function storeStats(runtime: Runtime): EngineStats {
     openSnapshots: store.snapshots.size,
     openScans: runtime.scans.size,
     clients: runtime.clientCount,
+    clientViews: runtime.clientViews,
     sequence: store.visibleSequence(),
     versionCounter: store.control.versionCounter,
     backgroundError: backgroundError(runtime),
@@ -80,6 +82,20 @@ function memtableStats({ memtables }: Store): EngineStats['memtables'] {
     count: all.length,
     bytes: memtables.memoryBytes,
     entries: all.reduce((sum, live) => sum + live.memtable.arena.entryCount, 0),
+  };
+}
+
+function arenaStats({ memtables, arenas }: Store): ArenaStats {
+  const held = memtables.memory();
+  const { freeBytes } = arenas;
+  return {
+    bytes: held.memtables + held.scans + held.clients + freeBytes,
+    memtableBytes: held.memtables,
+    scanBytes: held.scans,
+    clientBytes: held.clients,
+    freeBytes,
+    uncollectedBytes: arenas.uncollectedBytes,
+    reused: arenas.reusedCount,
   };
 }
 

@@ -9,6 +9,7 @@ import type { FileSystem } from '../shared/file-system.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import type { BlockCache } from '../shared/table/block-cache.ts';
+import type { ArenaPool } from './arena-pool.ts';
 import type { CommitPipeline } from './commit-pipeline.ts';
 import type { CompactionOptions } from './compaction-plan.ts';
 import type { Counters } from './counters.ts';
@@ -32,6 +33,7 @@ export interface Store {
   readonly control: ControlBlock;
   readonly versions: VersionSet;
   readonly memtables: MemtableList;
+  readonly arenas: ArenaPool;
   readonly pipeline: CommitPipeline;
   readonly gate: WriteGate;
   readonly snapshots: SnapshotList;

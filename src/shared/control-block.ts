@@ -77,6 +77,11 @@ export class ControlBlock {
     return Atomics.load(this.#words, VIEW_EPOCH);
   }
 
+  /** The same, without an order among other accesses: a later look at {@link viewEpoch} must follow. */
+  get viewEpochHint(): number {
+    return this.#words[VIEW_EPOCH]!;
+  }
+
   /**
    * Main only: after every client was sent the view, and before any sequence is published that needs it. A release, so a
    * client that sees the number finds the message.
@@ -87,6 +92,11 @@ export class ControlBlock {
 
   get isClosed(): boolean {
     return Atomics.load(this.#words, STATUS) === 1;
+  }
+
+  /** The same, for a look before every read: a plain load is a tenth of the cost, and sees it as soon as the next Atomics do. */
+  get isClosedHint(): boolean {
+    return this.#words[STATUS] === 1;
   }
 
   markClosed(): void {

@@ -32,6 +32,12 @@ export class Entry {
   sequence = 0;
   /** One of {@link EntryKind}. */
   kind = 0;
+
+  /** Keeps no memory any more: what it points to is another's from now on. */
+  release(): void {
+    this.keyBytes = EMPTY;
+    this.valueBytes = EMPTY;
+  }
 }
 
 /** On disk and in logs. Never renumber. 2..255 are reserved: range delete, expiry, merge operand, separated value. */

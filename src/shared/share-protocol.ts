@@ -3,7 +3,8 @@
  *
  *   call port   the one that share() gives out. Waiting in it, from the start: {@link Hello}. Then calls (calls.ts)
  *   view port   made by the client when it attaches. Owner to client: {@link ViewChange}, each making view n + 1 of view n.
- *               Client to owner: a number, the oldest view that the client still reads with
+ *               Client to owner: a number, the view that the client has got to. Then the owner looks at the client's slots
+ *               (view-slots.ts), which say what it reads with
  *
  * A *view* is what a read needs besides a sequence: the memtables and the version. Views are numbered. The owner posts a
  * change to every client, then puts its number into the control block (the view epoch), then publishes whatever sequence
@@ -37,7 +38,7 @@ export function isHello(message: unknown): message is Hello {
 
 /** A memtable of a view. Only the last one of a view may still change. */
 export interface SharedMemtableState {
-  /** Rises with each memtable of the store. */
+  /** Rises with each memtable of the store. Its memory may be another's as soon as no view in use has it: open it only then. */
   readonly id: number;
   readonly buffer: SharedArrayBuffer;
   /** Nothing will be added to it. */
@@ -61,7 +62,11 @@ export type ViewChange =
       readonly kind: 'edited';
       readonly number: number;
       readonly edit: Pick<VersionEdit, 'added' | 'removed'>;
-    };
+    }
+  /** The owner has given memory of memtables up: objects for it that are garbage in the client's heap still keep it. */
+  | { readonly kind: 'reclaim'; readonly number: number }
+  /** No change follows: the client is too far behind. */
+  | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
 
 /** What a client is told once. */
 export interface Attachment {
@@ -76,6 +81,8 @@ export interface Attachment {
   readonly maxHeldBytes: number;
   /** Bytes at which a unit of writes takes no more (write-unit.ts). */
   readonly unitBytes: number;
+  /** A ViewSlots. */
+  readonly slots: SharedArrayBuffer;
   readonly view: ViewState;
 }
 

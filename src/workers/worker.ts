@@ -10,6 +10,7 @@ import { constants, getPriority, setPriority } from 'node:os';
 import { errorToWire } from '../shared/errors.ts';
 import type { Job, JobReply } from '../shared/jobs.ts';
 import { loadFileSystem } from '../shared/node-file-system.ts';
+import { noteGivenUp, reclaimBeforeWork } from '../shared/reclaim.ts';
 import { runJobDurably } from './run-job.ts';
 
 /**
@@ -26,7 +27,11 @@ export async function handleJobBehind(job: Job): Promise<JobReply> {
     isBehind = true;
     getBehind();
   }
-  return await handleJob(job);
+  reclaimBeforeWork();
+  const reply = await handleJob(job);
+  // The memory of this memtable serves the next ones, and is given up when there are none: not as long as it lives here.
+  if (job.kind === 'flush') noteGivenUp(job.memtable);
+  return reply;
 }
 
 /** On Linux each thread has a priority of its own, contrary to POSIX; elsewhere it would be the whole process's. */

@@ -6,6 +6,7 @@ import { ViewFollower } from '../../src/client/client-view.ts';
 import { ControlBlock } from '../../src/shared/control-block.ts';
 import { sequenceNumber } from '../../src/shared/ids.ts';
 import type { ViewChange } from '../../src/shared/share-protocol.ts';
+import { ViewSlots } from '../../src/shared/view-slots.ts';
 import { turn, until } from '../helpers/engines.ts';
 
 const LEVELS = Array.from({ length: 8 }, () => []);
@@ -25,6 +26,7 @@ class Interrupter extends ControlBlock {
 
 interface Pair {
   readonly control: Interrupter;
+  readonly slots: ViewSlots;
   readonly follower: ViewFollower;
   /** Announces view `number` and publishes `sequence`, as the owner does. */
   move(number: number, sequence: number): void;
@@ -38,16 +40,18 @@ function pair(t: TestContext, first = 0): Pair {
   const control = new Interrupter();
   control.announceView(first);
   const told: number[] = [];
-  port1.on('message', (oldest: number) => told.push(oldest));
+  port1.on('message', (view: number) => told.push(view));
   port1.unref();
   const state = { number: first, memtables: [], levels: LEVELS };
-  const follower = new ViewFollower(port2, control, state, () => {});
+  const slots = new ViewSlots();
+  const host = { obsolete: () => {}, reclaim: () => {}, ended: () => {} };
+  const follower = new ViewFollower(port2, control, slots, state, host);
   const move = (number: number, sequence: number): void => {
     port1.postMessage({ kind: 'edited', number, edit: { added: [], removed: [] } } satisfies ViewChange);
     control.announceView(number);
     control.publishSequence(sequenceNumber(sequence));
   };
-  return { control, follower, move, told };
+  return { control, slots, follower, move, told };
 }
 
 test('a sequence is loaded with the current view, and never before it', (t) => {
@@ -55,7 +59,7 @@ test('a sequence is loaded with the current view, and never before it', (t) => {
   move(1, 10);
   const views: number[] = [];
   control.beforeLoad = () => views.push(follower.view.number);
-  follower.refresh();
+  follower.beginRead();
   assert.deepEqual(views, [1]);
   assert.equal(follower.sequence, 10);
 });
@@ -66,7 +70,7 @@ test('a view that changes while the sequence is loaded is taken, and the sequenc
   control.afterLoad = () => {
     if (left-- > 0) move(3 - left, 30 - left);
   };
-  follower.refresh();
+  follower.beginRead();
   assert.equal(follower.view.number, 3);
   assert.equal(follower.sequence, 30);
 });
@@ -77,10 +81,10 @@ test('a change that was posted and not yet announced does no harm', async (t) =>
   control.announceView(0);
   await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));
-  follower.refresh();
+  follower.beginRead();
   assert.equal(follower.view.number, 1);
   control.announceView(1);
-  follower.refresh();
+  follower.beginRead();
   assert.equal(follower.view.number, 1);
 });
 
@@ -88,23 +92,49 @@ test('numbers of views wrap', (t) => {
   const { follower, move } = pair(t, 2 ** 31 - 2);
   move(2 ** 31 - 1, 1);
   move(-(2 ** 31), 2);
-  follower.refresh();
+  follower.beginRead();
   assert.equal(follower.view.number, -(2 ** 31));
   assert.equal(follower.sequence, 2);
 });
 
-test('the owner is told only once nothing older is read any more', async (t) => {
-  const { follower, move, told } = pair(t);
+test('a view is in the slots as long as something reads with it, and no longer', async (t) => {
+  const { follower, slots, move, told } = pair(t);
+  const used = (): number[] => [0, 1, 2].filter((view) => slots.inUse()(view));
+  assert.deepEqual(used(), []);
+  follower.beginRead();
+  assert.deepEqual(used(), [0]);
   const release = follower.pin(follower.view);
+  follower.endRead();
+  assert.deepEqual(used(), [0]);
   move(1, 1);
-  follower.refresh();
+  follower.beginRead();
+  assert.deepEqual(used(), [0, 1]);
+  follower.endRead();
   move(2, 2);
   // No read comes by: it hears of the change by its event loop.
   await until(() => follower.view.number === 2);
-  assert.deepEqual(told, []);
+  assert.deepEqual(used(), [0]);
+  await until(() => told.at(-1) === 2);
   release();
   release();
-  await until(() => told.length > 0);
+  assert.deepEqual(used(), []);
+  await until(() => told.length === 3);
   for (let i = 0; i < 5; i++) await turn();
-  assert.deepEqual(told, [2]);
+  assert.deepEqual(told, [1, 2, 2]);
+});
+
+test('the view of a read is in the slots before the last look at the current one', (t) => {
+  const { control, follower, slots, move } = pair(t);
+  const seen: boolean[] = [];
+  let left = 2;
+  control.beforeLoad = () => seen.push(slots.inUse()(follower.view.number));
+  control.afterLoad = () => {
+    if (left-- > 0) move(2 - left, 1);
+  };
+  follower.beginRead();
+  assert.deepEqual(seen, [true, true, true]);
+  assert.deepEqual(
+    [0, 1, 2].filter((view) => slots.inUse()(view)),
+    [2],
+  );
 });

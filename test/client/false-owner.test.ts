@@ -10,6 +10,7 @@ import { StorageClient } from '../../src/client/index.ts';
 import { StorageError } from '../../src/main/index.ts';
 import { CONTROL_BLOCK_BYTES } from '../../src/shared/control-block.ts';
 import { SHARE_PROTOCOL_VERSION } from '../../src/shared/share-protocol.ts';
+import { VIEW_SLOTS_BYTES } from '../../src/shared/view-slots.ts';
 import { failsWith } from '../helpers/engines.ts';
 
 const raw = (value: unknown): object => ({ type: 'RAW', value });
@@ -35,6 +36,7 @@ const ATTACHMENT = {
   maxHeldBytes: 1 << 20,
   unitBytes: 1024,
   sync: false,
+  slots: new SharedArrayBuffer(VIEW_SLOTS_BYTES),
   view: { number: 0, memtables: [], levels: LEVELS },
 };
 const attached = (id: string, change: object = {}): object => ({
@@ -62,6 +64,8 @@ const BAD_ATTACHMENTS: readonly ((id: string) => unknown)[] = [
   (id) => attached(id, { fileSystem: { anchors: 5 } }),
   (id) => attached(id, { fileSystem: { anchors: [{ directory: '/db' }] } }),
   (id) => attached(id, { maxOpenFiles: Number.NaN }),
+  (id) => attached(id, { slots: undefined }),
+  (id) => attached(id, { slots: new SharedArrayBuffer(VIEW_SLOTS_BYTES - 4) }),
   (id) => attached(id, { view: 5 }),
   (id) => attached(id, { view: {} }),
   (id) => attached(id, { view: { number: Number.NaN, memtables: [], levels: LEVELS } }),

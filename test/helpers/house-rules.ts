@@ -78,6 +78,7 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
   'src/shared/ingest/latch.ts',
   'src/shared/output-numbers.ts',
   'src/shared/memtable/',
+  'src/shared/view-slots.ts',
 ];
 /** The one file that asks the platform for time. */
 const TIME_HOME = 'src/shared/timers.ts';

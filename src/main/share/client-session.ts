@@ -136,7 +136,7 @@ export class ClientSession {
     const { directory, control, fs, options } = this.#store;
     const { follower, view } = this.#views.follow(viewPort);
     this.#follower = follower;
-    viewPort.on('message', (oldest: unknown) => this.#views.advance(follower, oldest));
+    viewPort.on('message', (view: unknown) => this.#views.advance(follower, view));
     // Without it the client knows no view: it is as good as gone, and what is kept for it is of no use.
     viewPort.on('close', () => this.end());
     viewPort.unref();
@@ -149,6 +149,7 @@ export class ClientSession {
       sync: options.sync,
       maxHeldBytes: options.maxHeldBytes,
       unitBytes: unitBytes(options.writeBufferBytes),
+      slots: follower.slots.buffer,
       view,
     };
   }

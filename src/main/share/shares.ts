@@ -8,7 +8,7 @@ import { setImmediate } from '../../shared/timers.ts';
 import type { Store } from '../store.ts';
 import type { LoadReceiver } from './client-loads.ts';
 import { ClientSession, type SessionHost, type SharedOwner } from './client-session.ts';
-import { SharedViews } from './shared-views.ts';
+import { SharedViews, type ViewStats } from './shared-views.ts';
 
 export class Shares {
   readonly #host: SessionHost;
@@ -16,6 +16,8 @@ export class Shares {
 
   constructor(store: Store, receiver: LoadReceiver, write: SessionHost['write']) {
     const views = new SharedViews(store.control, store.memtables, store.versions);
+    store.arenas.onGivenUp = (byteLength) => views.noteGivenUp(byteLength);
+    store.arenas.mayRest = () => views.isCaughtUp;
     this.#host = { store, views, receiver, write };
   }
 
@@ -29,6 +31,11 @@ export class Shares {
   /** How many threads are attached now. */
   get clientCount(): number {
     return this.#host.views.followerCount;
+  }
+
+  /** What is kept for them, and how far behind they are. */
+  get viewStats(): ViewStats {
+    return this.#host.views.stats();
   }
 
   /** A port for one client. */

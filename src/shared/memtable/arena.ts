@@ -13,6 +13,7 @@
  *         1 root node (word)    5 node start (byte)    9,10 first sequence     13 index version: odd while the root changes
  *         2 height              6 first leaf (word)    11 published entries    14 data start (byte)
  *         3 entry count         7 last leaf (word)                             15 leaf count
+ *        16 use: how often the memory was used before     17 lent: 1 once a value was handed out without a copy
  *
  * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
  * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
@@ -20,10 +21,15 @@
  * An entry has no room for its sequence, only for its ordinal, which counts from the first entry of its bucket:
  *   relative sequence = word of the bucket + ordinal          sequence = first sequence of the arena + relative sequence
  *
+ * The memory of a memtable that nobody reads any more becomes that of another (arena-pool.ts). Nothing is cleared but the
+ * header: buckets are written before they are read, and nodes are cleared when they are allocated (tree.ts).
+ *
  * Invariants: an entry's bytes, and the word of its bucket, never change once it is in the index: who has its ref has both.
+ *             The use rises with each memtable that the memory serves: an iterator of an earlier one fails an assertion.
+ *             Memory of which a part was lent is not used again, as whoever has the value may look at it at any time.
  *             Word 11 counts the entries that reads may see; it is stored with Atomics after the log write, and entry i has
  *             sequence firstSequence + i. Data starts at a multiple of 1024, so that buckets are those of the log.
- * Thread:     main writes; any thread may read. Once frozen nothing changes.
+ * Thread:     main writes; any thread may read, and mark it as lent. Once frozen nothing else changes.
  * Not chosen: a growable buffer (length-tracking views measured 15 times slower); a second copy of each write for the log.
  */
 import { assert } from '../assert.ts';
@@ -51,6 +57,8 @@ export const RAW_BYTES = 12;
 export const INDEX_VERSION = 13;
 const DATA_START = 14;
 export const LEAF_COUNT = 15;
+const USE = 16;
+const LENT = 17;
 
 /** Refs and offsets are 32-bit words. */
 export const MAX_ARENA_BYTES = 0xfffff000;
@@ -79,6 +87,8 @@ export class MemtableArena {
   /** Of all bytes, to copy entries by. */
   readonly view: DataView<SharedArrayBuffer>;
   readonly firstSequence: number;
+  /** Which memtable of this memory it is. */
+  readonly #use: number;
 
   private constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer;
@@ -86,20 +96,34 @@ export class MemtableArena {
     this.words = new Uint32Array(buffer);
     this.view = new DataView(buffer);
     this.firstSequence = this.words[FIRST_SEQUENCE_HIGH]! * 0x100000000 + this.words[FIRST_SEQUENCE_LOW]!;
+    this.#use = this.words[USE]!;
   }
 
   /** A fresh arena of `capacityBytes` (rounded to words); nothing is committed by the OS until it is touched. */
   static create(capacityBytes: number, firstSequence: number): MemtableArena {
     const capacity = Math.min(MAX_ARENA_BYTES, Math.ceil(capacityBytes / 8) * 8);
     assert(dataStartOf(capacity) < capacity, 'an arena must have room for data');
-    const buffer = allocate(capacity);
+    return MemtableArena.#over(allocate(capacity), firstSequence, 0);
+  }
+
+  /** An empty one in the memory of `used`, which nobody reads any more. Requires: nothing of it was lent. */
+  static reuse(used: MemtableArena, firstSequence: number): MemtableArena {
+    used.assertCurrent();
+    assert(!used.isLent, 'memory that was lent is not used again');
+    return MemtableArena.#over(used.buffer, firstSequence, (used.#use + 1) >>> 0);
+  }
+
+  static #over(buffer: SharedArrayBuffer, firstSequence: number, use: number): MemtableArena {
+    const capacity = buffer.byteLength;
     const words = new Uint32Array(buffer, 0, HEADER_BYTES / 4);
+    words.fill(0);
     words[0] = LAYOUT_VERSION;
     words[DATA_START] = dataStartOf(capacity);
     words[DATA_END] = dataStartOf(capacity);
     words[NODE_START] = capacity;
     words[FIRST_SEQUENCE_LOW] = firstSequence % 0x100000000;
     words[FIRST_SEQUENCE_HIGH] = Math.floor(firstSequence / 0x100000000);
+    words[USE] = use;
     return new MemtableArena(buffer);
   }
 
@@ -108,6 +132,16 @@ export class MemtableArena {
     const arena = new MemtableArena(buffer);
     assert(arena.words[0] === LAYOUT_VERSION, 'not a memtable arena of this version');
     return arena;
+  }
+
+  /** The memory still serves this memtable. */
+  assertCurrent(): void {
+    assert(this.words[USE] === this.#use, 'the memory of a memtable was used again while somebody read it');
+  }
+
+  /** Whether a view of it was handed out, by any thread. */
+  get isLent(): boolean {
+    return Atomics.load(this.words, LENT) !== 0;
   }
 
   get capacityBytes(): number {
@@ -162,6 +196,16 @@ export class MemtableArena {
   get publishedCount(): number {
     return Atomics.load(this.words, PUBLISHED_COUNT);
   }
+}
+
+/**
+ * A part of the arena as a view for the application; `bytes` are those of all of it. Requires: a read under way keeps the arena
+ * from being used again, so that its owner, who looks when the read is over, sees the mark.
+ */
+export function lend(bytes: Uint8Array, start: number, end: number): Buffer {
+  assert(bytes.byteOffset === 0, 'these are not all bytes of an arena');
+  Atomics.store(bytes, LENT * 4, 1);
+  return Buffer.from(bytes.buffer, start, end - start);
 }
 
 function allocate(byteLength: number): SharedArrayBuffer {

@@ -45,6 +45,7 @@ export class MemtableIterator implements InternalIterator {
   }
 
   seekToFirst(): boolean {
+    this.#memtable.arena.assertCurrent();
     this.#position.leaf = this.#words[FIRST_LEAF]!;
     this.#position.slot = 0;
     if (this.#position.leaf === 0) return false;
@@ -53,6 +54,7 @@ export class MemtableIterator implements InternalIterator {
   }
 
   seek(key: Uint8Array): boolean {
+    this.#memtable.arena.assertCurrent();
     return (
       this.#memtable.tree.lowerBound(key, 0, key.length, NEWEST, this.#position) && this.#settleForward()
     );
@@ -65,6 +67,7 @@ export class MemtableIterator implements InternalIterator {
   }
 
   seekToLast(): boolean {
+    this.#memtable.arena.assertCurrent();
     const leaf = this.#words[LAST_LEAF]!;
     if (leaf === 0) return false;
     this.#position.leaf = leaf;
@@ -73,6 +76,7 @@ export class MemtableIterator implements InternalIterator {
   }
 
   seekBefore(key: Uint8Array): boolean {
+    this.#memtable.arena.assertCurrent();
     if (!this.#memtable.tree.lowerBound(key, 0, key.length, NEWEST, this.#position)) return this.seekToLast();
     this.#position.slot--;
     return this.#settleBackward();
@@ -86,6 +90,7 @@ export class MemtableIterator implements InternalIterator {
 
   /** As far as the leaf goes. Whatever comes into it later is above the sequence. */
   readBatch(batch: EntryBatch, maxRows: number): void {
+    this.#memtable.arena.assertCurrent();
     const { bytes, view, firstSequence } = this.#memtable.arena;
     const words = this.#words;
     const maxRelative = this.#maxRelative;
@@ -197,6 +202,7 @@ export class MemtableIterator implements InternalIterator {
   #findAgain(): void {
     const position = this.#position;
     if (this.#words[position.leaf + NODE_VERSION] === this.#version) return;
+    this.#memtable.arena.assertCurrent();
     const bytes = this.#memtable.arena.bytes;
     const keyStart = entryKeyStart(bytes, this.#ref);
     this.#memtable.tree.lowerBound(

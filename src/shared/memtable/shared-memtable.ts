@@ -214,6 +214,7 @@ class SharedMemtableIterator implements InternalIterator {
   }
 
   #load(): boolean {
+    this.#arena.assertCurrent();
     const count = this.#tree.copyRefs(this.#refs);
     if (count < 0) return false;
     this.#count = count;

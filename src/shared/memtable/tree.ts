@@ -188,6 +188,8 @@ export class MemtableTree {
     if (start < words[DATA_END]!) throw new Error('assertion failed: no room for an index node');
     words[NODE_START] = start;
     const node = start / 4;
+    // The memory may have been another memtable's.
+    words.fill(0, node, node + byteLength / 4);
     words.fill(FILLER, node + HEADS, node + HEADS + NODE_CAPACITY);
     // Of an inner node the first child, which is not known yet.
     words[node + DEAD_MARK] = 0;

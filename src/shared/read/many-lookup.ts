@@ -47,7 +47,8 @@ export interface ManySources {
 }
 
 export class ManyLookup {
-  readonly #entry = new Entry();
+  /** What it has found last, which may lie in a memtable. */
+  readonly scratch: Entry = new Entry();
   readonly #search = new TableSearch();
   /** All of the call; what is under way are those from #base on. */
   #keys: readonly Uint8Array[] = [];
@@ -75,7 +76,7 @@ export class ManyLookup {
       values.push(undefined);
     }
     const take = (i: number): void => {
-      if (this.#entry.kind === EntryKind.Put) values[this.#base + i] = takeValue(this.#entry, zeroCopy);
+      if (this.scratch.kind === EntryKind.Put) values[this.#base + i] = takeValue(this.scratch, zeroCopy);
     };
     this.#keys = ownKeys;
     this.tableLookups = 0;
@@ -98,7 +99,7 @@ export class ManyLookup {
     for (let i = 0; i < length; i++) if (this.#states[i] === ON_DISK) this.#load(i, sequence, take);
     for (let i = 0; i < length; i++) {
       if (this.#states[i] !== RETRY) continue;
-      if (lookupTables(sources.version, sources.tables, this.#keys[this.#base + i]!, sequence, this.#entry))
+      if (lookupTables(sources.version, sources.tables, this.#keys[this.#base + i]!, sequence, this.scratch))
         take(i);
     }
   }
@@ -110,7 +111,7 @@ export class ManyLookup {
     for (let i = 0; i < length; i++) {
       const key = this.#keys[this.#base + i]!;
       this.#states[i] = DONE;
-      if (lookupMemtables(memtables, key, sequence, this.#entry)) {
+      if (lookupMemtables(memtables, key, sequence, this.scratch)) {
         take(i);
         continue;
       }
@@ -142,7 +143,7 @@ export class ManyLookup {
         this.#positions[i]!,
         this.#keys[this.#base + i]!,
         sequence,
-        this.#entry,
+        this.scratch,
       );
       if (isHere) take(i);
       this.#states[i] = isHere === undefined ? ON_DISK : isHere ? DONE : RETRY;
@@ -154,7 +155,7 @@ export class ManyLookup {
       this.#blocks[i]!,
       this.#keys[this.#base + i]!,
       sequence,
-      this.#entry,
+      this.scratch,
     );
     if (isHere) take(i);
     this.#states[i] = isHere ? DONE : RETRY;

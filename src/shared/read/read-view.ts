@@ -128,14 +128,20 @@ export interface ScanSources {
 }
 
 /** Of a moment's memtables, newest first. */
-export function newestFirst({ active, frozen }: ReadableMemtables): readonly ReadableMemtable[] {
+export function newestFirst<M extends ReadableMemtable>({
+  active,
+  frozen,
+}: {
+  readonly active: M | undefined;
+  readonly frozen: readonly M[];
+}): readonly M[] {
   if (frozen.length === 0) return active === undefined ? NO_MEMTABLES : [active];
   const memtables = frozen.toReversed();
   if (active !== undefined) memtables.unshift(active);
   return memtables;
 }
 
-const NO_MEMTABLES: readonly ReadableMemtable[] = [];
+const NO_MEMTABLES: readonly never[] = [];
 
 /** Iterators over all sources that may have keys in the range, newest first: the children of a merge. */
 export function openSources(
