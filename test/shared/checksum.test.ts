@@ -1,4 +1,4 @@
-/** CRC-32 against known values, and both implementations against each other. */
+/** CRC-32 against known values, and the implementations against each other. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from '../../src/shared/checksum.ts';
@@ -19,10 +19,10 @@ test('crc32 of the standard check string is the published value', () => {
   assert.equal(crc32(new Uint8Array(0)), 0);
 });
 
-test('crc32 is the same below and above the size where the implementation changes', (t) => {
+test('crc32 is the same below and above the sizes where the implementation changes', (t) => {
   const random = seededRandom(freshSeed());
   reportSeed(t, random.seed);
-  for (const length of [0, 1, 3, 15, 16, 17, 100, 383, 384, 385, 1000, 5000]) {
+  for (const length of [0, 1, 3, 7, 8, 9, 15, 16, 17, 100, 191, 192, 193, 383, 384, 385, 1000, 5000]) {
     const bytes = random.bytes(length);
     assert.equal(crc32(bytes), slowCrc32(bytes), `length ${length}`);
     assert.equal(
