@@ -315,8 +315,9 @@ export class VersionSet {
     this.#state = state;
     this.#current = version;
     this.#control.bumpVersionCounter();
-    this.onInstalled(edit);
+    // First: whoever hears of the new version may pin it, and release older ones.
     this.#pins.advance(removed, added);
+    this.onInstalled(edit);
     if (oldPages.length > 0) this.#files.obsoletePages(oldPages, true);
   }
 

@@ -148,6 +148,25 @@ test('VersionSet.pin() keeps the tables of an older version until the last relea
   assert.deepEqual([...set.liveFileNumbers()], [3]);
 });
 
+test('VersionSet.onInstalled() may pin the new version and release the one before: no table stays, and none goes too early', async (t) => {
+  const { set, obsolete } = subject(t);
+  let pin = set.pin();
+  set.onInstalled = () => {
+    const before = pin;
+    pin = set.pin();
+    before.release();
+  };
+  await set.apply(add(7, '1:[a-b]', '2:[c-d]'), extra);
+  await set.apply(remove(7, 1), extra);
+  assert.deepEqual(obsolete, [1]);
+  const kept = pin;
+  set.onInstalled = () => undefined;
+  await set.apply(remove(7, 2), extra);
+  assert.deepEqual(obsolete, [1]);
+  kept.release();
+  assert.deepEqual(obsolete, [1, 2]);
+});
+
 test('VersionSet.pin() of the current version holds nothing up when released', async (t) => {
   const { set, obsolete } = subject(t);
   await set.apply(add(7, '1:[a-b]'), extra);
