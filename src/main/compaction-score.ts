@@ -22,7 +22,8 @@
  * table, or all tables of one bulk load. Its bytes count as well, against what one compaction takes of it: a large load is to
  * leave L0 at once.
  *
- * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0.
+ * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0, and where
+ *             loads came so fast that they fill it, a merge of L0 meets all of them (writers are slowed down to what that takes).
  * Thread:     main. Pure.
  * Not chosen: LevelDB's fixed 10 MB * 10^n from L1 downwards: the data ends in a half-filled last level under nearly as
  *             much garbage. RocksDB's dynamic bytes, with steps always of 10 from the bottom up: its base level may be

@@ -144,18 +144,13 @@ export class Compactor {
 
   /**
    * What is in L0 now goes further down, due or not, as long as no step costs more than a compaction may; 'moves': as long as it
-   * costs nothing. A bulk load then need not stay above it in L0. Never rejects: what fails or can't be is left there.
+   * costs nothing. A bulk load then need not stay above it in L0. Waits for no compaction that runs already. Never rejects: what
+   * fails or can't be is left there.
    */
   async clearLevelZero(steps: 'all' | 'moves' = 'all'): Promise<void> {
     const { versions, options } = this.#store;
     const upTo = versions.current.levels[0]![0]?.largestSequence ?? 0;
     while (this.#pause === undefined && this.#ended === undefined && !this.#retry.isWaiting) {
-      const others = [...this.#running].filter(({ plan }) => plan.level === 0);
-      if (others.length > 0 && steps === 'moves') return;
-      if (others.length > 0) {
-        await Promise.allSettled(others.map(({ done }) => done));
-        continue;
-      }
       const oldest = versions.current.levels[0]!.at(-1);
       if (oldest === undefined || oldest.largestSequence > upTo) return;
       const limits = this.#options();

@@ -1,0 +1,147 @@
+/**
+ * Bulk loads into stores that are written to: what they cost comes in steps that do not grow with the load, and writers are not
+ * held for them.
+ */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { CompactionEvent, StallEvent, StorageEngine } from '../../src/main/index.ts';
+import { keyOf, openOn, openTiny, textsOf, until, valueFor } from '../helpers/engines.ts';
+import { FaultControl } from '../helpers/fault/fault-control.ts';
+import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
+import { recordsOf } from '../helpers/loads.ts';
+
+/** Some hundred tables a load. */
+const STEPS = { writeBufferSize: 8192, maxFileSize: 4096, threads: 1, compression: 'none' } as const;
+const LOADED = 'loaded'.padEnd(40);
+/** Four write buffers are the level base: L0 gives up to eight at once, and meets up to sixteen bases. */
+const MOST_INPUTS = (8 + 16 * 4) * 2;
+
+function mergesOf(engine: StorageEngine): CompactionEvent[] {
+  const merges: CompactionEvent[] = [];
+  engine.on('compaction', (compaction) => {
+    if (!compaction.isMove) merges.push(compaction);
+  });
+  return merges;
+}
+
+function areBounded(merges: readonly CompactionEvent[]): void {
+  const [most] = merges.toSorted((a, b) => b.inputTables - a.inputTables);
+  const { inputTables, reason, level, outputLevel } = most!;
+  const what = `${inputTables} tables in one compaction, L${level} -> L${outputLevel} (${reason})`;
+  assert.ok(inputTables <= MOST_INPUTS, what);
+}
+
+/** Writes all over the keys of the load until told to stop; returns what was written last. */
+function writer(engine: StorageEngine, count: number): { stop(): Promise<Map<string, string>> } {
+  const written = new Map<string, string>();
+  let isDone = false;
+  const writing = (async () => {
+    for (let i = 0; !isDone; i++) {
+      const key = `${keyOf((i * 31) % count)}w`;
+      written.set(key, valueFor(i));
+      await engine.put(key, valueFor(i));
+      if (i % 8 === 0) await nextTurn();
+    }
+  })();
+  return {
+    stop: async () => {
+      isDone = true;
+      await writing;
+      return written;
+    },
+  };
+}
+
+async function isSettled(engine: StorageEngine): Promise<void> {
+  await until(() => engine.stats().jobs.running + engine.stats().jobs.queued === 0);
+  await engine.flush();
+  await until(() => engine.stats().jobs.running + engine.stats().jobs.queued === 0);
+}
+
+async function holds(engine: StorageEngine, count: number, written: Map<string, string>): Promise<void> {
+  const found = new Map(textsOf(engine.scan()));
+  for (let i = 0; i < count; i++) assert.equal(found.get(keyOf(i)), LOADED);
+  for (const [key, value] of written) assert.equal(found.get(key), value);
+  assert.equal(found.size, count + written.size);
+  await engine.verify();
+}
+
+test('a bulk load over what is in memory is not merged in one compaction of everything', async (t: TestContext) => {
+  const engine = await openTiny(t, STEPS);
+  const count = 30_011;
+  const merges = mergesOf(engine);
+  for (let i = 0; i < 50; i++) await engine.put(`${keyOf(i * 600)}old`, 'old');
+  const { tables } = await engine.ingest(recordsOf(count, LOADED));
+  assert.ok(tables > MOST_INPUTS, `${tables} tables are enough to tell`);
+  assert.ok(engine.stats().levels[0]!.files < tables / 2, 'it did not go to level 0');
+  const writing = writer(engine, count);
+  await until(() => merges.filter(({ level }) => level === 0).length > 5);
+  const written = await writing.stop();
+  await isSettled(engine);
+  areBounded(merges);
+  for (let i = 0; i < 50; i++) written.set(`${keyOf(i * 600)}old`, 'old');
+  await holds(engine, count, written);
+});
+
+test('a bulk load over another one, into a store that is being written to: steps of bounded size', async (t) => {
+  const engine = await openTiny(t, STEPS);
+  const count = 20_011;
+  const merges = mergesOf(engine);
+  await engine.ingest(recordsOf(count, 'loaded before'.padEnd(40)));
+  const writing = writer(engine, count);
+  await until(() => merges.length > 3);
+  await engine.ingest(recordsOf(count, LOADED));
+  await until(() => engine.stats().levels[0]!.files < 30);
+  const written = await writing.stop();
+  await isSettled(engine);
+  areBounded(merges);
+  await holds(engine, count, written);
+});
+
+test('a bulk load waits for no compaction, and holds writers once', async (t) => {
+  const control = new FaultControl();
+  const engine = await openOn(t, faultySpec({ control: control.buffer }), {
+    threads: 2,
+    maxFileSize: 4096,
+    writeBufferSize: 1024 * 1024,
+    compression: 'none',
+  });
+  for (const half of [0, 1]) {
+    for (let i = half; i < 6000; i += 2) void engine.put(`a${keyOf(i)}`, valueFor(i));
+    await engine.flush();
+  }
+  const stalls: StallEvent[] = [];
+  engine.on('stall', (stall) => stalls.push(stall));
+  // Some eighty tables: it can't end before the load does unless that waits for it.
+  control.setLatency({ ms: 100, kinds: ['datasync'], types: ['table'] });
+  let hasEnded = false;
+  const compacting = engine.compact().then(() => {
+    hasEnded = true;
+  });
+  await until(() => engine.stats().jobs.running > 0);
+  await engine.ingest([['m', 'loaded']]);
+  assert.equal(hasEnded, false, 'the load has not waited for it');
+  control.setLatency(undefined);
+  await compacting;
+  assert.deepEqual(
+    stalls.map(({ state, reason }) => [state, reason]),
+    [
+      ['closed', 'ingest'],
+      ['open', undefined],
+    ],
+  );
+  assert.equal(textsOf(engine.scan()).length, 6001);
+  await engine.verify();
+});
+
+test('a bulk load spends sequence numbers in proportion to its records', async (t) => {
+  const engine = await openTiny(t);
+  const spent = async (count: number): Promise<number> => {
+    const before = engine.stats().sequence;
+    await engine.ingest(recordsOf(count, 'loaded'));
+    return engine.stats().sequence - before;
+  };
+  assert.ok((await spent(1)) < 5000);
+  assert.ok((await spent(10_007)) < 5000 + 20 * 10_007);
+});
