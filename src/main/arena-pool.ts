@@ -8,7 +8,7 @@
  * its use, and so is one of which a value was lent (ReadOptions.zeroCopy).
  *
  * Invariants: an arena that is given is referred to by no read, scan, job, log write or client. At most `MAX_ARENAS` are kept,
- *             those in use included: more are needed only while scans or clients keep some back.
+ *             those in use included, and one more while scans or clients keep so many back.
  * Thread:     main.     Owns: the free arenas.
  */
 import type { Entry } from '../shared/iterator.ts';
@@ -85,7 +85,9 @@ export class ArenaPool {
   /** Nothing reads the arena any more, wherever it came from. */
   give(arena: MemtableArena): void {
     const isUsual = this.#taken.delete(arena);
-    if (this.#isClosed || !isUsual || arena.isLent || this.#taken.size + this.#free.length >= MAX_ARENAS) {
+    // One is kept in any case: while scans hold many, memory would otherwise be given up and asked for with each memtable.
+    const isSpare = this.#free.length > 0 && this.#taken.size + this.#free.length >= MAX_ARENAS;
+    if (this.#isClosed || !isUsual || arena.isLent || isSpare) {
       this.#giveUp([arena]);
       return;
     }
@@ -113,6 +115,7 @@ export class ArenaPool {
   }
 
   #haveRested(): void {
+    this.#resting = undefined;
     if (this.mayRest()) this.#giveUp(this.#free.splice(0));
     else this.#rest();
   }

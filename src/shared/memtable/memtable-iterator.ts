@@ -200,9 +200,9 @@ export class MemtableIterator implements InternalIterator {
   }
 
   #findAgain(): void {
+    this.#memtable.arena.assertCurrent();
     const position = this.#position;
     if (this.#words[position.leaf + NODE_VERSION] === this.#version) return;
-    this.#memtable.arena.assertCurrent();
     const bytes = this.#memtable.arena.bytes;
     const keyStart = entryKeyStart(bytes, this.#ref);
     this.#memtable.tree.lowerBound(
