@@ -127,6 +127,22 @@ test('a job that gives no sign of life is ended on its thread alone', async (t) 
   await threadOf(hung);
 });
 
+test('jobs that give no sign of life keep no thread from other pools', async (t) => {
+  const meeting = new Meeting(t);
+  const hung = sharing(t, Math.max(2, availableParallelism()));
+  const hanging = Array.from({ length: hung.mostThreads }, () =>
+    hung.run(meeting.job('wait'), { ...ORDINARY, heartbeat: () => 0 }),
+  );
+  await meeting.untilBegun(hung.mostThreads);
+  const other = sharing(t);
+  const waiting = other.run(fakeJob('ok'), ORDINARY);
+  assert.deepEqual([other.running, other.queued], [0, 1]);
+  await waiting;
+  assert.equal(hung.running, hung.mostThreads, 'they hang on');
+  meeting.open();
+  await Promise.all(hanging);
+});
+
 test('what waits for the last pool to be closed keeps no process alive and leaves no listener', async (t) => {
   // While somebody is there, nothing waits.
   const first = sharing(t);
