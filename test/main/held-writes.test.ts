@@ -79,6 +79,7 @@ test('what is entered takes no more writes, and what comes meanwhile stays behin
   held.drop(first);
   assert.equal(held.count, 1);
   held.drop(held.first()!);
+  assert.ok(held.letGo());
 });
 
 test('a held write costs its bytes and a few more, and all memory is given back after a while', async () => {
