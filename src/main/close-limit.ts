@@ -13,6 +13,7 @@
  */
 import { StorageError } from '../shared/errors.ts';
 import { watchJob } from './job-watchdog.ts';
+import type { Store } from './store.ts';
 
 /** Above what a busy disk takes for any one thing, and about as long as a service manager waits before it kills. */
 export const CLOSE_LIMIT_MS = 30_000;
@@ -44,4 +45,23 @@ export function unlessStuck(
     });
     work.then(resolve, reject).finally(unwatch);
   });
+}
+
+/** Changes as long as what close() waits for gets on. */
+export function closePulse(store: Store, operationCount: number): string {
+  const { jobs, counters, pipeline, memtables, deletions, control } = store;
+  const all = [...memtables.frozen, memtables.active];
+  const logSteps = all.reduce((sum, live) => sum + (live?.writer?.steps ?? 0), 0);
+  return [
+    jobs.pulse,
+    jobs.running,
+    jobs.queued,
+    counters.walBytes,
+    logSteps,
+    pipeline.held.count,
+    memtables.frozen.length,
+    control.versionCounter,
+    deletions.doneCount,
+    operationCount,
+  ].join();
 }

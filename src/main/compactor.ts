@@ -297,9 +297,9 @@ export class Compactor {
         ...plan.overlapping.map(({ number }) => ({ level: plan.outputLevel, number })),
       ],
     };
-    const { versions } = this.#store;
+    const { versions, clock } = this.#store;
     try {
-      await versions.apply(edit, { lastSequence: 0 });
+      await versions.apply(edit, { lastSequence: 0, lastTime: clock.now() });
     } catch (error) {
       if (versions.isPoisoned) this.#store.becomeReadOnly('manifest', error);
       throw error;

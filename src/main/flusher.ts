@@ -183,7 +183,7 @@ export class Flusher {
 
   async #install(live: LiveMemtable, { output, stats }: FlushResult): Promise<void> {
     const store = this.#store;
-    const { versions, memtables, counters } = store;
+    const { versions, memtables, counters, clock } = store;
     const { arena } = live.memtable;
     // Without another: whichever comes next bears this number or a higher one.
     const next = memtables.oldestLogAfter(live) ?? versions.nextFileNumber;
@@ -191,7 +191,7 @@ export class Flusher {
     const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
     const logs = live.logs().map((log) => log.number);
     try {
-      await versions.apply({ added, removed: [], logNumber: next }, { lastSequence });
+      await versions.apply({ added, removed: [], logNumber: next }, { lastSequence, lastTime: clock.now() });
     } catch (error) {
       await discardOutputs(store, output === undefined ? [] : [output]);
       throw error;

@@ -66,8 +66,6 @@ export interface OpenedStore {
   readonly control: ControlBlock;
   readonly state: ManifestState;
   readonly recovered: RecoveredState;
-  /** Which opening of the store this is, of those that write: higher than any before. */
-  readonly ownerEpoch: number;
   /** All logs that the manifest has not done with. */
   readonly logs: readonly ObsoleteLog[];
   /** Files that the manifest lists as obsolete, and that are gone. */
@@ -177,7 +175,6 @@ async function load(
     control: new ControlBlock(),
     state,
     recovered,
-    ownerEpoch: recovered.latestEpoch + 1,
     logs,
     goneNumbers,
     highestFileNumber: highestNumber,

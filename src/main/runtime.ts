@@ -26,10 +26,10 @@ import type { ResolvedScan } from '../shared/read/read-options.ts';
 import type { ScanCore } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
-import { setImmediate, wallClock } from '../shared/timers.ts';
+import { setImmediate } from '../shared/timers.ts';
 import { ArenaPool } from './arena-pool.ts';
 import { readOnlyAfter, reportDeletion, toStorageError } from './background-errors.ts';
-import { CLOSE_LIMIT_MS, unlessStuck } from './close-limit.ts';
+import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
@@ -50,6 +50,7 @@ import type { ViewStats } from './share/shared-views.ts';
 import { Shares } from './share/shares.ts';
 import { SnapshotList } from './snapshot.ts';
 import type { Store } from './store.ts';
+import { StoreClock } from './store-clock.ts';
 import { StoreFiles } from './store-files.ts';
 import { Upkeep } from './upkeep.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -69,8 +70,6 @@ export class Runtime {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
-  /** The latest that the store has seen. */
-  #latestMs: number;
   /** The first failure that ended all writing, and what writers are told of it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
@@ -82,7 +81,6 @@ export class Runtime {
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
-    this.#latestMs = opened.recovered.latestMs;
     opened.control.publishSequence(this.#visibleSequence);
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
@@ -119,16 +117,9 @@ export class Runtime {
       deletionFailed: (error) => reportDeletion(this.store, error),
     });
     this.#ownership = files.ownership;
+    const clock = new StoreClock(Math.max(opened.recovered.latestMs, files.versions.lastTime));
     const gate = new WriteGate((event) => this.store.report('stall', event));
-    const pool = new WorkerPool({
-      threads: options.threads,
-      pool: options.pool,
-      bulkThreads: options.bulkThreads,
-      // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
-      isShared: internals.fileSystem === undefined,
-      workerUrl: internals.workerUrl,
-      stallLimitMs: internals.stallLimitMs,
-    });
+    const pool = poolFor(options, internals);
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
     const runtime = this;
@@ -141,8 +132,8 @@ export class Runtime {
       get lastSequence() {
         return runtime.#encodedSequence();
       },
-      ownerEpoch: opened.ownerEpoch,
-      time: () => this.#time(),
+      ownerEpoch: files.versions.ownerEpoch,
+      time: () => clock.now(),
       createLog: () => files.createLog(),
       discardLog: (writer) => files.discardLog(writer),
       syncDirectory: () => fs.syncDirectoryAsync(directory),
@@ -157,6 +148,7 @@ export class Runtime {
       options,
       control,
       versions: files.versions,
+      clock,
       memtables,
       arenas,
       pipeline,
@@ -189,12 +181,6 @@ export class Runtime {
     const { memtables } = this.store;
     const newest = memtables.active ?? memtables.frozen.at(-1);
     return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
-  }
-
-  /** The system's clock may be set back; the store's does not go back. */
-  #time(): number {
-    this.#latestMs = Math.max(this.#latestMs, wallClock());
-    return this.#latestMs;
   }
 
   #publish(sequence: number, logBytes: number): void {
@@ -313,7 +299,7 @@ export class Runtime {
     const orderly = this.#closeInOrder(canSync);
     await unlessStuck(
       orderly,
-      () => this.#pulse(),
+      () => closePulse(store, this.#operations.count),
       this.#closeLimitMs,
       (error) => this.#giveUp(error),
     );
@@ -339,25 +325,6 @@ export class Runtime {
     }
   }
 
-  /** Changes as long as what close() waits for gets on. */
-  #pulse(): string {
-    const { jobs, counters, pipeline, memtables, deletions, control } = this.store;
-    const all = [...memtables.frozen, memtables.active];
-    const logSteps = all.reduce((sum, live) => sum + (live?.writer?.steps ?? 0), 0);
-    return [
-      jobs.pulse,
-      jobs.running,
-      jobs.queued,
-      counters.walBytes,
-      logSteps,
-      pipeline.held.count,
-      memtables.frozen.length,
-      control.versionCounter,
-      deletions.doneCount,
-      this.#operations.count,
-    ].join();
-  }
-
   /** The disk does not answer. #closeInOrder() goes on when it does; nothing that it does by then starts anything new. */
   #giveUp(error: StorageError): void {
     const { store } = this;
@@ -375,14 +342,15 @@ export class Runtime {
 
   /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
   async #sealLogs(): Promise<void> {
-    const { memtables, versions } = this.store;
+    const { memtables, versions, clock } = this.store;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
     const sealedLogs = memtables
       .logs()
       .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
       .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
     if (sealedLogs.length === 0) return;
-    await versions.apply({ added: [], removed: [] }, { lastSequence: this.#visibleSequence, sealedLogs });
+    const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
+    await versions.apply({ added: [], removed: [] }, extra);
   }
 
   async #release(): Promise<void> {
@@ -405,6 +373,21 @@ export class Runtime {
       this.#status = 'closed';
     }
   }
+}
+
+function poolFor(
+  { threads, pool, bulkThreads }: OpenedStore['options'],
+  internals: OpenInternals,
+): WorkerPool {
+  return new WorkerPool({
+    threads,
+    pool,
+    bulkThreads,
+    // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
+    isShared: internals.fileSystem === undefined,
+    workerUrl: internals.workerUrl,
+    stallLimitMs: internals.stallLimitMs,
+  });
 }
 
 function closedError(): StorageError {

@@ -88,6 +88,7 @@ export class StoreFiles {
     };
     const versions = VersionSet.create(fs, directory, control, state, files, logs, pageLimits);
     versions.bumpFileNumber(highestFileNumber);
+    versions.raiseOwnerEpoch(opened.recovered.latestEpoch + 1);
     // What is listed as obsolete and could be deleted is gone by now.
     for (const number of opened.goneNumbers) versions.noteDeleted(number);
     return versions;

@@ -20,6 +20,7 @@ import type { DeletionQueue } from './obsolete-files.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { ReadPressure } from './read-pressure.ts';
 import type { SnapshotList } from './snapshot.ts';
+import type { StoreClock } from './store-clock.ts';
 import type { VersionSet } from './version-set.ts';
 import type { WriteGate } from './write-gate.ts';
 
@@ -32,6 +33,7 @@ export interface Store {
   readonly options: ResolvedOptions;
   readonly control: ControlBlock;
   readonly versions: VersionSet;
+  readonly clock: StoreClock;
   readonly memtables: MemtableList;
   readonly arenas: ArenaPool;
   readonly pipeline: CommitPipeline;

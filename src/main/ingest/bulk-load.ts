@@ -292,13 +292,13 @@ export class BulkLoad {
   /** false: so many writes were made meanwhile that the tables are not newer than all of them. */
   async #commit(sequence: SequenceNumber, busy: BusyTables): Promise<boolean> {
     const { store } = this.#host;
-    const { versions, memtables, counters } = store;
+    const { versions, memtables, counters, clock } = store;
     this.#host.checkWritable();
     assert(memtables.newest === undefined, 'a bulk load enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
     const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
     try {
-      await versions.apply({ added, removed: [] }, { lastSequence: sequence });
+      await versions.apply({ added, removed: [] }, { lastSequence: sequence, lastTime: clock.now() });
     } catch (error) {
       if (versions.isPoisoned) store.becomeReadOnly('manifest', error);
       throw error;
