@@ -4,32 +4,17 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import {
-  failsWith,
-  keyOf,
-  keysOf,
-  newPath,
-  openOn,
-  openTiny,
-  reopen,
-  until,
-  valueFor,
-} from '../helpers/engines.ts';
+import { failsWith, keyOf, keysOf, openOn, openTiny, reopen, until, valueFor } from '../helpers/engines.ts';
 import { FailingDisk } from '../helpers/failing-disk.ts';
+import { type HeldGate, openWithGate } from '../helpers/held-gate.ts';
 
 const MAX_HELD = 20_000;
 
-/** A store whose flushes fail for now: all that its buffers do not hold waits. */
-async function stuck(
-  t: TestContext,
-  maxHeldBytes: number = MAX_HELD,
-): Promise<{ engine: StorageEngine; disk: FailingDisk; path: string }> {
-  const disk = new FailingDisk();
-  const path = newPath(t);
-  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096, maxHeldBytes }, path);
-  engine.on('backgroundError', () => {});
-  disk.fail('createTable', 'ENOSPC');
-  return { engine, disk, path };
+/** A store that holds all writes for now. */
+async function stuck(t: TestContext, maxHeldBytes: number = MAX_HELD): Promise<HeldGate> {
+  const held = await openWithGate(t, { maxHeldBytes });
+  held.hold();
+  return held;
 }
 
 /** Puts without awaiting until one is refused; how many were taken. */
@@ -46,7 +31,7 @@ async function flood(engine: StorageEngine, outcomes: Promise<unknown>[]): Promi
 }
 
 test('when more than maxHeldBytes wait, writes of all kinds are refused, and nothing of them is stored', async (t) => {
-  const { engine, disk } = await stuck(t);
+  const { engine, release } = await stuck(t);
   const outcomes: Promise<unknown>[] = [];
   const taken = await flood(engine, outcomes);
   const { heldBytes, heldWrites, heldMemoryBytes } = engine.stats().stalls;
@@ -58,7 +43,7 @@ test('when more than maxHeldBytes wait, writes of all kinds are refused, and not
   await failsWith('STRATA_BUSY', engine.write(new WriteBatch().put('refused', '1').delete(keyOf(1))));
   assert.equal(engine.stats().stalls.heldWrites, heldWrites);
   assert.equal(engine.stats().userBytes, userBytes, 'what was refused was not written');
-  disk.recover();
+  release();
   await Promise.all(outcomes);
   await engine.put('later', '1');
   assert.equal(keysOf(engine.scan()).length, taken + 1);
@@ -69,7 +54,7 @@ test('when more than maxHeldBytes wait, writes of all kinds are refused, and not
 });
 
 test('writable() resolves at once while there is room, and after a refusal when a write is taken again', async (t) => {
-  const { engine, disk } = await stuck(t);
+  const { engine, release } = await stuck(t);
   await engine.writable();
   const outcomes: Promise<unknown>[] = [];
   await flood(engine, outcomes);
@@ -81,21 +66,22 @@ test('writable() resolves at once while there is room, and after a refusal when 
   });
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(isWritable, false);
-  disk.recover();
+  release();
   await room;
   await Promise.all(outcomes);
   assert.equal(engine.hasSync('next'), true);
 });
 
 test('writable() rejects with what a write would be told: read-only, closed', async (t) => {
-  const { engine, disk } = await stuck(t);
+  const disk = new FailingDisk();
+  const engine = await openOn(t, disk.spec, { writeBufferSize: 4096, maxHeldBytes: MAX_HELD });
+  engine.on('backgroundError', () => {});
+  disk.fail('createTable', 'EIO');
   const outcomes: Promise<unknown>[] = [];
   await flood(engine, outcomes);
-  const room = engine.writable();
   const held = Promise.allSettled(outcomes);
-  disk.recover();
-  disk.fail('writeLog', 'EIO');
-  await failsWith('STRATA_READ_ONLY', room);
+  // The flush fails again, and ends all writing.
+  await failsWith('STRATA_READ_ONLY', engine.writable());
   await held;
   await failsWith('STRATA_READ_ONLY', engine.writable());
   await engine.close();
@@ -117,12 +103,11 @@ test('writers that ask for room are never refused, and all they wrote is there',
 });
 
 test('with maxHeldBytes: 0 one write waits, and the next is refused', async (t) => {
-  const { engine, disk } = await stuck(t, 0);
+  const { engine, release } = await stuck(t, 0);
   const outcomes: Promise<unknown>[] = [];
-  for (let i = 0; engine.stats().stalls.heldWrites === 0; i++)
-    outcomes.push(engine.put(keyOf(i), valueFor(i, 60)));
+  outcomes.push(engine.put(keyOf(0), valueFor(0, 60)));
   await failsWith('STRATA_BUSY', engine.put('a', '1'));
-  disk.recover();
+  release();
   await engine.writable();
   await engine.put('a', '1');
   await Promise.all(outcomes);

@@ -1,0 +1,40 @@
+/**
+ * A store whose gate is in the hands of a test: writes are held as long as it says, whatever the disk does.
+ */
+import type { TestContext } from 'node:test';
+import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
+import type { Runtime } from '../../src/main/runtime.ts';
+import type { WriteGate } from '../../src/main/write-gate.ts';
+import { openTiny } from './engines.ts';
+
+export interface HeldGate {
+  readonly engine: StorageEngine;
+  readonly gate: WriteGate;
+  /** Writes are held from now on: nothing in the store asks for anything else until it has something to do. */
+  hold(): void;
+  /** The gate is the store's own again. */
+  release(): void;
+}
+
+/** With room for all that a test writes, so that no flush begins by itself. */
+export async function openWithGate(t: TestContext, options: EngineOptions = {}): Promise<HeldGate> {
+  const { fromRuntime } = StorageEngine;
+  let made: Runtime | undefined;
+  StorageEngine.fromRuntime = (make) =>
+    fromRuntime.call(StorageEngine, (emitter) => {
+      made = make(emitter);
+      return made;
+    });
+  try {
+    const engine = await openTiny(t, { writeBufferSize: 64 * 1024 * 1024, ...options });
+    const { store, scheduler } = made!;
+    return {
+      engine,
+      gate: store.gate,
+      hold: () => store.gate.set('closed', 'level0'),
+      release: () => scheduler.update(),
+    };
+  } finally {
+    StorageEngine.fromRuntime = fromRuntime;
+  }
+}
