@@ -232,6 +232,8 @@ test('no memory for a memtable refuses the writes that needed it, held ones too,
     globalThis.SharedArrayBuffer = Real;
   });
   await engine.put('a', '1');
+  // What scans read can't be used again: there is no memory but new one.
+  const scans = [engine.scan()];
   const scarce = class extends Real {
     constructor(length: number) {
       if (length >= 8 * KIB) throw new RangeError('Array buffer allocation failed');
@@ -249,12 +251,14 @@ test('no memory for a memtable refuses the writes that needed it, held ones too,
   const outcomes = Promise.allSettled(writes);
   const held = engine.stats().stalls.heldWrites;
   assert.ok(held > 0);
+  scans.push(engine.scan());
   globalThis.SharedArrayBuffer = scarce as unknown as SharedArrayBufferConstructor;
   recorder.calm();
   await engine.flush();
   const refused = (await outcomes).filter((outcome) => outcome.status === 'rejected');
   assert.equal(refused.length, held);
   for (const { reason } of refused) assert.equal((reason as StorageError).code, 'STRATA_IO');
+  for (const scan of scans) assert.ok([...scan].length > 0);
   globalThis.SharedArrayBuffer = Real;
   await engine.put('e', '1');
   assert.equal(keysOf(engine).length, 60 - held + 3);
