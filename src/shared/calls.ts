@@ -22,7 +22,7 @@
  * Thread:     any.      Owns: the port.
  */
 import type { MessagePort, Transferable } from 'node:worker_threads';
-import { type Endpoint, expose, type Remote, transfer, wrap } from 'comlink';
+import { type Endpoint, expose, type Remote, releaseProxy, transfer, wrap } from 'comlink';
 import {
   errorFromWire,
   errorToWire,
@@ -185,6 +185,9 @@ export class Calls<T extends object> {
     this.#pending.clear();
     this.#ids.clear();
     this.#port.close();
+    // Comlink has a registry of what it wraps, which would hold the port, and by that the whole client, for ever. What it posts
+    // for that goes nowhere, as the port is closed.
+    this.#serve[releaseProxy]();
     this.#notifyIdle();
   }
 

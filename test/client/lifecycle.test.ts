@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { StorageClient, StorageError } from '../../src/client/index.ts';
 import { attachHere, STOP, said, startClient } from '../helpers/clients.ts';
 import { failsWith, fill, keyOf, newPath, openTiny, until } from '../helpers/engines.ts';
+import { garbageCollector } from '../helpers/garbage.ts';
 import { runBudget } from '../helpers/run-budget.ts';
 
 const cycles = runBudget('STRATA_CLIENT_CYCLES', 600);
@@ -165,4 +166,25 @@ test('an idle client does not keep its thread alive', async (t) => {
   const worker = await startClient(t, engine, { behaviour: 'idle' });
   await once(worker, 'exit');
   await until(() => engine.stats().clients === 0);
+});
+
+test('clients that were closed are collected, and all that they had', async (t) => {
+  const engine = await openTiny(t);
+  await fill(engine, 300);
+  const collect = garbageCollector();
+  let collectedCount = 0;
+  const registry = new FinalizationRegistry<undefined>(() => collectedCount++);
+  const useOne = async (): Promise<void> => {
+    const client = await StorageClient.attach(engine.share());
+    registry.register(client, undefined);
+    assert.ok(client.hasSync(keyOf(1)));
+    await client.put('k', 'v');
+    await client.close();
+  };
+  for (let i = 0; i < 10; i++) await useOne();
+  await until(() => {
+    collect();
+    // The last one may be in a register still.
+    return collectedCount >= 9;
+  });
 });
