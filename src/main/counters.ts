@@ -129,6 +129,16 @@ export interface EngineStats extends ReaderStats {
   readonly sequence: number;
   /** Rises with every installed version. */
   readonly versionCounter: number;
+  readonly files: {
+    /** Of the next file. The last one is 2^31 - 2; at the end writes are refused. */
+    readonly nextNumber: number;
+    /** Tables, logs and pages that were in use once and are still listed by the manifest, as some of them may not be deleted yet. */
+    readonly obsolete: number;
+    /** Files that the manifest keeps the tables of large levels in. */
+    readonly manifestPages: number;
+    /** Sets of tables before the current one that scans, clients and jobs still read. */
+    readonly pinnedVersions: number;
+  };
   /** The last failure of background work that has not been overcome, if any; `code` is the system's (ENOSPC) where it has one. */
   readonly backgroundError: { readonly code: string; readonly message: string } | null;
 }

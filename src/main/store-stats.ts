@@ -61,6 +61,12 @@ export function storeStats(runtime: Runtime): EngineStats {
     clientViews: runtime.clientViews,
     sequence: store.visibleSequence(),
     versionCounter: store.control.versionCounter,
+    files: {
+      nextNumber: versions.nextFileNumber,
+      obsolete: versions.obsoleteCount,
+      manifestPages: versions.pages.length,
+      pinnedVersions: versions.pinnedCount,
+    },
     backgroundError: backgroundError(runtime),
   };
 }

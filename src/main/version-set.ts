@@ -240,6 +240,12 @@ export class VersionSet {
     return this.#pins.pin(this.#current);
   }
 
+  /** Files that the manifest lists as obsolete. */
+  get obsoleteCount(): number {
+    const { obsoleteTables, obsoleteLogs, obsoletePages } = this.#state;
+    return obsoleteTables.length + obsoleteLogs.length + obsoletePages.length;
+  }
+
   /** Versions before the current one that are pinned. */
   get pinnedCount(): number {
     return this.#pins.pinnedCount;
