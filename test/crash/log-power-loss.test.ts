@@ -20,7 +20,7 @@ import { type ModelEntry, SortedModel, toBytes, toText } from '../helpers/sorted
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { applyBatch, type PlannedBatch, plannedBatch } from './crash-plan.ts';
 
-const CHAINS = runBudget('STRATA_POWER_CHAINS', 20);
+const CHAINS = runBudget('STRATA_POWER_CHAINS', 10);
 const LIVES = 8;
 const PAGE_BYTES = 4096;
 const OPTIONS: EngineOptions = { threads: 0, compression: 'none', writeBufferSize: 262144 };

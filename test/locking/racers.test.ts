@@ -13,7 +13,7 @@ import { type Rival, startRival } from './rivals.ts';
 
 const RACERS = 50;
 /** A racer for each round dies in it. */
-const ROUNDS: number = Math.min(RACERS - 2, runBudget('STRATA_RACE_ROUNDS', 5));
+const ROUNDS: number = Math.min(RACERS - 2, runBudget('STRATA_RACE_ROUNDS', 3));
 
 test(`of ${RACERS} racing processes exactly one opens the store, ${ROUNDS} times over`, async (t) => {
   const path = newPath(t);
