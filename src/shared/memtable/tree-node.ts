@@ -41,8 +41,10 @@ export const NODE_REFS: number = HEADS + NODE_CAPACITY;
 export const CHILDREN: number = NODE_REFS + NODE_CAPACITY;
 /** Of a leaf: 0, or 1 + the version at which it held no value that anyone could see. */
 export const DEAD_MARK: number = CHILDREN;
-export const LEAF_BYTES: number = (DEAD_MARK + 1) * 4;
-export const INNER_BYTES: number = (CHILDREN + NODE_CAPACITY + 1) * 4;
+/** Nodes fill whole cache lines, so that the heads of none of them begin in the middle of one. */
+const LINE_BYTES = 64;
+export const LEAF_BYTES: number = Math.ceil(((DEAD_MARK + 1) * 4) / LINE_BYTES) * LINE_BYTES;
+export const INNER_BYTES: number = Math.ceil(((CHILDREN + NODE_CAPACITY + 1) * 4) / LINE_BYTES) * LINE_BYTES;
 
 /** A head that is not there: no smaller than any. */
 export const FILLER = 0xffffffff;
