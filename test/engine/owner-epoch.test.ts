@@ -52,7 +52,7 @@ test('a store whose files say a later time than the clock goes on from there', a
   const begun = newestStart(path).startedAtMs;
   await engine.close();
   const state = loadManifest(nodeFileSystem, path)!;
-  assert.ok(state.lastTime >= begun && state.lastTime <= Date.now());
+  assert.ok(state.lastTime >= begun);
   const future = Date.now() + 3_600_000;
   await saveManifest(nodeFileSystem, path, { ...state, lastTime: future });
   const later = await openAt(t, path);
