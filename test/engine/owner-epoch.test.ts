@@ -48,8 +48,8 @@ test('a store whose files say a later time than the clock goes on from there', a
   const path = newPath(t);
   const engine = await openAt(t, path);
   await engine.put('a', '1');
-  await engine.flush();
   const begun = newestStart(path).startedAtMs;
+  await engine.flush();
   await engine.close();
   const state = loadManifest(nodeFileSystem, path)!;
   assert.ok(state.lastTime >= begun);

@@ -11,7 +11,7 @@ import { newPath } from '../helpers/engines.ts';
 import { runBudget } from '../helpers/run-budget.ts';
 import { type Rival, startRival } from './rivals.ts';
 
-const TAKEOVERS = runBudget('STRATA_TAKEOVERS', 20);
+const TAKEOVERS = runBudget('STRATA_TAKEOVERS', 8);
 /** Processes that start while others take over. */
 const WAITING = 3;
 
