@@ -18,7 +18,7 @@ import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
 
 // Of the states, every fifth is of a run that began in a crash state of another.
 const NESTED_SHARE = 0.2;
-const BUDGET = Number(process.env['STRATA_CRASH_STATES'] ?? 2000);
+const BUDGET = Number(process.env['STRATA_CRASH_STATES'] ?? 1500);
 const STATES_PER_RUN = Math.max(500, Math.min(5000, Math.ceil(BUDGET / 8)));
 const WRITES = 220;
 
