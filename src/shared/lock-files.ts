@@ -193,9 +193,13 @@ export function listNames(directory: string): string[] {
   return fs.readdirSync(directory);
 }
 
-/** For nobody but the owner of the store. */
+/** For nobody but the owner of the store. One that is gone is fine: a starter beside us took it for that of the dead. */
 export function restrictSocket(path: string): void {
-  fs.chmodSync(path, SOCKET_MODE);
+  try {
+    fs.chmodSync(path, SOCKET_MODE);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
 }
 
 /** Deletes a socket, and nothing else; one that is gone is fine. */

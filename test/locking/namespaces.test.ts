@@ -3,9 +3,10 @@
  * The socket in the directory keeps them apart, and a dead owner's keeps nobody out.
  */
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { claimBySocket } from '../../src/main/lock-socket.ts';
 import { failsWith, newPath, openAt } from '../helpers/engines.ts';
@@ -87,6 +88,31 @@ test('of many claims on one directory exactly one wins, over the sockets of the 
     await won[0]!.release();
     assert.deepEqual(sockets(directory), []);
   }
+});
+
+test('chmod ENOENT: a claim whose socket is taken for that of the dead starts again under another name', async (t) => {
+  const directory = temporaryDirectory(t);
+  const taken: string[] = [];
+  const chmodSync = fs.chmodSync;
+  t.mock.method(fs, 'chmodSync', (path: string, mode: number) => {
+    // As a starter in another namespace does that connects between our bind and our listen.
+    if (taken.length < 3) {
+      fs.unlinkSync(path);
+      taken.push(basename(path));
+    }
+    chmodSync(path, mode);
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const claim = await claimBySocket(directory, () => undefined);
+  assert.equal(taken.length, 3);
+  assert.deepEqual(sockets(directory), [claim?.name], 'the fourth name stayed');
+  assert.ok(!taken.includes(claim!.name!));
+  await claim!.release();
+  assert.deepEqual(sockets(directory), []);
 });
 
 /** A socket file that nobody listens at, as kill -9 leaves it. */
