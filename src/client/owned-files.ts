@@ -37,7 +37,11 @@ export async function openOwnedFiles(spec: FileSystemSpec | undefined): Promise<
 }
 
 /** Reads that fail once the store is closed tell that: its files may be deleted by the next owner, and that is no damage. */
-export function readsWhileOpen(fs: FileSystem, checkOpen: () => void): Pick<FileSystem, 'openRead'> {
+export function readsWhileOpen(
+  fs: FileSystem,
+  checkOpen: () => void,
+): Pick<FileSystem, 'openRead' | 'openReadAsync'> {
+  const openLater = fs.openReadAsync;
   return {
     openRead: (path) => {
       try {
@@ -47,5 +51,15 @@ export function readsWhileOpen(fs: FileSystem, checkOpen: () => void): Pick<File
         throw error;
       }
     },
+    openReadAsync:
+      openLater &&
+      (async (path) => {
+        try {
+          return await openLater(path);
+        } catch (error) {
+          checkOpen();
+          throw error;
+        }
+      }),
   };
 }

@@ -17,6 +17,8 @@
 
 import type { Calls } from '../shared/calls.ts';
 import { ControlBlock } from '../shared/control-block.ts';
+import { Disk } from '../shared/disk/disk.ts';
+import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
 import { ForgottenWarning } from '../shared/forgotten.ts';
 import type { FileNumber } from '../shared/ids.ts';
@@ -26,9 +28,10 @@ import {
   type IngestSource,
   resolveIngest,
 } from '../shared/ingest/ingest-options.ts';
-import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
+import { type Bytes, InputBytes, lookupKeyBytes, ownedKeyBytes } from '../shared/input-bytes.ts';
 import { Entry, EntryKind } from '../shared/iterator.ts';
-import { ManyLookup } from '../shared/read/many-lookup.ts';
+import { AwaitedReads } from '../shared/read/awaited-reads.ts';
+import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import {
   type CompactRange,
@@ -55,7 +58,7 @@ import { WriteBatch } from '../shared/write-batch.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
-import { ViewFollower } from './client-view.ts';
+import { type ClientView, ViewFollower } from './client-view.ts';
 import { IngestWriter } from './ingest-writer.ts';
 import { readsWhileOpen } from './owned-files.ts';
 import type { WriterHost } from './run-store.ts';
@@ -101,6 +104,8 @@ export class StorageClient {
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
   readonly #turns = new ReadTurns();
+  readonly #disk = new Disk();
+  readonly #reads: AwaitedReads;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -116,7 +121,15 @@ export class StorageClient {
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
     const reads = readsWhileOpen(fs, () => this.#checkOpen());
-    this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks);
+    this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks, this.#disk);
+    this.#reads = new AwaitedReads({
+      disk: this.#disk,
+      tables: this.#tables,
+      blocks: this.#blocks,
+      turns: this.#turns,
+      many: this.#many,
+      entry: this.#entry,
+    });
     const slots = new ViewSlots(attachment.slots);
     this.#views = new ViewFollower(viewPort, this.#control, slots, attachment.view, {
       obsolete: (numbers: readonly FileNumber[]) => {
@@ -153,13 +166,13 @@ export class StorageClient {
    * The value of a key, or undefined. Sees every write that was acknowledged, to anyone, before the call.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
-  async get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
-    return this.#turns.after(1, this.getSync(key, options));
+  get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
+    return this.#lookLater(key, options, true);
   }
 
-  /** As {@link StorageClient.get}, without a promise; throws what that rejects with. */
+  /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
-    return this.#look(key, resolveRead(options), true);
+    return this.#look(lookupKeyBytes(key), resolveRead(options), true);
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
@@ -167,24 +180,48 @@ export class StorageClient {
     this.#checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const read = resolveRead(options);
+    const job = manyJob(keys, read);
     const { view, sequence, release } = this.#pinMoment(read);
+    const { version, memtables } = view;
+    const sources = { memtables, version, tables: this.#tables };
+    let isLater = false;
     try {
-      const sources = { memtables: view.memtables, version: view.version, tables: this.#tables };
-      const values = this.#reading(read, () => this.#many.values(sources, sequence, keys, read));
-      return this.#turns.after(keys.length, values);
+      this.#reads.manyNow(job, sources, sequence, read);
+      isLater = job.next < job.keys.length || job.blocked.length > 0;
     } finally {
-      release();
+      if (!isLater) release();
     }
+    return isLater
+      ? await this.#reads.manyLater(job, sources, { version, sequence, release }, read)
+      : this.#turns.after(keys.length, job.values);
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
   async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
-    return this.#turns.after(1, this.hasSync(key, options));
+    return (await this.#lookLater(key, options, false)) !== undefined;
   }
 
-  /** As {@link StorageClient.has}, without a promise. */
+  /** As {@link StorageClient.has}, without a promise: waits for the disk. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#look(key, resolveRead(options), false) !== undefined;
+    return this.#look(lookupKeyBytes(key), resolveRead(options), false) !== undefined;
+  }
+
+  /** As {@link #look}, waiting for nothing within the call. */
+  async #lookLater(
+    key: Bytes,
+    options: ClientReadOptions | undefined,
+    copies: boolean,
+  ): Promise<Buffer | undefined> {
+    const read = resolveRead(options);
+    const bytes = lookupKeyBytes(key);
+    const disk = this.#disk;
+    let later: Promise<Buffer | undefined> | undefined;
+    const found = this.#look(bytes, read, copies, (needed, view, sequence) => {
+      const pin = { version: view.version, sequence, release: this.#views.pin(view) };
+      disk.mayWait = true;
+      later = this.#reads.lookup(needed, ownedKeyBytes(key), pin, read, copies);
+    });
+    return later ?? this.#turns.after(1, found);
   }
 
   /** The moment to read: undefined for the one that #views is at, which is kept until its endRead(). */
@@ -209,28 +246,37 @@ export class StorageClient {
     return { view, sequence, release };
   }
 
-  /** Leaves the cache as it is where the options of the read say so. */
-  #reading<T>(read: ResolvedRead<ClientSnapshot> | undefined, work: () => T): T {
-    return read?.fillCache === false ? this.#blocks.bypassed(work) : work();
-  }
-
-  /** The visible value of `key`, or for who does not want it anything but undefined, if there is one. */
-  #look(key: Bytes, read: ResolvedRead<ClientSnapshot> | undefined, copies: boolean): Buffer | undefined {
-    const bytes = lookupKeyBytes(key);
+  /**
+   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does not
+   * wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
+   */
+  #look(
+    key: Uint8Array,
+    read: ResolvedRead<ClientSnapshot> | undefined,
+    copies: boolean,
+    whenBlocked?: (needed: Needed, view: ClientView, sequence: number) => void,
+  ): Buffer | undefined {
     const moment = this.#momentFor(read);
     const { view, sequence } = moment ?? this.#views;
     const entry = this.#entry;
+    const disk = this.#disk;
+    disk.mayWait = whenBlocked === undefined;
     try {
       const isFound =
         read?.fillCache === false
           ? this.#blocks.bypassed(() =>
-              lookup(view.memtables, view.version, this.#tables, bytes, sequence, entry),
+              lookup(view.memtables, view.version, this.#tables, key, sequence, entry),
             )
-          : lookup(view.memtables, view.version, this.#tables, bytes, sequence, entry);
+          : lookup(view.memtables, view.version, this.#tables, key, sequence, entry);
       if (!isFound) return undefined;
       if (entry.kind !== EntryKind.Put) return undefined;
       return copies ? takeValue(entry, read) : FOUND;
+    } catch (error) {
+      if (!(error instanceof WouldWait) || whenBlocked === undefined) throw error;
+      whenBlocked(error.needed, view, sequence);
+      return undefined;
     } finally {
+      disk.mayWait = true;
       if (moment === undefined) this.#views.endRead();
     }
   }
@@ -447,6 +493,7 @@ export class StorageClient {
   #end(reason: StorageError): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#reads.pending.closeAll(reason);
     this.#calls.end(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);

@@ -1,7 +1,7 @@
 /**
  * StorageEngine: the public face of a store, and its table of contents. Each method validates and hands on:
  *
- *   open, close      open-store.ts, lifecycle below       get, has, getMany   read-view.ts
+ *   open, close      open-store.ts, lifecycle below       get, has, getMany   engine-reads.ts
  *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
@@ -15,24 +15,17 @@
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
-import type { SequenceNumber } from '../shared/ids.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
-import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/iterator.ts';
+import { type Bytes, InputBytes } from '../shared/input-bytes.ts';
+import { EntryKind } from '../shared/iterator.ts';
 import { awaited } from '../shared/process-keeper.ts';
-import { ManyLookup } from '../shared/read/many-lookup.ts';
 import {
   type CompactRange,
-  type ResolvedRead,
   resolveCompactRange,
-  resolveRead,
   resolveScan,
   resolveSync,
-  takeValue,
   type WriteOptions,
 } from '../shared/read/read-options.ts';
-import { ReadTurns } from '../shared/read/read-turns.ts';
-import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
@@ -44,7 +37,7 @@ import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { repairStore } from './repair/repair-store.ts';
 import { Runtime } from './runtime.ts';
-import { Snapshot } from './snapshot.ts';
+import type { Snapshot } from './snapshot.ts';
 import { storeStats } from './store-stats.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 
@@ -76,15 +69,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   readonly #runtime: Runtime;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
-  readonly #entry = new Entry();
-  readonly #many = new ManyLookup();
-  readonly #turns = new ReadTurns();
 
   private constructor(runtime: Runtime) {
     super();
     this.#runtime = runtime;
     this.path = runtime.store.path;
-    for (const entry of [this.#entry, this.#many.scratch]) runtime.store.arenas.addScratch(entry);
   }
 
   /**
@@ -244,83 +233,43 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The value of a key, or undefined. Sees every write that was acknowledged before the call. Reads the disk within the call,
-   * like {@link StorageEngine.getSync}: the promise is a form, not a thread.
+   * The value of a key, or undefined, of the moment of the call: sees every write that was acknowledged before. What memory has
+   * is read in the call; the disk is read without holding the event loop. With `signal` a read that waits ends when it is aborted.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
    * STRATA_IO.
    */
-  async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.#turns.after(1, this.getSync(key, options));
+  get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
+    return this.#runtime.reads.look(key, options, true);
   }
 
   /**
-   * As {@link StorageEngine.get}, without a promise; throws what that rejects with.
+   * As {@link StorageEngine.get}, without a promise: waits for the disk where the value is there; throws what that rejects with.
    * @example
    * const name = engine.getSync('user:1')?.toString();
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
-    this.#runtime.checkReadable();
-    const read = resolveRead(options);
-    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
+    return this.#runtime.reads.getSync(key, options);
   }
 
   /**
-   * The values of many keys, in their order, undefined for those that don't exist; all of one moment.
+   * The values of many keys, in their order, undefined for those that don't exist; all of one moment. What the disk has to be asked
+   * for is asked for together.
    * @throws {@link StorageError} as {@link StorageEngine.get}: all values or none.
    * @example
    * const [a, b] = await engine.getMany(['a', 'b']);
    */
-  async getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
-    this.#runtime.checkReadable();
-    if (!Array.isArray(keys))
-      throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
-    const read = resolveRead(options);
-    const sequence = this.#sequenceOf(read?.snapshot);
-    const { memtables, versions, tables, blocks, readPressure } = this.#runtime.store;
-    const version = versions.current;
-    const sources = { memtables, version, tables };
-    const values =
-      read?.fillCache === false
-        ? blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
-        : this.#many.values(sources, sequence, keys, read);
-    readPressure.noteLookups(version, this.#many.tableLookups);
-    return this.#turns.after(keys.length, values);
+  getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
+    return this.#runtime.reads.getMany(keys, options);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return this.#turns.after(1, this.hasSync(key, options));
+    return (await this.#runtime.reads.look(key, options, false)) !== undefined;
   }
 
-  /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
+  /** As {@link StorageEngine.has}, without a promise: waits for the disk; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
-    this.#runtime.checkReadable();
-    return this.#findAs(key, resolveRead(options));
-  }
-
-  /** As {@link #find}, as the options of the read have it. */
-  #findAs(key: Bytes, read: ResolvedRead<Snapshot> | undefined): boolean {
-    const sequence = this.#sequenceOf(read?.snapshot);
-    if (read?.fillCache !== false) return this.#find(key, sequence);
-    return this.#runtime.store.blocks.bypassed(() => this.#find(key, sequence));
-  }
-
-  #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
-    const { store } = this.#runtime;
-    return snapshot === undefined ? store.visibleSequence() : Snapshot.sequenceOf(snapshot, store.snapshots);
-  }
-
-  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
-  #find(key: Bytes, sequence: SequenceNumber): boolean {
-    const { memtables, versions, tables, readPressure } = this.#runtime.store;
-    const bytes = lookupKeyBytes(key);
-    const entry = this.#entry;
-    if (!lookupMemtables(memtables, bytes, sequence, entry)) {
-      const version = versions.current;
-      readPressure.noteLookups(version, 1);
-      if (!lookupTables(version, tables, bytes, sequence, entry)) return false;
-    }
-    return entry.kind === EntryKind.Put;
+    return this.#runtime.reads.hasSync(key, options);
   }
 
   /**
@@ -332,7 +281,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   scan(range?: ScanOptions): Scan {
     this.#runtime.checkReadable();
     const options = resolveScan(range);
-    const core = this.#runtime.openScan(options, this.#sequenceOf(options.snapshot));
+    const core = this.#runtime.openScan(options, this.#runtime.reads.sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
     this.#runtime.scans.watch(scan, core, options.signal);
     return scan;
@@ -415,7 +364,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   close(): Promise<void> {
     const closing = this.#runtime.close();
-    const reads = this.#turns.settled();
+    const reads = this.#runtime.reads.turns.settled();
     return awaited(reads === undefined ? closing : Promise.allSettled([closing, reads]).then(() => closing));
   }
 

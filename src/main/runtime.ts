@@ -18,6 +18,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
+import { Disk } from '../shared/disk/disk.ts';
 import { StorageError } from '../shared/errors.ts';
 import { ForgottenWarning } from '../shared/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
@@ -33,6 +34,7 @@ import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
+import { EngineReads } from './engine-reads.ts';
 import { type EngineEvents, report } from './events.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
@@ -60,6 +62,7 @@ export class Runtime {
   readonly store: Store;
   readonly scheduler: Scheduler;
   readonly scans: OpenScans;
+  readonly reads: EngineReads;
   readonly ingester: Ingester;
   readonly #lock: OpenedStore['lock'];
   #ownership!: Ownership;
@@ -86,6 +89,7 @@ export class Runtime {
     this.scheduler = new Scheduler(this.store);
     this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
     this.scans = new OpenScans(this.store.tables, new ForgottenWarning('scan', opened.path));
+    this.reads = new EngineReads(this.store, () => this.checkReadable());
     this.ingester = new Ingester({
       store: this.store,
       scheduler: this.scheduler,
@@ -107,7 +111,8 @@ export class Runtime {
     const { fs, path, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
-    const tables = new TableCache(fs, directory, options, blocks);
+    const disk = new Disk();
+    const tables = new TableCache(fs, directory, options, blocks, disk);
     const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
     const memtables = new MemtableList(opened.recovered.memtables, (live) =>
       arenas.give(live.memtable.arena),
@@ -153,6 +158,7 @@ export class Runtime {
       arenas,
       pipeline,
       gate,
+      disk,
       tables,
       blocks,
       counters,
@@ -290,6 +296,7 @@ export class Runtime {
     const { store, scheduler } = this;
     const canSync = !store.options.readOnly;
     this.#status = 'closing';
+    this.reads.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
     store.jobs.beginClose();

@@ -4,6 +4,7 @@
  * Thread: main.     Owns: nothing; Runtime makes and closes the parts.
  */
 import type { ControlBlock } from '../shared/control-block.ts';
+import type { Disk } from '../shared/disk/disk.ts';
 import type { StorageError } from '../shared/errors.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import type { SequenceNumber } from '../shared/ids.ts';
@@ -39,6 +40,8 @@ export interface Store {
   readonly pipeline: CommitPipeline;
   readonly gate: WriteGate;
   readonly snapshots: SnapshotList;
+  /** How awaited reads get at what memory has not. */
+  readonly disk: Disk;
   readonly tables: TableCache;
   readonly blocks: BlockCache;
   readonly jobs: JobRunner;

@@ -43,6 +43,8 @@ export interface StorageFile {
   readonly path: string;
   /** Reads at `position` into `into`; returns the count, which is short at the end of the file or at any time. */
   readAt(into: Uint8Array, position: number): number;
+  readAtAsync?(into: Uint8Array, position: number): Promise<number>;
+  readResident?(into: Uint8Array, position: number): number | undefined;
   /** Writes `bytes` at `position`; returns the count written, which may be short. Use {@link writeFully}. */
   writeAt(bytes: Uint8Array, position: number): number;
   writeAtAsync(bytes: Uint8Array, position: number): Promise<number>;
@@ -63,6 +65,7 @@ export interface FileSystem {
   readonly spec: FileSystemSpec | undefined;
   /** Opens a regular file for reading; symbolic links are refused. */
   openRead(path: string): StorageFile;
+  openReadAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   /** Creates a file that must not exist, mode 0600, for writing (and reading back). */
   createExclusive(path: string): StorageFile;
   /** The same without waiting for the disk within the call; absent: {@link createExclusive} is used. */

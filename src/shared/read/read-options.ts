@@ -14,7 +14,7 @@ import { type Bytes, describe, ownedKeyBytes } from '../input-bytes.ts';
 import type { Entry, KeyRange } from '../iterator.ts';
 import { viewInArena } from '../memtable/value-view.ts';
 import { boolean, checkObject } from '../option-checks.ts';
-import { signalOption } from '../signals.ts';
+import { signalOption, throwIfAborted } from '../signals.ts';
 import type { ScanLimits } from './scan.ts';
 import { slab } from './slab.ts';
 
@@ -36,6 +36,8 @@ export interface ReadOptionsOf<S> {
    * whole write buffer alive. Worth it for large values that are looked at and dropped. Default false.
    */
   readonly zeroCopy?: boolean;
+  /** Ends a read that waits for the disk with the signal's reason. A read without a promise only looks at it first. */
+  readonly signal?: AbortSignal;
 }
 
 /** The range of a scan. */
@@ -67,7 +69,7 @@ export interface ScanOptionsOf<S> extends ScanBounds {
 }
 
 const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
-const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'fillCache', 'zeroCopy']);
+const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'fillCache', 'zeroCopy', 'signal']);
 const SCAN_NAMES: ReadonlySet<string> = new Set([
   'gt',
   'gte',
@@ -93,15 +95,20 @@ export interface ResolvedRead<S> {
   readonly snapshot: S | undefined;
   readonly fillCache: boolean;
   readonly zeroCopy: boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
+/** Throws the signal's reason if it is aborted. */
 export function resolveRead<S>(options: ReadOptionsOf<S> | undefined): ResolvedRead<S> | undefined {
   if (options === undefined) return undefined;
   checkObject(options, 'read options', READ_NAMES);
+  const signal = signalOption(options.signal);
+  throwIfAborted(signal);
   return {
     snapshot: options.snapshot,
     fillCache: boolean(options, 'fillCache', true),
     zeroCopy: boolean(options, 'zeroCopy', false),
+    signal,
   };
 }
 

@@ -1,8 +1,11 @@
 /**
  * Open tables by file number: at most `maxOpenFiles` of them, the least recently used closed first.
  *
- * A reader in the hands of an iterator is leased: it leaves the cache like any other but is closed only when the lease
- * ends. Lookups are synchronous and need no lease.
+ * A reader in the hands of an iterator, or with reads under way, is leased: it leaves the cache like any other but is closed only
+ * when the lease ends, and is found again until then. Lookups are synchronous and need no lease.
+ *
+ * For a read that may not wait (disk.ts), a table that is not open is a WouldWait: it is opened off the thread. While reads are
+ * judged to be quick it is opened in the call.
  *
  * Invariants: EMFILE is never taken for a missing file: the cache gives up half of its files and tries once more.
  *             A live table that is missing is corruption, named by file.
@@ -10,24 +13,29 @@
  * The only importer of lru-cache.
  */
 import { LRUCache } from 'lru-cache';
-import { CorruptionError, type StorageError, systemErrorCode } from '../errors.ts';
+import { assert } from '../assert.ts';
+import type { Disk } from '../disk/disk.ts';
+import { type Fetched, WouldWait } from '../disk/would-wait.ts';
+import { CorruptionError, StorageError, systemErrorCode } from '../errors.ts';
 import { closeQuietly, type FileSystem, type StorageFile } from '../file-system.ts';
 import type { FileNumber } from '../ids.ts';
 import type { InternalIterator } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
-import { openSource } from '../table/block-source.ts';
-import { openTableFile } from '../table/table-file.ts';
+import { type BlockSource, openSource } from '../table/block-source.ts';
+import { openTableFile, openTableFileLater } from '../table/table-file.ts';
 import { type Lease, TableIterator } from '../table/table-iterator.ts';
-import { type TableCounters, TableReader } from '../table/table-reader.ts';
+import { type TableCounters, TableReader, type TableReaderOptions } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 
 class OpenTable implements Lease {
   readonly reader: TableReader;
   leases = 0;
   isEvicted = false;
+  readonly #onClosed: (table: OpenTable) => void;
 
-  constructor(reader: TableReader) {
+  constructor(reader: TableReader, onClosed: (table: OpenTable) => void) {
     this.reader = reader;
+    this.#onClosed = onClosed;
   }
 
   release(): void {
@@ -36,34 +44,47 @@ class OpenTable implements Lease {
   }
 
   closeIfUnused(): void {
-    if (this.isEvicted && this.leases === 0) closeQuietly(this.reader);
+    if (!this.isEvicted || this.leases > 0) return;
+    this.#onClosed(this);
+    closeQuietly(this.reader);
   }
 }
 
+/** What the files of tables are opened with. */
+export type TableFiles = Pick<FileSystem, 'openRead' | 'openReadAsync'>;
+
 export class TableCache {
-  readonly #fs: Pick<FileSystem, 'openRead'>;
+  readonly #fs: TableFiles;
   readonly #directory: string;
   readonly #maxOpenFiles: number;
   readonly #mmap: boolean;
   readonly #blocks: BlockCache;
+  readonly #disk: Disk;
   readonly counters: TableCounters = { bloomChecks: 0, bloomRejections: 0, blockReads: 0, blockBytesRead: 0 };
   readonly #tables: LRUCache<FileNumber, OpenTable>;
+  /** Evicted, and leased. */
+  readonly #leased = new Map<FileNumber, OpenTable>();
+  /** Being opened off the thread. */
+  readonly #opening = new Map<FileNumber, Promise<OpenTable>>();
+  #isClosed = false;
   /** Counted up whenever a table leaves the cache. */
   evictions = 0;
   /** The table used last: lookups in a row often go to one. */
   #latest: OpenTable | undefined;
 
   constructor(
-    fs: Pick<FileSystem, 'openRead'>,
+    fs: TableFiles,
     directory: string,
     options: { readonly maxOpenFiles: number; readonly mmap: boolean },
     blocks: BlockCache,
+    disk: Disk,
   ) {
     this.#fs = fs;
     this.#directory = directory;
     this.#maxOpenFiles = options.maxOpenFiles;
     this.#mmap = options.mmap;
     this.#blocks = blocks;
+    this.#disk = disk;
     this.#tables = new LRUCache({
       // Not `max`, which would reserve room for as many at once.
       maxSize: this.#maxOpenFiles,
@@ -72,6 +93,7 @@ export class TableCache {
         this.evictions++;
         if (this.#latest === table) this.#latest = undefined;
         table.isEvicted = true;
+        if (table.leases > 0) this.#leased.set(table.reader.number, table);
         table.closeIfUnused();
       },
     });
@@ -96,7 +118,7 @@ export class TableCache {
   /** An iterator over a live table that keeps it open until closed. */
   iterator(meta: TableMeta, fillCache: boolean): InternalIterator {
     const table = this.#get(meta);
-    table.leases++;
+    this.#lease(table);
     return new TableIterator(table.reader, fillCache, table);
   }
 
@@ -105,8 +127,30 @@ export class TableCache {
     this.#tables.delete(number);
   }
 
+  /** What is leased, or being opened, is closed when that ends. */
   close(): void {
+    this.#isClosed = true;
     this.#tables.clear();
+  }
+
+  /** Has a live table opened, and keeps it open until it is given back. */
+  fetch(meta: TableMeta): Fetched {
+    let isGivenBack = false;
+    let table: OpenTable | undefined;
+    const ready = this.#openLater(meta).then((opened) => {
+      if (isGivenBack) return;
+      table = opened;
+      this.#lease(opened);
+    });
+    ready.catch(() => undefined);
+    return {
+      ready,
+      release: () => {
+        isGivenBack = true;
+        table?.release();
+        table = undefined;
+      },
+    };
   }
 
   #get(meta: TableMeta): OpenTable {
@@ -114,23 +158,122 @@ export class TableCache {
     // Order matters only when the cache may run full, and keeping it costs more than finding the table.
     const isRoomy = this.#tables.size <= this.#maxOpenFiles / 2;
     let table = isRoomy ? this.#tables.peek(meta.number) : this.#tables.get(meta.number);
+    table ??= this.#leased.get(meta.number);
     if (table === undefined) {
-      // Before another file is opened, not after.
-      while (this.#tables.size >= this.#maxOpenFiles) this.#tables.pop();
-      table = new OpenTable(this.#openOrMakeRoom(meta));
-      this.#tables.set(meta.number, table);
+      if (!this.#disk.mayOpen) throw new WouldWait({ fetch: () => this.fetch(meta) });
+      this.#makeRoom();
+      table = this.#add(this.#disk.timed(() => this.#openOrMakeRoom(meta)));
     }
     this.#latest = table;
     return table;
+  }
+
+  /** Before another file is opened, not after. */
+  #makeRoom(): void {
+    while (this.#tables.size >= this.#maxOpenFiles) this.#tables.pop();
+  }
+
+  #add(reader: TableReader): OpenTable {
+    const table = new OpenTable(reader, (closed) => {
+      if (this.#leased.get(reader.number) === closed) this.#leased.delete(reader.number);
+    });
+    this.#tables.set(reader.number, table);
+    return table;
+  }
+
+  #lease(table: OpenTable): void {
+    table.leases++;
+    if (table.isEvicted) this.#leased.set(table.reader.number, table);
+  }
+
+  /** A lease for reads under way: the reader is here, or it would not have been asked. */
+  #holdOf(number: FileNumber): () => void {
+    const table = this.#tables.peek(number) ?? this.#leased.get(number);
+    assert(table !== undefined, 'a table that is read is open');
+    this.#lease(table);
+    return () => table.release();
+  }
+
+  #openLater(meta: TableMeta): Promise<OpenTable> {
+    const known = this.#tables.peek(meta.number) ?? this.#leased.get(meta.number);
+    if (known !== undefined) return Promise.resolve(known);
+    const underWay = this.#opening.get(meta.number);
+    if (underWay !== undefined) return underWay;
+    const opening = this.#openNow(meta).finally(() => this.#opening.delete(meta.number));
+    this.#opening.set(meta.number, opening);
+    return opening;
+  }
+
+  async #openNow(meta: TableMeta): Promise<OpenTable> {
+    const reader = await this.#readerLater(meta);
+    if (this.#isClosed) {
+      closeQuietly(reader);
+      throw new StorageError('STRATA_CLOSED', 'the store is closed');
+    }
+    // Somebody who may wait was quicker.
+    const known = this.#tables.peek(meta.number) ?? this.#leased.get(meta.number);
+    if (known !== undefined) {
+      closeQuietly(reader);
+      return known;
+    }
+    this.#makeRoom();
+    return this.#add(reader);
+  }
+
+  async #readerLater(meta: TableMeta): Promise<TableReader> {
+    const file = await this.#fileLater(meta.number);
+    try {
+      const source = this.#sourceOf(file, meta);
+      return await TableReader.openLater(source, meta, this.#optionsFor(meta));
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** As {@link #openOrMakeRoom}. */
+  async #fileLater(number: FileNumber): Promise<StorageFile> {
+    const open = (): Promise<StorageFile> =>
+      this.#disk.queue.run(() => openTableFileLater(this.#fs, this.#directory, number), true);
+    try {
+      return await open();
+    } catch (error) {
+      if (!isOutOfFiles(error) || this.#tables.size === 0) throw missingIsCorrupt(error);
+      this.#giveUpHalf();
+      return await open().catch((again: unknown) => {
+        throw missingIsCorrupt(again);
+      });
+    }
+  }
+
+  #sourceOf(file: StorageFile, meta: TableMeta): BlockSource {
+    if (file.size() !== meta.sizeBytes)
+      throw new CorruptionError(`the table has ${file.size()} bytes of ${meta.sizeBytes}`, {
+        file: file.path,
+        offset: file.size(),
+      });
+    return openSource(file, this.#mmap, this.#disk);
+  }
+
+  #optionsFor(meta: TableMeta): TableReaderOptions {
+    return {
+      cache: this.#blocks,
+      counters: this.counters,
+      disk: this.#disk,
+      hold: () => this.#holdOf(meta.number),
+    };
+  }
+
+  #giveUpHalf(): void {
+    for (let left = Math.ceil(this.#tables.size / 2); left > 0; left--) this.#tables.pop();
   }
 
   #openOrMakeRoom(meta: TableMeta): TableReader {
     try {
       return this.#open(meta);
     } catch (error) {
-      const code = systemErrorCode(error);
-      if ((code !== 'EMFILE' && code !== 'ENFILE') || this.#tables.size === 0) throw error;
-      for (let left = Math.ceil(this.#tables.size / 2); left > 0; left--) this.#tables.pop();
+      if (!isOutOfFiles(error) || this.#tables.size === 0) throw error;
+      this.#giveUpHalf();
       return this.#open(meta);
     }
   }
@@ -138,15 +281,7 @@ export class TableCache {
   #open(meta: TableMeta): TableReader {
     const file = this.#openFile(meta.number);
     try {
-      if (file.size() !== meta.sizeBytes)
-        throw new CorruptionError(`the table has ${file.size()} bytes of ${meta.sizeBytes}`, {
-          file: file.path,
-          offset: file.size(),
-        });
-      return TableReader.open(openSource(file, this.#mmap), meta, {
-        cache: this.#blocks,
-        counters: this.counters,
-      });
+      return TableReader.open(this.#sourceOf(file, meta), meta, this.#optionsFor(meta));
     } catch (error) {
       file.close();
       throw error;
@@ -157,9 +292,19 @@ export class TableCache {
     try {
       return openTableFile(this.#fs, this.#directory, number);
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
-      const file = (error as StorageError).file;
-      throw new CorruptionError('a table that the manifest names is missing', { file, cause: error });
+      throw missingIsCorrupt(error);
     }
   }
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
+/** The manifest names the table: one that is missing is damage. */
+function missingIsCorrupt(error: unknown): unknown {
+  if (systemErrorCode(error) !== 'ENOENT') return error;
+  const file = (error as StorageError).file;
+  return new CorruptionError('a table that the manifest names is missing', { file, cause: error });
 }

@@ -194,6 +194,11 @@ export class BlockCache {
     return this.#sinceAdmitted === 0;
   }
 
+  /** As {@link BlockCache.admits}, of a block that was waited for: all are kept. */
+  admitsFetched(): boolean {
+    return !this.#isBypassed;
+  }
+
   /** Carries out `read`, which finds what is here; what it misses is not kept. */
   bypassed<T>(read: () => T): T {
     const before = this.#isBypassed;

@@ -17,6 +17,10 @@ export interface BlockSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
   read(offset: number, length: number): Uint8Array;
+  /** Without waiting for the disk; undefined: that would wait. Both are there where the source has a disk (disk.ts). */
+  readNow?(offset: number, length: number): Uint8Array | undefined;
+  /** Off the thread, in memory of its own. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what read() throws. */
+  readLater?(offset: number, length: number, isUrgent: boolean): Promise<Uint8Array>;
   /** Asks memory for these bytes, where that is where they are. */
   touch?(offset: number, length: number): void;
   close(): void;
@@ -57,6 +61,13 @@ export class PreadSource implements BlockSource {
     return into;
   }
 
+  readNow(_offset: number, _length: number): Uint8Array | undefined {
+    return undefined;
+  }
+  async readLater(offset: number, length: number, _isUrgent: boolean): Promise<Uint8Array> {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return this.read(offset, length).slice();
+  }
   close(): void {
     this.#file.close();
   }
@@ -97,6 +108,13 @@ class MappedSource implements BlockSource {
     return this.#bytes.subarray(offset, offset + length);
   }
 
+  readNow(_offset: number, _length: number): Uint8Array | undefined {
+    return undefined;
+  }
+  async readLater(offset: number, length: number, _isUrgent: boolean): Promise<Uint8Array> {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return this.read(offset, length).slice();
+  }
   touch(offset: number, length: number): void {
     const bytes = this.#bytes;
     if (bytes === undefined) return;
@@ -113,7 +131,7 @@ class MappedSource implements BlockSource {
 }
 
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
-export function openSource(file: StorageFile, mmap: boolean): BlockSource {
+export function openSource(file: StorageFile, mmap: boolean, _disk?: unknown): BlockSource {
   const mapping = mmap ? file.map?.() : undefined;
   if (mapping === undefined) return new PreadSource(file);
   // The mapping outlives the descriptor.

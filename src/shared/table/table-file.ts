@@ -11,22 +11,48 @@ import { newTablePath, tablePath } from '../file-names.ts';
 import type { FileStat, FileSystem, StorageFile } from '../file-system.ts';
 import type { FileNumber } from '../ids.ts';
 
+type Opener = Pick<FileSystem, 'openRead' | 'openReadAsync'>;
+
+/** The names to try. The first one again: the file may be renamed between two tries. */
+function namesOf(directory: string, number: FileNumber): readonly string[] {
+  const name = tablePath(directory, number);
+  return [name, newTablePath(directory, number), name];
+}
+
 export function openTableFile(
   fs: Pick<FileSystem, 'openRead'>,
   directory: string,
   number: FileNumber,
 ): StorageFile {
-  try {
-    return fs.openRead(tablePath(directory, number));
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  let missing: unknown;
+  for (const name of namesOf(directory, number)) {
     try {
-      return fs.openRead(newTablePath(directory, number));
-    } catch (other) {
-      // Neither is there: the one that should be is the one to name.
-      throw systemErrorCode(other) === 'ENOENT' ? error : other;
+      return fs.openRead(name);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      missing = error;
     }
   }
+  // The one that should be there is the one to name.
+  throw missing;
+}
+
+/** As {@link openTableFile}, waiting for nothing within the call where the file system can do that. */
+export async function openTableFileLater(
+  fs: Opener,
+  directory: string,
+  number: FileNumber,
+): Promise<StorageFile> {
+  let missing: unknown;
+  for (const name of namesOf(directory, number)) {
+    try {
+      return fs.openReadAsync === undefined ? fs.openRead(name) : await fs.openReadAsync(name);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      missing = error;
+    }
+  }
+  throw missing;
 }
 
 /** The file, under its name for good if there is one; undefined: there is none. */

@@ -7,12 +7,15 @@
  * Invariants: nothing a lookup or iterator returns comes from bytes whose checksum was not compared. Whatever the file
  *             holds, failures are CorruptionError with file and offset, or STRATA_UNSUPPORTED (newer format, missing
  *             codec).
+ *             While an awaited read may not wait, a block that is not in memory is a WouldWait (would-wait.ts).
  * Owns:     the source. `close` closes it; blocks handed out stay valid, as they are copies.
  * Thread:   the one that opened it.
  * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
  */
 import { crc32 } from '../checksum.ts';
 import { requireCodec } from '../compression.ts';
+import type { Disk } from '../disk/disk.ts';
+import { type Fetched, WouldWait } from '../disk/would-wait.ts';
 import { CorruptionError } from '../errors.ts';
 import type { FileNumber } from '../ids.ts';
 import type { Entry, InternalIterator } from '../iterator.ts';
@@ -20,7 +23,8 @@ import { Block, Found, findInBlock } from './block.ts';
 import type { BlockCache, CachedTable } from './block-cache.ts';
 import { type DecodeRoom, openBlock, viewBlock } from './block-codec.ts';
 import type { BlockSource } from './block-source.ts';
-import { decodeFooter, FOOTER_BYTES } from './format.ts';
+import { decodeFooter, FOOTER_BYTES, type Footer } from './format.ts';
+import { Landings } from './landings.ts';
 import { decodeMeta, type TableMetaBlock } from './meta.ts';
 import type { TableProperties } from './properties.ts';
 import { contentOfSealed, findInSealed } from './sealed-lookup.ts';
@@ -38,6 +42,10 @@ export interface TableCounters {
 export interface TableReaderOptions {
   readonly cache?: BlockCache | undefined;
   readonly counters?: TableCounters | undefined;
+  /** Of a reader whose awaited reads must not wait for the disk within the call. */
+  readonly disk?: Disk | undefined;
+  /** Keeps this reader open until the returned function is called. */
+  readonly hold?: (() => () => void) | undefined;
 }
 
 export interface TableIteratorOptions {
@@ -56,6 +64,9 @@ const PLACE_BYTES = 4;
 /** What a reader costs besides index and filter: objects, properties, the source's buffer. */
 const OBJECT_BYTES = 10_000;
 const NO_PLACES = new Uint32Array(0);
+const NOT_HELD = (): (() => void) => () => undefined;
+/** What opening reads at first: footer and meta block of most tables, in one go. */
+const TAIL_BYTES = 65536;
 
 export class TableReader {
   readonly number: FileNumber;
@@ -71,6 +82,8 @@ export class TableReader {
   /** Where the cache keeps the blocks, by index; 0 or undefined: it doesn't. */
   readonly #places: Uint32Array;
   readonly #counters: TableCounters;
+  readonly #disk: Disk | undefined;
+  readonly #landings: Landings;
   /** How many lookups in a row have found their key here. */
   #foundInRow = 0;
 
@@ -85,6 +98,8 @@ export class TableReader {
       meta.index.blockCount * PLACE_BYTES;
     this.#filter = meta.filter;
     this.#source = source;
+    this.#disk = options.disk;
+    this.#landings = new Landings(source, this.index, options.hold ?? NOT_HELD);
     this.#cache = options.cache;
     this.#cached = options.cache?.register(meta.index.blockCount);
     this.#places = this.#cached?.places ?? NO_PLACES;
@@ -102,25 +117,28 @@ export class TableReader {
     expected: { readonly number: FileNumber },
     options: TableReaderOptions = {},
   ): TableReader {
-    const file = source.path;
-    const size = source.sizeBytes;
-    if (size < FOOTER_BYTES)
-      throw new CorruptionError('table is too short for its footer', { file, offset: 0 });
-    const footer = decodeFooter(source.read(size - FOOTER_BYTES, FOOTER_BYTES), size, file);
-    const offset = footer.metaOffset;
-    const bytes = source.read(offset, footer.metaLength);
-    if (crc32(bytes) !== footer.metaChecksum) {
-      throw new CorruptionError('meta block checksum mismatch', { file, offset });
-    }
-    const meta = decodeMeta(bytes, offset, file);
-    if (meta.properties.number !== expected.number) {
-      throw new CorruptionError(
-        `table is number ${meta.properties.number} where ${expected.number} is expected`,
-        { file, offset },
-      );
-    }
-    requireCodec(meta.properties.codec);
-    return new TableReader(source, meta, options);
+    const footerOffset = footerOffsetOf(source);
+    const footer = decodeFooter(source.read(footerOffset, FOOTER_BYTES), source.sizeBytes, source.path);
+    const bytes = source.read(footer.metaOffset, footer.metaLength);
+    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
+  }
+
+  /** {@link TableReader.open}, waiting for nothing within the call. */
+  static async openLater(
+    source: BlockSource,
+    expected: { readonly number: FileNumber },
+    options: TableReaderOptions,
+  ): Promise<TableReader> {
+    const footerOffset = footerOffsetOf(source);
+    const tailOffset = Math.max(0, source.sizeBytes - TAIL_BYTES);
+    const tail = await source.readLater!(tailOffset, source.sizeBytes - tailOffset, true);
+    const footer = decodeFooter(tail.subarray(footerOffset - tailOffset), source.sizeBytes, source.path);
+    const { metaOffset, metaLength } = footer;
+    const bytes =
+      metaOffset >= tailOffset
+        ? tail.subarray(metaOffset - tailOffset, metaOffset - tailOffset + metaLength)
+        : await source.readLater!(metaOffset, metaLength, true);
+    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
   }
 
   get path(): string {
@@ -175,8 +193,15 @@ export class TableReader {
   /** Asks memory for what a lookup in block `index` reads first. Only makes that faster. */
   touch(index: number): void {
     const place = this.#places[index];
-    if (place !== undefined && place !== 0) this.#cache!.touch(place);
-    else this.#source.touch?.(this.index.blockOffset(index), this.index.blockSize(index));
+    if (place !== undefined && place !== 0) {
+      this.#cache!.touch(place);
+      return;
+    }
+    const source = this.#source;
+    if (source.touch === undefined || this.#landings.bytesOf(index) !== undefined) return;
+    const offset = this.index.blockOffset(index);
+    const size = this.index.blockSize(index);
+    if (this.#mayWait || source.readNow!(offset, size) !== undefined) source.touch(offset, size);
   }
 
   /** Where block `index`, which the cache has, may have `key`: for the next two, until a block comes into the cache. */
@@ -210,18 +235,17 @@ export class TableReader {
       const found = this.#cache!.find(place, key, maxSequence, base, into);
       return found ?? findInBlock(this.#keptBlock(index, place), key, maxSequence, into);
     }
-    this.#cache?.miss();
     const sealed = this.#read(index);
     const base = this.properties.baseSequence;
     const offset = this.index.blockOffset(index);
     const found = findInSealed(sealed, this.number, offset, base, key, maxSequence, into);
     if (found === undefined) {
       const block = this.#blockOf(index, viewBlock(sealed, this.number, offset, this.#source.path));
-      if (this.#cache?.admits()) this.#cache.keep(this.#cached!, index, block);
+      if (this.#admits(index)) this.#cache!.keep(this.#cached!, index, block);
       return findInBlock(block, key, maxSequence, into);
     }
-    if (this.#cache?.admits())
-      this.#cache.keep(this.#cached!, index, this.#blockOf(index, contentOfSealed(sealed)));
+    if (this.#admits(index))
+      this.#cache!.keep(this.#cached!, index, this.#blockOf(index, contentOfSealed(sealed)));
     return found;
   }
 
@@ -234,10 +258,7 @@ export class TableReader {
     const place = this.#places[index];
     if (place !== undefined && place !== 0) return this.#keptBlock(index, place, room);
     const block = this.#loadBlock(index, room);
-    if (this.#cache !== undefined) {
-      this.#cache.miss();
-      if (fillCache && this.#cache.admits()) this.#cache.keep(this.#cached!, index, block);
-    }
+    if (fillCache && this.#cache?.admits()) this.#cache.keep(this.#cached!, index, block);
     return block;
   }
 
@@ -260,9 +281,39 @@ export class TableReader {
     return this.#blockOf(index, openBlock(sealed, this.number, offset, this.#source.path, room));
   }
 
+  /** Whether nothing has to be waited for to have block `index`. */
+  isHere(index: number): boolean {
+    return (
+      this.hasCached(index) ||
+      this.#landings.bytesOf(index) !== undefined ||
+      this.#source.readNow!(this.index.blockOffset(index), this.index.blockSize(index)) !== undefined
+    );
+  }
+
+  /** Has blocks `first` to `last` read, in one piece, and keeps them until they are given back. Those under way are waited for. */
+  fetch(first: number, last: number, isUrgent: boolean): Fetched {
+    return this.#landings.fetch(first, last, isUrgent);
+  }
+
+  get #mayWait(): boolean {
+    return this.#disk === undefined || this.#disk.mayWait;
+  }
+
+  /** Keeping what was waited for costs little beside the waiting; of what memory has, the cache keeps some. */
+  #admits(index: number): boolean {
+    if (this.#cache === undefined) return false;
+    return this.#landings.bytesOf(index) === undefined ? this.#cache.admits() : this.#cache.admitsFetched();
+  }
+
   #read(index: number): Uint8Array {
     const size = this.index.blockSize(index);
-    const sealed = this.#source.read(this.index.blockOffset(index), size);
+    const offset = this.index.blockOffset(index);
+    const sealed =
+      this.#landings.bytesOf(index) ??
+      (this.#mayWait ? this.#source.read(offset, size) : this.#source.readNow!(offset, size));
+    if (sealed === undefined)
+      throw new WouldWait({ fetch: (isUrgent) => this.#landings.fetch(index, index, isUrgent) });
+    this.#cache?.miss();
     this.#counters.blockReads++;
     this.#counters.blockBytesRead += size;
     return sealed;
@@ -271,4 +322,25 @@ export class TableReader {
   #blockOf(index: number, content: Uint8Array): Block {
     return new Block(content, this.properties.baseSequence, this.#source.path, this.index.blockOffset(index));
   }
+}
+
+function footerOffsetOf(source: BlockSource): number {
+  if (source.sizeBytes < FOOTER_BYTES)
+    throw new CorruptionError('table is too short for its footer', { file: source.path, offset: 0 });
+  return source.sizeBytes - FOOTER_BYTES;
+}
+
+/** The meta block, once it is shown to be sound, of this table, and readable here. */
+function checkMeta(bytes: Uint8Array, footer: Footer, file: string, number: FileNumber): TableMetaBlock {
+  const offset = footer.metaOffset;
+  if (crc32(bytes) !== footer.metaChecksum)
+    throw new CorruptionError('meta block checksum mismatch', { file, offset });
+  const meta = decodeMeta(bytes, offset, file);
+  if (meta.properties.number !== number)
+    throw new CorruptionError(`table is number ${meta.properties.number} where ${number} is expected`, {
+      file,
+      offset,
+    });
+  requireCodec(meta.properties.codec);
+  return meta;
 }

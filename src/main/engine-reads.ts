@@ -1,0 +1,163 @@
+/**
+ * The engine's point reads: get, has, getMany, and the forms without a promise.
+ *
+ *   getSync, hasSync     memtables, then tables (read-view.ts), waiting for the disk where that is where the answer is
+ *   get, has             the same without waiting in the call; what memory has not is fetched (awaited-reads.ts)
+ *   getMany              many-lookup.ts, likewise
+ *
+ * Invariants: options and keys are read before anything else, as that may run code of the application. A read is of the moment of
+ *             its call: what it goes on with later is pinned in the call.
+ * Thread:     main.     Owns: the reads that wait.
+ */
+
+import { WouldWait } from '../shared/disk/would-wait.ts';
+import type { StorageError } from '../shared/errors.ts';
+import { invalidArgument } from '../shared/errors.ts';
+import type { SequenceNumber } from '../shared/ids.ts';
+import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/input-bytes.ts';
+import { Entry, EntryKind } from '../shared/iterator.ts';
+import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
+import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
+import { ReadTurns } from '../shared/read/read-turns.ts';
+import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
+import type { ReadOptions } from './read-options.ts';
+import { Snapshot } from './snapshot.ts';
+import type { Store } from './store.ts';
+
+const FOUND = Buffer.alloc(0);
+
+type Options = ResolvedRead<Snapshot> | undefined;
+
+export class EngineReads {
+  readonly turns: ReadTurns = new ReadTurns();
+  readonly #store: Store;
+  readonly #checkReadable: () => void;
+  readonly #entry = new Entry();
+  readonly #many = new ManyLookup();
+  readonly #awaited: AwaitedReads;
+
+  constructor(store: Store, checkReadable: () => void) {
+    this.#store = store;
+    this.#checkReadable = checkReadable;
+    const { disk, tables, blocks } = store;
+    const parts = { disk, tables, blocks, turns: this.turns, many: this.#many, entry: this.#entry };
+    this.#awaited = new AwaitedReads(parts);
+    for (const entry of [this.#entry, this.#many.scratch]) store.arenas.addScratch(entry);
+  }
+
+  /** Reads that wait for the disk. */
+  get waiting(): number {
+    return this.#awaited.pending.size;
+  }
+
+  getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
+    const read = this.#resolve(options);
+    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, true);
+  }
+
+  hasSync(key: Bytes, options: ReadOptions | undefined): boolean {
+    const read = this.#resolve(options);
+    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, false) !== undefined;
+  }
+
+  /** The value; with `copies` false, anything but undefined where there is one. */
+  async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
+    const read = this.#resolve(options);
+    const sequence = this.sequenceOf(read?.snapshot);
+    const { disk } = this.#store;
+    let found: Buffer | undefined;
+    const bytes = lookupKeyBytes(key);
+    disk.mayWait = false;
+    try {
+      found = this.#look(bytes, sequence, read, copies);
+    } catch (error) {
+      if (!(error instanceof WouldWait)) throw error;
+      disk.mayWait = true;
+      return this.#awaited.lookup(error.needed, ownedKeyBytes(key), this.#pinTables(sequence), read, copies);
+    } finally {
+      disk.mayWait = true;
+    }
+    return this.turns.after(1, found);
+  }
+
+  async getMany(keys: readonly Bytes[], options: ReadOptions | undefined): Promise<(Buffer | undefined)[]> {
+    this.#checkReadable();
+    if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
+    const read = this.#resolve(options);
+    const job = manyJob(keys, read);
+    const sequence = this.sequenceOf(read?.snapshot);
+    const { memtables, versions, tables, readPressure } = this.#store;
+    const version = versions.current;
+    this.#awaited.manyNow(job, { memtables, version, tables }, sequence, read);
+    readPressure.noteLookups(version, job.tableLookups);
+    if (job.next === job.keys.length && job.blocked.length === 0)
+      return this.turns.after(job.keys.length, job.values);
+    const { held, ...pin } = this.#pinMoment(sequence);
+    return await this.#awaited.manyLater(job, { memtables: held, version: pin.version, tables }, pin, read);
+  }
+
+  /** Rejects what waits for the disk. */
+  close(reason: StorageError): void {
+    this.#awaited.pending.closeAll(reason);
+  }
+
+  sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
+    const store = this.#store;
+    return snapshot === undefined ? store.visibleSequence() : Snapshot.sequenceOf(snapshot, store.snapshots);
+  }
+
+  #resolve(options: ReadOptions | undefined): Options {
+    this.#checkReadable();
+    if (options === undefined) return undefined;
+    const read = resolveRead(options);
+    // Reading them may have run code of the application, which may have closed the store.
+    this.#checkReadable();
+    return read;
+  }
+
+  #look(key: Uint8Array, sequence: number, read: Options, copies: boolean): Buffer | undefined {
+    const isFound =
+      read?.fillCache === false
+        ? this.#store.blocks.bypassed(() => this.#find(key, sequence))
+        : this.#find(key, sequence);
+    if (!isFound) return undefined;
+    return copies ? takeValue(this.#entry, read) : FOUND;
+  }
+
+  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
+  #find(key: Uint8Array, sequence: number): boolean {
+    const { memtables, versions, tables, readPressure } = this.#store;
+    const entry = this.#entry;
+    if (!lookupMemtables(memtables, key, sequence, entry)) {
+      const version = versions.current;
+      readPressure.noteLookups(version, 1);
+      if (!lookupTables(version, tables, key, sequence, entry)) return false;
+    }
+    return entry.kind === EntryKind.Put;
+  }
+
+  #pinTables(sequence: number): PinnedTables {
+    const pin = this.#store.versions.pin();
+    return { version: pin.version, sequence, release: () => pin.release() };
+  }
+
+  #pinMoment(sequence: number): PinnedTables & {
+    readonly held: {
+      readonly active: undefined;
+      readonly frozen: ReturnType<Store['memtables']['holdForScan']>;
+    };
+  } {
+    const { memtables } = this.#store;
+    const tables = this.#pinTables(sequence);
+    const held = memtables.holdForScan();
+    return {
+      ...tables,
+      held: { active: undefined, frozen: held.toReversed() },
+      release: () => {
+        tables.release();
+        memtables.releaseFromScan(held);
+      },
+    };
+  }
+}

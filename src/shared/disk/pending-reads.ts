@@ -1,0 +1,153 @@
+/**
+ * Awaited reads that need something from the disk: they try, have what is missing fetched, and try again.
+ *
+ *   read(attempt)     1. attempt, in which nothing waits for the disk; if it has its answer, that is all
+ *                     2. otherwise fetch what it needs, wait for it without holding the thread, and again from 1
+ *                     3. an answer, an error, the signal or the end of the reader settles the promise
+ *
+ * What was fetched is kept until the read has ended, so each attempt gets further than the one before. `release` is called as soon
+ * as the promise is settled: no attempt is made after that, though something may still be on its way from the disk.
+ *
+ * Invariants: every promise settles: a disk that never answers leaves those to their signals and to closeAll().
+ * Thread:     any; one per engine or client.     Owns: what was fetched for the reads under way.
+ * Bound:      a read that waits is a few objects, and as many wait as the application has asked for; what is under way on the disk
+ *             is bounded by its queue (disk-queue.ts).
+ */
+import { throwIfAborted, whenAborted } from '../signals.ts';
+import type { Disk } from './disk.ts';
+import { type Fetched, type Needed, WouldWait } from './would-wait.ts';
+
+export interface ReadJob<T> {
+  /** Nothing in it waits for the disk: see would-wait.ts. */
+  readonly attempt: () => T;
+  readonly signal?: AbortSignal | undefined;
+  /** Gives up what the attempts read from. */
+  readonly release?: () => void;
+}
+
+class PendingRead<T> {
+  readonly #disk: Disk;
+  readonly #job: ReadJob<T>;
+  readonly #fetched: Fetched[] = [];
+  readonly #onEnd: () => void;
+  #resolve!: (value: T) => void;
+  #reject!: (error: unknown) => void;
+  readonly promise: Promise<T>;
+  #unlisten: (() => void) | undefined;
+  #isEnded = false;
+
+  constructor(disk: Disk, job: ReadJob<T>, onEnd: (read: PendingRead<T>) => void) {
+    this.#disk = disk;
+    this.#job = job;
+    this.#onEnd = () => onEnd(this);
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  start(needed: Needed): void {
+    const unlisten = whenAborted(this.#job.signal, (reason) => this.fail(reason));
+    if (this.#isEnded) unlisten();
+    else this.#unlisten = unlisten;
+    if (!this.#isEnded) this.#fetch(needed);
+  }
+
+  fail(error: unknown): void {
+    if (this.#isEnded) return;
+    this.#end();
+    this.#reject(error);
+  }
+
+  #fetch(needed: Needed): void {
+    let fetched: Fetched;
+    try {
+      fetched = needed.fetch(true);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    this.#fetched.push(fetched);
+    fetched.ready.then(
+      () => this.#tryAgain(),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  #tryAgain(): void {
+    if (this.#isEnded) return;
+    let value: T;
+    try {
+      value = this.#disk.withoutWaiting(this.#job.attempt);
+    } catch (error) {
+      if (error instanceof WouldWait) this.#fetch(error.needed);
+      else this.fail(error);
+      return;
+    }
+    this.#end();
+    this.#resolve(value);
+  }
+
+  #end(): void {
+    this.#isEnded = true;
+    this.#unlisten?.();
+    for (const fetched of this.#fetched) fetched.release();
+    this.#fetched.length = 0;
+    this.#onEnd();
+    this.#job.release?.();
+  }
+}
+
+export class PendingReads {
+  readonly #disk: Disk;
+  readonly #reads = new Set<PendingRead<unknown>>();
+  #closedBy: unknown;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  /** Reads that wait for the disk now. */
+  get size(): number {
+    return this.#reads.size;
+  }
+
+  /** Throws what a read is refused with now. */
+  check(signal: AbortSignal | undefined): void {
+    if (this.#closedBy !== undefined) throw this.#closedBy;
+    throwIfAborted(signal);
+  }
+
+  read<T>(job: ReadJob<T>): Promise<T> {
+    let needed: Needed;
+    try {
+      this.check(job.signal);
+      const value = this.#disk.withoutWaiting(job.attempt);
+      job.release?.();
+      return Promise.resolve(value);
+    } catch (error) {
+      if (!(error instanceof WouldWait)) {
+        job.release?.();
+        return Promise.reject(error);
+      }
+      needed = error.needed;
+    }
+    return this.wait(needed, job);
+  }
+
+  /** {@link read} of which the first attempt was made, in this turn, and needs `needed`. */
+  wait<T>(needed: Needed, job: ReadJob<T>): Promise<T> {
+    const read = new PendingRead<T>(this.#disk, job, (ended) =>
+      this.#reads.delete(ended as PendingRead<unknown>),
+    );
+    this.#reads.add(read as PendingRead<unknown>);
+    read.start(needed);
+    return read.promise;
+  }
+
+  /** The reader ends: what waits rejects with `reason`, and so does what is asked from now on. */
+  closeAll(reason: unknown): void {
+    this.#closedBy = reason;
+    for (const read of [...this.#reads]) read.fail(reason);
+  }
+}
