@@ -141,9 +141,8 @@ export class StorageClient {
       },
       ended: (error) => this.#end(error),
     });
-    this.#scans = new OpenScans(this.#tables, new ForgottenWarning('scan', attachment.directory), () =>
-      this.#checkOpen(),
-    );
+    const forgotten = new ForgottenWarning('scan', attachment.directory);
+    this.#scans = new OpenScans(this.#tables, this.#reads, forgotten, () => this.#checkOpen());
     this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 

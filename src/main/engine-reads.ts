@@ -21,6 +21,7 @@ import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
+import type { ScanReader } from '../shared/read/scan.ts';
 import type { ReadOptions } from './read-options.ts';
 import { Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -44,6 +45,11 @@ export class EngineReads {
     const parts = { disk, tables, blocks, turns: this.turns, many: this.#many, entry: this.#entry };
     this.#awaited = new AwaitedReads(parts);
     for (const entry of [this.#entry, this.#many.scratch]) store.arenas.addScratch(entry);
+  }
+
+  /** For scans, which wait in the same way. */
+  get scanReader(): ScanReader {
+    return this.#awaited;
   }
 
   /** Reads that wait for the disk. */

@@ -88,8 +88,12 @@ export class Runtime {
     this.store = this.#assemble(opened, internals, emitter);
     this.scheduler = new Scheduler(this.store);
     this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
-    this.scans = new OpenScans(this.store.tables, new ForgottenWarning('scan', opened.path));
     this.reads = new EngineReads(this.store, () => this.checkReadable());
+    this.scans = new OpenScans(
+      this.store.tables,
+      this.reads.scanReader,
+      new ForgottenWarning('scan', opened.path),
+    );
     this.ingester = new Ingester({
       store: this.store,
       scheduler: this.scheduler,

@@ -139,7 +139,7 @@ export function firstTableReaching(tables: readonly TableBounds[], key: Uint8Arr
 }
 
 /** The last table whose smallest key is < `key`; -1 when there is none. */
-function lastTableStartingBefore(tables: readonly TableBounds[], key: Uint8Array): number {
+export function lastTableStartingBefore(tables: readonly TableBounds[], key: Uint8Array): number {
   let low = 0;
   let high = tables.length;
   while (low < high) {

@@ -15,6 +15,7 @@ import { BlockIterator } from '../../src/shared/table/block-iterator.ts';
 import { BlockBuilder } from '../../src/workers/block-builder.ts';
 import { keyMaker, randomSources } from '../helpers/merge-sources.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { NO_READ_AHEAD, scanReader } from '../helpers/scan-reader.ts';
 import { compareRows, entryOf, put, type Row, rowOf } from '../helpers/tables.ts';
 
 const EVERYTHING: ScanLimits = {
@@ -32,6 +33,8 @@ function scanOver(
   reverse = false,
 ): Scan {
   const core = new ScanCore(
+    scanReader(),
+    NO_READ_AHEAD,
     () => new UserIterator(source, range, sequence, reverse),
     () => {},
   );

@@ -5,6 +5,7 @@ export class DiskQueue {
 }
 export class Disk {
   mayWait = true;
+  readAheadBytes = 0;
   readonly queue: DiskQueue = new DiskQueue();
   get mayOpen(): boolean {
     return this.mayWait;

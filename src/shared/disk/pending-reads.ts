@@ -25,7 +25,14 @@ export interface ReadJob<T> {
   readonly release?: () => void;
 }
 
-class PendingRead<T> {
+/** A read that waits for the disk. */
+export interface WaitingRead<T> {
+  readonly promise: Promise<T>;
+  /** Something has changed: there may be an answer by now, without what it waits for. */
+  tryAgain(): void;
+}
+
+class PendingRead<T> implements WaitingRead<T> {
   readonly #disk: Disk;
   readonly #job: ReadJob<T>;
   readonly #fetched: Fetched[] = [];
@@ -69,12 +76,12 @@ class PendingRead<T> {
     }
     this.#fetched.push(fetched);
     fetched.ready.then(
-      () => this.#tryAgain(),
+      () => this.tryAgain(),
       (error: unknown) => this.fail(error),
     );
   }
 
-  #tryAgain(): void {
+  tryAgain(): void {
     if (this.#isEnded) return;
     let value: T;
     try {
@@ -132,17 +139,17 @@ export class PendingReads {
       }
       needed = error.needed;
     }
-    return this.wait(needed, job);
+    return this.wait(needed, job).promise;
   }
 
   /** {@link read} of which the first attempt was made, in this turn, and needs `needed`. */
-  wait<T>(needed: Needed, job: ReadJob<T>): Promise<T> {
+  wait<T>(needed: Needed, job: ReadJob<T>): WaitingRead<T> {
     const read = new PendingRead<T>(this.#disk, job, (ended) =>
       this.#reads.delete(ended as PendingRead<unknown>),
     );
     this.#reads.add(read as PendingRead<unknown>);
     read.start(needed);
-    return read.promise;
+    return read;
   }
 
   /** The reader ends: what waits rejects with `reason`, and so does what is asked from now on. */

@@ -54,11 +54,15 @@ export interface ReaderParts {
 
 export class AwaitedReads {
   readonly pending: PendingReads;
+  readonly turns: ReadTurns;
+  readonly disk: Disk;
   readonly #parts: ReaderParts;
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
     this.pending = new PendingReads(parts.disk);
+    this.turns = parts.turns;
+    this.disk = parts.disk;
   }
 
   /** The value of `key`, which is ours, in the tables of `pin`, once `needed` is there; with `copies` false only whether there is one. */
@@ -79,7 +83,7 @@ export class AwaitedReads {
       attempt: this.#as(options, look),
       signal: options?.signal,
       release: pin.release,
-    });
+    }).promise;
   }
 
   /** As many chunks of `job` as a turn has time for; the rest is for {@link manyLater}. */

@@ -4,13 +4,15 @@
  *
  * Thread: any.      Owns: the cores of open scans.
  */
+import { keySuccessor } from '../bytes.ts';
 import type { StorageError } from '../errors.ts';
 import type { ForgottenWarning } from '../forgotten.ts';
 import type { InternalIterator, KeyRange } from '../iterator.ts';
 import { MergingIterator } from '../merging-iterator.ts';
 import { setImmediate } from '../timers.ts';
 import { openSources, type ScanSources } from './read-view.ts';
-import { type Scan, ScanCore } from './scan.ts';
+import { type Scan, ScanCore, type ScanReader } from './scan.ts';
+import { ScanReads } from './scan-reads.ts';
 import type { TableCache } from './table-cache.ts';
 import { isEmptyRange, UserIterator } from './user-iterator.ts';
 
@@ -23,6 +25,7 @@ const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.forget(
 
 export class OpenScans {
   readonly #tables: TableCache;
+  readonly #reader: ScanReader;
   readonly #warning: ForgottenWarning;
   /** Refuses to go on, where the reader may end without being able to say so. */
   readonly #check: (() => void) | undefined;
@@ -33,8 +36,9 @@ export class OpenScans {
   #newCount = 0;
   #isWatchDue = false;
 
-  constructor(tables: TableCache, warning: ForgottenWarning, check?: () => void) {
+  constructor(tables: TableCache, reader: ScanReader, warning: ForgottenWarning, check?: () => void) {
     this.#tables = tables;
+    this.#reader = reader;
     this.#warning = warning;
     this.#check = check;
   }
@@ -45,14 +49,15 @@ export class OpenScans {
 
   /** A scan of `sources`, which {@link watch} has to be told of in the same turn. `onClose`: gives up what they pin. */
   open(sources: ScanSources, range: KeyRange, reverse: boolean, onClose: () => void): ScanCore {
-    const open = (): UserIterator =>
-      new UserIterator(
-        merge(isEmptyRange(range) ? [] : openSources(sources, this.#tables, range)),
-        range,
-        sources.sequence,
-        reverse,
-      );
+    const reads = new ScanReads(this.#tables, this.#reader.disk, sources.version, range, reverse);
+    const open = (decided: Uint8Array | undefined): UserIterator => {
+      const rest = decided === undefined ? range : restOf(range, decided, reverse);
+      const iterators = isEmptyRange(rest) ? [] : openSources(sources, this.#tables, rest, reads);
+      return new UserIterator(merge(iterators), rest, sources.sequence, reverse);
+    };
     const core: ScanCore = new ScanCore(
+      this.#reader,
+      reads,
       open,
       () => {
         if (core.place >= 0) this.#dropNew(core);
@@ -118,6 +123,11 @@ export class OpenScans {
     last.core = undefined;
     last.scan = undefined;
   }
+}
+
+/** What of `range` is left once everything up to `decided` is done with, in the direction of the scan. */
+function restOf(range: KeyRange, decided: Uint8Array, reverse: boolean): KeyRange {
+  return reverse ? { start: range.start, end: decided } : { start: keySuccessor(decided), end: range.end };
 }
 
 /** Tables of one level need no merging: the usual case of a compacted store. A memtable's runs are those of a merge. */

@@ -56,9 +56,10 @@ export class ReadTurns {
     return turn === undefined ? result : turn.then(() => result);
   }
 
-  /** Counts a read; the turn to wait for before the next, if it is time. */
-  due(): Promise<void> | undefined {
-    return --this.#left > 0 ? undefined : this.#look();
+  /** Counts `reads` reads; the turn to wait for before the next, if it is time. */
+  due(reads: number): Promise<void> | undefined {
+    this.#left -= reads;
+    return this.#left > 0 ? undefined : this.#look();
   }
 
   /** The next turn of the event loop. */

@@ -16,6 +16,7 @@ import type { Entry, InternalIterator, KeyRange } from '../iterator.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
+import type { ScanReads } from './scan-reads.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 
@@ -143,26 +144,36 @@ export function newestFirst<M extends ReadableMemtable>({
 
 const NO_MEMTABLES: readonly never[] = [];
 
-/** Iterators over all sources that may have keys in the range, newest first: the children of a merge. */
+/** Iterators over all sources that may have keys in the range, newest first: the children of a merge. `reads`: the scan's. */
 export function openSources(
   { memtables, version, sequence, fillCache }: ScanSources,
   tables: TableCache,
   range: KeyRange,
+  reads: ScanReads,
 ): InternalIterator[] {
   const iterators: InternalIterator[] = [];
   for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
-  const open = (metas: readonly TableMeta[]): void => {
-    if (meets(metas, range))
-      iterators.push(new ConcatIterator(metas, (index) => tables.iterator(metas[index]!, fillCache)));
+  const open = (metas: readonly TableMeta[], order: number): void => {
+    if (!meets(metas, range)) return;
+    iterators.push(
+      new ConcatIterator(metas, (place) =>
+        tables.iterator(metas[place]!, fillCache, { scan: reads, order, place }),
+      ),
+    );
   };
   const runs = version.levelZeroRuns;
-  for (let i = 0; i < runs.length; i++) open(runs[i]!);
-  for (let level = 1; level < LEVEL_COUNT; level++) open(version.levels[level]!);
+  for (let i = 0; i < runs.length; i++) open(runs[i]!, i);
+  for (let level = 1; level < LEVEL_COUNT; level++) open(version.levels[level]!, runs.length + level - 1);
   return iterators;
 }
 
+/** The tables of a version as sorted runs, newest first, as {@link openSources} counts them. */
+export function runsOf(version: Version): readonly (readonly TableMeta[])[] {
+  return [...version.levelZeroRuns, ...version.levels.slice(1)];
+}
+
 /** Whether keys of these tables, which are sorted, may lie in the range. */
-function meets(metas: readonly TableMeta[], { start, end }: KeyRange): boolean {
+export function meets(metas: readonly TableMeta[], { start, end }: KeyRange): boolean {
   return (
     metas.length > 0 &&
     (start === undefined || compareKeys(start, metas[metas.length - 1]!.largestKey) <= 0) &&

@@ -5,17 +5,23 @@
  * for. Entries are copied out into slabs, so that a scan does not allocate a backing store per entry.
  *
  * Invariants: ended, closed, failed, aborted or collected, a scan gives its pin back exactly once.
- *             Memory stays constant however long the range: one block per source, one slab.
- *             The async iterator gives the event loop a turn at least every 1,000 entries.
+ *             Memory stays constant however long the range: one block per source, one slab, and what is read ahead (scan-reads.ts).
+ *             The async iterator gives the event loop a turn at least every 1,000 entries and about every millisecond, and does
+ *             not wait for the disk in the call: what would have to (would-wait.ts) ends the iterators; once it is there, others go
+ *             on behind the last key that was decided on. The synchronous iterator and nextMany wait.
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
+import type { Disk } from '../disk/disk.ts';
+import type { PendingReads } from '../disk/pending-reads.ts';
+import { type Needed, WouldWait } from '../disk/would-wait.ts';
 import { StorageError } from '../errors.ts';
 import type { ForgottenWarning } from '../forgotten.ts';
 import type { Entry } from '../iterator.ts';
 import { MergedRun } from '../merged-run.ts';
 import { isAborted, throwIfAborted, whenAborted } from '../signals.ts';
 import { BlockRun } from '../table/block-run.ts';
-import { setImmediate } from '../timers.ts';
+import type { ReadTurns } from './read-turns.ts';
+import type { ScanReads } from './scan-reads.ts';
 import { slab } from './slab.ts';
 import type { UserIterator } from './user-iterator.ts';
 
@@ -31,9 +37,27 @@ const FIRST_REACH = 4;
 const run = new BlockRun();
 const mergedRun = new MergedRun();
 
+/** What the reader has for its scans. */
+export interface ScanReader {
+  readonly disk: Disk;
+  readonly pending: PendingReads;
+  readonly turns: ReadTurns;
+}
+
+/** Iterators behind the key that was decided on last. */
+export type OpenAt = (decided: Uint8Array | undefined) => UserIterator;
+
+/** So many times in a row it may begin anew at one key, with other blocks gone each time: then it waits in the call. */
+const MAX_RESTARTS = 64;
+
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */
 export class ScanCore {
-  #open: (() => UserIterator) | undefined;
+  readonly reader: ScanReader;
+  readonly #reads: Pick<ScanReads, 'prime' | 'close'>;
+  readonly #open: OpenAt;
+  /** Everything up to it is done with, in the direction of the scan. */
+  #decided: Uint8Array | undefined;
+  #restarts = 0;
   #iterator: UserIterator | undefined;
   #onClose: (() => void) | undefined;
   readonly #check: (() => void) | undefined;
@@ -41,11 +65,22 @@ export class ScanCore {
   /** Takes the listener off the signal. */
   #unlisten: (() => void) | undefined;
   #closedBy: StorageError | undefined;
+  /** Who waits for the disk. */
+  #waiting: { tryAgain(): void } | undefined;
   /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
   place = -1;
 
   /** `check` throws when the reader has ended behind the scan's back. */
-  constructor(open: () => UserIterator, onClose: () => void, check?: () => void, warning?: ForgottenWarning) {
+  constructor(
+    reader: ScanReader,
+    reads: Pick<ScanReads, 'prime' | 'close'>,
+    open: OpenAt,
+    onClose: () => void,
+    check?: () => void,
+    warning?: ForgottenWarning,
+  ) {
+    this.reader = reader;
+    this.#reads = reads;
     this.#open = open;
     this.#onClose = onClose;
     this.#check = check;
@@ -73,14 +108,33 @@ export class ScanCore {
     if (this.#onClose === undefined) return undefined;
     try {
       this.#check?.();
-      this.#iterator ??= this.#open?.();
-      if (this.#iterator?.next()) return this.#iterator.entry;
+      this.#iterator ??= this.#open(this.#decided);
+      if (this.#iterator.next()) return this.#iterator.entry;
     } catch (error) {
+      if (error instanceof WouldWait) throw this.#pause(error);
       this.close();
       throw error;
     }
     this.close();
     return undefined;
+  }
+
+  /** Lets go of the iterators, until what they need is there. */
+  #pause({ needed }: WouldWait): WouldWait {
+    const iterator = this.#iterator;
+    const decided = iterator?.decidedKey();
+    const isFirst = this.#decided === undefined && decided === undefined;
+    this.#restarts = decided === undefined ? this.#restarts + 1 : 0;
+    this.#decided = decided ?? this.#decided;
+    this.#iterator = undefined;
+    iterator?.close();
+    if (!isFirst || this.#restarts > 1) return new WouldWait(needed);
+    return new WouldWait(this.#reads.prime(needed, undefined));
+  }
+
+  /** Whether the next move is to be made even if it has to wait. */
+  get mustWait(): boolean {
+    return this.#restarts >= MAX_RESTARTS;
   }
 
   /**
@@ -134,12 +188,26 @@ export class ScanCore {
     if (onClose === undefined) return;
     this.#closedBy = reason;
     this.#onClose = undefined;
-    this.#open = undefined;
     this.#unlisten?.();
     this.#unlisten = undefined;
     this.#iterator?.close();
     this.#iterator = undefined;
+    this.#reads.close();
     onClose();
+    this.#waiting?.tryAgain();
+  }
+
+  /** The entry, or the end, once `needed` is there. */
+  whenThere<T>(needed: Needed, attempt: () => T, signal: AbortSignal | undefined): Promise<T> {
+    const waiting = this.reader.pending.wait(needed, {
+      attempt,
+      signal,
+      release: () => {
+        this.#waiting = undefined;
+      },
+    });
+    this.#waiting = waiting;
+    return waiting.promise;
   }
 }
 
@@ -148,8 +216,8 @@ let sinceTurn = 0;
 
 /** For the iterators below, and for nobody who holds a scan. */
 let takeFrom: (scan: Scan) => IteratorResult<ScanEntry>;
-/** The turn that the event loop has, if it is under way or due: what is taken next waits for it. */
-let turnOf: (scan: Scan) => Promise<void> | undefined;
+/** The next entry, not waiting for anything within the call. */
+let takeLater: (scan: Scan) => Promise<IteratorResult<ScanEntry>>;
 
 export interface ScanLimits {
   readonly limit: number;
@@ -174,8 +242,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   #aheadTaken = 0;
   /** How far to read ahead next: to the limit, or further and further, as most loops that go on do so for long. */
   #reach: number;
-  /** Under way: the event loop has its turn. */
-  #turn: Promise<void> | undefined;
+  /** Under way: the event loop has its turn, or the disk is waited for. What is taken next comes behind it. */
+  #gate: Promise<unknown> | undefined;
 
   /** @internal Use {@link StorageEngine.scan}. */
   constructor(core: ScanCore, limits: ScanLimits) {
@@ -232,21 +300,56 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       const entry = scan.#take();
       return entry === undefined ? { done: true, value: undefined } : { done: false, value: entry };
     };
-    turnOf = (scan) => {
-      if (++sinceTurn >= ENTRIES_PER_TURN) scan.#beginTurn();
-      return scan.#turn;
+    takeLater = (scan) => {
+      const gate = scan.#gate ?? scan.#turn();
+      return gate === undefined ? scan.#takeNow() : gate.then(() => takeLater(scan));
     };
   }
 
-  /** Calls of next() that come during the turn wait for its end, in their order, or they would overtake this one. */
-  #beginTurn(): void {
+  /** The turn to be waited for, if it is time for one. */
+  #turn(): Promise<unknown> | undefined {
+    const isRefill = this.#aheadTaken >= this.#ahead.length;
+    const { turns } = this.#core.reader;
+    const turn =
+      ++sinceTurn >= ENTRIES_PER_TURN
+        ? turns.next()
+        : isRefill
+          ? turns.due(this.#ahead.length + 1)
+          : undefined;
+    if (turn === undefined) return undefined;
     sinceTurn = 0;
-    const before = this.#turn ?? Promise.resolve();
-    const turn = before.then(() => new Promise<void>((resolve) => setImmediate(resolve)));
-    this.#turn = turn;
-    void turn.then(() => {
-      if (this.#turn === turn) this.#turn = undefined;
-    });
+    return this.#closeGate(turn);
+  }
+
+  /** Calls of next() that come meanwhile wait for its end, in their order, or they would overtake this one. */
+  #closeGate(until: Promise<unknown>): Promise<unknown> {
+    const open = (): void => {
+      if (this.#gate === gate) this.#gate = undefined;
+    };
+    const gate: Promise<void> = until.then(open, open);
+    this.#gate = gate;
+    return gate;
+  }
+
+  #takeNow(): Promise<IteratorResult<ScanEntry>> {
+    const core = this.#core;
+    const { disk } = core.reader;
+    disk.mayWait = core.mustWait;
+    try {
+      return Promise.resolve(takeFrom(this));
+    } catch (error) {
+      if (!(error instanceof WouldWait)) return Promise.reject(error);
+      disk.mayWait = true;
+      const attempt = (): IteratorResult<ScanEntry> => {
+        disk.mayWait = core.mustWait;
+        return takeFrom(this);
+      };
+      const entry = core.whenThere(error.needed, attempt, this.#limits.signal);
+      void this.#closeGate(entry);
+      return entry;
+    } finally {
+      disk.mayWait = true;
+    }
   }
 
   #take(): ScanEntry | undefined {
@@ -334,13 +437,7 @@ class AsyncScanIterator implements AsyncIterableIterator<ScanEntry> {
 
   /** Not an async function, which makes more than the promise: most entries are there already. */
   next(): Promise<IteratorResult<ScanEntry>> {
-    const turn = turnOf(this.#scan);
-    if (turn !== undefined) return turn.then(() => takeFrom(this.#scan));
-    try {
-      return Promise.resolve(takeFrom(this.#scan));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return takeLater(this.#scan);
   }
 
   async return(): Promise<IteratorResult<ScanEntry>> {

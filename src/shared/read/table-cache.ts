@@ -23,7 +23,7 @@ import type { InternalIterator } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
 import { type BlockSource, openSource } from '../table/block-source.ts';
 import { openTableFile, openTableFileLater } from '../table/table-file.ts';
-import { type Lease, TableIterator } from '../table/table-iterator.ts';
+import { type Lease, type ScanPart, TableIterator } from '../table/table-iterator.ts';
 import { type TableCounters, TableReader, type TableReaderOptions } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 
@@ -116,10 +116,14 @@ export class TableCache {
   }
 
   /** An iterator over a live table that keeps it open until closed. */
-  iterator(meta: TableMeta, fillCache: boolean): InternalIterator {
+  iterator(meta: TableMeta, fillCache: boolean, scan?: ScanPart): InternalIterator {
     const table = this.#get(meta);
     this.#lease(table);
-    return new TableIterator(table.reader, fillCache, table);
+    return new TableIterator(table.reader, fillCache, table, scan);
+  }
+
+  isOpen(meta: TableMeta): boolean {
+    return this.#tables.peek(meta.number) !== undefined || this.#leased.has(meta.number);
   }
 
   /** Forgets a table whose file is about to be deleted. */

@@ -5,6 +5,9 @@
  *   backward   a key's versions come oldest first: the last one at or below the sequence decides, and is copied aside
  *              because finding the end of the key moves past it
  *
+ * A move that would have to wait for the disk (would-wait.ts) leaves it fit for close() alone; `decidedKey` says from where another one
+ * goes on.
+ *
  * Invariants: the merged iterator throws on damage, so a scan never ends early.
  * Thread:     any.     Owns: the merged iterator.
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
@@ -58,6 +61,11 @@ export class UserIterator {
   readonly #sequence: number;
   readonly #reverse: boolean;
   #key: Held = idleKeys.pop() ?? new Held();
+  /** Whether #key has held a key, and all of that key's versions are done with. */
+  #isDecided = false;
+  /** Backward only: the key decided on before #key, which is not decided while its versions are walked. */
+  #previous: Held | undefined;
+  #hasPrevious = false;
   /** Backward only. */
   #value: Held | undefined;
   #heldEntry: Entry | undefined;
@@ -110,9 +118,16 @@ export class UserIterator {
     run.begin(maxRows, maxBytes, this.#sequence, this.#range.end);
     if (!merge.take(run)) return false;
     this.#key.set(run.key, 0, run.keyLength);
+    this.#isDecided = true;
     this.#isTaken = true;
     this.#sourceStands = run.isAhead;
     return true;
+  }
+
+  /** A copy of the key up to which, in the direction of the scan, everything is done with; undefined: nothing is yet. */
+  decidedKey(): Uint8Array | undefined {
+    const held = this.#isDecided ? this.#key : this.#hasPrevious ? this.#previous : undefined;
+    return held?.bytes.slice(0, held.length);
   }
 
   close(): void {
@@ -193,7 +208,7 @@ export class UserIterator {
   /** Walks the versions of the key the source stands on, oldest first; true when the visible one is a value, now held. */
   #decideKeyBackward(): boolean {
     const source = this.#source;
-    this.#holdKey(source.entry);
+    this.#beginKey(source.entry);
     this.#value ??= new Held();
     let kind: number = EntryKind.Delete;
     do {
@@ -204,6 +219,7 @@ export class UserIterator {
       }
       this.#sourceStands = source.prev();
     } while (this.#sourceStands && this.#isHeldKey(source.entry));
+    this.#isDecided = true;
     if (kind !== EntryKind.Put) return false;
     this.#heldEntry ??= new Entry();
     const held = this.#heldEntry;
@@ -215,6 +231,17 @@ export class UserIterator {
   }
 
   #holdKey(entry: Entry): void {
+    this.#key.set(entry.keyBytes, entry.keyStart, entry.keyEnd);
+    this.#isDecided = true;
+  }
+
+  /** Backward: the versions of a key are about to be walked. */
+  #beginKey(entry: Entry): void {
+    const before = this.#key;
+    this.#key = this.#previous ?? new Held();
+    this.#previous = before;
+    this.#hasPrevious = this.#isDecided;
+    this.#isDecided = false;
     this.#key.set(entry.keyBytes, entry.keyStart, entry.keyEnd);
   }
 

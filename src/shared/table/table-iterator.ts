@@ -15,6 +15,8 @@ import type { TableReader } from './table-reader.ts';
 
 /** A walk offers this many blocks to the cache. A longer one is a large scan, which would push out what lookups need. */
 const CACHED_BLOCKS = 4;
+/** A scan, of however many tables. */
+const CACHED_SCAN_BLOCKS = 32;
 
 /** What a walk needs and gives back: a short scan should not pay for making it. */
 class Walk {
@@ -34,6 +36,22 @@ export interface Lease {
   release(): void;
 }
 
+/** The scan that a walk is part of (scan-reads.ts). */
+interface Scanning<P> {
+  /** Blocks that the scan has offered to the cache. */
+  offered: number;
+  /** In place of an error that reading a block threw. */
+  instead(error: unknown, at: P, reader: TableReader, index: number): unknown;
+  entered(at: P, index: number): void;
+}
+
+/** Where in a scan: the table's run, and its place there. */
+export interface ScanPart {
+  readonly scan: Scanning<ScanPart>;
+  readonly order: number;
+  readonly place: number;
+}
+
 export class TableIterator implements InternalIterator {
   readonly #reader: TableReader;
   readonly #fillCache: boolean;
@@ -41,12 +59,14 @@ export class TableIterator implements InternalIterator {
   #walk: Walk | undefined;
   /** The block that the walk is in; -1 = none. */
   #index = -1;
+  readonly #part: ScanPart | undefined;
   #entered = 0;
 
   entry: Entry;
 
   /** `lease` is released when the iterator is closed. */
-  constructor(reader: TableReader, fillCache: boolean, lease?: Lease) {
+  constructor(reader: TableReader, fillCache: boolean, lease?: Lease, part?: ScanPart) {
+    this.#part = part;
     this.#reader = reader;
     this.#fillCache = fillCache;
     this.#lease = lease;
@@ -138,10 +158,21 @@ export class TableIterator implements InternalIterator {
   #enter(index: number): void {
     if (index === this.#index) return;
     this.#index = -1;
-    const fillCache = this.#fillCache && this.#entered < CACHED_BLOCKS;
+    const part = this.#part;
+    const fillCache =
+      this.#fillCache &&
+      this.#entered < CACHED_BLOCKS &&
+      (part === undefined || part.scan.offered < CACHED_SCAN_BLOCKS);
     this.#entered++;
     const { block, room } = this.#open;
-    block.reset(this.#reader.readBlock(index, fillCache, room));
+    try {
+      block.reset(this.#reader.readBlock(index, fillCache, room));
+    } catch (error) {
+      throw part === undefined ? error : part.scan.instead(error, part, this.#reader, index);
+    }
     this.#index = index;
+    if (part === undefined) return;
+    if (fillCache) part.scan.offered++;
+    part.scan.entered(part, index);
   }
 }

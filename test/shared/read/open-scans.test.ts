@@ -12,6 +12,7 @@ import { Scan, type ScanCore } from '../../../src/shared/read/scan.ts';
 import type { TableCache } from '../../../src/shared/read/table-cache.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { scanReader } from '../../helpers/scan-reader.ts';
 
 const LIMITS = { limit: 10, keys: true, values: true, signal: undefined };
 const SOURCES = {
@@ -38,7 +39,7 @@ function openOne(scans: OpenScans): Opened {
 test('OpenScans knows how many are open, and each gives its pin back once', async (t) => {
   const random = seededRandom(freshSeed());
   reportSeed(t, random.seed);
-  const scans = new OpenScans({} as TableCache, new ForgottenWarning('scan', 'a store'));
+  const scans = new OpenScans({} as TableCache, scanReader(), new ForgottenWarning('scan', 'a store'));
   const open: Opened[] = [];
   for (let step = 0; step < 2000; step++) {
     if (random.chance(0.02)) await nextTurn();
@@ -56,7 +57,7 @@ test('OpenScans knows how many are open, and each gives its pin back once', asyn
 });
 
 test('OpenScans.closeAll ends those of this turn and of earlier ones, with the reason', async () => {
-  const scans = new OpenScans({} as TableCache, new ForgottenWarning('scan', 'a store'));
+  const scans = new OpenScans({} as TableCache, scanReader(), new ForgottenWarning('scan', 'a store'));
   const early = [openOne(scans), openOne(scans), openOne(scans)];
   await nextTurn();
   await nextTurn();

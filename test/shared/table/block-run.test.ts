@@ -14,6 +14,7 @@ import { Block } from '../../../src/shared/table/block.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { NO_READ_AHEAD, scanReader } from '../../helpers/scan-reader.ts';
 import { buildTable, collect, compareRows, entryOf, openTable, put, type Row } from '../../helpers/tables.ts';
 
 const HIGHEST_SEQUENCE = 60;
@@ -75,6 +76,8 @@ function show(key: Uint8Array | undefined, value: Uint8Array | undefined): strin
 
 function scanOver(source: InternalIterator, range: KeyRange, sequence: number, limits: ScanLimits): Scan {
   const core = new ScanCore(
+    scanReader(),
+    NO_READ_AHEAD,
     () => new UserIterator(source, range, sequence, false),
     () => {},
   );

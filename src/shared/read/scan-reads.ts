@@ -1,0 +1,294 @@
+/**
+ * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one load) a window of blocks around
+ * where the scan stands, and the one after it.
+ *
+ *   run     [ ... passed ... ][ window: stands in it ][ next window, on its way ]
+ *
+ *   1. as long as memory has the blocks, nothing is read ahead: there are no windows
+ *   2. a block that would have to be waited for (would-wait.ts) begins a window; at the beginning of a scan all runs begin theirs
+ *      together, tables to be opened included
+ *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table behind
+ *      it
+ *   4. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
+ *
+ * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
+ *             Reading ahead fails silently: whoever comes to the block has it read again, and hears why it can't be.
+ * Owns:       the windows, until close().
+ * Thread:     the reader's.
+ * Bound:      two windows per run, SCAN_BYTES per scan, and Disk.readAheadBytes for all scans of a reader: with more than that
+ *             under way a window is one block.
+ */
+
+import { firstTableReaching, lastTableStartingBefore } from '../concat-iterator.ts';
+import type { Disk } from '../disk/disk.ts';
+import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
+import type { KeyRange } from '../iterator.ts';
+import type { TableReader } from '../table/table-reader.ts';
+import type { TableMeta } from '../version-edit.ts';
+import { meets, runsOf } from './read-view.ts';
+import type { TableCache } from './table-cache.ts';
+import type { Version } from './version.ts';
+
+/** The first window, of a scan that may end soon. */
+const MIN_WINDOW_BYTES = 32 * 1024;
+/** About what a disk hands over in one go. */
+const MAX_WINDOW_BYTES = 512 * 1024;
+/** All windows of one scan. */
+const SCAN_BYTES = 8 * 1024 * 1024;
+/** All windows of one reader. */
+export const READ_AHEAD_BYTES: number = 32 * 1024 * 1024;
+const NOTHING: Promise<void> = Promise.resolve();
+
+interface Window {
+  /** The table's place in its run. */
+  readonly place: number;
+  /** Blocks of it; first > last while the table is still to be opened. */
+  first: number;
+  last: number;
+  bytes: number;
+  reader: TableReader | undefined;
+  /** Everything that was fetched for it. */
+  readonly fetched: Fetched[];
+  ready: Promise<void>;
+  hasFailed: boolean;
+}
+
+/** Where a table stands among those that a scan reads: run, and place in it. */
+export interface ScanPlace {
+  readonly order: number;
+  readonly place: number;
+}
+
+/** The reading ahead in one run of tables. */
+class RunReads {
+  readonly #scan: ScanReads;
+  readonly #metas: readonly TableMeta[];
+  #windows: Window[] = [];
+  #nextBytes: number;
+
+  constructor(scan: ScanReads, metas: readonly TableMeta[]) {
+    this.#scan = scan;
+    this.#metas = metas;
+    this.#nextBytes = scan.firstWindowBytes;
+  }
+
+  /** The scan stands in block `index` of the table at `place`. */
+  entered(place: number, index: number): void {
+    const windows = this.#windows;
+    if (windows.length === 0) return;
+    const step = this.#scan.isReverse ? -1 : 1;
+    // What lies behind, but for the block before this one.
+    while (windows.length > 0 && isPassed(windows[0]!, place, index, step)) this.#drop(windows.shift()!);
+    const last = windows.at(-1);
+    if (last === undefined) this.#nextBytes = this.#scan.firstWindowBytes;
+    else if (contains(last, place, index)) this.#extend(last, step);
+  }
+
+  /** Begins where a scan from `key` on (before it, if in reverse; undefined: the end of the run) comes to first. */
+  prime(key: Uint8Array | undefined): Promise<void> {
+    if (this.#windows.length > 0) return NOTHING;
+    const { isReverse, tables } = this.#scan;
+    const metas = this.#metas;
+    const end = isReverse ? metas.length - 1 : 0;
+    const place =
+      key === undefined
+        ? end
+        : isReverse
+          ? lastTableStartingBefore(metas, key)
+          : firstTableReaching(metas, key);
+    const meta = metas[place];
+    if (meta === undefined) return NOTHING;
+    const window = this.#add(place);
+    return this.#open(window, meta, (reader) => {
+      const found = key === undefined ? (isReverse ? reader.blockCount - 1 : 0) : reader.index.find(key);
+      const index = Math.min(found, reader.blockCount - 1);
+      return tables.isOpen(meta) && reader.isHere(index) ? undefined : index;
+    });
+  }
+
+  close(): void {
+    for (const window of this.#windows) this.#drop(window);
+    this.#windows = [];
+  }
+
+  /** Has the window read that begins with block `index` of the table at `place`, which the scan can't do without. */
+  begin(reader: TableReader, place: number, index: number): Fetched {
+    const known = this.#windows.find((window) => contains(window, place, index) && !window.hasFailed);
+    if (known !== undefined) return { ready: known.ready, release: () => undefined };
+    // The scan is somewhere else than was expected, or what was read ahead could not be had.
+    this.close();
+    const window = this.#add(place);
+    this.#fill(window, reader, index);
+    return { ready: window.ready, release: () => undefined };
+  }
+
+  /** Starts the window behind `last`, unless it is under way. */
+  #extend(last: Window, step: 1 | -1): void {
+    if (last.reader === undefined) return;
+    const index = step > 0 ? last.last + 1 : last.first - 1;
+    if (index >= 0 && index < last.reader.blockCount) {
+      const window = this.#add(last.place);
+      this.#fill(window, last.reader, index);
+      return;
+    }
+    const meta = this.#metas[last.place + step];
+    if (meta === undefined) return;
+    const window = this.#add(last.place + step);
+    void this.#open(window, meta, (reader) => (step > 0 ? 0 : reader.blockCount - 1));
+  }
+
+  #add(place: number): Window {
+    const window: Window = {
+      place,
+      first: 0,
+      last: -1,
+      bytes: 0,
+      reader: undefined,
+      fetched: [],
+      ready: NOTHING,
+      hasFailed: false,
+    };
+    this.#windows.push(window);
+    return window;
+  }
+
+  /** Opens the window's table, then reads from the block that `firstBlock` says; undefined: none. */
+  #open(
+    window: Window,
+    meta: TableMeta,
+    firstBlock: (reader: TableReader) => number | undefined,
+  ): Promise<void> {
+    const opened = this.#scan.tables.fetch(meta);
+    window.fetched.push(opened);
+    window.ready = opened.ready.then(() => {
+      if (!this.#windows.includes(window)) return undefined;
+      const reader = this.#scan.disk.withoutWaiting(() => this.#scan.tables.reader(meta));
+      const index = firstBlock(reader);
+      if (index === undefined) return undefined;
+      return this.#fill(window, reader, index);
+    });
+    window.ready.catch(() => {
+      window.hasFailed = true;
+    });
+    return window.ready;
+  }
+
+  /** Reads as many blocks as the next window may have, from `index` on. */
+  #fill(window: Window, reader: TableReader, index: number): Promise<void> {
+    const { disk, isReverse } = this.#scan;
+    const wanted = this.#scan.grant(this.#nextBytes);
+    this.#nextBytes = Math.min(MAX_WINDOW_BYTES, this.#nextBytes * 2);
+    let first = index;
+    let last = index;
+    let bytes = reader.index.blockSize(index);
+    for (;;) {
+      const next = isReverse ? first - 1 : last + 1;
+      if (next < 0 || next >= reader.blockCount) break;
+      const size = reader.index.blockSize(next);
+      if (bytes + size > wanted) break;
+      bytes += size;
+      if (isReverse) first = next;
+      else last = next;
+    }
+    window.reader = reader;
+    window.first = first;
+    window.last = last;
+    window.bytes = bytes;
+    this.#scan.bytes += bytes;
+    disk.readAheadBytes += bytes;
+    const fetched = reader.fetch(first, last, this.#windows.length === 1);
+    window.fetched.push(fetched);
+    window.ready = fetched.ready;
+    fetched.ready.catch(() => {
+      window.hasFailed = true;
+    });
+    return fetched.ready;
+  }
+
+  #drop(window: Window): void {
+    this.#scan.bytes -= window.bytes;
+    this.#scan.disk.readAheadBytes -= window.bytes;
+    for (const fetched of window.fetched) fetched.release();
+    window.fetched.length = 0;
+  }
+}
+
+export class ScanReads {
+  readonly tables: TableCache;
+  readonly disk: Disk;
+  readonly isReverse: boolean;
+  readonly firstWindowBytes: number;
+  /** Blocks that the scan has offered to the cache. */
+  offered = 0;
+  /** Of all windows. */
+  bytes = 0;
+  readonly #version: Version;
+  readonly #range: KeyRange;
+  /** By the order of the version's runs; made when the first block has to be waited for. */
+  #runs: (RunReads | undefined)[] | undefined;
+
+  constructor(tables: TableCache, disk: Disk, version: Version, range: KeyRange, isReverse: boolean) {
+    this.tables = tables;
+    this.disk = disk;
+    this.#version = version;
+    this.#range = range;
+    this.isReverse = isReverse;
+    this.firstWindowBytes = MIN_WINDOW_BYTES;
+  }
+
+  /** In place of `error`, which reading a block threw: what has a whole window read. */
+  instead(error: unknown, { order, place }: ScanPlace, reader: TableReader, index: number): unknown {
+    if (!(error instanceof WouldWait)) return error;
+    return new WouldWait({ fetch: () => this.#run(order).begin(reader, place, index) });
+  }
+
+  entered({ order, place }: ScanPlace, index: number): void {
+    this.#runs?.[order]?.entered(place, index);
+  }
+
+  /** How much of `bytes` a window may have; with 0, it is one block. */
+  grant(bytes: number): number {
+    const left = Math.min(SCAN_BYTES - this.bytes, READ_AHEAD_BYTES - this.disk.readAheadBytes);
+    return Math.max(0, Math.min(bytes, left));
+  }
+
+  /** Everything that a scan which begins at `key` needs first, besides `needed`; undefined: it begins where the range does. */
+  prime(needed: Needed, key: Uint8Array | undefined): Needed {
+    const { start, end } = this.#range;
+    const from = key ?? (this.isReverse ? end : start);
+    return {
+      fetch: (isUrgent) => {
+        const begun: Promise<void>[] = [];
+        runsOf(this.#version).forEach((metas, order) => {
+          if (meets(metas, this.#range)) begun.push(this.#run(order).prime(from));
+        });
+        const fetched = needed.fetch(isUrgent);
+        // What of this could not be had is asked for again, by whoever comes to it.
+        const all = Promise.all([fetched.ready, ...begun.map((ready) => ready.catch(() => undefined))]);
+        return { ready: all.then(() => undefined), release: () => fetched.release() };
+      },
+    };
+  }
+
+  close(): void {
+    for (const run of this.#runs ?? []) run?.close();
+    this.#runs = undefined;
+  }
+
+  #run(order: number): RunReads {
+    this.#runs ??= [];
+    this.#runs[order] ??= new RunReads(this, runsOf(this.#version)[order]!);
+    return this.#runs[order]!;
+  }
+}
+
+function contains(window: Window, place: number, index: number): boolean {
+  return window.place === place && window.first <= index && index <= window.last;
+}
+
+/** Whether a scan in block `index` of the table at `place` is done with the window. */
+function isPassed(window: Window, place: number, index: number, step: 1 | -1): boolean {
+  if (window.place !== place) return (place - window.place) * step > 0 && window.last >= window.first;
+  if (window.last < window.first) return false;
+  return step > 0 ? window.last < index - 1 : window.first > index + 1;
+}
