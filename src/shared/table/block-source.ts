@@ -8,6 +8,8 @@
  * Owns: a source owns its file; close is idempotent.
  * Thread: the one that made it.
  */
+import type { Disk } from '../disk/disk.ts';
+import type { QueueTicket } from '../disk/disk-queue.ts';
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
 import type { FileMapping } from '../memory-map.ts';
@@ -17,6 +19,13 @@ export interface BlockSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
   read(offset: number, length: number): Uint8Array;
+  /** The same without waiting for the disk; undefined: that would wait. */
+  readNow(offset: number, length: number): Uint8Array | undefined;
+  /**
+   * Off the thread, in memory of its own, which lasts. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what
+   * read() throws. The source is closed only when it is settled.
+   */
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array>;
   /** Asks memory for these bytes, where that is where they are. */
   touch?(offset: number, length: number): void;
   close(): void;
@@ -42,12 +51,15 @@ export class PreadSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #file: StorageFile;
+  readonly #disk: Disk | undefined;
   #buffer = new Uint8Array(8192);
 
-  constructor(file: StorageFile) {
+  /** Without `disk`, for jobs, every read may wait. */
+  constructor(file: StorageFile, disk?: Disk) {
     this.path = file.path;
     this.sizeBytes = file.size();
     this.#file = file;
+    this.#disk = disk;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -55,6 +67,16 @@ export class PreadSource implements BlockSource {
     const into = this.#room(length);
     readExactly(this.#file, into, offset);
     return into;
+  }
+
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    if (this.#disk === undefined) return this.read(offset, length);
+    if (this.#disk.judge.isTrusting) return this.#disk.timed(() => this.read(offset, length));
+    return undefined;
+  }
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
   }
 
   close(): void {
@@ -78,14 +100,18 @@ const TOUCHED_BYTES = 4096;
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
+  readonly #file: StorageFile;
+  readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */
   touched = 0;
 
-  constructor(path: string, mapping: FileMapping) {
-    this.path = path;
+  constructor(file: StorageFile, mapping: FileMapping, disk: Disk | undefined) {
+    this.path = file.path;
     this.sizeBytes = mapping.bytes.length;
+    this.#file = file;
+    this.#disk = disk;
     this.#mapping = mapping;
     this.#bytes = mapping.bytes;
   }
@@ -95,6 +121,14 @@ class MappedSource implements BlockSource {
       throw new CorruptionError('table is too short for a block', { file: this.path, offset });
     }
     return this.#bytes.subarray(offset, offset + length);
+  }
+
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    return this.#disk === undefined ? this.read(offset, length) : undefined;
+  }
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
   }
 
   touch(offset: number, length: number): void {
@@ -109,14 +143,25 @@ class MappedSource implements BlockSource {
   close(): void {
     this.#bytes = undefined;
     this.#mapping.unmap();
+    this.#file.close();
   }
 }
 
+type LaterArguments = readonly [number, number, boolean, QueueTicket | undefined];
+
+async function readLater(
+  source: BlockSource,
+  file: StorageFile,
+  disk: Disk | undefined,
+  [offset, length, isUrgent, ticket]: LaterArguments,
+): Promise<Uint8Array> {
+  checkInside(source, offset, length);
+  if (disk === undefined) return source.read(offset, length).slice();
+  return await disk.readLater(file, offset, length, isUrgent, ticket);
+}
+
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
-export function openSource(file: StorageFile, mmap: boolean): BlockSource {
+export function openSource(file: StorageFile, mmap: boolean, disk?: Disk): BlockSource {
   const mapping = mmap ? file.map?.() : undefined;
-  if (mapping === undefined) return new PreadSource(file);
-  // The mapping outlives the descriptor.
-  file.close();
-  return new MappedSource(file.path, mapping);
+  return mapping === undefined ? new PreadSource(file, disk) : new MappedSource(file, mapping, disk);
 }
