@@ -47,6 +47,19 @@ class NodeFile implements StorageFile {
     return attempt('read', this.path, () => fs.readSync(this.#fd, into, 0, into.length, position));
   }
 
+  readAtAsync(into: Uint8Array, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(this.#fd, into, 0, into.length, position, (error, count) => {
+        if (error === null) resolve(count);
+        else reject(ioError('read', this.path, error));
+      });
+    });
+  }
+
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   writeAt(bytes: Uint8Array, position: number): number {
     return attempt('write', this.path, () => fs.writeSync(this.#fd, bytes, 0, bytes.length, position));
   }
@@ -108,6 +121,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
   return {
     spec: anchors.length === 0 ? undefined : { anchors },
     openRead: (path) => act('open', path, (place) => new NodeFile(path, openRegular(place, READ_FLAGS))),
+    openReadAsync: (path) => openReadAsync(path, at(path), anchors),
     createExclusive: (path) =>
       act('create', path, (place) => new NodeFile(path, fs.openSync(place, CREATE_FLAGS, FILE_MODE))),
     createExclusiveAsync: (path) =>
@@ -168,6 +182,25 @@ export function openRegular(path: string, flags: number): number {
     fs.closeSync(fd);
     throw error;
   }
+}
+
+/** {@link openRegular} for reading, in libuv's pool. */
+function openReadAsync(
+  path: string,
+  place: string,
+  anchors: readonly DirectoryAnchor[],
+): Promise<StorageFile> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void => reject(ioError('open', path, named(error, anchors)));
+    fs.open(place, READ_FLAGS, FILE_MODE, (error, fd) => {
+      if (error !== null) return fail(error);
+      fs.fstat(fd, (statError, stats) => {
+        if (statError === null && stats.isFile()) return resolve(new NodeFile(path, fd));
+        fs.closeSync(fd);
+        fail(statError ?? new Error('not a regular file'));
+      });
+    });
+  });
 }
 
 function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {

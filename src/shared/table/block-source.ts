@@ -8,6 +8,8 @@
  * Owns: a source owns its file; close is idempotent.
  * Thread: the one that made it.
  */
+import type { Disk } from '../disk/disk.ts';
+import type { QueueTicket } from '../disk/disk-queue.ts';
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
 import type { FileMapping } from '../memory-map.ts';
@@ -17,10 +19,13 @@ export interface BlockSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
   read(offset: number, length: number): Uint8Array;
-  /** Without waiting for the disk; undefined: that would wait. Both are there where the source has a disk (disk.ts). */
-  readNow?(offset: number, length: number): Uint8Array | undefined;
-  /** Off the thread, in memory of its own. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what read() throws. */
-  readLater?(offset: number, length: number, isUrgent: boolean): Promise<Uint8Array>;
+  /** The same without waiting for the disk; undefined: that would wait. */
+  readNow(offset: number, length: number): Uint8Array | undefined;
+  /**
+   * Off the thread, in memory of its own, which lasts. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what
+   * read() throws. The source is closed only when it is settled.
+   */
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array>;
   /** Asks memory for these bytes, where that is where they are. */
   touch?(offset: number, length: number): void;
   close(): void;
@@ -46,12 +51,15 @@ export class PreadSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #file: StorageFile;
+  readonly #disk: Disk | undefined;
   #buffer = new Uint8Array(8192);
 
-  constructor(file: StorageFile) {
+  /** Without `disk`, for jobs, every read may wait. */
+  constructor(file: StorageFile, disk?: Disk) {
     this.path = file.path;
     this.sizeBytes = file.size();
     this.#file = file;
+    this.#disk = disk;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -61,13 +69,16 @@ export class PreadSource implements BlockSource {
     return into;
   }
 
-  readNow(_offset: number, _length: number): Uint8Array | undefined {
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    if (this.#disk === undefined) return this.read(offset, length);
+    if (this.#disk.judge.isTrusting) return this.#disk.timed(() => this.read(offset, length));
     return undefined;
   }
-  async readLater(offset: number, length: number, _isUrgent: boolean): Promise<Uint8Array> {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    return this.read(offset, length).slice();
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
   }
+
   close(): void {
     this.#file.close();
   }
@@ -89,14 +100,18 @@ const TOUCHED_BYTES = 4096;
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
+  readonly #file: StorageFile;
+  readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */
   touched = 0;
 
-  constructor(path: string, mapping: FileMapping) {
-    this.path = path;
+  constructor(file: StorageFile, mapping: FileMapping, disk: Disk | undefined) {
+    this.path = file.path;
     this.sizeBytes = mapping.bytes.length;
+    this.#file = file;
+    this.#disk = disk;
     this.#mapping = mapping;
     this.#bytes = mapping.bytes;
   }
@@ -108,13 +123,14 @@ class MappedSource implements BlockSource {
     return this.#bytes.subarray(offset, offset + length);
   }
 
-  readNow(_offset: number, _length: number): Uint8Array | undefined {
-    return undefined;
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    return this.#disk === undefined ? this.read(offset, length) : undefined;
   }
-  async readLater(offset: number, length: number, _isUrgent: boolean): Promise<Uint8Array> {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    return this.read(offset, length).slice();
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
   }
+
   touch(offset: number, length: number): void {
     const bytes = this.#bytes;
     if (bytes === undefined) return;
@@ -127,14 +143,25 @@ class MappedSource implements BlockSource {
   close(): void {
     this.#bytes = undefined;
     this.#mapping.unmap();
+    this.#file.close();
   }
 }
 
+type LaterArguments = readonly [number, number, boolean, QueueTicket | undefined];
+
+async function readLater(
+  source: BlockSource,
+  file: StorageFile,
+  disk: Disk | undefined,
+  [offset, length, isUrgent, ticket]: LaterArguments,
+): Promise<Uint8Array> {
+  checkInside(source, offset, length);
+  if (disk === undefined) return source.read(offset, length).slice();
+  return await disk.readLater(file, offset, length, isUrgent, ticket);
+}
+
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
-export function openSource(file: StorageFile, mmap: boolean, _disk?: unknown): BlockSource {
+export function openSource(file: StorageFile, mmap: boolean, disk?: Disk): BlockSource {
   const mapping = mmap ? file.map?.() : undefined;
-  if (mapping === undefined) return new PreadSource(file);
-  // The mapping outlives the descriptor.
-  file.close();
-  return new MappedSource(file.path, mapping);
+  return mapping === undefined ? new PreadSource(file, disk) : new MappedSource(file, mapping, disk);
 }

@@ -131,13 +131,13 @@ export class TableReader {
   ): Promise<TableReader> {
     const footerOffset = footerOffsetOf(source);
     const tailOffset = Math.max(0, source.sizeBytes - TAIL_BYTES);
-    const tail = await source.readLater!(tailOffset, source.sizeBytes - tailOffset, true);
+    const tail = await source.readLater(tailOffset, source.sizeBytes - tailOffset, true);
     const footer = decodeFooter(tail.subarray(footerOffset - tailOffset), source.sizeBytes, source.path);
     const { metaOffset, metaLength } = footer;
     const bytes =
       metaOffset >= tailOffset
         ? tail.subarray(metaOffset - tailOffset, metaOffset - tailOffset + metaLength)
-        : await source.readLater!(metaOffset, metaLength, true);
+        : await source.readLater(metaOffset, metaLength, true);
     return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
   }
 
@@ -201,7 +201,7 @@ export class TableReader {
     if (source.touch === undefined || this.#landings.bytesOf(index) !== undefined) return;
     const offset = this.index.blockOffset(index);
     const size = this.index.blockSize(index);
-    if (this.#mayWait || source.readNow!(offset, size) !== undefined) source.touch(offset, size);
+    if (this.#mayWait || source.readNow(offset, size) !== undefined) source.touch(offset, size);
   }
 
   /** Where block `index`, which the cache has, may have `key`: for the next two, until a block comes into the cache. */
@@ -286,7 +286,7 @@ export class TableReader {
     return (
       this.hasCached(index) ||
       this.#landings.bytesOf(index) !== undefined ||
-      this.#source.readNow!(this.index.blockOffset(index), this.index.blockSize(index)) !== undefined
+      this.#source.readNow(this.index.blockOffset(index), this.index.blockSize(index)) !== undefined
     );
   }
 
@@ -310,7 +310,7 @@ export class TableReader {
     const offset = this.index.blockOffset(index);
     const sealed =
       this.#landings.bytesOf(index) ??
-      (this.#mayWait ? this.#source.read(offset, size) : this.#source.readNow!(offset, size));
+      (this.#mayWait ? this.#source.read(offset, size) : this.#source.readNow(offset, size));
     if (sealed === undefined)
       throw new WouldWait({ fetch: (isUrgent) => this.#landings.fetch(index, index, isUrgent) });
     this.#cache?.miss();
