@@ -30,9 +30,9 @@ const forgotten = new FinalizationRegistry<() => void>((forget) => forget());
  * }
  */
 export class ClientSnapshot {
-  readonly #owner: object;
-  readonly #hold: SnapshotHold;
-  #isClosed = false;
+  #owner: object | undefined;
+  /** undefined: closed. It has the memory of a view. */
+  #hold: SnapshotHold | undefined;
 
   /** @internal Use {@link StorageClient.snapshot}. */
   constructor(owner: object, hold: SnapshotHold) {
@@ -43,15 +43,17 @@ export class ClientSnapshot {
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
   get isClosed(): boolean {
-    return this.#isClosed;
+    return this.#hold === undefined;
   }
 
   /** Gives the moment up. Idempotent. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    const hold = this.#hold;
+    if (hold === undefined) return;
+    this.#hold = undefined;
+    this.#owner = undefined;
     forgotten.unregister(this);
-    this.#hold.release();
+    hold.release();
   }
 
   [Symbol.dispose](): void {
@@ -60,9 +62,9 @@ export class ClientSnapshot {
 
   /** @internal The moment, for `owner`'s reads; throws for a closed snapshot or one of somebody else's. */
   static holdOf(snapshot: unknown, owner: object): SnapshotHold {
-    if (!(snapshot instanceof ClientSnapshot) || snapshot.#owner !== owner)
+    if (!(snapshot instanceof ClientSnapshot) || (snapshot.#hold !== undefined && snapshot.#owner !== owner))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'the snapshot is not one of this client');
-    if (snapshot.#isClosed) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
+    if (snapshot.#hold === undefined) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
     return snapshot.#hold;
   }
 }

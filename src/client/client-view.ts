@@ -16,6 +16,7 @@
  *
  * Invariants: views have consecutive numbers. What is no view ends the client with an error: reading on could give anything.
  *             Memory of a memtable is touched only between beginRead and endRead, or while the view is pinned.
+ *             What a change costs does not depend on what is pinned (version-pins.ts).
  * Thread:     the client's.      Owns: the view port, the pins.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
@@ -25,8 +26,10 @@ import { StorageError } from '../shared/errors.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { ReadableMemtables } from '../shared/read/read-view.ts';
 import { Version } from '../shared/read/version.ts';
+import { type PinnedVersion, turnoverOf, VersionPins } from '../shared/read/version-pins.ts';
 import { noteUnused, reclaimSoon } from '../shared/reclaim.ts';
 import type { SharedMemtableState, ViewChange, ViewState } from '../shared/share-protocol.ts';
+import type { VersionEdit } from '../shared/version-edit.ts';
 import type { ViewSlots } from '../shared/view-slots.ts';
 import { checkMemtable, OpenedMemtables } from './opened-memtables.ts';
 
@@ -76,6 +79,7 @@ export interface ViewHost {
 interface Pin {
   count: number;
   readonly slot: number;
+  readonly version: PinnedVersion;
 }
 
 export class ViewFollower {
@@ -87,8 +91,11 @@ export class ViewFollower {
   readonly #opened = new OpenedMemtables();
   #view: View;
   readonly #pins = new Map<ClientView, Pin>();
-  /** Tables that left the current version and may be in pinned ones. */
-  readonly #leaving = new Set<FileNumber>();
+  /** Of tables that no view has any more, and that the host has yet to hear of. */
+  #obsolete: FileNumber[] = [];
+  readonly #versions = new VersionPins((tables) => {
+    for (const { number } of tables) this.#obsolete.push(number);
+  });
   #sequence = 0;
 
   constructor(port: MessagePort, control: ControlBlock, slots: ViewSlots, state: ViewState, host: ViewHost) {
@@ -160,7 +167,11 @@ export class ViewFollower {
   pin(view: ClientView): () => void {
     const known = this.#pins.get(view);
     if (known !== undefined) known.count++;
-    else this.#pins.set(view, { count: 1, slot: this.#slots.pin(view.number) });
+    else {
+      assert(view === this.#view, 'a view that is read with for the first time is the current one');
+      const version = this.#versions.pin(view.version);
+      this.#pins.set(view, { count: 1, slot: this.#slots.pin(view.number), version });
+    }
     let isReleased = false;
     return () => {
       if (isReleased) return;
@@ -174,6 +185,7 @@ export class ViewFollower {
     if (--pin.count > 0) return;
     this.#pins.delete(view);
     this.#slots.unpin(pin.slot);
+    pin.version.release();
     // Of the current one the owner gives nothing up; it looks again when it has a later one.
     if (view !== this.#view) this.#moved();
   }
@@ -228,8 +240,7 @@ export class ViewFollower {
         states = states.filter(({ id }) => id !== change.id);
         break;
       case 'edited':
-        version = version.apply(change.edit);
-        for (const { number } of change.edit.removed) this.#leaving.add(number);
+        version = this.#edited(version, change.edit);
         break;
       case 'reclaim':
         this.#host.reclaim();
@@ -245,19 +256,23 @@ export class ViewFollower {
     this.#opened.keep(states);
   }
 
-  /** After the view or the pins have changed: what is no longer used is closed here, and the owner may give it up. */
-  #moved(): void {
-    if (this.#leaving.size > 0) this.#closeTables();
-    this.#port.postMessage(this.#view.number);
+  #edited(before: Version, edit: VersionEdit): Version {
+    const left = before.removedBy(edit);
+    const version = before.apply(edit, left);
+    const { removed, added } = turnoverOf(edit, left);
+    this.#versions.advance(
+      removed.map(({ table }) => table),
+      added,
+    );
+    return version;
   }
 
-  #closeTables(): void {
-    const inUse = [this.#view, ...this.#pins.keys()];
-    const obsolete = [...this.#leaving].filter(
-      (number) => !inUse.some(({ version }) => version.hasFile(number)),
-    );
-    for (const number of obsolete) this.#leaving.delete(number);
+  /** After the view or the pins have changed: what is no longer used is closed here, and the owner may give it up. */
+  #moved(): void {
+    const obsolete = this.#obsolete;
+    this.#obsolete = [];
     if (obsolete.length > 0) this.#host.obsolete(obsolete);
+    this.#port.postMessage(this.#view.number);
   }
 }
 

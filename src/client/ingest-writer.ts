@@ -9,7 +9,7 @@
  * Invariants: it ends once: by finish(), by abort(), by a failure, or with the client. Everything is in the store then, or
  *             nothing of it, in memory or on the disk; for a client that ends, the owner sees to the latter.
  * Thread:     the client's.
- * Owns:       one chunk. The files are the owner's.
+ * Owns:       one chunk, or as many as wait to be written; their memory is given up at the end. The files are the owner's.
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { StorageError } from '../shared/errors.ts';
@@ -150,7 +150,7 @@ export class IngestWriter {
     if (this.#state === 'open') this.#end();
     this.#reason ??= { reason };
     this.#store.drop();
-    this.#packer.takeChunk();
+    this.#packer.end();
     // A client that is gone has no one to tell, and no need to.
     this.#undone ??= this.#host.calls.call('ingestAbort', [this.#id]).catch(() => undefined);
     this.#abort.abort(reason);
@@ -172,6 +172,8 @@ export class IngestWriter {
       if (first !== undefined) await first();
       this.#writeChunk();
       if (!this.#store.isDrained) await unless(this.#abort.signal, this.#store.drained());
+      // The owner merges for long, and nothing is to be packed any more.
+      this.#packer.end();
       // What this client wrote before the end is older than the load.
       const sent = this.#host.sent();
       if (sent !== undefined) await unless(this.#abort.signal, sent);
@@ -225,6 +227,7 @@ export class IngestWriter {
   #end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
+    this.#packer.end();
     this.#onEnd();
   }
 

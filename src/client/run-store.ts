@@ -37,25 +37,25 @@ export class RunStore {
   readonly #host: WriterHost;
   readonly #id: number;
   readonly #latch: IngestLatch;
-  readonly #onWritten: (chunk: IngestChunk) => void;
+  readonly #onDone: (chunk: IngestChunk) => void;
   readonly #onFailure: (error: unknown) => void;
   readonly #numbers: NumberRange[];
   #usedOfFirst = 0;
-  #waiting: IngestChunk[] = [];
+  readonly #waiting: IngestChunk[] = [];
   #asking: Promise<void> | undefined;
 
-  /** `onFailure` is told of what fails while nobody waits: an answer of the owner, or a run written upon it. */
+  /** `onDone`: a chunk was written, or never will be. `onFailure` is told of what fails while nobody waits: an answer of the owner, or a run written upon it. */
   constructor(
     host: WriterHost,
     terms: IngestTerms,
-    onWritten: (chunk: IngestChunk) => void,
+    onDone: (chunk: IngestChunk) => void,
     onFailure: (error: unknown) => void,
   ) {
     this.#host = host;
     this.#id = terms.id;
     this.#latch = new IngestLatch(terms.latch);
     this.#numbers = [terms.numbers];
-    this.#onWritten = onWritten;
+    this.#onDone = onDone;
     this.#onFailure = onFailure;
   }
 
@@ -81,7 +81,7 @@ export class RunStore {
 
   /** Gives up what waits: nothing is written any more. */
   drop(): void {
-    this.#waiting = [];
+    for (const chunk of this.#waiting.splice(0)) this.#onDone(chunk);
   }
 
   #writeWaiting(): void {
@@ -89,8 +89,11 @@ export class RunStore {
       const number = this.#nextNumber();
       if (number === undefined) return;
       const chunk = this.#waiting.shift()!;
-      this.runs.push(this.#writeRun(chunk, number));
-      this.#onWritten(chunk);
+      try {
+        this.runs.push(this.#writeRun(chunk, number));
+      } finally {
+        this.#onDone(chunk);
+      }
     }
   }
 
@@ -134,7 +137,7 @@ export class RunStore {
         this.#writeWaiting();
       })
       .catch((error: unknown) => {
-        this.#waiting = [];
+        this.drop();
         this.#onFailure(error);
       });
   }

@@ -295,7 +295,7 @@ export class StorageClient {
     const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
     const core = this.#scans.open(sources, options.range, options.reverse, release);
     const scan = new Scan(core, options);
-    this.#scans.watch(scan, core, options.signal);
+    this.#scans.watch(scan, core, options);
     return scan;
   }
 

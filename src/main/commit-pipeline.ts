@@ -55,6 +55,15 @@ export interface CommitEnvironment extends MemtableEnvironment, LogEnvironment {
   readonly maxHeldBytes: number;
 }
 
+/** A write in the form of the log: `count` entries in bytes[start, end). */
+export interface EncodedWrite {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly count: number;
+  readonly sync: boolean;
+}
+
 export class CommitPipeline {
   readonly #env: CommitEnvironment;
   readonly #queue: LogQueue;
@@ -105,33 +114,28 @@ export class CommitPipeline {
     const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd), 1);
     if (group === undefined) return this.#holdOne(kind, key, value, sync);
     group.live.memtable.append(kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
-    return group.promise(sync);
+    return group.outcome.promise(sync);
   }
 
   /** All of a batch, or nothing, as {@link append}. */
   appendBatch(batch: WriteBatch, sync: boolean): Promise<void> {
     const { byteLength } = batch;
-    return this.appendEncoded(WriteBatch.encoded(batch), 0, byteLength, batch.length, sync, false);
+    const bytes = WriteBatch.encoded(batch);
+    return this.appendEncoded({ bytes, start: 0, end: byteLength, count: batch.length, sync }, false);
   }
 
   /** As {@link appendBatch}. `isAdmitted`: it may wait, whatever waits already. */
-  appendEncoded(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    count: number,
-    sync: boolean,
-    isAdmitted: boolean,
-  ): Promise<void> {
+  appendEncoded(write: EncodedWrite, isAdmitted: boolean): Promise<void> {
+    const { bytes, start, end, count, sync } = write;
     if (this.#error !== undefined) throw this.#error;
     const group = this.#groupFor(end - start, count);
     if (group !== undefined) {
       group.live.memtable.appendEncoded(bytes, start, end);
-      return group.promise(sync);
+      return group.outcome.promise(sync);
     }
     const held = this.#hold(end - start, count, isAdmitted);
     copyInto(held.bytes, held.end - (end - start), bytes, start, end);
-    return held.promise(sync);
+    return held.outcome.promise(sync);
   }
 
   /** As {@link #groupWithRoom}, for a write that comes now: none overtakes those that are held. */
@@ -246,7 +250,7 @@ export class CommitPipeline {
     const group = this.#hold(byteLength, 1, false);
     const start = group.end - byteLength;
     encodeEntry(group.bytes, start, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
-    return group.promise(sync);
+    return group.outcome.promise(sync);
   }
 
   /** Room for a write at the end of a held group. */
@@ -284,10 +288,10 @@ export class CommitPipeline {
       const group = this.#groupWithRoom(held.byteLength, held.entryCount);
       if (group === undefined) return false;
       group.live.memtable.appendEncoded(held.bytes, held.start, held.end);
-      held.follow(group);
+      held.outcome.follow(group.outcome);
     } catch (error) {
       // There may be no memory for this one, and yet some for the next.
-      held.fail(toStorageError(error, 'the write could not enter'));
+      held.outcome.fail(toStorageError(error, 'the write could not enter'));
     }
     this.#held.drop(held);
     return true;

@@ -283,7 +283,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     const options = resolveScan(range);
     const core = this.#runtime.openScan(options, this.#runtime.reads.sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
-    this.#runtime.scans.watch(scan, core, options.signal);
+    this.#runtime.scans.watch(scan, core, options);
     return scan;
   }
 

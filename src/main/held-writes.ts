@@ -16,13 +16,12 @@
  *             A group is in one piece of memory, which no other write of the group's time is given.
  * Thread:     main.     Owns: the copies, and the promises of their writers.
  */
-import { Deferred } from '../shared/deferred.ts';
+import { Deferred, WritePromises } from '../shared/deferred.ts';
 import { StorageError } from '../shared/errors.ts';
 import { freeBuffer } from '../shared/free-buffer.ts';
 import { keepProcessAlive } from '../shared/process-keeper.ts';
 import { setTimeout } from '../shared/timers.ts';
 import { MAX_UNIT_WRITES } from '../shared/write-unit.ts';
-import type { CommitGroup } from './commit-group.ts';
 
 const CHUNK_BYTES: number = 1024 * 1024;
 /** A larger write has memory of its own: what it would leave over at the end of a chunk is too much. */
@@ -44,8 +43,7 @@ export class HeldGroup {
   end: number;
   entryCount = 0;
   writeCount = 0;
-  #written: Deferred | undefined;
-  #synced: Deferred | undefined;
+  readonly outcome: WritePromises = new WritePromises();
 
   constructor(chunk: Chunk) {
     this.chunk = chunk;
@@ -59,32 +57,6 @@ export class HeldGroup {
 
   get byteLength(): number {
     return this.end - this.start;
-  }
-
-  /** What a writer awaits. */
-  promise(sync: boolean): Promise<void> {
-    if (sync) {
-      this.#synced ??= new Deferred();
-      return this.#synced.promise;
-    }
-    this.#written ??= new Deferred();
-    return this.#written.promise;
-  }
-
-  /** Settles after all other writes of the group. */
-  get last(): Promise<void> | undefined {
-    return (this.#synced ?? this.#written)?.promise;
-  }
-
-  /** It has entered `group`: the writers are told what that comes to. */
-  follow(group: CommitGroup): void {
-    if (this.#written !== undefined) group.promise(false).then(this.#written.resolve, this.#written.reject);
-    if (this.#synced !== undefined) group.promise(true).then(this.#synced.resolve, this.#synced.reject);
-  }
-
-  fail(error: unknown): void {
-    this.#written?.reject(error);
-    this.#synced?.reject(error);
   }
 }
 
@@ -192,7 +164,7 @@ export class HeldWrites {
   rejectAll(error: unknown): void {
     for (let group = this.first(); group !== undefined; group = this.first()) {
       this.drop(group);
-      group.fail(error);
+      group.outcome.fail(error);
     }
     this.letGo();
   }
@@ -211,7 +183,7 @@ export class HeldWrites {
 
   /** Of the last one that waits now; it settles after all before it. */
   lastPromise(): Promise<void> | undefined {
-    return this.#groups.length === this.#oldest ? undefined : this.#groups.at(-1)!.last;
+    return this.#groups.length === this.#oldest ? undefined : this.#groups.at(-1)!.outcome.last;
   }
 
   #groupFor(byteLength: number): HeldGroup {

@@ -140,7 +140,7 @@ export class LogQueue {
       this.#isWriting = false;
       this.#writing = [];
       if (this.#death === undefined) next();
-      else for (const group of groups) group.fail(this.#death);
+      else for (const group of groups) group.outcome.fail(this.#death);
       this.#pump();
     };
     work
@@ -163,7 +163,7 @@ export class LogQueue {
     // None of the newer ones has been written to either, as logs are written in order.
     const gone = this.#env.memtables.dropFrom(live).map((dropped) => this.#env.discardLog(dropped.writer!));
     const refuse = (): void => {
-      for (const group of refused) group.fail(error);
+      for (const group of refused) group.outcome.fail(error);
       this.#env.frozen();
     };
     if (hasNothing) refuse();
@@ -177,9 +177,9 @@ export class LogQueue {
     live.memtable.arena.publish(last.entryCount);
     this.#env.publish(live.memtable.arena.firstSequence + last.entryCount - 1, logBytes);
     live.pendingGroups -= groups.length;
-    for (const group of groups) group.written();
+    for (const group of groups) group.outcome.written();
     this.sync.written(writer);
-    for (const group of groups) if (group.wantsSync) this.sync.request(group);
+    for (const group of groups) if (group.outcome.wantsSync) this.sync.request(group);
     if (live.isSettled) this.#env.frozen();
   }
 
@@ -188,20 +188,20 @@ export class LogQueue {
     const error = toStorageError(cause, 'the log could not be written');
     this.#death ??= error;
     this.#env.failed('log', error);
-    for (const group of groups) group.fail(error);
+    for (const group of groups) group.outcome.fail(error);
     this.#failAll(error);
   }
 
   /** Fails everything, whatever may yet come of what is under way: the disk does not answer. */
   abandon(error: StorageError): void {
     this.#death ??= error;
-    for (const group of this.#writing) group.fail(error);
+    for (const group of this.#writing) group.outcome.fail(error);
     this.sync.abandon(error);
     this.#failAll(error);
   }
 
   #failAll(error: StorageError): void {
-    for (const group of this.#takeAll()) group.fail(error);
+    for (const group of this.#takeAll()) group.outcome.fail(error);
     this.sync.fail(error);
     this.#onIdle();
   }

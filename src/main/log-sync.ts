@@ -60,9 +60,9 @@ export class LogSync {
       this.#waiting = [];
       try {
         await this.syncAll();
-        for (const group of this.#served) group.synced();
+        for (const group of this.#served) group.outcome.synced();
       } catch (error) {
-        for (const group of this.#served) group.fail(error);
+        for (const group of this.#served) group.outcome.fail(error);
         if (isOutOfDescriptors(error)) continue;
         this.#onFailure(error);
         break;
@@ -97,12 +97,12 @@ export class LogSync {
   fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const group of waiting) group.fail(error);
+    for (const group of waiting) group.outcome.fail(error);
   }
 
   /** Fails all that wait, whatever the running sync may yet come to. */
   abandon(error: unknown): void {
-    for (const group of this.#served) group.fail(error);
+    for (const group of this.#served) group.outcome.fail(error);
     this.fail(error);
   }
 }

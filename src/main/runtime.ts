@@ -254,17 +254,13 @@ export class Runtime {
 
   /** A port through which another thread can attach. */
   share(owner: SharedOwner): MessagePort {
-    this.#shares ??= new Shares(
-      this.store,
-      this.#loadReceiver(),
-      (bytes, start, end, count, dataBytes, sync) => {
-        this.checkWritable();
-        const { pipeline, counters } = this.store;
-        const written = pipeline.appendEncoded(bytes, start, end, count, sync, true);
-        counters.userBytes += dataBytes;
-        return written;
-      },
-    );
+    this.#shares ??= new Shares(this.store, this.#loadReceiver(), (write) => {
+      this.checkWritable();
+      const { pipeline, counters } = this.store;
+      const written = pipeline.appendEncoded(write, true);
+      counters.userBytes += write.dataBytes;
+      return written;
+    });
     return this.#shares.open(owner);
   }
 

@@ -7,7 +7,7 @@
  * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through it
  * has pinned what it reads, and goes on.
  *
- * Invariants: a read point counts until its snapshot is closed or collected, once.
+ * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
  * Thread:     main.     Owns: the open snapshots.
  */
 import { StorageError } from '../shared/errors.ts';
@@ -36,9 +36,9 @@ const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.fo
  * }
  */
 export class Snapshot {
-  readonly #list: SnapshotList;
+  /** undefined: closed. */
+  #list: SnapshotList | undefined;
   readonly #sequence: SequenceNumber;
-  #isClosed = false;
 
   /** @internal Use {@link StorageEngine.snapshot}. */
   constructor(list: SnapshotList, sequence: SequenceNumber) {
@@ -49,15 +49,16 @@ export class Snapshot {
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
   get isClosed(): boolean {
-    return this.#isClosed;
+    return this.#list === undefined;
   }
 
   /** Gives the moment up. Idempotent. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    const list = this.#list;
+    if (list === undefined) return;
+    this.#list = undefined;
     forgotten.unregister(this);
-    this.#list.remove(this.#sequence);
+    list.remove(this.#sequence);
   }
 
   [Symbol.dispose](): void {
@@ -66,9 +67,9 @@ export class Snapshot {
 
   /** @internal The read point for `list`'s store; throws for a closed snapshot or one of another store. */
   static sequenceOf(snapshot: unknown, list: SnapshotList): SequenceNumber {
-    if (!(snapshot instanceof Snapshot) || snapshot.#list !== list)
+    if (!(snapshot instanceof Snapshot) || (snapshot.#list !== undefined && snapshot.#list !== list))
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'the snapshot is not one of this store');
-    if (snapshot.#isClosed) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
+    if (snapshot.#list === undefined) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
     return snapshot.#sequence;
   }
 }
@@ -110,6 +111,8 @@ export class SnapshotList {
   /** The store is closed: what is forgotten from now on is nobody's mistake. */
   end(): void {
     this.#warning.end();
+    // The application may go on to hold some.
+    this.onReleased = () => {};
   }
 
   /** All read points, ascending: what a job is told. */

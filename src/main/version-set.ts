@@ -30,6 +30,7 @@ import { MANIFEST_NAME, pagePath, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import { type InclusiveRange, type PlacedTable, Version } from '../shared/read/version.ts';
+import { type PinnedVersion, turnoverOf, VersionPins } from '../shared/read/version-pins.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { isExhaustion, isRoomProblem } from './background-errors.ts';
 import {
@@ -46,10 +47,9 @@ import { type EditExtra, nextState } from './next-state.ts';
 import { ObsoleteList } from './obsolete-list.ts';
 import { namePages, writePages } from './page-files.ts';
 import { shortenEdit } from './short-edit.ts';
-import { type PinnedVersion, VersionPins } from './version-pins.ts';
 
+export type { PinnedVersion } from '../shared/read/version-pins.ts';
 export type { EditExtra } from './next-state.ts';
-export type { PinnedVersion } from './version-pins.ts';
 
 /** The files that an edit is about. */
 export interface VersionFiles {
@@ -330,15 +330,8 @@ export class VersionSet {
   #stepOf(edit: VersionEdit): Step {
     const left = this.#current.removedBy(edit);
     const version = this.#current.apply(edit, left);
-    // A table that moves is removed from one level and added to another: it stays.
-    const removedNumbers = new Set(edit.removed.map(({ number }) => number));
-    const addedNumbers = new Set(edit.added.map(({ table }) => table.number));
-    const removed = left
-      .filter(({ table }) => !addedNumbers.has(table.number))
-      .sort(oldestFirst)
-      .map(({ table }) => table);
-    const added = edit.added.map(({ table }) => table).filter(({ number }) => !removedNumbers.has(number));
-    return { edit, version, left, removed, added };
+    const { removed, added } = turnoverOf(edit, left);
+    return { edit, version, left, removed: removed.sort(oldestFirst).map(({ table }) => table), added };
   }
 
   /** The pages of the next manifest: new ones are files when this resolves. `numbers` gets the numbers of those. */

@@ -4,11 +4,14 @@ import { type TestContext, test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { ViewFollower } from '../../src/client/client-view.ts';
 import { ControlBlock } from '../../src/shared/control-block.ts';
-import { sequenceNumber } from '../../src/shared/ids.ts';
+import { fileNumber, level, sequenceNumber } from '../../src/shared/ids.ts';
 import type { ViewChange } from '../../src/shared/share-protocol.ts';
+import type { VersionEdit } from '../../src/shared/version-edit.ts';
 import { ViewSlots } from '../../src/shared/view-slots.ts';
 import { turn, until } from '../helpers/engines.ts';
+import { tableMeta } from '../helpers/table-meta.ts';
 
+const NO_EDIT: VersionEdit = { added: [], removed: [] };
 const LEVELS = Array.from({ length: 8 }, () => []);
 
 /** An owner that does something whenever the client has loaded the visible sequence. */
@@ -29,7 +32,9 @@ interface Pair {
   readonly slots: ViewSlots;
   readonly follower: ViewFollower;
   /** Announces view `number` and publishes `sequence`, as the owner does. */
-  move(number: number, sequence: number): void;
+  move(number: number, sequence: number, edit?: VersionEdit): void;
+  /** Numbers of the tables that no view has any more. */
+  readonly obsolete: number[];
   /** What the client has told the owner. */
   readonly told: number[];
 }
@@ -44,14 +49,19 @@ function pair(t: TestContext, first = 0): Pair {
   port1.unref();
   const state = { number: first, memtables: [], levels: LEVELS };
   const slots = new ViewSlots();
-  const host = { obsolete: () => {}, reclaim: () => {}, ended: () => {} };
+  const obsolete: number[] = [];
+  const host = {
+    obsolete: (numbers: readonly number[]) => void obsolete.push(...numbers),
+    reclaim: () => {},
+    ended: () => {},
+  };
   const follower = new ViewFollower(port2, control, slots, state, host);
-  const move = (number: number, sequence: number): void => {
-    port1.postMessage({ kind: 'edited', number, edit: { added: [], removed: [] } } satisfies ViewChange);
+  const move = (number: number, sequence: number, edit: VersionEdit = NO_EDIT): void => {
+    port1.postMessage({ kind: 'edited', number, edit } satisfies ViewChange);
     control.announceView(number);
     control.publishSequence(sequenceNumber(sequence));
   };
-  return { control, slots, follower, move, told };
+  return { control, slots, follower, move, obsolete, told };
 }
 
 test('a sequence is loaded with the current view, and never before it', (t) => {
@@ -137,4 +147,40 @@ test('the view of a read is in the slots before the last look at the current one
     [0, 1, 2].filter((view) => slots.inUse()(view)),
     [2],
   );
+});
+
+test('tables are given up with the last view that has them; one that moves to another level stays', (t) => {
+  const { follower, move, obsolete } = pair(t);
+  const [low, high] = [level(1), level(2)];
+  const add = (at: number, ...numbers: number[]): VersionEdit['added'] =>
+    numbers.map((number) => ({ level: level(at), table: tableMeta(number, `${number}a`, `${number}b`) }));
+  const remove = (from: typeof low, number: number) => ({ level: from, number: fileNumber(number) });
+  const read = (): void => {
+    follower.beginRead();
+    follower.endRead();
+  };
+  const pin = (): (() => void) => {
+    follower.beginRead();
+    const release = follower.pin(follower.view);
+    follower.endRead();
+    return release;
+  };
+  move(1, 1, { added: add(1, 3, 4, 5), removed: [] });
+  const first = pin();
+  move(2, 2, { added: add(2, 3), removed: [remove(low, 3), remove(low, 4)] });
+  const second = pin();
+  const again = follower.pin(follower.view);
+  move(3, 3);
+  move(4, 4, { added: add(1, 6), removed: [remove(high, 3), remove(low, 5)] });
+  read();
+  assert.deepEqual(obsolete, []);
+  first();
+  assert.deepEqual(obsolete.splice(0), [4]);
+  second();
+  assert.deepEqual(obsolete, []);
+  again();
+  assert.deepEqual(obsolete.splice(0).sort(), [3, 5]);
+  move(5, 5, { added: [], removed: [remove(low, 6)] });
+  read();
+  assert.deepEqual(obsolete, [6], 'without a pin: at once');
 });

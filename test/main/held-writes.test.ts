@@ -59,13 +59,13 @@ test('writes of a group share a promise, those that wait for the disk another, a
   const held = new HeldWrites(unitBytes(64 * MIB), 1 << 30);
   const groups = Array.from({ length: MAX_UNIT_WRITES * 2 + 1 }, () => add(held, 16, 1));
   assert.equal(new Set(groups).size, 3);
-  assert.equal(groups[0]!.promise(false), groups[1]!.promise(false));
-  assert.notEqual(groups[0]!.promise(false), groups[0]!.promise(true));
-  assert.notEqual(groups[0]!.promise(false), groups.at(-1)!.promise(false));
+  assert.equal(groups[0]!.outcome.promise(false), groups[1]!.outcome.promise(false));
+  assert.notEqual(groups[0]!.outcome.promise(false), groups[0]!.outcome.promise(true));
+  assert.notEqual(groups[0]!.outcome.promise(false), groups.at(-1)!.outcome.promise(false));
   const large = [add(held, 60_000, 1), add(held, 60_000, 1), add(held, 16, 1)];
   assert.equal(new Set(large).size, 3, 'a unit holds 64 KiB');
   for (const group of [...groups, ...large])
-    for (const sync of [true, false]) group.promise(sync).catch(() => undefined);
+    for (const sync of [true, false]) group.outcome.promise(sync).catch(() => undefined);
   held.rejectAll(new Error('over'));
 });
 
@@ -88,7 +88,7 @@ test('a held write costs its bytes and a few more, and all memory is given back 
   for (let i = 0; i < 100_000; i++)
     void held
       .add(24, 1)
-      .promise(false)
+      .outcome.promise(false)
       .catch(() => undefined);
   assert.equal(held.byteLength, 2_400_000);
   assert.ok(held.memoryBytes <= held.byteLength + MIB, `${held.memoryBytes} bytes`);

@@ -33,7 +33,7 @@ class FakeLog implements SyncableLog {
 function group(): { readonly group: CommitGroup; readonly done: Promise<void> } {
   const live = new LiveMemtable(createMemtable(4096, 100, 1), undefined);
   const made = new CommitGroup(live, 0, 1);
-  return { group: made, done: made.promise(true) };
+  return { group: made, done: made.outcome.promise(true) };
 }
 
 test('recovered logs, older logs, then the newest; and only once', async () => {

@@ -4,7 +4,7 @@
  *
  * Invariants: all memory that it takes is a chunk for each thread, one that waits, and one being filled.
  * Thread:     main.
- * Owns:       the chunks. The files are the load's.
+ * Owns:       the chunks, whose memory is given up when the last record is in a run, or the load has ended. The files are the load's.
  */
 import type { IngestChunk } from '../../shared/ingest/chunk.ts';
 import type { IngestSource } from '../../shared/ingest/ingest-options.ts';
@@ -39,11 +39,13 @@ export class PoolSorter {
   async sort(source: IngestSource): Promise<SortedRecords> {
     const { signal } = this.#load;
     const ship = (chunk: IngestChunk): Promise<void> => this.#ship(chunk);
-    await unless(
-      signal,
-      takeRecords(source, this.#packer, { signal, ship, onProgress: () => this.#tell(false) }),
-    );
-    await unless(signal, Promise.all(this.#jobs));
+    const onProgress = (): void => this.#tell(false);
+    try {
+      await unless(signal, takeRecords(source, this.#packer, { signal, ship, onProgress }));
+      await unless(signal, Promise.all(this.#jobs));
+    } finally {
+      this.#packer.end();
+    }
     const { recordCount, byteCount } = this.#packer;
     if (recordCount > 0) this.#tell(true);
     return { runs: this.#runs as RunMeta[], recordCount, byteCount };
@@ -65,12 +67,17 @@ export class PoolSorter {
   }
 
   async #sortChunk(chunk: IngestChunk, place: number): Promise<void> {
-    const { run } = await this.#store.jobs.run<'ingest-run'>(
-      (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#load.newRun() }),
-      { urgent: false, keepAlive: false, bulk: true },
-      this.#load.token,
-    );
-    this.#runs[place] = run;
+    try {
+      const { run } = await this.#store.jobs.run<'ingest-run'>(
+        (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#load.newRun() }),
+        { urgent: false, keepAlive: false, bulk: true },
+        this.#load.token,
+      );
+      this.#runs[place] = run;
+    } catch (error) {
+      this.#packer.giveUp(chunk);
+      throw error;
+    }
     this.#packer.giveBack(chunk);
   }
 

@@ -29,6 +29,7 @@ import {
   type WireWrites,
 } from '../../shared/share-protocol.ts';
 import { unitBytes } from '../../shared/write-unit.ts';
+import type { EncodedWrite } from '../commit-pipeline.ts';
 import type { Store } from '../store.ts';
 import { CALL_CHECKS } from './call-checks.ts';
 import { ClientLoads, type LoadReceiver } from './client-loads.ts';
@@ -45,15 +46,14 @@ export interface SessionHost {
   readonly store: Store;
   readonly views: SharedViews;
   readonly receiver: LoadReceiver;
-  /** A write in the form of the log, bytes[start, end), of `count` entries: as StorageEngine.write, but never STRATA_BUSY. */
-  write(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    count: number,
-    dataBytes: number,
-    sync: boolean,
-  ): Promise<void>;
+  /** As StorageEngine.write, but never STRATA_BUSY. */
+  write(unit: ClientUnit): Promise<void>;
+}
+
+/** One unit of a client's writes. */
+export interface ClientUnit extends EncodedWrite {
+  /** Of keys and values. */
+  readonly dataBytes: number;
 }
 
 export class ClientSession {
@@ -186,7 +186,8 @@ export class ClientSession {
     let start = 0;
     for (let i = 0; i < marks.length; i += MARK_WORDS) {
       const end = start + marks[i]!;
-      written.push(this.#enterUnit(bytes, start, end, marks[i + 1]!, marks[i + 2]!, marks[i + 3] === 1));
+      const [count, dataBytes, sync] = [marks[i + 1]!, marks[i + 2]!, marks[i + 3] === 1];
+      written.push(this.#enterUnit({ bytes, start, end, count, dataBytes, sync }));
       start = end;
     }
     // They are copied.
@@ -197,16 +198,9 @@ export class ClientSession {
     );
   }
 
-  #enterUnit(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    count: number,
-    dataBytes: number,
-    sync: boolean,
-  ): Promise<void> {
+  #enterUnit(unit: ClientUnit): Promise<void> {
     try {
-      return this.#host.write(bytes, start, end, count, dataBytes, sync);
+      return this.#host.write(unit);
     } catch (error) {
       return Promise.reject(error);
     }

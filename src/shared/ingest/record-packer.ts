@@ -3,6 +3,8 @@
  *
  *   add()         copies a record into the chunk; false when that is full: takeChunk(), and add it again
  *   giveBack()    a chunk that was taken may be filled again
+ *   giveUp()      a chunk that was taken may still be read by somebody, who is of no interest any more
+ *   end()         no record follows: the memory of all chunks is given up (reclaim.ts), now or as they come back
  *
  * Invariants: what is refused leaves no trace.
  * Thread:     the one that has the records.
@@ -10,14 +12,16 @@
  */
 import { invalidArgument, StorageError } from '../errors.ts';
 import { type Bytes, InputBytes } from '../input-bytes.ts';
+import { noteGivenUp } from '../reclaim.ts';
 import { IngestChunk, MAX_RECORD_HEADER_BYTES } from './chunk.ts';
 
 export class RecordPacker {
   readonly #chunkBytes: number;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
-  readonly #idle: IngestChunk[] = [];
+  #idle: IngestChunk[] = [];
   #chunk: IngestChunk | undefined;
+  #hasEnded = false;
   recordCount = 0;
   /** Of keys and values. */
   byteCount = 0;
@@ -60,7 +64,21 @@ export class RecordPacker {
 
   giveBack(chunk: IngestChunk): void {
     // One that was made for a huge record is not kept for the others.
-    if (chunk.capacityBytes === this.#chunkBytes) this.#idle.push(chunk);
+    if (this.#hasEnded || chunk.capacityBytes !== this.#chunkBytes) this.giveUp(chunk);
+    else this.#idle.push(chunk);
+  }
+
+  giveUp(chunk: IngestChunk): void {
+    noteGivenUp(chunk.buffer);
+  }
+
+  /** Idempotent. What was packed and not taken is dropped. */
+  end(): void {
+    this.#hasEnded = true;
+    const chunk = this.takeChunk();
+    if (chunk !== undefined) this.giveUp(chunk);
+    for (const idle of this.#idle) this.giveUp(idle);
+    this.#idle = [];
   }
 
   #newChunk(firstBytes: number): IngestChunk {

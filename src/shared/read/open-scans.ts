@@ -21,6 +21,12 @@ interface NewScan {
   scan: Scan | undefined;
 }
 
+/** What else a scan's life depends on. */
+export interface ScanTies {
+  readonly signal: AbortSignal | undefined;
+  readonly snapshot: unknown;
+}
+
 const forgottenScans = new FinalizationRegistry<ScanCore>((core) => core.forget());
 
 export class OpenScans {
@@ -70,9 +76,13 @@ export class OpenScans {
     return core;
   }
 
-  /** Closes `core` when `scan` is collected without having been closed, and when `signal` is aborted. */
-  watch(scan: Scan, core: ScanCore, signal: AbortSignal | undefined): void {
+  /**
+   * Closes `core` when `scan` is collected without having been closed, and when `signal` is aborted. `snapshot`, through which it
+   * reads, is in use until it is closed.
+   */
+  watch(scan: Scan, core: ScanCore, { signal, snapshot }: ScanTies): void {
     this.#watch(scan, core);
+    core.snapshot = snapshot;
     // Of the core, not of the scan: a signal may live long, and must not keep a forgotten scan.
     if (signal !== undefined) core.endWith(signal);
   }
@@ -94,6 +104,8 @@ export class OpenScans {
 
   /** Each then throws `reason`, as an end without it would look like the end of the range. */
   closeAll(reason: StorageError): void {
+    // Written out now: until it is asked for, a stack holds whatever it goes through, which is the reader.
+    if (this.size > 0) void reason.stack;
     while (this.#newCount > 0) this.#newScans[this.#newCount - 1]!.core!.close(reason);
     for (const core of [...this.#scans]) core.close(reason);
     this.#warning.end();

@@ -5,6 +5,7 @@
  * for. Entries are copied out into slabs, so that a scan does not allocate a backing store per entry.
  *
  * Invariants: ended, closed, failed, aborted or collected, a scan gives its pin back exactly once.
+ *             Once ended it holds nothing of the store and no snapshot, whoever keeps the Scan itself.
  *             Memory stays constant however long the range: one block per source, one slab, and what is read ahead (scan-reads.ts).
  *             The async iterator gives the event loop a turn at least every 1,000 entries and about every millisecond, and does
  *             not wait for the disk in the call: what would have to (would-wait.ts) ends the iterators; once it is there, others go
@@ -47,26 +48,34 @@ export interface ScanReader {
 /** Iterators behind the key that was decided on last. */
 export type OpenAt = (decided: Uint8Array | undefined) => UserIterator;
 
+/** Of a scan that has ended, which reads nothing. */
+const NO_DISK = { mayWait: true };
+
 /** So many times in a row it may begin anew at one key, with other blocks gone each time: then it waits in the call. */
 const MAX_RESTARTS = 64;
 
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */
 export class ScanCore {
-  readonly reader: ScanReader;
-  readonly #reads: Pick<ScanReads, 'prime' | 'close'>;
-  readonly #open: OpenAt;
+  /** undefined: the scan has ended. */
+  reader: ScanReader | undefined;
+  #reads: Pick<ScanReads, 'prime' | 'close'> | undefined;
+  #open: OpenAt | undefined;
   /** Everything up to it is done with, in the direction of the scan. */
   #decided: Uint8Array | undefined;
   #restarts = 0;
   #iterator: UserIterator | undefined;
   #onClose: (() => void) | undefined;
-  readonly #check: (() => void) | undefined;
+  #check: (() => void) | undefined;
   readonly #warning: ForgottenWarning | undefined;
   /** Takes the listener off the signal. */
   #unlisten: (() => void) | undefined;
   #closedBy: StorageError | undefined;
   /** Who waits for the disk. */
   #waiting: { tryAgain(): void } | undefined;
+  /** Read behind the entry that was handed out, for the next ones to be taken from. Empty once closed. */
+  ahead: ScanEntry[] = [];
+  /** What the scan reads through, in use until it ends, whoever else has forgotten it. */
+  snapshot: unknown;
   /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
   place = -1;
 
@@ -108,7 +117,7 @@ export class ScanCore {
     if (this.#onClose === undefined) return undefined;
     try {
       this.#check?.();
-      this.#iterator ??= this.#open(this.#decided);
+      this.#iterator ??= this.#open!(this.#decided);
       if (this.#iterator.next()) return this.#iterator.entry;
     } catch (error) {
       if (error instanceof WouldWait) throw this.#pause(error);
@@ -129,7 +138,7 @@ export class ScanCore {
     this.#iterator = undefined;
     iterator?.close();
     if (!isFirst || this.#restarts > 1) return new WouldWait(needed);
-    return new WouldWait(this.#reads.prime(needed, undefined));
+    return new WouldWait(this.#reads!.prime(needed, undefined));
   }
 
   /** Whether the next move is to be made even if it has to wait. */
@@ -184,22 +193,34 @@ export class ScanCore {
 
   /** Idempotent. `reason`: what a later `next` throws, where ending quietly would look like the end of the range. */
   close(reason?: StorageError): void {
+    this.ahead = [];
+    this.finish(reason);
+  }
+
+  /** As {@link close}, but what was read ahead can still be taken. */
+  finish(reason?: StorageError): void {
     const onClose = this.#onClose;
     if (onClose === undefined) return;
     this.#closedBy = reason;
     this.#onClose = undefined;
+    this.#open = undefined;
+    this.#check = undefined;
+    this.snapshot = undefined;
+    this.reader = undefined;
+    this.#decided = undefined;
     this.#unlisten?.();
     this.#unlisten = undefined;
     this.#iterator?.close();
     this.#iterator = undefined;
-    this.#reads.close();
+    this.#reads?.close();
+    this.#reads = undefined;
     onClose();
     this.#waiting?.tryAgain();
   }
 
   /** The entry, or the end, once `needed` is there. */
   whenThere<T>(needed: Needed, attempt: () => T, signal: AbortSignal | undefined): Promise<T> {
-    const waiting = this.reader.pending.wait(needed, {
+    const waiting = this.reader!.pending.wait(needed, {
       attempt,
       signal,
       release: () => {
@@ -235,10 +256,11 @@ export interface ScanLimits {
  */
 export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #core: ScanCore;
-  readonly #limits: ScanLimits;
+  readonly #keys: boolean;
+  readonly #values: boolean;
+  readonly #signal: AbortSignal | undefined;
   #remaining: number;
-  /** Read with the entry handed out before them, and next in turn. */
-  #ahead: ScanEntry[] = [];
+  /** How many of those that the core has read ahead. */
   #aheadTaken = 0;
   /** How far to read ahead next: to the limit, or further and further, as most loops that go on do so for long. */
   #reach: number;
@@ -247,10 +269,14 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   /** @internal Use {@link StorageEngine.scan}. */
   constructor(core: ScanCore, limits: ScanLimits) {
+    const { limit, keys, values, signal } = limits;
     this.#core = core;
-    this.#limits = limits;
-    this.#remaining = limits.limit;
-    this.#reach = Number.isFinite(limits.limit) ? Math.min(limits.limit, MAX_REACH) : 1;
+    // One by one: the options of a call have its snapshot as well.
+    this.#keys = keys;
+    this.#values = values;
+    this.#signal = signal;
+    this.#remaining = limit;
+    this.#reach = Number.isFinite(limit) ? Math.min(limit, MAX_REACH) : 1;
   }
 
   /**
@@ -261,16 +287,17 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   nextMany(count: number): ScanEntry[] {
     if (!Number.isSafeInteger(count) || count < 1)
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'nextMany takes a count of at least 1');
-    const { keys, values } = this.#limits;
+    const core = this.#core;
     const entries: ScanEntry[] = [];
     this.#checkSignal();
-    while (entries.length < count && this.#aheadTaken < this.#ahead.length) entries.push(this.#takeAhead());
+    while (entries.length < count && this.#aheadTaken < core.ahead.length) entries.push(this.#takeAhead());
     while (entries.length < count) {
       const entry = this.#next();
       if (entry === undefined) break;
       const wanted = Math.min(count - entries.length, this.#remaining);
       const before = entries.length;
-      if (wanted === 1 || !this.#core.takeRun(wanted, keys, values, entries)) entries.push(this.#copy(entry));
+      if (wanted === 1 || !core.takeRun(wanted, this.#keys, this.#values, entries))
+        entries.push(this.#copy(entry));
       this.#spend(entries.length - before);
     }
     return entries;
@@ -278,7 +305,6 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   /** Gives up what the scan holds. Idempotent. */
   close(): void {
-    this.#ahead = [];
     this.#remaining = 0;
     this.#core.close();
   }
@@ -308,13 +334,15 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   /** The turn to be waited for, if it is time for one. */
   #turn(): Promise<unknown> | undefined {
-    const isRefill = this.#aheadTaken >= this.#ahead.length;
-    const { turns } = this.#core.reader;
+    const { reader, ahead } = this.#core;
+    if (reader === undefined) return undefined;
+    const { turns } = reader;
+    const isRefill = this.#aheadTaken >= ahead.length;
     const turn =
       ++sinceTurn >= ENTRIES_PER_TURN
         ? turns.next()
         : isRefill
-          ? turns.due(this.#ahead.length + 1)
+          ? turns.due(ahead.length + 1)
           : undefined;
     if (turn === undefined) return undefined;
     sinceTurn = 0;
@@ -333,7 +361,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   #takeNow(): Promise<IteratorResult<ScanEntry>> {
     const core = this.#core;
-    const { disk } = core.reader;
+    const disk = core.reader?.disk ?? NO_DISK;
     disk.mayWait = core.mustWait;
     try {
       return Promise.resolve(takeFrom(this));
@@ -344,7 +372,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
         disk.mayWait = core.mustWait;
         return takeFrom(this);
       };
-      const entry = core.whenThere(error.needed, attempt, this.#limits.signal);
+      const entry = core.whenThere(error.needed, attempt, this.#signal);
       void this.#closeGate(entry);
       return entry;
     } finally {
@@ -353,31 +381,31 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   #take(): ScanEntry | undefined {
+    const core = this.#core;
     this.#checkSignal();
-    if (this.#aheadTaken < this.#ahead.length) return this.#takeAhead();
+    if (this.#aheadTaken < core.ahead.length) return this.#takeAhead();
     const entry = this.#next();
     if (entry === undefined) return undefined;
-    const { keys, values } = this.#limits;
     const wanted = Math.min(this.#reach, this.#remaining);
     this.#reach = this.#reach === 1 ? FIRST_REACH : Math.min(this.#reach * 2, MAX_REACH);
-    this.#ahead = [];
+    core.ahead = [];
     this.#aheadTaken = 0;
-    if (wanted === 1 || !this.#core.takeRun(wanted, keys, values, this.#ahead)) {
+    if (wanted === 1 || !core.takeRun(wanted, this.#keys, this.#values, core.ahead)) {
       const copied = this.#copy(entry);
       this.#spend(1);
       return copied;
     }
-    this.#spend(this.#ahead.length);
-    return this.#ahead[this.#aheadTaken++];
+    this.#spend(core.ahead.length);
+    return core.ahead[this.#aheadTaken++];
   }
 
   #takeAhead(): ScanEntry {
     this.#core.checkOpen();
-    return this.#ahead[this.#aheadTaken++]!;
+    return this.#core.ahead[this.#aheadTaken++]!;
   }
 
   #checkSignal(): void {
-    const { signal } = this.#limits;
+    const signal = this.#signal;
     if (signal === undefined || !isAborted(signal)) return;
     this.close();
     throwIfAborted(signal);
@@ -394,16 +422,15 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   #copy(entry: Entry): ScanEntry {
-    const { keys, values } = this.#limits;
-    const key = keys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
-    const value = values ? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
+    const key = this.#keys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
+    const value = this.#values ? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
     return [key, value] as ScanEntry;
   }
 
   /** Nothing is kept open for a caller who stops asking once the limit is reached. */
   #spend(count: number): void {
     this.#remaining -= count;
-    if (this.#remaining <= 0) this.#core.close();
+    if (this.#remaining <= 0) this.#core.finish();
   }
 }
 

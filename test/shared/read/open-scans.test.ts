@@ -32,7 +32,7 @@ function openOne(scans: OpenScans): Opened {
   let closings = 0;
   const core = scans.open(SOURCES, {}, false, () => closings++);
   const scan = new Scan(core, LIMITS);
-  scans.watch(scan, core, undefined);
+  scans.watch(scan, core, { signal: undefined, snapshot: undefined });
   return { scan, core, closings: () => closings };
 }
 

@@ -10,13 +10,13 @@
  * What leaves waits for one pinned version; when that is released, for the next older one that has it, if there is one. So an edit
  * costs the same whatever is pinned, and a release what waits for it.
  *
- * Thread:     main.     Owns: the counts of pins.
+ * Thread:     any; the owner's versions and those of each client.     Owns: the counts of pins.
  * Not chosen: reference counts per table: a pin would cost as much as there are tables. Sets of numbers per version: likewise for an
  *             edit.
  */
-import type { FileNumber } from '../shared/ids.ts';
-import type { Version } from '../shared/read/version.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import type { FileNumber } from '../ids.ts';
+import type { TableMeta, VersionEdit } from '../version-edit.ts';
+import type { PlacedTable, Version } from './version.ts';
 
 /** Keeps a version, and so its tables, until released. */
 export interface PinnedVersion {
@@ -37,6 +37,19 @@ interface Leaving {
   readonly table: TableMeta;
   readonly addedAt: number;
   readonly removedAt: number;
+}
+
+/** What comes with `edit`, and what goes for good; `left`: Version.removedBy(edit). A table that changes its level stays. */
+export function turnoverOf(
+  edit: VersionEdit,
+  left: readonly PlacedTable[],
+): { readonly removed: PlacedTable[]; readonly added: TableMeta[] } {
+  const leaving = new Set(edit.removed.map(({ number }) => number));
+  const coming = new Set(edit.added.map(({ table }) => table.number));
+  return {
+    removed: left.filter(({ table }) => !coming.has(table.number)),
+    added: edit.added.map(({ table }) => table).filter(({ number }) => !leaving.has(number)),
+  };
 }
 
 export class VersionPins {

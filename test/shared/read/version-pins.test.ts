@@ -1,11 +1,11 @@
 /** Which tables may go, against a model that looks at every pinned version. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PinnedVersion, VersionPins } from '../../src/main/version-pins.ts';
-import { Version } from '../../src/shared/read/version.ts';
-import type { TableMeta } from '../../src/shared/version-edit.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
-import { tableMeta } from '../helpers/table-meta.ts';
+import { Version } from '../../../src/shared/read/version.ts';
+import { type PinnedVersion, VersionPins } from '../../../src/shared/read/version-pins.ts';
+import type { TableMeta } from '../../../src/shared/version-edit.ts';
+import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { tableMeta } from '../../helpers/table-meta.ts';
 
 test('a table is obsolete in the step in which no version that has it is current or pinned any more, and never before', (t) => {
   const random = seededRandom(freshSeed());
