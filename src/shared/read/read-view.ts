@@ -17,6 +17,7 @@ import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 import type { TableCache } from './table-cache.ts';
+import type { TableList } from './table-list.ts';
 import type { Version } from './version.ts';
 
 /** A memtable as reads see it. */
@@ -72,13 +73,13 @@ export function lookupTables(
   into: Entry,
 ): boolean {
   const hash = hashKey(key, 0, key.length);
-  const newest = version.levels[0]!;
+  const newest = version.levelZero;
   for (let i = 0; i < newest.length; i++) {
     const table = newest[i]!;
     if (holdsKey(table, key) && tables.reader(table).lookup(key, hash, sequence, into)) return true;
   }
   for (let level = 1; level < LEVEL_COUNT; level++) {
-    if (version.levels[level]!.length === 0) continue;
+    if (version.lists[level]!.length === 0) continue;
     const table = version.tableContaining(level as Level, key);
     if (table !== undefined && tables.reader(table).lookup(key, hash, sequence, into)) return true;
   }
@@ -93,13 +94,13 @@ export class TableSearch {
 
   /** false: no table has the key. */
   locate(version: Version, tables: TableCache, key: Uint8Array, hash: number): boolean {
-    const newest = version.levels[0]!;
+    const newest = version.levelZero;
     for (let i = 0; i < newest.length; i++) {
       const table = newest[i]!;
       if (holdsKey(table, key) && this.#locateIn(tables.reader(table), key, hash)) return true;
     }
     for (let level = 1; level < LEVEL_COUNT; level++) {
-      if (version.levels[level]!.length === 0) continue;
+      if (version.lists[level]!.length === 0) continue;
       const table = version.tableContaining(level as Level, key);
       if (table !== undefined && this.#locateIn(tables.reader(table), key, hash)) return true;
     }
@@ -151,21 +152,25 @@ export function openSources(
 ): InternalIterator[] {
   const iterators: InternalIterator[] = [];
   for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
-  const open = (metas: readonly TableMeta[]): void => {
-    if (meets(metas, range))
-      iterators.push(new ConcatIterator(metas, (index) => tables.iterator(metas[index]!, fillCache)));
-  };
   const runs = version.levelZeroRuns;
-  for (let i = 0; i < runs.length; i++) open(runs[i]!);
-  for (let level = 1; level < LEVEL_COUNT; level++) open(version.levels[level]!);
+  for (let i = 0; i < runs.length; i++) {
+    const run = runs[i]!;
+    if (meets(run, range))
+      iterators.push(new ConcatIterator(run, (place) => tables.iterator(run[place]!, fillCache)));
+  }
+  for (let level = 1; level < LEVEL_COUNT; level++) {
+    const list = version.lists[level]!;
+    if (meets(list, range))
+      iterators.push(new ConcatIterator(list, (place) => tables.iterator(list.at(place)!, fillCache)));
+  }
   return iterators;
 }
 
 /** Whether keys of these tables, which are sorted, may lie in the range. */
-function meets(metas: readonly TableMeta[], { start, end }: KeyRange): boolean {
+function meets(metas: readonly TableMeta[] | TableList, { start, end }: KeyRange): boolean {
   return (
     metas.length > 0 &&
-    (start === undefined || compareKeys(start, metas[metas.length - 1]!.largestKey) <= 0) &&
-    (end === undefined || compareKeys(metas[0]!.smallestKey, end) < 0)
+    (start === undefined || compareKeys(start, metas.at(-1)!.largestKey) <= 0) &&
+    (end === undefined || compareKeys(metas.at(0)!.smallestKey, end) < 0)
   );
 }
