@@ -109,10 +109,7 @@ export function emptyState(storeId: string): ManifestState {
 /** What is wrong with `state`, in words without key bytes; undefined when nothing is. */
 export function stateProblem(state: ManifestState): string | undefined {
   return (
-    headProblem(state) ??
-    tablesProblem(state) ??
-    pagesProblem(state) ??
-    numbersProblem(state, state.levels.flat())
+    headProblem(state) ?? tablesProblem(state) ?? pagesProblem(state) ?? numbersProblem(state, state.levels)
   );
 }
 
@@ -124,7 +121,7 @@ export function editProblem(
   state: ManifestState<TableSequence>,
   added: readonly TableMeta[],
 ): string | undefined {
-  return headProblem(state) ?? eachTableProblem(added, state) ?? numbersProblem(state, added);
+  return headProblem(state) ?? eachTableProblem(added, state) ?? numbersProblem(state, [added]);
 }
 
 function headProblem(state: ManifestState<TableSequence>): string | undefined {
@@ -245,18 +242,23 @@ function tableProblem(table: TableMeta, state: ManifestState<TableSequence>): st
 
 function numbersProblem(
   state: ManifestState<TableSequence>,
-  tables: readonly TableMeta[],
+  tables: readonly (readonly TableMeta[])[],
 ): string | undefined {
-  const seen = new Set<number>();
   const { sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages } = state;
-  const lists = [sealedLogs, tables, obsoleteTables, obsoleteLogs, obsoletePages, pages];
+  const lists = [sealedLogs, ...tables, obsoleteTables, obsoleteLogs, obsoletePages, pages];
+  const numbers = new Uint32Array(lists.reduce((sum, files) => sum + files.length, 0));
+  let count = 0;
   for (const files of lists) {
-    for (const { number } of files) {
+    for (let i = 0; i < files.length; i++) {
+      const { number } = files[i]!;
       if (number < 1 || number >= state.nextFileNumber) return `file number ${number} is out of range`;
-      if (seen.has(number)) return `file number ${number} appears twice`;
-      seen.add(number);
+      numbers[count++] = number;
     }
   }
+  // A set of all takes three times as long.
+  numbers.sort();
+  for (let i = 1; i < count; i++)
+    if (numbers[i] === numbers[i - 1]) return `file number ${numbers[i]} appears twice`;
   return undefined;
 }
 

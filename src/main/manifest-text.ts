@@ -23,7 +23,7 @@ import type { LeveledTable, TableMeta } from '../shared/version-edit.ts';
 export const HEADER_LENGTH = 30;
 export const HEADER_START = '{"checksum":"crc32:';
 /** Below this a second number costs as much as it saves, and is less readable. */
-const MIN_SHARED_BYTES = 256;
+export const MIN_SHARED_BYTES = 256;
 /** Of a line without its keys. */
 const LINE_BYTES = 280;
 /** Of all keys of one text, with what they share: a few lines of a hostile one may stand for gigabytes. */
