@@ -11,7 +11,7 @@
  * Thread: main. Reads only.
  */
 import { CorruptionError } from '../shared/errors.ts';
-import { tableName, tablePath } from '../shared/file-names.ts';
+import { parseFileName, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { statTableFile } from '../shared/table/table-file.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
@@ -24,17 +24,28 @@ export function checkTables(
   directory: string,
   tables: readonly TableMeta[],
   fullyChecked: number = FULLY_CHECKED_TABLES,
+  listed: () => readonly string[] = () => fs.list(directory),
 ): void {
   const oldest = tables.length <= fullyChecked ? 0 : numbersOf(tables)[tables.length - fullyChecked]!;
-  const names = tables.length <= fullyChecked ? undefined : new Set(fs.list(directory));
+  const there = tables.length <= fullyChecked ? undefined : tableNumbers(listed());
   for (const table of tables)
-    if (table.number >= oldest || names?.has(tableName(table.number)) !== true)
-      checkTable(fs, directory, table);
+    if (table.number >= oldest || there?.has(table.number) !== true) checkTable(fs, directory, table);
 }
 
 /** Ascending. */
 function numbersOf(tables: readonly TableMeta[]): Uint32Array {
-  return Uint32Array.from(tables, ({ number }) => number).sort();
+  const numbers = new Uint32Array(tables.length);
+  for (let i = 0; i < tables.length; i++) numbers[i] = tables[i]!.number;
+  return numbers.sort();
+}
+
+function tableNumbers(names: readonly string[]): ReadonlySet<number> {
+  const numbers = new Set<number>();
+  for (const name of names) {
+    const file = parseFileName(name);
+    if (file?.kind === 'table') numbers.add(file.number);
+  }
+  return numbers;
 }
 
 function checkTable(fs: FileSystem, directory: string, table: TableMeta): void {

@@ -22,8 +22,8 @@
  *             pick, on the thread that serves reads, and a range that always overlaps much never has its turn.
  */
 import { compareKeys } from '../shared/bytes.ts';
-import { firstTableReaching } from '../shared/concat-iterator.ts';
 import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
+import type { TableList } from '../shared/read/table-list.ts';
 import { hullOf, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import { pickGarbage } from './compaction-garbage.ts';
@@ -109,7 +109,7 @@ export function planOldest(
   busy: BusyTables,
   targets: LevelTargets = levelTargets(version, options),
 ): CompactionPlan | undefined {
-  const oldest = version.levels[0]!.at(-1);
+  const oldest = version.levelZero.at(-1);
   return oldest && planLevelZero(version, oldest, () => targets.baseLevel, 'l0-count', options, busy);
 }
 
@@ -126,7 +126,7 @@ function pickLevel(
   targets: LevelTargets,
   cursor: Uint8Array | undefined,
 ): CompactionPlan | undefined {
-  const candidates = candidatesAfter(cursor, version.levels[level]!, busy);
+  const candidates = candidatesAfter(cursor, version.lists[level]!, busy);
   const next = toLevel(level + 1);
   const costs = new Map(candidates.map((table) => [table, relativeOverlap(version, next, table)]));
   candidates.sort((a, b) => costs.get(a)! - costs.get(b)!);
@@ -144,17 +144,13 @@ function pickLevel(
 }
 
 /** The free ones that come next past the cursor: `tables` are a ring, of which no more is looked at than it takes. */
-function candidatesAfter(
-  cursor: Uint8Array | undefined,
-  tables: readonly TableMeta[],
-  busy: BusyTables,
-): TableMeta[] {
-  let first = cursor === undefined ? 0 : firstTableReaching(tables, cursor);
-  if (cursor !== undefined && first < tables.length && compareKeys(tables[first]!.largestKey, cursor) === 0)
-    first++;
+function candidatesAfter(cursor: Uint8Array | undefined, tables: TableList, busy: BusyTables): TableMeta[] {
+  let first = cursor === undefined ? 0 : tables.firstReaching(cursor);
+  const reached = tables.at(first);
+  if (cursor !== undefined && reached !== undefined && compareKeys(reached.largestKey, cursor) === 0) first++;
   const candidates: TableMeta[] = [];
   for (let i = 0; i < tables.length && candidates.length < CANDIDATE_COUNT; i++) {
-    const table = tables[(first + i) % tables.length]!;
+    const table = tables.at((first + i) % tables.length)!;
     if (!busy.numbers.has(table.number)) candidates.push(table);
   }
   return candidates;

@@ -139,8 +139,13 @@ function isOversized(table: TableMeta, { maxFileSizeBytes }: CompactionOptions):
 const MIN_DENSE_TOMBSTONES = 1024;
 
 /** More than half of the table says that something is not there. */
-export function isTombstoneDense(table: TableMeta): boolean {
-  return table.tombstoneCount >= MIN_DENSE_TOMBSTONES && table.tombstoneCount * 2 > table.entryCount;
+export function isTombstoneDense({ tombstoneCount, entryCount }: TableMeta): boolean {
+  return isDense(tombstoneCount, tombstoneCount / Math.max(1, entryCount));
+}
+
+/** So many tombstones, which are such a share of all entries. */
+export function isDense(tombstones: number, share: number): boolean {
+  return tombstones >= MIN_DENSE_TOMBSTONES && share > 1 / 2;
 }
 
 function shedsAtBottom(

@@ -48,7 +48,7 @@ export interface LevelTargets {
 
 export function levelTargets(version: Version, options: CompactionOptions): LevelTargets {
   const { levelBaseBytes, levelMultiplier } = options;
-  const sizes = version.levels.map((_, i) => (i === 0 ? 0 : version.levelBytes(toLevel(i))));
+  const sizes = version.lists.map((_, i) => (i === 0 ? 0 : version.levelBytes(toLevel(i))));
   const largest = Math.max(...sizes);
   const ratio = largest / levelBaseBytes;
   const wanted =
@@ -57,7 +57,7 @@ export function levelTargets(version: Version, options: CompactionOptions): Leve
   const step = ratio ** (1 / steps);
   const targetBytes = sizes.map(() => Number.POSITIVE_INFINITY);
   for (let i = 1; i <= steps; i++) targetBytes[MAX_LEVEL - i] = largest / step ** i;
-  const firstUsed = version.levels.findIndex((tables, i) => i > 0 && tables.length > 0);
+  const firstUsed = version.lists.findIndex((tables, i) => i > 0 && tables.length > 0);
   const wantedBaseLevel = toLevel(MAX_LEVEL - steps);
   const shallowest = firstUsed < 0 ? wantedBaseLevel : Math.min(firstUsed, wantedBaseLevel);
   // Its own size as target: a score of 1, the least urgent there is, and below it while a compaction is at work.
@@ -79,7 +79,7 @@ export function levelScores(
   targets: LevelTargets,
   busy: BusyTables | undefined,
 ): number[] {
-  return version.levels.map((_, i) => {
+  return version.lists.map((_, i) => {
     const leaving = busy?.plans.filter((plan) => plan.level === i && plan.outputLevel !== i) ?? [];
     if (i === 0) {
       const leavingCount = leaving.reduce((sum, plan) => sum + levelZeroRuns(plan.inputs).length, 0);

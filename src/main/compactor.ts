@@ -149,9 +149,9 @@ export class Compactor {
    */
   async clearLevelZero(steps: 'all' | 'moves' = 'all'): Promise<void> {
     const { versions, options } = this.#store;
-    const upTo = versions.current.levels[0]![0]?.largestSequence ?? 0;
+    const upTo = versions.current.levelZero[0]?.largestSequence ?? 0;
     while (this.#pause === undefined && this.#ended === undefined && !this.#retry.isWaiting) {
-      const oldest = versions.current.levels[0]!.at(-1);
+      const oldest = versions.current.levelZero.at(-1);
       if (oldest === undefined || oldest.largestSequence > upTo) return;
       const limits = this.#options();
       const plan = planOldest(versions.current, limits, this.#busy());

@@ -6,7 +6,7 @@
  * Invariants: every key in a table of `version`, in `range` and in a level from `first` on, lies in one of the ranges.
  * Thread:     main. Pure.
  */
-import { LEVEL_COUNT, level as toLevel } from '../shared/ids.ts';
+import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
 import type { KeyBounds } from '../shared/jobs.ts';
 import type { InclusiveRange, Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
@@ -17,18 +17,24 @@ const MAX_BOUNDS = 1024;
 export function deeperBounds(version: Version, first: number, range: InclusiveRange): KeyBounds[][] {
   const lists: KeyBounds[][] = [];
   for (let i = first; i < LEVEL_COUNT; i++) {
-    const tables = version.overlapping(toLevel(i), range);
-    if (i === 0) for (const table of tables) lists.push([boundsOf(table, table)]);
-    else if (tables.length > 0) lists.push(boundsOfLevel(tables));
+    const level = toLevel(i);
+    if (level === 0)
+      for (const table of version.overlapping(level, range)) lists.push([boundsOf(table, table)]);
+    else {
+      const bounds = boundsOfLevel(version, level, range);
+      if (bounds.length > 0) lists.push(bounds);
+    }
   }
   return lists;
 }
 
-function boundsOfLevel(tables: readonly TableMeta[]): KeyBounds[] {
-  const shared = Math.ceil(tables.length / MAX_BOUNDS);
+function boundsOfLevel(version: Version, level: Level, range: InclusiveRange): KeyBounds[] {
+  const tables = version.lists[level]!;
+  const { start, end } = version.placesOf(level, range);
+  const shared = Math.ceil((end - start) / MAX_BOUNDS);
   const bounds: KeyBounds[] = [];
-  for (let at = 0; at < tables.length; at += shared)
-    bounds.push(boundsOf(tables[at]!, tables[Math.min(at + shared, tables.length) - 1]!));
+  for (let at = start; at < end; at += shared)
+    bounds.push(boundsOf(tables.at(at)!, tables.at(Math.min(at + shared, end) - 1)!));
   return bounds;
 }
 

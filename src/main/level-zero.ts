@@ -58,7 +58,7 @@ export function planLevelZero(
   busy: BusyTables,
 ): CompactionPlan | undefined {
   if (busy.plans.some((plan) => plan.level === 0)) return undefined;
-  const tables = version.levels[0]!;
+  const tables = version.levelZero;
   const limit = maxLevelZeroBytes(options);
   const below = closure(tables.slice(tables.indexOf(table)), rangeOf(table));
   const seed = totalBytes(below) > limit ? below.at(-1)! : table;
@@ -147,7 +147,7 @@ function planLoad(
   options: CompactionOptions,
   busy: BusyTables,
 ): CompactionPlan | undefined {
-  const tables = version.levels[0]!;
+  const tables = version.levelZero;
   const older = tables.slice(tables.indexOf(load.at(-1)!) + 1);
   const free = load.filter(
     (table) => !busy.numbers.has(table.number) && !older.some((other) => overlaps(other, rangeOf(table))),

@@ -126,9 +126,9 @@ export function findLogFiles(
   directory: string,
   logNumber: number,
   sealed: ReadonlyMap<number, number>,
+  names: readonly string[],
 ): LogFile[] {
-  const numbers = fs
-    .list(directory)
+  const numbers = names
     .map(parseFileName)
     .flatMap((file) => (file?.kind === 'log' && file.number >= logNumber ? [file.number as number] : []))
     .sort((a, b) => a - b);

@@ -15,6 +15,7 @@
  *             levels in one file: less to sync, but a file would stay for its last page.
  */
 import { LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
+import type { TableSequence } from '../shared/read/table-list.ts';
 import { compareAge, compareSmallest } from '../shared/read/version.ts';
 import type { LeveledTable, TableMeta } from '../shared/version-edit.ts';
 import type { TablePage } from './manifest-state.ts';
@@ -69,7 +70,7 @@ export function fits(pages: readonly TablePage[], levels: readonly Tables[]): bo
 /** The pages after an edit that led to `levels`: those it leaves alone, and drafts of others. */
 export function editPages(
   pages: readonly TablePage[],
-  levels: readonly Tables[],
+  levels: readonly TableSequence[],
   removed: readonly LeveledTable[],
   added: readonly LeveledTable[],
   limits: PageLimits = PAGE_LIMITS,
@@ -85,12 +86,13 @@ export function editPages(
     else if (before.length === 0) result.push(...layOutLevel(level, levels[i]!, limits));
     else if (levels[i]!.length > limits.minInlineTables)
       result.push(...editLevel(level, before, gone, come, limits));
-    else if (!fitsInline(levels[i]!, limits)) result.push(...cut(level, levels[i]!, limits));
+    else result.push(...layOutLevel(level, levels[i]!, limits));
   }
   return result;
 }
 
-function layOutLevel(level: Level, tables: Tables, limits: PageLimits): PageDraft[] {
+function layOutLevel(level: Level, sequence: TableSequence, limits: PageLimits): PageDraft[] {
+  const tables = [...sequence];
   return fitsInline(tables, limits) ? [] : cut(level, tables, limits);
 }
 

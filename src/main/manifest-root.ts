@@ -6,6 +6,7 @@
 import { assert } from '../shared/assert.ts';
 import { CorruptionError, StorageError } from '../shared/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../shared/ids.ts';
+import type { TableSequence } from '../shared/read/table-list.ts';
 import type { LeveledTable, TableMeta } from '../shared/version-edit.ts';
 import {
   emptyState,
@@ -38,7 +39,7 @@ const FORMAT_WITHOUT_PAGES = 2;
 export type PageSource = (storeId: string, entries: readonly PageEntry[]) => TablePage[];
 
 /** The exact bytes of the file that says `state`, which is known to be sound. Its pages are files already. */
-export function rootBytes(state: ManifestState): Uint8Array {
+export function rootBytes(state: ManifestState<TableSequence>): Uint8Array {
   assert(state.formatVersion === MANIFEST_FORMAT_VERSION, 'the manifest to be written has another format');
   const bytes = sealText(bodyOf(state));
   assert(bytes.length <= MAX_MANIFEST_BYTES, 'the manifest to be written is too large');
@@ -70,12 +71,12 @@ export function decodeRoot(bytes: Uint8Array, file: string, pagesOf: PageSource)
   return { ...state, formatVersion: MANIFEST_FORMAT_VERSION };
 }
 
-function bodyOf(state: ManifestState): string {
+function bodyOf(state: ManifestState<TableSequence>): string {
   const { sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages, levels } = state;
   const inPages = new Set(pages.map((page) => page.level));
   const inline = levels.flatMap((tables, i) => {
     const level = toLevel(i);
-    return inPages.has(level) ? [] : tables.map((table): LeveledTable => ({ level, table }));
+    return inPages.has(level) ? [] : Array.from(tables, (table): LeveledTable => ({ level, table }));
   });
   const isNewest = state.formatVersion !== FORMAT_WITHOUT_PAGES;
   const fields = [

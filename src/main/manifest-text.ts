@@ -23,7 +23,7 @@ import type { LeveledTable, TableMeta } from '../shared/version-edit.ts';
 export const HEADER_LENGTH = 30;
 export const HEADER_START = '{"checksum":"crc32:';
 /** Below this a second number costs as much as it saves, and is less readable. */
-const MIN_SHARED_BYTES = 256;
+export const MIN_SHARED_BYTES = 256;
 /** Of a line without its keys. */
 const LINE_BYTES = 280;
 /** Of all keys of one text, with what they share: a few lines of a hostile one may stand for gigabytes. */
@@ -58,10 +58,10 @@ export function listOf(lines: readonly string[]): string {
   return lines.length === 0 ? '[]' : `[\n    ${lines.join(',\n    ')}\n  ]`;
 }
 
-/** Tables are immutable and outlive many manifests: most of the work of an edit is saved. */
-const tableLines = new WeakMap<TableMeta, string>();
-
-/** Lines of tables that follow each other in one file. */
+/**
+ * Lines of tables that follow each other in one file. They are spelled each time: an edit needs a few hundred, 2 us each, and lines
+ * that are kept are a thousand strings more for each edit that the garbage collector has to carry on.
+ */
 export function tableLinesOf(tables: readonly LeveledTable[]): string[] {
   return tables.map(({ level, table }, i) => lineOf(level, table, tables[i - 1]?.table));
 }
@@ -70,14 +70,9 @@ function lineOf(level: Level, table: TableMeta, before: TableMeta | undefined): 
   const { smallestKey, largestKey } = table;
   const a = before === undefined ? 0 : worthSharing(before.largestKey, smallestKey);
   const b = worthSharing(smallestKey, largestKey);
-  if (a > 0 || b > 0) return `{"level":${level},"shared":[${a},${b}],${fieldsOf(table, a, b)}`;
-  let line = tableLines.get(table);
-  if (line === undefined) {
-    line = fieldsOf(table, 0, 0);
-    tableLines.set(table, line);
-  }
+  const shared = a > 0 || b > 0 ? `"shared":[${a},${b}],` : '';
   // The level is not the table's own: a table may move without being rewritten.
-  return `{"level":${level},${line}`;
+  return `{"level":${level},${shared}${fieldsOf(table, a, b)}`;
 }
 
 /** About how long the line of `table` is after that of `before`. */

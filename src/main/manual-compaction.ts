@@ -19,6 +19,7 @@
  * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
  */
 import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../shared/ids.ts';
+import type { TableList } from '../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, totalBytes, type Version } from '../shared/read/version.ts';
 import type { TableMeta } from '../shared/version-edit.ts';
 import {
@@ -109,7 +110,7 @@ function runFrom(
   for (const table of tables.slice(first)) {
     if (busy.numbers.has(table.number)) break;
     // What is rewritten in place must leave out nothing between: an output could span the gap and overlap that table.
-    if (level === bottom && run.length > 0 && !areNeighbours(version.levels[level]!, run.at(-1)!, table))
+    if (level === bottom && run.length > 0 && !areNeighbours(version.lists[level]!, run.at(-1)!, table))
       break;
     const wider = [...run, table];
     if (run.length > 0 && costOf(version, level, bottom, wider, busy) > options.maxCompactionBytes) break;
@@ -118,8 +119,8 @@ function runFrom(
   return run;
 }
 
-function areNeighbours(tables: readonly TableMeta[], left: TableMeta, right: TableMeta): boolean {
-  return tables[tables.indexOf(left) + 1] === right;
+function areNeighbours(tables: TableList, left: TableMeta, right: TableMeta): boolean {
+  return tables.at(tables.firstReaching(left.largestKey) + 1) === right;
 }
 
 function costOf(

@@ -6,6 +6,7 @@
  */
 import { assert } from '../shared/assert.ts';
 import type { FileNumber } from '../shared/ids.ts';
+import type { TableSequence } from '../shared/read/table-list.ts';
 import type { Version } from '../shared/read/version.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
 import { editProblem, type ManifestState, type SealedLog, type TablePage } from './manifest-state.ts';
@@ -34,7 +35,11 @@ export interface NextState {
   readonly ownerEpoch: number;
 }
 
-export function nextState(before: ManifestState, obsolete: ObsoleteList, next: NextState): ManifestState {
+export function nextState(
+  before: ManifestState<TableSequence>,
+  obsolete: ObsoleteList,
+  next: NextState,
+): ManifestState<TableSequence> {
   const { version, edit, extra, removed, added, pages, nextFileNumber, ownerEpoch } = next;
   const logNumber = Math.max(before.logNumber, edit.logNumber ?? 0);
   const kept = new Set(pages);
@@ -52,7 +57,7 @@ export function nextState(before: ManifestState, obsolete: ObsoleteList, next: N
     sealedLogs: sealedAfter(before.sealedLogs, extra.sealedLogs ?? [], logNumber),
     ...obsolete.after(removed, logNumber, oldPages),
     pages,
-    levels: version.levels,
+    levels: version.lists,
   };
   const problem = editProblem(state, added);
   assert(problem === undefined, `the manifest to be written is invalid: ${problem}`);

@@ -154,8 +154,13 @@ export async function nameTables(
  *
  * @throws {@link CorruptionError}
  */
-export function refuseUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): void {
-  const [name] = findUnknownFiles(fs, directory, state);
+export function refuseUnknownFiles(
+  fs: FileSystem,
+  directory: string,
+  state: ManifestState,
+  names: readonly string[] = fs.list(directory),
+): void {
+  const [name] = findUnknownFiles(fs, directory, state, names);
   if (name === undefined) return;
   throw new CorruptionError(
     `it does not know ${name}: it is out of date, or belongs to another store; repair takes in what the file holds`,
@@ -164,9 +169,14 @@ export function refuseUnknownFiles(fs: FileSystem, directory: string, state: Man
 }
 
 /** Names of the tables, logs and pages that are neither needed nor those that the manifest lists as obsolete. */
-export function findUnknownFiles(fs: FileSystem, directory: string, state: ManifestState): string[] {
+export function findUnknownFiles(
+  fs: FileSystem,
+  directory: string,
+  state: ManifestState,
+  names: readonly string[] = fs.list(directory),
+): string[] {
   const files = new KnownFiles(state);
-  return fs.list(directory).filter((name) => {
+  return names.filter((name) => {
     const file = parseFileName(name);
     const fate = file === undefined ? 'not-ours-to-judge' : files.fateOf(file);
     const mayBeUnknown = fate === 'unknown' || (fate === 'obsolete' && files.isListed(file!));
@@ -253,12 +263,13 @@ export function sortOutFiles(
   directory: string,
   state: ManifestState,
   onError: DeletionErrorHandler,
+  names: readonly string[] = fs.list(directory),
 ): SortedFiles {
   const removed: string[] = [];
   const failed = new Set<number>();
   const files = new KnownFiles(state);
   let highestNumber = 0;
-  for (const name of fs.list(directory)) {
+  for (const name of names) {
     const file = parseFileName(name);
     if (file === undefined) continue;
     if ('number' in file && file.kind !== 'set-aside') highestNumber = Math.max(highestNumber, file.number);

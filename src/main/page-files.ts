@@ -26,9 +26,11 @@ import {
   writeFullyAsync,
 } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
+import type { TableMeta } from '../shared/version-edit.ts';
 import type { PageDraft } from './manifest-pages.ts';
 import { MANIFEST_FORMAT_VERSION, type TablePage } from './manifest-state.ts';
 import { checkSpelling, FieldReader, listOf, openText, sealText, tableLinesOf } from './manifest-text.ts';
+import { scanPage } from './page-scanner.ts';
 
 /** So many pages are written at a time: libuv has four threads, and the log is to find one. */
 const LANES = 3;
@@ -45,13 +47,16 @@ export function encodePage(storeId: string, number: number, { level, tables }: P
 }
 
 function bodyOf(storeId: string, number: number, lines: readonly string[]): string {
+  return `${headOf(storeId, number)}"tables": ${listOf(lines)}\n}}\n`;
+}
+
+function headOf(storeId: string, number: number): string {
   const fields = [
     `"formatVersion": ${MANIFEST_FORMAT_VERSION}`,
     `"storeId": ${JSON.stringify(storeId)}`,
     `"number": ${number}`,
-    `"tables": ${listOf(lines)}`,
   ];
-  return `"page": {\n  ${fields.join(',\n  ')}\n}}\n`;
+  return `"page": {\n${fields.map((field) => `  ${field},\n`).join('')}  `;
 }
 
 /** @throws {@link CorruptionError} unless `bytes` are those of the page that `entry` means. */
@@ -60,6 +65,14 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
   if (bytes.length !== sizeBytes || crc32(bytes) !== checksum)
     throw new CorruptionError('it is not the page that the manifest names', { file });
   const body = openText(bytes, file);
+  const scanned = scanPage(body, `${headOf(storeId, number)}"tables": [\n    `, level, entry.tableCount);
+  const tables = scanned ?? readTables(body, file, storeId, entry);
+  return { level, number, sizeBytes, checksum, tables };
+}
+
+/** Of any spelling that the text may have, to say what is wrong with it. @throws {@link CorruptionError} */
+function readTables(body: Uint8Array, file: string, storeId: string, entry: PageEntry): TableMeta[] {
+  const { level, number } = entry;
   const reader = new FieldReader(file);
   const lines = reader.tables(reader.parse(body, 'page'));
   if (lines.length !== entry.tableCount || lines.some((line) => line.level !== level))
@@ -73,7 +86,7 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
     body,
     file,
   );
-  return { level, number, sizeBytes, checksum, tables: lines.map(({ table }) => table) };
+  return lines.map(({ table }) => table);
 }
 
 /** Reads the page from the first of `directories` that has it, under either of its names. */

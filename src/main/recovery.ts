@@ -49,9 +49,10 @@ export function recoverLogs(
   directory: string,
   manifest: LogManifest,
   writeBufferBytes: number,
+  names: readonly string[] = fs.list(directory),
 ): RecoveredState {
   const sealed = new Map(manifest.sealedLogs.map((log) => [log.number as number, log.sizeBytes]));
-  const files = findLogFiles(fs, directory, manifest.logNumber, sealed);
+  const files = findLogFiles(fs, directory, manifest.logNumber, sealed, names);
   const chain = findChain(files, manifest.logNumber);
   for (const file of files) if (!chain.includes(file)) file.judge();
   const totalBytes = chain.reduce((sum, file) => sum + file.lengthBytes, 0);

@@ -11,6 +11,7 @@
  * Thread: main. Pure.
  */
 import { compareKeys } from '../shared/bytes.ts';
+import { TableList } from '../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, type Version } from '../shared/read/version.ts';
 import { SHORT_BOUND_BYTES, shortenLargest, shortenSmallest } from '../shared/table-bounds.ts';
 import type { LeveledTable, TableMeta, VersionEdit } from '../shared/version-edit.ts';
@@ -32,7 +33,7 @@ export function shortenEdit(
   const short = new Map<TableMeta, TableMeta>();
   const after = version.apply(edit);
   for (const level of new Set(edit.added.map((one) => one.level)))
-    shortenLevel(level, after.levels[level]!, entering, { reserved, hull: hullOf(removed) }, short);
+    shortenLevel(level, after.lists[level]!, entering, { reserved, hull: hullOf(removed) }, short);
   const added = edit.added.map(
     ({ level, table }): LeveledTable => ({ level, table: short.get(table) ?? table }),
   );
@@ -43,7 +44,7 @@ export function shortenEdit(
 export function shortenTables(level: number, tables: Tables): TableMeta[] {
   const short = new Map<TableMeta, TableMeta>();
   if (tables.some(isLong))
-    shortenLevel(level, tables, new Set(tables), { reserved: [], hull: undefined }, short);
+    shortenLevel(level, TableList.from(tables), new Set(tables), { reserved: [], hull: undefined }, short);
   return tables.map((table) => short.get(table) ?? table);
 }
 
@@ -59,18 +60,20 @@ interface Limits {
 
 function shortenLevel(
   level: number,
-  tables: Tables,
+  tables: TableList,
   entering: ReadonlySet<TableMeta>,
   limits: Limits,
   short: Map<TableMeta, TableMeta>,
 ): void {
-  for (const [i, table] of tables.entries()) {
-    if (!entering.has(table) || !isLong(table)) continue;
-    const before = neighbour(level, tables[i - 1], table) ? tables[i - 1]! : undefined;
-    const after = neighbour(level, table, tables[i + 1]) ? tables[i + 1]! : undefined;
+  const numbers = new Set(Array.from(entering, ({ number }) => number));
+  tables.find(numbers, (table, place) => {
+    if (!isLong(table)) return;
+    const [left, right] = [tables.at(place - 1), tables.at(place + 1)];
+    const before = neighbour(level, left, table) ? left : undefined;
+    const after = neighbour(level, table, right) ? right : undefined;
     const floor = before && (short.get(before) ?? before).largestKey;
     short.set(table, shortened(table, floor, after?.smallestKey, limits));
-  }
+  });
 }
 
 function neighbour(level: number, before: TableMeta | undefined, after: TableMeta | undefined): boolean {

@@ -6,6 +6,8 @@
 
 import { systemErrorCode } from '../shared/errors.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
+import type { TableList } from '../shared/read/table-list.ts';
+import { sumsOf } from './chunk-sums.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction-picker.ts';
 import type { ArenaStats, EngineStats, LevelStats } from './counters.ts';
 import type { Runtime } from './runtime.ts';
@@ -19,7 +21,7 @@ export function storeStats(runtime: Runtime): EngineStats {
   return {
     status: runtime.status,
     path: store.path,
-    levels: version.levels.map((_, level) => levelStats(store, level)),
+    levels: version.lists.map(levelStats),
     tableBytes: version.sizeBytes,
     memtables: memtableStats(store),
     arenas: arenaStats(store),
@@ -71,14 +73,14 @@ export function storeStats(runtime: Runtime): EngineStats {
   };
 }
 
-function levelStats(store: Store, level: number): LevelStats {
-  const tables = store.versions.current.levels[level] ?? [];
+function levelStats({ chunks, length }: TableList, level: number): LevelStats {
+  const sums = chunks.map(sumsOf);
   return {
     level,
-    files: tables.length,
-    bytes: tables.reduce((sum, table) => sum + table.sizeBytes, 0),
-    entries: tables.reduce((sum, table) => sum + table.entryCount, 0),
-    tombstones: tables.reduce((sum, table) => sum + table.tombstoneCount, 0),
+    files: length,
+    bytes: sums.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
+    entries: sums.reduce((total, { entryCount }) => total + entryCount, 0),
+    tombstones: sums.reduce((total, { tombstoneCount }) => total + tombstoneCount, 0),
   };
 }
 

@@ -29,6 +29,7 @@ import { StorageError } from '../shared/errors.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
+import type { TableSequence } from '../shared/read/table-list.ts';
 import { type InclusiveRange, type PlacedTable, Version } from '../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../shared/read/version-pins.ts';
 import type { TableMeta, VersionEdit } from '../shared/version-edit.ts';
@@ -90,7 +91,7 @@ export class VersionSet {
   readonly #obsolete: ObsoleteList;
   readonly #limits: PageLimits;
   /** What the manifest on disk says; file numbers in the control block run ahead. */
-  #state: ManifestState;
+  #state: ManifestState<TableSequence>;
   #current: Version;
   readonly #pins = new VersionPins((tables) => {
     if (this.#poison === undefined) this.#files.obsolete(tables);
@@ -125,7 +126,7 @@ export class VersionSet {
     this.#obsolete = new ObsoleteList(state, logs);
     this.#limits = limits;
     this.#state = state;
-    this.#current = Version.fromLevels(state.levels);
+    this.#current = Version.fromSound(state.levels);
     control.raiseFileNumber(state.nextFileNumber);
     this.#ownerEpoch = state.ownerEpoch + 1;
   }
@@ -268,13 +269,14 @@ export class VersionSet {
   /** Numbers of all tables that a live version may read. */
   liveFileNumbers(): Set<FileNumber> {
     const live = new Set(this.#pins.leaving);
-    for (const tables of this.#current.levels) for (const table of tables) live.add(table.number);
+    for (const { chunks } of this.#current.lists)
+      for (const { numbers } of chunks) for (const number of numbers) live.add(number);
     return live;
   }
 
   async #applyNow(given: VersionEdit, extra: EditExtra): Promise<void> {
     let step: Step;
-    let state: ManifestState;
+    let state: ManifestState<TableSequence>;
     let mayBePublished = false;
     const newPages: FileNumber[] = [];
     this.#isApplying = true;
@@ -316,7 +318,7 @@ export class VersionSet {
     this.#install(step, state);
   }
 
-  #install({ edit, version, removed, added }: Step, state: ManifestState): void {
+  #install({ edit, version, removed, added }: Step, state: ManifestState<TableSequence>): void {
     const oldPages = replacedPages(this.#state.pages, state.pages);
     this.#state = state;
     this.#current = version;
@@ -336,7 +338,7 @@ export class VersionSet {
 
   /** The pages of the next manifest: new ones are files when this resolves. `numbers` gets the numbers of those. */
   async #writePages({ edit, version, left }: Step, numbers: FileNumber[]): Promise<readonly TablePage[]> {
-    const pages = editPages(this.#state.pages, version.levels, left, edit.added, this.#limits);
+    const pages = editPages(this.#state.pages, version.lists, left, edit.added, this.#limits);
     const drafts = pages.filter((page) => !isWritten(page));
     if (drafts.length === 0) return pages as TablePage[];
     const first = this.reserveFileNumbers(drafts.length);

@@ -22,8 +22,37 @@ const NOWHERE = new Entry();
 /** What is known of a table before it is opened: user keys, both inclusive. */
 export type TableBounds = Pick<TableMeta, 'smallestKey' | 'largestKey'>;
 
-export class ConcatIterator implements InternalIterator {
+/** Sorted and disjoint tables, and their search: an array, or something faster to change (read/table-list.ts). */
+export interface SortedTables {
+  readonly length: number;
+  /** The place of the first table whose largest key is >= `key`; the length when there is none. */
+  firstReaching(key: Uint8Array): number;
+  /** The place of the last table whose smallest key is < `key`; -1 when there is none. */
+  lastStartingBefore(key: Uint8Array): number;
+}
+
+class ArrayOfTables implements SortedTables {
   readonly #tables: readonly TableBounds[];
+
+  constructor(tables: readonly TableBounds[]) {
+    this.#tables = tables;
+  }
+
+  get length(): number {
+    return this.#tables.length;
+  }
+
+  firstReaching(key: Uint8Array): number {
+    return firstTableReaching(this.#tables, key);
+  }
+
+  lastStartingBefore(key: Uint8Array): number {
+    return lastTableStartingBefore(this.#tables, key);
+  }
+}
+
+export class ConcatIterator implements InternalIterator {
+  readonly #tables: SortedTables;
   readonly #open: (index: number) => InternalIterator;
   /** Of the open child; -1 when none is open. */
   #index = -1;
@@ -31,8 +60,8 @@ export class ConcatIterator implements InternalIterator {
 
   entry: Entry = NOWHERE;
 
-  constructor(tables: readonly TableBounds[], open: (index: number) => InternalIterator) {
-    this.#tables = tables;
+  constructor(tables: readonly TableBounds[] | SortedTables, open: (index: number) => InternalIterator) {
+    this.#tables = 'firstReaching' in tables ? tables : new ArrayOfTables(tables);
     this.#open = open;
   }
 
@@ -45,13 +74,13 @@ export class ConcatIterator implements InternalIterator {
   }
 
   seek(key: Uint8Array): boolean {
-    const index = firstTableReaching(this.#tables, key);
+    const index = this.#tables.firstReaching(key);
     if (index === this.#tables.length) return this.#leave();
     return this.#enter(index).seek(key) ? this.#stand() : this.#enterForward(index + 1);
   }
 
   seekBefore(key: Uint8Array): boolean {
-    const index = lastTableStartingBefore(this.#tables, key);
+    const index = this.#tables.lastStartingBefore(key);
     if (index < 0) return this.#leave();
     return this.#enter(index).seekBefore(key) ? this.#stand() : this.#enterBackward(index - 1);
   }

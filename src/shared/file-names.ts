@@ -96,6 +96,9 @@ export function setAsideName(name: string, attempt = 1): string {
 
 /** What `name` is to a store; undefined for a file that is not ours. */
 export function parseFileName(name: string): StoreFile | undefined {
+  // First what a large directory is full of: this is asked of every name in it.
+  const numbered = parseNumbered(name);
+  if (numbered !== undefined) return numbered;
   if (name === MANIFEST_NAME) return { kind: 'manifest' };
   if (name === MANIFEST_TEMPORARY_NAME) return { kind: 'manifest-temporary' };
   if (name === LOCK_NAME) return { kind: 'lock' };
@@ -103,19 +106,49 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (aside !== null) return parseSetAside(aside[1]!);
   if (/^LOCK-[0-9a-f]{16}\.sock$/.test(name)) return { kind: 'lock-socket' };
   const epoch = /^epoch-(\d{6})$/.exec(name);
-  if (epoch !== null) return Number(epoch[1]) > 0 ? { kind: 'epoch', epoch: Number(epoch[1]) } : undefined;
-  const match = /^(\d{6,10})\.(log|sst|sst\.new|run|tables|tables\.new)$/.exec(name);
-  if (match === null) return undefined;
-  const value = Number(match[1]);
-  if (value > MAX_FILE_NUMBER) return undefined;
-  const number = fileNumber(value);
-  // Only the spelling we would write ourselves: `0000012.log` is somebody else's.
-  if (name === logName(number)) return { kind: 'log', number };
-  if (name === tableName(number)) return { kind: 'table', number };
-  if (name === newTableName(number)) return { kind: 'new-table', number };
-  if (name === pageName(number)) return { kind: 'page', number };
-  if (name === newPageName(number)) return { kind: 'new-page', number };
-  return name === runName(number) ? { kind: 'run', number } : undefined;
+  return epoch !== null && Number(epoch[1]) > 0 ? { kind: 'epoch', epoch: Number(epoch[1]) } : undefined;
+}
+
+const DIGIT_0 = 0x30;
+/** Numbers are padded to so many. */
+const MIN_DIGITS = 6;
+const MAX_DIGITS = 10;
+
+/** A number in the spelling that we would write ourselves (`0000012.log` is somebody else's), and what follows it. */
+function parseNumbered(name: string): StoreFile | undefined {
+  let digits = 0;
+  let value = 0;
+  for (; digits <= MAX_DIGITS; digits++) {
+    const digit = name.charCodeAt(digits) - DIGIT_0;
+    // Behind the end it is NaN.
+    if (!(digit >= 0 && digit <= 9)) break;
+    value = value * 10 + digit;
+  }
+  if (digits < MIN_DIGITS || value > MAX_FILE_NUMBER) return undefined;
+  if (digits > MIN_DIGITS && name.charCodeAt(0) === DIGIT_0) return undefined;
+  const kind = numberedKind(name.slice(digits));
+  return kind === undefined ? undefined : { kind, number: fileNumber(value) };
+}
+
+function numberedKind(
+  extension: string,
+): 'log' | 'table' | 'new-table' | 'page' | 'new-page' | 'run' | undefined {
+  switch (extension) {
+    case '.sst':
+      return 'table';
+    case '.log':
+      return 'log';
+    case '.sst.new':
+      return 'new-table';
+    case '.tables':
+      return 'page';
+    case '.tables.new':
+      return 'new-page';
+    case '.run':
+      return 'run';
+    default:
+      return undefined;
+  }
 }
 
 function parseSetAside(original: string): StoreFile | undefined {

@@ -18,6 +18,7 @@ import type { TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
 import type { ScanReads } from './scan-reads.ts';
 import type { TableCache } from './table-cache.ts';
+import type { TableList } from './table-list.ts';
 import type { Version } from './version.ts';
 
 /** A memtable as reads see it. */
@@ -73,13 +74,13 @@ export function lookupTables(
   into: Entry,
 ): boolean {
   const hash = hashKey(key, 0, key.length);
-  const newest = version.levels[0]!;
+  const newest = version.levelZero;
   for (let i = 0; i < newest.length; i++) {
     const table = newest[i]!;
     if (holdsKey(table, key) && tables.reader(table).lookup(key, hash, sequence, into)) return true;
   }
   for (let level = 1; level < LEVEL_COUNT; level++) {
-    if (version.levels[level]!.length === 0) continue;
+    if (version.lists[level]!.length === 0) continue;
     const table = version.tableContaining(level as Level, key);
     if (table !== undefined && tables.reader(table).lookup(key, hash, sequence, into)) return true;
   }
@@ -94,13 +95,13 @@ export class TableSearch {
 
   /** false: no table has the key. */
   locate(version: Version, tables: TableCache, key: Uint8Array, hash: number): boolean {
-    const newest = version.levels[0]!;
+    const newest = version.levelZero;
     for (let i = 0; i < newest.length; i++) {
       const table = newest[i]!;
       if (holdsKey(table, key) && this.#locateIn(tables.reader(table), key, hash)) return true;
     }
     for (let level = 1; level < LEVEL_COUNT; level++) {
-      if (version.levels[level]!.length === 0) continue;
+      if (version.lists[level]!.length === 0) continue;
       const table = version.tableContaining(level as Level, key);
       if (table !== undefined && this.#locateIn(tables.reader(table), key, hash)) return true;
     }
@@ -153,30 +154,38 @@ export function openSources(
 ): InternalIterator[] {
   const iterators: InternalIterator[] = [];
   for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
-  const open = (metas: readonly TableMeta[], order: number): void => {
-    if (!meets(metas, range)) return;
-    iterators.push(
-      new ConcatIterator(metas, (place) =>
-        tables.iterator(metas[place]!, fillCache, { scan: reads, order, place }),
-      ),
-    );
-  };
   const runs = version.levelZeroRuns;
-  for (let i = 0; i < runs.length; i++) open(runs[i]!, i);
-  for (let level = 1; level < LEVEL_COUNT; level++) open(version.levels[level]!, runs.length + level - 1);
+  for (let order = 0; order < runs.length; order++) {
+    const run = runs[order]!;
+    if (!meets(run, range)) continue;
+    const open = (place: number): InternalIterator =>
+      tables.iterator(run[place]!, fillCache, { scan: reads, order, place });
+    iterators.push(new ConcatIterator(run, open));
+  }
+  for (let level = 1; level < LEVEL_COUNT; level++) {
+    const list = version.lists[level]!;
+    if (!meets(list, range)) continue;
+    const order = runs.length + level - 1;
+    const open = (place: number): InternalIterator =>
+      tables.iterator(list.at(place)!, fillCache, { scan: reads, order, place });
+    iterators.push(new ConcatIterator(list, open));
+  }
   return iterators;
 }
 
 /** The tables of a version as sorted runs, newest first, as {@link openSources} counts them. */
-export function runsOf(version: Version): readonly (readonly TableMeta[])[] {
-  return [...version.levelZeroRuns, ...version.levels.slice(1)];
+export function runsOf(version: Version): readonly TableRun[] {
+  return [...version.levelZeroRuns, ...version.lists.slice(1)];
 }
 
+/** Sorted and disjoint tables. */
+export type TableRun = readonly TableMeta[] | TableList;
+
 /** Whether keys of these tables, which are sorted, may lie in the range. */
-export function meets(metas: readonly TableMeta[], { start, end }: KeyRange): boolean {
+export function meets(metas: TableRun, { start, end }: KeyRange): boolean {
   return (
     metas.length > 0 &&
-    (start === undefined || compareKeys(start, metas[metas.length - 1]!.largestKey) <= 0) &&
-    (end === undefined || compareKeys(metas[0]!.smallestKey, end) < 0)
+    (start === undefined || compareKeys(start, metas.at(-1)!.largestKey) <= 0) &&
+    (end === undefined || compareKeys(metas.at(0)!.smallestKey, end) < 0)
   );
 }

@@ -339,11 +339,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     const { turns } = reader;
     const isRefill = this.#aheadTaken >= ahead.length;
     const turn =
-      ++sinceTurn >= ENTRIES_PER_TURN
-        ? turns.next()
-        : isRefill
-          ? turns.due(ahead.length + 1)
-          : undefined;
+      ++sinceTurn >= ENTRIES_PER_TURN ? turns.next() : isRefill ? turns.due(ahead.length + 1) : undefined;
     if (turn === undefined) return undefined;
     sinceTurn = 0;
     return this.#closeGate(turn);

@@ -5,8 +5,8 @@
  *   L1..L7   sorted by smallest key; disjoint     searched by bisection
  *
  * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers tell.
- * `apply` gives the next version and shares the levels that the edit leaves alone. Of a level that changes it copies the list, and
- * compares keys only around what comes and goes: with 20,000 tables an edit takes well under a millisecond.
+ * `apply` gives the next version, and shares with it what the edit leaves alone: whole levels, and most of the others (table-list.ts).
+ * Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
  *
  * Invariants: what levelProblem() checks holds for every level of every version, and a table is in one level only.
  * Thread:     main. Pure: no clock, no disk.
@@ -14,9 +14,9 @@
  */
 import { assert } from '../assert.ts';
 import { compareKeys } from '../bytes.ts';
-import { firstTableReaching } from '../concat-iterator.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../ids.ts';
 import type { LeveledTable, TableMeta, VersionEdit } from '../version-edit.ts';
+import { TableList, type TableSequence } from './table-list.ts';
 
 /** A range of user keys with both bounds inclusive; undefined = unbounded. Tables know their keys in this form. */
 export interface InclusiveRange {
@@ -36,55 +36,63 @@ export interface PlacedTable extends LeveledTable {
 
 type Tables = readonly TableMeta[];
 
-const NO_TABLES: Tables = Object.freeze([]);
-
-/** Arguments of one call: a stack holds many more. */
-const MAX_SPREAD = 4096;
-
 export class Version {
-  static readonly empty: Version = Version.#of(Array.from({ length: LEVEL_COUNT }, () => NO_TABLES));
+  static readonly empty: Version = Version.#of(Array.from({ length: LEVEL_COUNT }, () => TableList.empty));
 
-  /** LEVEL_COUNT lists, in the order that the header tells. */
-  readonly levels: readonly Tables[];
+  /** LEVEL_COUNT of them, in the order that the header tells. */
+  readonly lists: readonly TableList[];
+  /** L0: a dozen tables, unless a bulk load has just come in. */
+  readonly levelZero: Tables;
   readonly #levelBytes: readonly number[];
   /** L0 as sorted runs, newest first: see levelZeroRuns(). */
   readonly levelZeroRuns: readonly Tables[];
   readonly tableCount: number;
   /** No table has a higher number. */
   readonly #highestNumber: number;
-  /** Built when first asked for: most versions are replaced before anyone asks. */
-  #numbers: Set<FileNumber> | undefined;
 
   private constructor(
-    levels: readonly Tables[],
+    lists: readonly TableList[],
     levelBytes: readonly number[],
     runs: readonly Tables[],
     highestNumber: number,
   ) {
     this.#highestNumber = highestNumber;
-    this.levels = levels;
+    this.lists = lists;
+    this.levelZero = lists[0]!.toArray();
     this.#levelBytes = levelBytes;
     this.levelZeroRuns = runs;
-    this.tableCount = levels.reduce((sum, tables) => sum + tables.length, 0);
+    this.tableCount = lists.reduce((sum, tables) => sum + tables.length, 0);
   }
 
   /** A version of these levels, which must already be in order, as the manifest keeps them. */
-  static fromLevels(levels: readonly Tables[]): Version {
+  static fromLevels(levels: readonly TableSequence[]): Version {
     assert(levels.length === LEVEL_COUNT, 'a version has eight levels');
-    levels.forEach((tables, i) => {
-      assertLevel(toLevel(i), tables);
-    });
-    const version = Version.#of(levels.map((tables) => Object.freeze([...tables])));
-    assert(version.#fileNumbers().size === version.tableCount, 'a table is in the version twice');
+    const tables = levels.map((level) => [...level]);
+    for (const [i, level] of tables.entries()) assertLevel(toLevel(i), level);
+    const numbers = new Set(tables.flatMap((level) => level.map(({ number }) => number)));
+    const version = Version.fromSound(tables);
+    assert(numbers.size === version.tableCount, 'a table is in the version twice');
     return version;
   }
 
-  static #of(levels: readonly Tables[]): Version {
-    const highest = levels.reduce(
-      (number, tables) => tables.reduce((most, table) => Math.max(most, table.number), number),
-      0,
+  /** Likewise, of levels that have been checked: manifest-state.ts asks for all that a version does. */
+  static fromSound(levels: readonly TableSequence[]): Version {
+    return Version.#of(
+      levels.map((tables) => TableList.from(Array.isArray(tables) ? (tables as Tables) : [...tables])),
     );
-    return new Version(levels, levels.map(totalBytes), levelZeroRuns(levels[0]!), highest);
+  }
+
+  static #of(lists: readonly TableList[]): Version {
+    let highest = 0;
+    for (const { chunks } of lists)
+      for (const { numbers } of chunks) for (const number of numbers) highest = Math.max(highest, number);
+    const bytes = lists.map((list) => list.chunks.reduce((sum, { tables }) => sum + totalBytes(tables), 0));
+    return new Version(lists, bytes, levelZeroRuns(lists[0]!.toArray()), highest);
+  }
+
+  /** All tables as arrays, those of a large level copied when they are first asked for: for what walks them all anyway. */
+  get levels(): readonly Tables[] {
+    return this.lists.map((list) => list.toArray());
   }
 
   /**
@@ -96,32 +104,33 @@ export class Version {
     assert(added.size === edit.added.length, 'an edit adds a table twice');
     for (const { table } of removed) added.delete(table.number);
     // New tables have new numbers, for the most part.
-    const old = [...added].filter((number) => number <= this.#highestNumber);
-    assert(old.length === 0 || !this.#hasAny(new Set(old)), 'an edit adds a table that exists');
+    const isOld = [...added].some((number) => number <= this.#highestNumber && this.hasFile(number));
+    assert(!isOld, 'an edit adds a table that exists');
     const bytes = [...this.#levelBytes];
-    const levels = this.levels.map((tables, i) => {
+    const lists = this.lists.map((list, i) => {
       const gone = removed.filter(({ level }) => level === i);
       const come = edit.added.filter(({ level }) => level === i).map(({ table }) => table);
-      if (gone.length === 0 && come.length === 0) return tables;
+      if (gone.length === 0 && come.length === 0) return list;
       bytes[i]! += totalBytes(come) - totalBytes(gone.map(({ table }) => table));
-      return editLevel(toLevel(i), tables, gone, come);
+      const level = toLevel(i);
+      const places = gone.map(({ place }) => place);
+      return list.edit(places, come, level === 0 ? compareAge : compareSmallest, (before, table) =>
+        assertNeighbours(level, before, table),
+      );
     });
-    const runs = levels[0] === this.levels[0] ? this.levelZeroRuns : levelZeroRuns(levels[0]!);
+    const runs = lists[0] === this.lists[0] ? this.levelZeroRuns : levelZeroRuns(lists[0]!.toArray());
     const highest = edit.added.reduce((most, { table }) => Math.max(most, table.number), this.#highestNumber);
-    return new Version(levels, bytes, runs, highest);
+    return new Version(lists, bytes, runs, highest);
   }
 
   /** The tables that `edit` takes from their levels, in order, and where each is. Those that only move are among them. */
   removedBy(edit: VersionEdit): PlacedTable[] {
     const found: PlacedTable[] = [];
-    for (const [i, tables] of this.levels.entries()) {
+    for (const [i, list] of this.lists.entries()) {
       const numbers = new Set(edit.removed.flatMap(({ level, number }) => (level === i ? [number] : [])));
       if (numbers.size === 0) continue;
       const before = found.length;
-      for (let place = 0; place < tables.length; place++) {
-        const table = tables[place]!;
-        if (numbers.has(table.number)) found.push({ level: toLevel(i), table, place });
-      }
+      list.find(numbers, (table, place) => found.push({ level: toLevel(i), table, place }));
       assert(found.length - before === numbers.size, 'an edit removes a table that does not exist');
     }
     return found;
@@ -130,27 +139,37 @@ export class Version {
   /** The one table of `level` (1..7) whose key range holds `key`. Allocates nothing. */
   tableContaining(level: Level, key: Uint8Array): TableMeta | undefined {
     assert(level > 0, 'tables of level 0 overlap');
-    const tables = this.levels[level]!;
-    const table = tables[firstTableReaching(tables, key)];
+    const table = this.lists[level]!.tableReaching(key);
     return table !== undefined && compareKeys(table.smallestKey, key) <= 0 ? table : undefined;
   }
 
   /** The tables of `level` that hold keys in `range`, in the level's order. */
   overlapping(level: Level, range: InclusiveRange, options: OverlapOptions = {}): TableMeta[] {
-    const tables = this.levels[level]!;
-    if (level === 0)
-      return options.transitive ? closure(tables, range) : tables.filter((t) => overlaps(t, range));
-    const first = range.start === undefined ? 0 : firstTableReaching(tables, range.start);
-    let last = first;
-    while (last < tables.length && overlaps(tables[last]!, range)) last++;
-    return tables.slice(first, last);
+    if (level === 0) {
+      const tables = this.levelZero;
+      return options.transitive ? closure(tables, range) : tables.filter((table) => overlaps(table, range));
+    }
+    const { start, end } = this.placesOf(level, range);
+    return this.lists[level]!.slice(start, end);
+  }
+
+  /** The places of those tables of `level` (1..7): `end` is the first behind them. */
+  placesOf(level: Level, range: InclusiveRange): { readonly start: number; readonly end: number } {
+    assert(level > 0, 'tables of level 0 overlap');
+    const list = this.lists[level]!;
+    const start = range.start === undefined ? 0 : list.firstReaching(range.start);
+    if (range.end === undefined) return { start, end: list.length };
+    const end = list.lastStartingBefore(range.end) + 1;
+    const next = list.at(end);
+    const isReached = next !== undefined && compareKeys(next.smallestKey, range.end) === 0;
+    return { start, end: Math.max(start, isReached ? end + 1 : end) };
   }
 
   /** Whether `level` holds any table with keys in `range`. Allocates nothing for levels 1..7. */
   hasOverlap(level: Level, range: InclusiveRange): boolean {
-    const tables = this.levels[level]!;
-    if (level === 0) return tables.some((table) => overlaps(table, range));
-    const table = tables[range.start === undefined ? 0 : firstTableReaching(tables, range.start)];
+    if (level === 0) return this.levelZero.some((table) => overlaps(table, range));
+    const list = this.lists[level]!;
+    const table = range.start === undefined ? list.at(0) : list.tableReaching(range.start);
     return table !== undefined && overlaps(table, range);
   }
 
@@ -164,12 +183,12 @@ export class Version {
 
   /** The deepest level that holds a table; undefined for an empty version. */
   get deepestLevel(): Level | undefined {
-    const found = this.levels.findLastIndex((tables) => tables.length > 0);
+    const found = this.lists.findLastIndex((tables) => tables.length > 0);
     return found < 0 ? undefined : toLevel(found);
   }
 
   hasFile(number: FileNumber): boolean {
-    return this.#fileNumbers().has(number);
+    return this.lists.some((list) => list.has(number));
   }
 
   /**
@@ -185,53 +204,6 @@ export class Version {
     }
     return bytes;
   }
-
-  /** Without a set of all numbers, which takes longer to make than this. */
-  #hasAny(numbers: ReadonlySet<FileNumber>): boolean {
-    return this.levels.some((tables) => tables.some((table) => numbers.has(table.number)));
-  }
-
-  #fileNumbers(): Set<FileNumber> {
-    this.#numbers ??= new Set(this.levels.flatMap((tables) => tables.map((table) => table.number)));
-    return this.#numbers;
-  }
-}
-
-/** Copies the level once, and builds anew only what lies between the first and the last change. */
-function editLevel(
-  level: Level,
-  tables: Tables,
-  removed: readonly PlacedTable[],
-  added: readonly TableMeta[],
-): Tables {
-  const inOrder = level === 0 ? compareAge : compareSmallest;
-  const gone = new Set(removed.map(({ place }) => place));
-  const come = [...added]
-    .sort(inOrder)
-    .map((table) => ({ table, place: firstAfter(tables, table, inOrder) }));
-  const places = [
-    ...removed.map(({ place }) => [place, place + 1]),
-    ...come.map(({ place }) => [place, place]),
-  ];
-  const start = places.reduce((least, [from]) => Math.min(least, from!), tables.length);
-  const end = places.reduce((most, [, to]) => Math.max(most, to!), 0);
-  const between: TableMeta[] = [];
-  let next = 0;
-  for (let i = start; i <= end; i++) {
-    for (; next < come.length && come[next]!.place === i; next++) between.push(come[next]!.table);
-    if (i < end && !gone.has(i)) between.push(tables[i]!);
-  }
-  // What was beside each other before needs no second look.
-  const isNew = new Set(added);
-  for (let i = 0; i <= between.length; i++) {
-    const [before, table] = [between[i - 1] ?? tables[start - 1], between[i] ?? tables[end]];
-    if ((table && isNew.has(table)) || (before && isNew.has(before))) assertNeighbours(level, before, table);
-  }
-  const edited =
-    between.length <= MAX_SPREAD
-      ? tables.toSpliced(start, end - start, ...between)
-      : tables.slice(0, start).concat(between, tables.slice(end));
-  return Object.freeze(edited);
 }
 
 /** What makes `tables` unfit to be `level` of a version, in words; undefined when nothing does. */
@@ -289,22 +261,6 @@ function assertNeighbours(level: Level, before: TableMeta | undefined, table: Ta
       ? 'a smallest key lies after its largest key'
       : before && table && neighbourProblem(level, before, table);
   assert(problem === undefined, problem ?? '');
-}
-
-/** Where `table` belongs among `tables`: before the first that comes after it. */
-function firstAfter(
-  tables: Tables,
-  table: TableMeta,
-  inOrder: (a: TableMeta, b: TableMeta) => number,
-): number {
-  let low = 0;
-  let high = tables.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (inOrder(tables[middle]!, table) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Newest first. Tables of one age (a bulk load's) hold no common key: any order will do, but always the same. */
