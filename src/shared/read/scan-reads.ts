@@ -25,7 +25,7 @@ import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import type { KeyRange } from '../iterator.ts';
 import type { TableReader } from '../table/table-reader.ts';
 import type { TableMeta } from '../version-edit.ts';
-import { meets, runsOf } from './read-view.ts';
+import { meets, runsOf, type TableRun } from './read-view.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 
@@ -62,11 +62,11 @@ export interface ScanPlace {
 /** The reading ahead in one run of tables. */
 class RunReads {
   readonly #scan: ScanReads;
-  readonly #metas: readonly TableMeta[];
+  readonly #metas: TableRun;
   #windows: Window[] = [];
   #nextBytes: number;
 
-  constructor(scan: ScanReads, metas: readonly TableMeta[]) {
+  constructor(scan: ScanReads, metas: TableRun) {
     this.#scan = scan;
     this.#metas = metas;
     this.#nextBytes = scan.firstWindowBytes;
@@ -90,13 +90,8 @@ class RunReads {
     const { isReverse, tables } = this.#scan;
     const metas = this.#metas;
     const end = isReverse ? metas.length - 1 : 0;
-    const place =
-      key === undefined
-        ? end
-        : isReverse
-          ? lastTableStartingBefore(metas, key)
-          : firstTableReaching(metas, key);
-    const meta = metas[place];
+    const place = key === undefined ? end : isReverse ? lastBefore(metas, key) : firstReaching(metas, key);
+    const meta = place < 0 ? undefined : metas.at(place);
     if (meta === undefined) return NOTHING;
     const window = this.#add(place);
     return this.#open(window, meta, (reader) => {
@@ -131,9 +126,10 @@ class RunReads {
       this.#fill(window, last.reader, index);
       return;
     }
-    const meta = this.#metas[last.place + step];
+    const place = last.place + step;
+    const meta = place < 0 ? undefined : this.#metas.at(place);
     if (meta === undefined) return;
-    const window = this.#add(last.place + step);
+    const window = this.#add(place);
     void this.#open(window, meta, (reader) => (step > 0 ? 0 : reader.blockCount - 1));
   }
 
@@ -280,6 +276,14 @@ export class ScanReads {
     this.#runs[order] ??= new RunReads(this, runsOf(this.#version)[order]!);
     return this.#runs[order]!;
   }
+}
+
+function firstReaching(run: TableRun, key: Uint8Array): number {
+  return 'firstReaching' in run ? run.firstReaching(key) : firstTableReaching(run, key);
+}
+
+function lastBefore(run: TableRun, key: Uint8Array): number {
+  return 'firstReaching' in run ? run.lastStartingBefore(key) : lastTableStartingBefore(run, key);
 }
 
 function contains(window: Window, place: number, index: number): boolean {
