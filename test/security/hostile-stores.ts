@@ -7,8 +7,10 @@ import { cpSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node
 import { extname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openEngine } from '../../src/main/engine.ts';
 import { crc32 } from '../../src/shared/checksum.ts';
-import { fill, newPath, openAt } from '../helpers/engines.ts';
+import { fill, newPath, openAt, TINY } from '../helpers/engines.ts';
+import { SMALL_PAGES } from '../helpers/small-pages.ts';
 import type { Visit } from './visitor.ts';
 
 const VISITOR = fileURLToPath(new URL(`./visitor${extname(import.meta.url)}`, import.meta.url));
@@ -35,6 +37,27 @@ export async function soundStore(t: TestContext, count = 200): Promise<SoundStor
     table: names.find((name) => name.endsWith('.sst'))!,
     log: names.find((name) => name.endsWith('.log'))!,
   };
+}
+
+/** The same with several tables, which a page of the manifest lists. */
+export async function pagedStore(t: TestContext): Promise<SoundStore & { readonly page: string }> {
+  const path = newPath(t);
+  const options = { ...TINY, writeBufferSize: 1 << 20, maxFileSize: 4096, compression: 'none' } as const;
+  const engine = await openEngine(path, options, { pageLimits: SMALL_PAGES });
+  try {
+    await fill(engine, 200);
+    await engine.compact();
+    await engine.put('logged', '1');
+  } finally {
+    await engine.close();
+  }
+  const names = readdirSync(path);
+  const nameOf = (ending: string): string => {
+    const name = names.find((one) => one.endsWith(ending));
+    assert.ok(name !== undefined, `no ${ending} among ${names.join(', ')}`);
+    return name;
+  };
+  return { path, table: nameOf('.sst'), log: nameOf('.log'), page: nameOf('.tables') };
 }
 
 export function copyTo(store: SoundStore, to: string): void {

@@ -19,7 +19,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
-import { copyTo, portrait, type SoundStore, soundStore, visitAll } from './hostile-stores.ts';
+import { copyTo, pagedStore, portrait, soundStore, visitAll } from './hostile-stores.ts';
 
 const needsUnix = { skip: process.platform === 'win32' && 'needs FIFOs and links' };
 
@@ -53,19 +53,25 @@ const PLANTS: Readonly<Record<string, Plant>> = {
   },
 };
 
+type PagedStore = Awaited<ReturnType<typeof pagedStore>>;
+
 /** Which file is replaced, and by what name it goes in a given store. */
-const PLACES: Readonly<Record<string, (store: SoundStore) => string>> = {
+const PLACES: Readonly<Record<string, (store: PagedStore) => string>> = {
   'manifest.json': () => 'manifest.json',
   'manifest.json.tmp': () => 'manifest.json.tmp',
   LOCK: () => 'LOCK',
   'a live table': (store) => store.table,
   'a live log': (store) => store.log,
+  'a page of the manifest': (store) => store.page,
+  'the first name of a page of the manifest': (store) => `${store.page}.new`,
+  'an orphaned page': () => '000900.tables',
+  'an orphaned new page': () => '000901.tables.new',
   'an orphaned table': () => '000900.sst',
   'an orphaned log': () => '000000.log',
   'a file set aside': () => '000001.sst.set-aside',
 };
 /** Without these there is no store that could be opened. */
-const NEEDED = ['manifest.json', 'a live table', 'a live log'];
+const NEEDED = ['manifest.json', 'a live table', 'a live log', 'a page of the manifest'];
 
 async function plant(t: TestContext, place: string, kind: string) {
   const folder = temporaryDirectory(t);
@@ -81,14 +87,14 @@ async function plant(t: TestContext, place: string, kind: string) {
   rmSync(`${path}.was`, { force: true });
   return { what: `${kind} in place of ${place}`, place, path, store, outside };
 }
-const stores = new WeakMap<TestContext, SoundStore>();
+const stores = new WeakMap<TestContext, PagedStore>();
 
 for (const kind of Object.keys(PLANTS)) {
   test(
     `${kind} in place of a file: refused or passed over, not touched, not waited for`,
     needsUnix,
     async (t) => {
-      stores.set(t, await soundStore(t));
+      stores.set(t, await pagedStore(t));
       const planted = await Promise.all(Object.keys(PLACES).map((place) => plant(t, place, kind)));
       const before = planted.map(({ outside, path }) => [portrait(outside), portrait(path)]);
       const visits = visitAll(
