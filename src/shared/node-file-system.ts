@@ -5,13 +5,14 @@
  *
  * Invariants: no symbolic link is followed to a file, and only regular files are opened: a FIFO or device in the
  *             directory of a store is refused, not waited for.
- * Thread:     any. A descriptor belongs to the thread that opened it and never crosses to another.
+ * Thread:     any. A descriptor belongs to the thread that opened it; reader threads (disk/reader-threads.ts) read it for that one.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
  * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
 import { type DirectoryAnchor, nameOf, placeOf } from './directory-anchor.ts';
+import { systemCalls } from './disk/system-calls.ts';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
@@ -37,6 +38,8 @@ const RENAME_ATTEMPTS = 10;
 class NodeFile implements StorageFile {
   readonly path: string;
   #fd: number;
+  /** null: nobody has asked. */
+  #readResident: StorageFile['readResident'] | null = null;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -54,6 +57,23 @@ class NodeFile implements StorageFile {
         else reject(ioError('read', this.path, error));
       });
     });
+  }
+
+  /** Looked up when first asked for, as that loads koffi. */
+  get readResident(): StorageFile['readResident'] {
+    if (this.#readResident === null) {
+      const native = systemCalls();
+      const read = native?.readNoWait;
+      this.#readResident =
+        read &&
+        ((into, position) => {
+          const count = read(this.#fd, into, position);
+          if (count >= 0) return count;
+          if (native.wouldNeverTell()) this.#readResident = undefined;
+          return undefined;
+        });
+    }
+    return this.#readResident;
   }
 
   get descriptor(): number {
@@ -92,7 +112,8 @@ class NodeFile implements StorageFile {
   }
 
   map(): FileMapping | undefined {
-    return mapFile(this.#fd, this.size());
+    const { size, uid } = attempt('stat', this.path, () => fs.fstatSync(this.#fd));
+    return mapFile(this.#fd, size, uid === process.geteuid?.());
   }
 
   close(): void {

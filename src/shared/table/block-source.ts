@@ -10,6 +10,7 @@
  */
 import type { Disk } from '../disk/disk.ts';
 import type { QueueTicket } from '../disk/disk-queue.ts';
+import { PageResidency } from '../disk/page-residency.ts';
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
 import type { FileMapping } from '../memory-map.ts';
@@ -45,6 +46,8 @@ export function readExactly(file: StorageFile, into: Uint8Array, offset: number)
 
 /** Larger reads (huge values, meta blocks) get a buffer of their own, so that no source keeps one for ever. */
 const MAX_KEPT_BYTES: number = 256 * 1024;
+const LEAST_KEPT_BYTES = 8192;
+const NO_BYTES = new Uint8Array(0);
 
 /** Reads into one buffer that it keeps and reuses. */
 export class PreadSource implements BlockSource {
@@ -52,7 +55,7 @@ export class PreadSource implements BlockSource {
   readonly sizeBytes: number;
   readonly #file: StorageFile;
   readonly #disk: Disk | undefined;
-  #buffer = new Uint8Array(8192);
+  #buffer: Uint8Array = NO_BYTES;
 
   /** Without `disk`, for jobs, every read may wait. */
   constructor(file: StorageFile, disk?: Disk) {
@@ -70,13 +73,21 @@ export class PreadSource implements BlockSource {
   }
 
   readNow(offset: number, length: number): Uint8Array | undefined {
-    if (this.#disk === undefined) return this.read(offset, length);
-    if (this.#disk.judge.isTrusting) return this.#disk.timed(() => this.read(offset, length));
-    return undefined;
+    const disk = this.#disk;
+    if (disk === undefined) return this.read(offset, length);
+    const file = this.#file;
+    const { readResident } = file;
+    if (readResident !== undefined) {
+      checkInside(this, offset, length);
+      const into = this.#room(length);
+      if (readResident(into, offset) === length) return into;
+      if (file.readResident !== undefined) return undefined;
+    }
+    return disk.judge.isTrusting ? disk.timed(() => this.read(offset, length)) : undefined;
   }
 
   readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
-    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
+    return readLater(this, this.#file, this.#disk, offset, length, isUrgent, ticket);
   }
 
   close(): void {
@@ -86,7 +97,8 @@ export class PreadSource implements BlockSource {
   #room(length: number): Uint8Array {
     if (length > MAX_KEPT_BYTES) return new Uint8Array(length);
     if (length > this.#buffer.length) {
-      this.#buffer = new Uint8Array(Math.min(MAX_KEPT_BYTES, 2 ** Math.ceil(Math.log2(length))));
+      const size = Math.max(LEAST_KEPT_BYTES, 2 ** Math.ceil(Math.log2(length)));
+      this.#buffer = new Uint8Array(Math.min(MAX_KEPT_BYTES, size));
     }
     return this.#buffer.subarray(0, length);
   }
@@ -96,13 +108,15 @@ export class PreadSource implements BlockSource {
 const LINE_BYTES = 64;
 const TOUCHED_BYTES = 4096;
 
-/** Hands out views of a mapping. */
+/** Hands out views of a mapping. What may not be in memory is read, as a page that isn't there holds the thread. */
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
-  readonly #file: StorageFile;
   readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
+  readonly #plain: PreadSource;
+  /** undefined: the system doesn't tell what memory has. */
+  readonly #residency: PageResidency | undefined;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */
   touched = 0;
@@ -110,9 +124,11 @@ class MappedSource implements BlockSource {
   constructor(file: StorageFile, mapping: FileMapping, disk: Disk | undefined) {
     this.path = file.path;
     this.sizeBytes = mapping.bytes.length;
-    this.#file = file;
     this.#disk = disk;
     this.#mapping = mapping;
+    this.#plain = new PreadSource(file, disk);
+    this.#residency =
+      disk && mapping.pages && new PageResidency(mapping.pages, this.sizeBytes, disk.pageClock);
     this.#bytes = mapping.bytes;
   }
 
@@ -124,11 +140,14 @@ class MappedSource implements BlockSource {
   }
 
   readNow(offset: number, length: number): Uint8Array | undefined {
-    return this.#disk === undefined ? this.read(offset, length) : undefined;
+    if (this.#residency === undefined)
+      return this.#disk === undefined ? this.read(offset, length) : this.#plain.readNow(offset, length);
+    const bytes = this.read(offset, length);
+    return this.#residency.has(offset, length) ? bytes : undefined;
   }
 
   readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
-    return readLater(this, this.#file, this.#disk, [offset, length, isUrgent, ticket]);
+    return this.#plain.readLater(offset, length, isUrgent, ticket);
   }
 
   touch(offset: number, length: number): void {
@@ -143,17 +162,18 @@ class MappedSource implements BlockSource {
   close(): void {
     this.#bytes = undefined;
     this.#mapping.unmap();
-    this.#file.close();
+    this.#plain.close();
   }
 }
-
-type LaterArguments = readonly [number, number, boolean, QueueTicket | undefined];
 
 async function readLater(
   source: BlockSource,
   file: StorageFile,
   disk: Disk | undefined,
-  [offset, length, isUrgent, ticket]: LaterArguments,
+  offset: number,
+  length: number,
+  isUrgent: boolean,
+  ticket: QueueTicket | undefined,
 ): Promise<Uint8Array> {
   checkInside(source, offset, length);
   if (disk === undefined) return source.read(offset, length).slice();
