@@ -8,6 +8,7 @@
  * Exit codes: 0 measured; 1 a regression (with --check), or our own store failed; 2 usage.
  */
 import { type BenchArguments, parseArguments, USAGE } from './arguments.ts';
+import { runCold } from './cold/cold.ts';
 import type { Outcome } from './measure/measurement.ts';
 import { installPackages, loadPackage } from './packages.ts';
 import {
@@ -128,6 +129,8 @@ function savePictures(result: Result): void {
 }
 
 async function main(): Promise<void> {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'cold') return await runCold(rest, say, warn);
   const { options, workloads } = readArguments();
   if (options.mode === 'help') return say(USAGE);
   if (options.mode === 'list') {
