@@ -40,6 +40,7 @@ export interface ColdRunEvents {
 
 export class ColdRunner {
   readonly #options: ColdOptions;
+  readonly #contestants: readonly Contestant[];
   /** Where filled stores are, which may outlive the run. */
   readonly #home: string;
   readonly #scratch: string;
@@ -50,11 +51,14 @@ export class ColdRunner {
 
   constructor(
     options: ColdOptions,
+    /** Those of the options that are there. */
+    contestants: readonly Contestant[],
     folders: { readonly home: string; readonly scratch: string },
     limits: Limits | undefined,
     events: ColdRunEvents,
   ) {
     this.#options = options;
+    this.#contestants = contestants;
     this.#home = folders.home;
     this.#scratch = folders.scratch;
     this.#limits = limits;
@@ -64,7 +68,7 @@ export class ColdRunner {
   async run(): Promise<ColdOutcome[]> {
     const outcomes: ColdOutcome[] = [];
     for (const row of this.#options.rows) {
-      for (const contestant of this.#options.contestants) {
+      for (const contestant of this.#contestants) {
         const outcome = await this.#measure(row, contestant);
         outcomes.push(outcome);
         this.#events.onOutcome(outcome);
@@ -151,8 +155,9 @@ export class ColdRunner {
     const reply = await runTask(
       {
         kind: 'load',
-        // The same files, and a quarter of the time.
+        // In random order, and with syncs, it would write a multiple of the data for many minutes.
         store: store === 'lmdb' ? 'lmdb-nosync' : store,
+        isInOrder: store === 'lmdb',
         directory: half,
         records,
         shape: { ...DEFAULT_SHAPE, valueBytes },

@@ -7,7 +7,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const SYSFS = '/sys/dev/block';
+export const SYSFS = '/sys/dev/block';
 const MINOR_LOW_BITS = 0xff;
 
 /** Throws with what is missing. */
