@@ -27,7 +27,8 @@ export const USAGE: string = `npm run bench -- [options] [workloads or groups ..
   --node-option O   an option for the measuring processes, such as --cpu-prof; may be repeated
   --list            show the workloads
   --help            show this
-  micro             as the only name: the micro-benchmarks of single structures`;
+  micro             as the only name: the micro-benchmarks of single structures
+  cold              as the first word: data that is not in memory, see cold --help`;
 
 export interface BenchArguments {
   readonly mode: 'run' | 'list' | 'help' | 'micro';

@@ -5,11 +5,14 @@
  *   2. packages.ts       the peers, once                 5. report/targets.ts       the rows and whether they hold
  *   3. runner.ts         children, round by round        6. report/result-files.ts  JSON, pictures, history, docs
  *
+ * `cold` as the first word is a run of its own, bench/cold.
+ *
  * Exit codes: 0 measured; 1 a regression (with --check), or our own store failed; 2 usage.
  */
 import { type BenchArguments, parseArguments, USAGE } from './arguments.ts';
+import { runCold } from './cold/cold.ts';
 import type { Outcome } from './measure/measurement.ts';
-import { installPackages, loadPackage } from './packages.ts';
+import { absence, installPackages } from './packages.ts';
 import {
   compareAndRemember,
   type Result,
@@ -55,22 +58,15 @@ function readArguments(): { readonly options: BenchArguments; readonly workloads
 /** Those that can be loaded here; the others are named with the reason. */
 function availableStores(wanted: readonly StoreName[]): readonly StoreName[] {
   return wanted.filter((store) => {
-    const reason = absence(store);
+    const reason = absenceOf(store);
     if (reason !== undefined) warn(`${store} is absent and left out: ${reason}`);
     return reason === undefined;
   });
 }
 
-function absence(store: StoreName): string | undefined {
+function absenceOf(store: StoreName): string | undefined {
   if (store === DB_BENCH) return hasDbBench() ? undefined : 'not on the PATH (Debian: rocksdb-tools)';
-  const name = PACKAGES[store];
-  if (name === undefined) return undefined;
-  try {
-    loadPackage(name);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message.split('\n')[0] : String(error);
-  }
+  return absence(PACKAGES[store]);
 }
 
 async function measure(options: BenchArguments, workloads: readonly Workload[]): Promise<Result> {
@@ -128,6 +124,8 @@ function savePictures(result: Result): void {
 }
 
 async function main(): Promise<void> {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === 'cold') return await runCold(rest, say, warn);
   const { options, workloads } = readArguments();
   if (options.mode === 'help') return say(USAGE);
   if (options.mode === 'list') {

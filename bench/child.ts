@@ -11,6 +11,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { Dataset } from './data/dataset.ts';
+import { fill } from './data/fill.ts';
 import { Random } from './data/random.ts';
 import type { Measurement } from './measure/measurement.ts';
 import { Meter } from './measure/meter.ts';
@@ -22,14 +23,10 @@ import type { LoadTask, MeasureTask, Reply, Task } from './task.ts';
 import { CATALOG } from './workloads/catalog.ts';
 import type { Workload } from './workloads/workload.ts';
 
-const LOAD_SEED = 7;
 const REHEARSAL_RECORDS = 100_000;
 /** Where they have to be loaded first. */
 const LOADED_REHEARSAL_RECORDS = 20_000;
 const REHEARSAL_SECONDS = 0.4;
-const RECORDS_PER_BATCH = 1000;
-/** Batches hold no more than this, however large the values. */
-const BATCH_BYTES: number = 1024 * 1024;
 
 async function load(task: LoadTask): Promise<Reply> {
   const store = await openBenchStore(task.store, task);
@@ -42,20 +39,6 @@ async function load(task: LoadTask): Promise<Reply> {
   await settle(task);
   await again.close();
   return { kind: 'loaded' };
-}
-
-/** Every record once, in random order. */
-async function fill(store: BenchStore, { records, shape }: Pick<Task, 'records' | 'shape'>): Promise<void> {
-  const data = new Dataset(records, shape);
-  const order = new Random(LOAD_SEED).permutation(records);
-  const perBatch = Math.max(1, Math.min(RECORDS_PER_BATCH, Math.floor(BATCH_BYTES / data.recordBytes)));
-  for (let begin = 0; begin < order.length; begin += perBatch) {
-    const batch = [...order.subarray(begin, begin + perBatch)];
-    await store.write(
-      batch.map((record) => data.key(record)),
-      batch.map((record) => data.value(record)),
-    );
-  }
 }
 
 async function measure(task: MeasureTask): Promise<Reply> {

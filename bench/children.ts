@@ -13,20 +13,54 @@ const CHILD: string = fileURLToPath(
 );
 const KEPT_STDERR_CHARS = 2000;
 
+/** What a child says that is prepared and waits for the parent to be, too. */
+export const READY = { kind: 'ready' } as const;
+
+export interface Failure {
+  readonly kind: 'failed';
+  readonly message: string;
+}
+
 const alive = new Set<ChildProcess>();
 
 export function killAll(): void {
   for (const child of alive) child.kill('SIGKILL');
 }
 
-/** `execArgv`: options for Node, such as --cpu-prof. */
+export interface Start {
+  readonly timeoutMs: number;
+  /** Options for Node, such as --cpu-prof. */
+  readonly execArgv: readonly string[];
+  /** Called when the child says that it is ready; it goes on when this has returned, and fails with what it throws. */
+  readonly onReady?: (processId: number) => void;
+}
+
+/** Carries out a task of the usual kind. */
 export function runTask(task: Task, timeoutMs: number, execArgv: readonly string[]): Promise<Reply> {
+  return runChild<Task, Reply>(CHILD, task, { timeoutMs, execArgv });
+}
+
+/** Starts `file`, sends it the task, and resolves with its reply, or with a failure. */
+export function runChild<T extends object, R extends { readonly kind: string }>(
+  file: string,
+  task: T,
+  { timeoutMs, execArgv, onReady }: Start,
+): Promise<R | Failure> {
   return new Promise((resolve) => {
-    const child = fork(CHILD, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [...execArgv] });
+    const child = fork(file, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [...execArgv] });
     alive.add(child);
-    let reply: Reply | undefined;
+    let reply: R | Failure | undefined;
     let stderr = '';
     let isLate = false;
+    const fail = (error: Error): void => {
+      reply ??= { kind: 'failed', message: error.message };
+      child.kill('SIGKILL');
+    };
+    const send = (message: object): void => {
+      child.send(message, (error) => {
+        if (error !== null) fail(error);
+      });
+    };
     const timer = setTimeout(() => {
       isLate = true;
       child.kill('SIGKILL');
@@ -34,12 +68,19 @@ export function runTask(task: Task, timeoutMs: number, execArgv: readonly string
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr = (stderr + text).slice(-KEPT_STDERR_CHARS);
     });
-    child.on('message', (message: Reply) => {
-      reply = message;
+    child.on('message', (message: R | typeof READY) => {
+      if (message.kind !== READY.kind) {
+        reply = message as R;
+        return;
+      }
+      try {
+        onReady?.(child.pid!);
+        send({ kind: 'go' });
+      } catch (error) {
+        fail(error instanceof Error ? error : new Error(String(error)));
+      }
     });
-    child.on('error', (error) => {
-      reply ??= { kind: 'failed', message: error.message };
-    });
+    child.on('error', fail);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       alive.delete(child);
@@ -47,9 +88,7 @@ export function runTask(task: Task, timeoutMs: number, execArgv: readonly string
       const last = stderr.trim().split('\n').at(-1) ?? '';
       resolve(reply ?? { kind: 'failed', message: last === '' ? how : `${how}: ${last}` });
     });
-    child.send(task, (error) => {
-      if (error !== null) reply ??= { kind: 'failed', message: error.message };
-    });
+    send(task);
   });
 }
 

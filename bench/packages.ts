@@ -59,6 +59,17 @@ export function loadPackage<T>(name: string): T {
   return createRequire(join(HOME, 'package.json'))(name) as T;
 }
 
+/** Why a package can't be loaded; undefined when it can, or when there is none to load. */
+export function absence(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  try {
+    loadPackage(name);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message.split('\n')[0] : String(error);
+  }
+}
+
 /** Its version, or undefined when it is not installed. */
 export function packageVersion(name: string): string | undefined {
   const file = join(HOME, 'node_modules', ...name.split('/'), 'package.json');

@@ -17,9 +17,11 @@ interface TaskBase {
   readonly calmMs: number;
 }
 
-/** Loads all records, in random order, and leaves them in tables. */
+/** Loads all records and leaves them in tables. */
 export interface LoadTask extends TaskBase {
   readonly kind: 'load';
+  /** By key, and not in random order. */
+  readonly isInOrder?: boolean;
 }
 
 export interface MeasureTask extends TaskBase {

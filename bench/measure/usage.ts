@@ -33,14 +33,23 @@ export function machineCpuSeconds(): number {
 }
 
 export function writtenBytes(): number | undefined {
-  if (!existsSync(IO_FILE)) return undefined;
-  const match = /^wchar: (\d+)$/m.exec(readFileSync(IO_FILE, 'utf8'));
-  return match === null ? undefined : Number(match[1]);
+  return ioCounter('wchar');
+}
+
+/** Read from disks, page faults in mapped files included; undefined where the system doesn't say. */
+export function readBytes(): number | undefined {
+  return ioCounter('read_bytes');
 }
 
 /** The most memory the process had resident at any time; pages of mapped files count. */
 export function peakMemoryBytes(): number {
   return process.resourceUsage().maxRSS * 1024;
+}
+
+function ioCounter(name: 'wchar' | 'read_bytes'): number | undefined {
+  if (!existsSync(IO_FILE)) return undefined;
+  const match = new RegExp(`^${name}: (\\d+)$`, 'm').exec(readFileSync(IO_FILE, 'utf8'));
+  return match === null ? undefined : Number(match[1]);
 }
 
 /** As allocated, so that a sparse file counts for what it takes. */

@@ -24,7 +24,7 @@ const WIDTH = 900;
 const BAR_HEIGHT = 13;
 const MARGIN_HEIGHT = 110;
 /** Readable on white and by people who see colours differently (Okabe and Ito, 2008). */
-const COLORS: Readonly<Record<string, string>> = {
+export const COLORS: Readonly<Record<string, string>> = {
   stratakv: '#D55E00',
   'classic-level': '#0072B2',
   lmdb: '#009E73',
@@ -80,27 +80,60 @@ function withStableNames(svg: string): string {
   });
 }
 
+/** Values on a logarithmic axis: a group of bars per category, a bar per name, with its value written beside it. */
+export interface BarChart {
+  readonly title: string;
+  readonly categories: readonly string[];
+  readonly bars: readonly {
+    readonly name: string;
+    readonly color: string;
+    /** One per category; null: none. */
+    readonly values: readonly (number | null)[];
+  }[];
+  readonly write: (value: number) => string;
+}
+
+/** Throws when the plotting library is not installed. */
+export function drawBars(chart: BarChart): string {
+  const { categories, bars: all } = chart;
+  const height = MARGIN_HEIGHT + categories.length * (all.length + 1) * BAR_HEIGHT;
+  return render(loadPackage<Echarts>('echarts'), height, barOption(chart));
+}
+
 function bars(group: string, summaries: readonly WorkloadSummary[], stores: readonly string[]): object {
+  return barOption({
+    title: `${group}: operations per second`,
+    categories: summaries.map(({ workload }) => workload),
+    bars: stores.map((name) => ({
+      name,
+      color: COLORS[name]!,
+      values: summaries.map(({ stores: all }) => {
+        const found = all.find(({ store, rounds }) => store === name && rounds > 0);
+        return found === undefined ? null : found.opsPerSecond;
+      }),
+    })),
+    write: rate,
+  });
+}
+
+function barOption({ title, categories, bars: all, write }: BarChart): object {
   return {
-    title: { text: `${group}: operations per second`, left: 'center', textStyle: { fontSize: 15 } },
-    legend: { top: 28, data: stores },
+    title: { text: title, left: 'center', textStyle: { fontSize: 15 } },
+    legend: { top: 28, data: all.map(({ name }) => name) },
     grid: { left: 170, right: 70, top: 60, bottom: 30 },
-    xAxis: { type: 'log', logBase: 10, axisLabel: { formatter: rate } },
-    yAxis: { type: 'category', inverse: true, data: summaries.map(({ workload }) => workload) },
-    series: stores.map((name) => ({
+    xAxis: { type: 'log', logBase: 10, axisLabel: { formatter: write } },
+    yAxis: { type: 'category', inverse: true, data: categories },
+    series: all.map(({ name, color, values }) => ({
       name,
       type: 'bar',
-      itemStyle: { color: COLORS[name] },
+      itemStyle: { color },
       label: {
         show: true,
         position: 'right',
         fontSize: 10,
-        formatter: ({ value }: { value: number | null }) => (value === null ? '' : rate(value)),
+        formatter: ({ value }: { value: number | null }) => (value === null ? '' : write(value)),
       },
-      data: summaries.map(({ stores: all }) => {
-        const found = all.find(({ store, rounds }) => store === name && rounds > 0);
-        return found === undefined ? null : found.opsPerSecond;
-      }),
+      data: values,
     })),
   };
 }

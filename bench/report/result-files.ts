@@ -3,13 +3,15 @@
  *
  *   latest.json, <time>.json   stamp, summaries, outcomes      history.jsonl   a line per run
  *   latest/*.svg               a picture per group             published/*.svg, summary.json   with --write-docs
+ *
+ * Files called cold* beside them are those of bench/cold.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Outcome } from '../measure/measurement.ts';
 import { ROOT } from '../packages.ts';
 import { drawCharts } from './charts.ts';
-import { replaceResults, resultsSection } from './docs.ts';
+import { RESULT_MARKS, replaceResults, resultsSection } from './docs.ts';
 import {
   appendHistory,
   findRegressions,
@@ -21,10 +23,12 @@ import {
 import { machineOf, type Stamp } from './stamp.ts';
 import type { WorkloadSummary } from './statistics.ts';
 
-const RESULTS: string = join(ROOT, 'bench', 'results');
+export const RESULTS: string = join(ROOT, 'bench', 'results');
 const HISTORY: string = join(RESULTS, 'history.jsonl');
-const PAGE: string = join(ROOT, 'docs', 'benchmarks.md');
-const PUBLISHED_FROM_DOCS = '../bench/results/published';
+export const PAGE: string = join(ROOT, 'docs', 'benchmarks.md');
+export const PUBLISHED_FROM_DOCS = '../bench/results/published';
+/** What the cold benchmark writes is called so, and is not touched here. */
+export const COLD = 'cold';
 
 export interface Result {
   readonly stamp: Stamp;
@@ -66,8 +70,8 @@ export function writePictures(
 ): string[] {
   const pictures = drawCharts(summaries);
   const target = join(RESULTS, folder);
-  rmSync(target, { recursive: true, force: true });
   mkdirSync(target, { recursive: true });
+  for (const name of readdirSync(target)) if (!name.startsWith(COLD)) rmSync(join(target, name));
   for (const [name, svg] of pictures) writeFileSync(join(target, `${name}.svg`), `${svg}\n`);
   return [...pictures.keys()];
 }
@@ -77,5 +81,5 @@ export function writeDocs({ stamp, summaries }: Result): void {
   const summary = `${JSON.stringify({ stamp, summaries }, undefined, 1)}\n`;
   writeFileSync(join(RESULTS, 'published', 'summary.json'), summary);
   const section = resultsSection(stamp, summaries, pictures, PUBLISHED_FROM_DOCS);
-  writeFileSync(PAGE, replaceResults(readFileSync(PAGE, 'utf8'), section));
+  writeFileSync(PAGE, replaceResults(readFileSync(PAGE, 'utf8'), section, RESULT_MARKS));
 }

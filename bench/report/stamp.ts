@@ -34,7 +34,12 @@ export interface Stamp {
   readonly cacheMib: number;
 }
 
-export function makeStamp(options: BenchArguments, stores: readonly StoreName[]): Stamp {
+type Sizes = Pick<
+  BenchArguments,
+  'directory' | 'isQuick' | 'rounds' | 'records' | 'seconds' | 'writeBufferBytes' | 'cacheBytes'
+>;
+
+export function makeStamp(options: Sizes, stores: readonly StoreName[]): Stamp {
   const { type } = statfsSync(options.directory);
   const versions = stores.map((store): [string, string] => [store, storeVersion(store)]);
   return {

@@ -25,6 +25,13 @@ export interface ReaderStore {
   close(): Promise<void>;
 }
 
+/** Reads for data that is not in memory: through promises, where the store has them, whatever they cost when it is. */
+export interface AwaitedReads {
+  getMany?(keys: Buffer[]): Promise<readonly Found[]>;
+  scan?(isReverse: boolean): Scan;
+  seek?(key: Buffer, count: number): Promise<number>;
+}
+
 export interface BenchStore extends ReaderStore {
   put(key: Buffer, value: Buffer): Promise<unknown>;
   putDurably(key: Buffer, value: Buffer): Promise<unknown>;
@@ -34,6 +41,8 @@ export interface BenchStore extends ReaderStore {
   getMany(keys: Buffer[]): Promise<readonly Found[]> | readonly Found[];
   /** Finds `key` or what follows it, and reads up to `count` entries from there with a fresh view; returns how many. */
   seek(key: Buffer, count: number): Promise<number> | number;
+  /** Where they are others than the fastest ones above. */
+  readonly awaited?: AwaitedReads;
   /** Moves what is in memory to tables, where the store has a call for it. */
   flush?(): Promise<void>;
   /** Loads records in bulk; absent where batches are the fastest way. */
@@ -48,6 +57,8 @@ export interface StoreOptions {
   readonly cacheBytes: number;
   /** Other threads of the process will open it, too. */
   readonly isThreaded?: boolean;
+  /** Whether ours maps tables into memory; its default where it is absent. */
+  readonly mmap?: boolean;
   /** Of the store's own pool, for a store that has one. */
   readonly poolThreads?: number;
 }

@@ -4,11 +4,12 @@
  *
  * Options: write buffer and cache as for everyone, all else at the defaults. A client has a block cache of its own, of
  *          the same size by default.
+ * Awaited: scans by `for await`, entry by entry.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { StorageClient } from '../../src/client/index.ts';
 import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import type { BenchStore, Found, ReaderStore, Scan, StoreOptions } from './store.ts';
+import type { AwaitedReads, BenchStore, Found, ReaderStore, Scan, StoreOptions } from './store.ts';
 
 const DURABLY = { sync: true } as const;
 
@@ -16,6 +17,7 @@ export async function openStratakv(options: StoreOptions): Promise<BenchStore> {
   const engine = await StorageEngine.open(options.directory, {
     writeBufferSize: options.writeBufferBytes,
     cacheSize: options.cacheBytes,
+    ...(options.mmap === undefined ? {} : { mmap: options.mmap }),
     ...(options.poolThreads === undefined ? {} : { threads: options.poolThreads }),
   });
   return new StratakvStore(engine);
@@ -37,6 +39,14 @@ export async function openStratakvReader(port: MessagePort): Promise<ReaderStore
 class StratakvStore implements BenchStore {
   readonly #engine: StorageEngine;
   readonly #batch = new WriteBatch();
+  readonly awaited: AwaitedReads = {
+    scan: (isReverse) => this.#awaitedScan(isReverse),
+    seek: async (key, count) => {
+      let taken = 0;
+      for await (const entry of this.#engine.scan({ gte: key, limit: count })) taken += entry.length / 2;
+      return taken;
+    },
+  };
 
   constructor(engine: StorageEngine) {
     this.#engine = engine;
@@ -80,6 +90,18 @@ class StratakvStore implements BenchStore {
 
   seek(key: Buffer, count: number): number {
     return this.#engine.scan({ gte: key, limit: count }).nextMany(count).length;
+  }
+
+  #awaitedScan(isReverse: boolean): Scan {
+    const entries = this.#engine.scan({ reverse: isReverse })[Symbol.asyncIterator]();
+    return {
+      next: async (count) => {
+        let taken = 0;
+        while (taken < count && (await entries.next()).done !== true) taken++;
+        return taken;
+      },
+      close: async () => void (await entries.return?.()),
+    };
   }
 
   flush(): Promise<void> {
