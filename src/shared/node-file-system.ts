@@ -51,12 +51,7 @@ class NodeFile implements StorageFile {
   }
 
   readAtAsync(into: Uint8Array, position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      fs.read(this.#fd, into, 0, into.length, position, (error, count) => {
-        if (error === null) resolve(count);
-        else reject(ioError('read', this.path, error));
-      });
-    });
+    return counted('read', this.path, (done) => fs.read(this.#fd, into, 0, into.length, position, done));
   }
 
   /** Looked up when first asked for, as that loads koffi. */
@@ -85,12 +80,7 @@ class NodeFile implements StorageFile {
   }
 
   writeAtAsync(bytes: Uint8Array, position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      fs.write(this.#fd, bytes, 0, bytes.length, position, (error, count) => {
-        if (error === null) resolve(count);
-        else reject(ioError('write', this.path, error));
-      });
-    });
+    return counted('write', this.path, (done) => fs.write(this.#fd, bytes, 0, bytes.length, position, done));
   }
 
   datasync(): void {
@@ -322,6 +312,22 @@ function attempt<T>(action: string, path: string, run: () => T): T {
   } catch (error) {
     throw ioError(action, path, error);
   }
+}
+
+/** A read or write of so many bytes. On a closed file Node throws in the call. */
+function counted(
+  action: string,
+  path: string,
+  start: (done: (error: NodeJS.ErrnoException | null, count: number) => void) => void,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    attempt(action, path, () =>
+      start((error, count) => {
+        if (error === null) resolve(count);
+        else reject(ioError(action, path, error));
+      }),
+    );
+  });
 }
 
 type Done = (error: NodeJS.ErrnoException | null) => void;
