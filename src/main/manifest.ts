@@ -50,7 +50,7 @@ import { decodeRoot, MAX_MANIFEST_BYTES, type PageSource, rootBytes } from './ma
 import { type ManifestState, stateProblem, type TablePage } from './manifest-state.ts';
 import { HEADER_START } from './manifest-text.ts';
 import { ascending, identityOf } from './obsolete-list.ts';
-import { namePages, type PageEntry, readPage, writePages } from './page-files.ts';
+import { namePages, type PageEntry, pageMemory, readPage, writePages } from './page-files.ts';
 
 export { emptyState, MANIFEST_FORMAT_VERSION, type ManifestState, type SealedLog } from './manifest-state.ts';
 
@@ -102,7 +102,8 @@ export function pagesIn(
   return (storeId, entries) => {
     const claimed = entries.reduce((sum, entry) => sum + entry.tableCount, 0);
     if (claimed > UNPROVEN_LINES) refuseUnproven(claimed, countFiles(), join(directories[0]!, MANIFEST_NAME));
-    return entries.map((entry) => readPage(fs, directories, storeId, entry));
+    const memory = pageMemory(entries);
+    return entries.map((entry) => readPage(fs, directories, storeId, entry, memory));
   };
 }
 

@@ -89,18 +89,28 @@ function readTables(body: Uint8Array, file: string, storeId: string, entry: Page
   return lines.map(({ table }) => table);
 }
 
-/** Reads the page from the first of `directories` that has it, under either of its names. */
+/** For {@link readPage}: large enough for each of `entries` that it reads. */
+export function pageMemory(entries: readonly PageEntry[]): Uint8Array {
+  const largest = entries.reduce((most, { sizeBytes }) => Math.max(most, sizeBytes), 0);
+  return new Uint8Array(Math.min(largest, MAX_READ_BYTES));
+}
+
+/**
+ * Reads the page from the first of `directories` that has it, under either of its names. Its text is in `memory` meanwhile, and
+ * nothing of it is kept.
+ */
 export function readPage(
   fs: Pick<FileSystem, 'openRead'>,
   directories: readonly string[],
   storeId: string,
   entry: PageEntry,
+  memory: Uint8Array = pageMemory([entry]),
 ): TablePage {
   const file = openPageFile(fs, directories, entry.number as FileNumber);
   try {
     if (entry.sizeBytes > MAX_READ_BYTES || file.size() !== entry.sizeBytes)
       throw new CorruptionError('it is not the page that the manifest names', { file: file.path });
-    const bytes = new Uint8Array(entry.sizeBytes);
+    const bytes = memory.subarray(0, entry.sizeBytes);
     return decodePage(bytes.subarray(0, readFully(file, bytes, 0)), file.path, storeId, entry);
   } finally {
     file.close();
