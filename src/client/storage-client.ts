@@ -104,7 +104,7 @@ export class StorageClient {
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
   readonly #turns = new ReadTurns();
-  readonly #disk = new Disk();
+  readonly #disk: Disk;
   readonly #reads: AwaitedReads;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -120,6 +120,7 @@ export class StorageClient {
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
+    this.#disk = new Disk(fs);
     const reads = readsWhileOpen(fs, () => this.#checkOpen());
     this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks, this.#disk);
     this.#reads = new AwaitedReads({

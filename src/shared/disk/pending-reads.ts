@@ -42,6 +42,8 @@ class PendingRead<T> implements WaitingRead<T> {
   readonly promise: Promise<T>;
   #unlisten: (() => void) | undefined;
   #isEnded = false;
+  /** An attempt that ends what it reads from calls {@link tryAgain} out of itself. */
+  #isTrying = false;
 
   constructor(disk: Disk, job: ReadJob<T>, onEnd: (read: PendingRead<T>) => void) {
     this.#disk = disk;
@@ -82,14 +84,17 @@ class PendingRead<T> implements WaitingRead<T> {
   }
 
   tryAgain(): void {
-    if (this.#isEnded) return;
+    if (this.#isEnded || this.#isTrying) return;
     let value: T;
+    this.#isTrying = true;
     try {
       value = this.#disk.withoutWaiting(this.#job.attempt);
     } catch (error) {
       if (error instanceof WouldWait) this.#fetch(error.needed);
       else this.fail(error);
       return;
+    } finally {
+      this.#isTrying = false;
     }
     this.#end();
     this.#resolve(value);
