@@ -1,7 +1,7 @@
 /**
  * StorageEngine: the public face of a store, and its table of contents. Each method validates and hands on:
  *
- *   open, close      open-store.ts, lifecycle below       get, has, getMany   read-view.ts
+ *   open, close      open-store.ts, runtime.ts            get, has, getMany   engine-core.ts, read-view.ts
  *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
@@ -9,44 +9,36 @@
  *   ingest           ingest/ingester.ts
  *   share            share/shares.ts
  *
- * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
- * Long:   the whole public face in one place; most of it are contracts.
+ * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
+ * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that
+ * is named here: the functions of timers.ts, before a test of the application puts false ones in their place, and the channels
+ * of events.ts, before somebody subscribes.
+ *
+ * Invariants: open(), destroy() and repair() read what they are given within the call (open-request.ts).
+ * Thread:     main (the thread that opened the store).     Owns: nothing; the parts are Runtime's.
+ * Long:       the whole public face in one place; most of it are contracts.
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../shared/errors.ts';
-import type { SequenceNumber } from '../shared/ids.ts';
+import { ioError, StorageError } from '../shared/errors.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
-import { type Bytes, InputBytes, lookupKeyBytes } from '../shared/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/iterator.ts';
+import { type Bytes, InputBytes } from '../shared/input-bytes.ts';
+import { EntryKind } from '../shared/iterator.ts';
 import { awaited } from '../shared/process-keeper.ts';
-import { ManyLookup } from '../shared/read/many-lookup.ts';
-import {
-  type CompactRange,
-  type ResolvedRead,
-  resolveCompactRange,
-  resolveRead,
-  resolveScan,
-  resolveSync,
-  takeValue,
-  type WriteOptions,
-} from '../shared/read/read-options.ts';
-import { ReadTurns } from '../shared/read/read-turns.ts';
-import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
-import { Scan } from '../shared/read/scan.ts';
+import type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
+import type { Scan } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
-import { destroyStore } from './destroy-store.ts';
-import type { EngineEvents } from './events.ts';
-import { type OpenedStore, type OpenInternals, openStore } from './open-store.ts';
+import type { EngineCore, MakeCore } from './engine-core.ts';
+import { type EngineEvents, report } from './events.ts';
+import { readOpenOptions, readRepairOptions, resolveDirectory } from './open-request.ts';
+import type { OpenInternals } from './open-store.ts';
 import type { EngineOptions } from './options.ts';
 import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
-import { repairStore } from './repair/repair-store.ts';
-import { Runtime } from './runtime.ts';
-import { Snapshot } from './snapshot.ts';
-import { storeStats } from './store-stats.ts';
-import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
+import type { Runtime } from './runtime.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
 export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
@@ -73,18 +65,16 @@ export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
 export class StorageEngine extends EventEmitter<EngineEvents> {
   /** The absolute path of the store's directory. */
   readonly path: string;
+  readonly #core: EngineCore;
   readonly #runtime: Runtime;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
-  readonly #entry = new Entry();
-  readonly #many = new ManyLookup();
-  readonly #turns = new ReadTurns();
 
-  private constructor(runtime: Runtime) {
+  private constructor(core: EngineCore) {
     super();
-    this.#runtime = runtime;
-    this.path = runtime.store.path;
-    for (const entry of [this.#entry, this.#many.scratch]) runtime.store.arenas.addScratch(entry);
+    this.#core = core;
+    this.#runtime = core.runtime;
+    this.path = core.runtime.store.path;
   }
 
   /**
@@ -108,7 +98,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * await StorageEngine.destroy('./db_data');
    */
   static async destroy(path: string): Promise<void> {
-    await destroyStore(path);
+    const directory = resolveDirectory(path);
+    await awaited(loaded(import('./destroy-store.ts')).then(({ destroyStore }) => destroyStore(directory)));
   }
 
   /**
@@ -123,14 +114,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * for (const warning of report.warnings) log(warning);
    */
   static async repair(path: string, options?: RepairOptions): Promise<RepairReport> {
-    return await repairStore(path, options);
+    const asked = readRepairOptions(options);
+    const directory = resolveDirectory(path);
+    const repaired = loaded(import('./repair/repair-store.ts')).then(({ repairStore }) =>
+      repairStore(directory, asked),
+    );
+    return await awaited(repaired);
   }
 
   /** @internal */
-  static fromRuntime(make: (emitter: () => EventEmitter<EngineEvents>) => Runtime): StorageEngine {
+  static fromCore(make: MakeCore): StorageEngine {
     let engine: StorageEngine | undefined;
     const pending = new EventEmitter<EngineEvents>();
-    engine = new StorageEngine(make(() => engine ?? pending));
+    engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
     return engine;
   }
 
@@ -151,7 +147,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
       return this.#append(EntryKind.Put, sync);
@@ -167,23 +163,13 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   delete(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       this.#key.setKey(key);
       this.#value.end = 0;
       return this.#append(EntryKind.Delete, sync);
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
-  #syncFor(options: WriteOptions | undefined): boolean {
-    const runtime = this.#runtime;
-    runtime.checkWritable();
-    if (options === undefined) return runtime.store.options.sync;
-    const sync = resolveSync(options, runtime.store.options.sync);
-    runtime.checkWritable();
-    return sync;
   }
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
@@ -201,7 +187,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
       const { pipeline, counters } = this.#runtime.store;
@@ -250,7 +236,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   async get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.#turns.after(1, this.getSync(key, options));
+    return this.#core.turns.after(1, this.getSync(key, options));
   }
 
   /**
@@ -259,9 +245,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const name = engine.getSync('user:1')?.toString();
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
-    this.#runtime.checkReadable();
-    const read = resolveRead(options);
-    return this.#findAs(key, read) ? takeValue(this.#entry, read) : undefined;
+    return this.#core.getSync(key, options);
   }
 
   /**
@@ -271,56 +255,18 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const [a, b] = await engine.getMany(['a', 'b']);
    */
   async getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
-    this.#runtime.checkReadable();
-    if (!Array.isArray(keys))
-      throw new StorageError('STRATA_INVALID_ARGUMENT', 'getMany takes an array of keys');
-    const read = resolveRead(options);
-    const sequence = this.#sequenceOf(read?.snapshot);
-    const { memtables, versions, tables, blocks, readPressure } = this.#runtime.store;
-    const version = versions.current;
-    const sources = { memtables, version, tables };
-    const values =
-      read?.fillCache === false
-        ? blocks.bypassed(() => this.#many.values(sources, sequence, keys, read))
-        : this.#many.values(sources, sequence, keys, read);
-    readPressure.noteLookups(version, this.#many.tableLookups);
-    return this.#turns.after(keys.length, values);
+    const values = this.#core.getMany(keys, options);
+    return this.#core.turns.after(values.length, values);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return this.#turns.after(1, this.hasSync(key, options));
+    return this.#core.turns.after(1, this.hasSync(key, options));
   }
 
   /** As {@link StorageEngine.has}, without a promise; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
-    this.#runtime.checkReadable();
-    return this.#findAs(key, resolveRead(options));
-  }
-
-  /** As {@link #find}, as the options of the read have it. */
-  #findAs(key: Bytes, read: ResolvedRead<Snapshot> | undefined): boolean {
-    const sequence = this.#sequenceOf(read?.snapshot);
-    if (read?.fillCache !== false) return this.#find(key, sequence);
-    return this.#runtime.store.blocks.bypassed(() => this.#find(key, sequence));
-  }
-
-  #sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
-    const { store } = this.#runtime;
-    return snapshot === undefined ? store.visibleSequence() : Snapshot.sequenceOf(snapshot, store.snapshots);
-  }
-
-  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
-  #find(key: Bytes, sequence: SequenceNumber): boolean {
-    const { memtables, versions, tables, readPressure } = this.#runtime.store;
-    const bytes = lookupKeyBytes(key);
-    const entry = this.#entry;
-    if (!lookupMemtables(memtables, bytes, sequence, entry)) {
-      const version = versions.current;
-      readPressure.noteLookups(version, 1);
-      if (!lookupTables(version, tables, bytes, sequence, entry)) return false;
-    }
-    return entry.kind === EntryKind.Put;
+    return this.#core.hasSync(key, options);
   }
 
   /**
@@ -330,12 +276,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
    */
   scan(range?: ScanOptions): Scan {
-    this.#runtime.checkReadable();
-    const options = resolveScan(range);
-    const core = this.#runtime.openScan(options, this.#sequenceOf(options.snapshot));
-    const scan = new Scan(core, options);
-    this.#runtime.scans.watch(scan, core, options.signal);
-    return scan;
+    return this.#core.scan(range);
   }
 
   /**
@@ -343,9 +284,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_CLOSED.
    */
   snapshot(): Snapshot {
-    this.#runtime.checkReadable();
-    const { store } = this.#runtime;
-    return store.snapshots.take(store.visibleSequence());
+    return this.#core.snapshot();
   }
 
   /**
@@ -367,11 +306,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * await engine.compact({ start: 'log:2023', end: 'log:2024' });
    */
   async compact(range?: CompactRange): Promise<void> {
-    this.#runtime.checkWritable();
-    const resolved = resolveCompactRange(range);
-    // Reading the range may have run code of the application.
-    this.#runtime.checkWritable();
-    await this.#runtime.operation(this.#runtime.scheduler.compact(resolved));
+    await this.#core.compact(range);
   }
 
   /**
@@ -379,8 +314,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_CLOSED.
    */
   stats(): EngineStats {
-    this.#runtime.checkReadable();
-    return storeStats(this.#runtime);
+    return this.#core.stats();
   }
 
   /**
@@ -390,8 +324,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const report = await engine.verify({ onProgress: ({ doneBytes, totalBytes }) => bar(doneBytes / totalBytes) });
    */
   async verify(options?: VerifyOptions): Promise<VerifyReport> {
-    this.#runtime.checkReadable();
-    return await this.#runtime.operation(verifyStore(this.#runtime.store, options));
+    return await this.#core.verify(options);
   }
 
   /**
@@ -415,7 +348,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   close(): Promise<void> {
     const closing = this.#runtime.close();
-    const reads = this.#turns.settled();
+    const reads = this.#core.turns.settled();
     return awaited(reads === undefined ? closing : Promise.allSettled([closing, reads]).then(() => closing));
   }
 
@@ -431,7 +364,20 @@ export async function openEngine(
   options: EngineOptions | undefined,
   internals: OpenInternals,
 ): Promise<StorageEngine> {
-  const start = (opened: OpenedStore): StorageEngine =>
-    StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
-  return await awaited(openStore(path, options, internals, start));
+  const asked = readOpenOptions(options);
+  const directory = resolveDirectory(path);
+  const opened = loaded(import('./engine-core.ts')).then(({ openCore }) =>
+    openCore(directory, asked, internals, StorageEngine.fromCore),
+  );
+  return await awaited(opened);
+}
+
+/** The code of a store. */
+async function loaded<T>(code: Promise<T>): Promise<T> {
+  try {
+    return await code;
+  } catch (error) {
+    // No descriptors, or the package was removed or replaced since the import. Node keeps such a failure for good.
+    throw ioError('load', 'the code of the store', error);
+  }
 }
