@@ -13,9 +13,11 @@ import type { CommandContext } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
 import { Output } from './output.ts';
 import { buildProgram, run, unknownCommand } from './program.ts';
-import { askOnTerminal, runPrompt } from './prompt.ts';
 import { Session } from './session.ts';
 import { packageVersion } from './user-files.ts';
+
+/** Loaded when somebody is to be asked something: most command lines are one command. */
+const prompt = (): Promise<typeof import('./prompt.ts')> => import('./prompt.ts');
 
 const DEFAULT_DIRECTORY = './db_data';
 
@@ -35,7 +37,7 @@ async function main(words: readonly string[], out: Output): Promise<ExitCode> {
     out,
     isReadingStdin: false,
     signal: new AbortController().signal,
-    ask: process.stdin.isTTY ? askOnTerminal : undefined,
+    ask: process.stdin.isTTY ? async (question) => (await prompt()).askOnTerminal(question) : undefined,
   };
   let promptCode: ExitCode = ExitCode.Ok;
   const program = buildProgram(context)
@@ -46,6 +48,7 @@ async function main(words: readonly string[], out: Output): Promise<ExitCode> {
     .argument('[command...]')
     .action(async (rest: string[], options: ShellOptions) => {
       if (rest[0] !== undefined) throw unknownCommand(rest[0]);
+      const { runPrompt } = await prompt();
       promptCode = await runPrompt(context.session, out, { keepsHistory: options.history });
     });
   try {
