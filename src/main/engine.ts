@@ -20,7 +20,7 @@
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
-import { ioError, StorageError } from '../shared/errors.ts';
+import { isError, StorageError } from '../shared/errors.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
@@ -378,6 +378,7 @@ async function loaded<T>(code: Promise<T>): Promise<T> {
     return await code;
   } catch (error) {
     // No descriptors, or the package was removed or replaced since the import. Node keeps such a failure for good.
-    throw ioError('load', 'the code of the store', error);
+    const reason = isError(error) ? error.message : String(error);
+    throw new StorageError('STRATA_IO', `cannot load the code of the store: ${reason}`, { cause: error });
   }
 }

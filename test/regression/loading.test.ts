@@ -6,9 +6,10 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const BUILT: string = resolve(import.meta.dirname, '..', '..', 'src');
@@ -82,4 +83,25 @@ test('open(), destroy() and repair() go by what they are given when they are cal
   const path = join(directory, 'store');
   assert.equal(stderr, '');
   assert.deepEqual(stdout.trim().split('\n'), [path, path]);
+});
+
+test('a package that was removed since it was imported opens no store, and says so', async (t) => {
+  const folder = temporaryDirectory(t);
+  let root = BUILT;
+  while (!existsSync(join(root, 'node_modules'))) root = dirname(root);
+  cpSync(BUILT, join(folder, 'src'), { recursive: true });
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const entry = pathToFileURL(join(folder, 'src', 'main', 'index.js')).href;
+  const { StorageEngine, StorageError } = (await import(entry)) as typeof import('../../src/main/index.ts');
+  rmSync(join(folder, 'src'), { recursive: true });
+  const path = join(folder, 'store');
+  const isTold = (error: unknown): boolean =>
+    error instanceof StorageError &&
+    error.code === 'STRATA_IO' &&
+    error.message.startsWith('cannot load the code of the store: ');
+  await assert.rejects(StorageEngine.open(path), isTold);
+  await assert.rejects(StorageEngine.repair(path), isTold);
+  await assert.rejects(StorageEngine.destroy(path), isTold);
+  assert.equal(existsSync(path), false);
 });
