@@ -19,8 +19,8 @@ import { TABLE_MAGIC } from '../shared/table/format.ts';
 import { acquireLock } from './directory-lock.ts';
 import { allEpochs } from './epochs.ts';
 import { isManifestOfOurs } from './manifest.ts';
+import { resolveDirectory } from './open-request.ts';
 import { throughAnchors } from './open-store.ts';
-import { resolveDirectory } from './store-directory.ts';
 
 export async function destroyStore(path: string): Promise<void> {
   await awaited(destroy(resolveDirectory(path)));

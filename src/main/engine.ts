@@ -1,7 +1,7 @@
 /**
  * StorageEngine: the public face of a store, and its table of contents. Each method validates and hands on:
  *
- *   open, close      open-store.ts, lifecycle below       get, has, getMany   engine-reads.ts
+ *   open, close      open-store.ts, runtime.ts            get, has, getMany   engine-reads.ts
  *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
@@ -9,37 +9,36 @@
  *   ingest           ingest/ingester.ts
  *   share            share/shares.ts
  *
- * Thread: main (the thread that opened the store).     Owns: the lifecycle of all parts, and nothing else.
- * Long:   the whole public face in one place; most of it are contracts.
+ * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
+ * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that
+ * is named here: the functions of timers.ts, before a test of the application puts false ones in their place, and the channels
+ * of events.ts, before somebody subscribes.
+ *
+ * Invariants: open(), destroy() and repair() read what they are given within the call (open-request.ts).
+ * Thread:     main (the thread that opened the store).     Owns: nothing; the parts are Runtime's.
+ * Long:       the whole public face in one place; most of it are contracts.
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../shared/errors.ts';
+import { isError, StorageError } from '../shared/errors.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { type Bytes, InputBytes } from '../shared/input-bytes.ts';
 import { EntryKind } from '../shared/iterator.ts';
 import { awaited } from '../shared/process-keeper.ts';
-import {
-  type CompactRange,
-  resolveCompactRange,
-  resolveScan,
-  resolveSync,
-  type WriteOptions,
-} from '../shared/read/read-options.ts';
-import { Scan } from '../shared/read/scan.ts';
+import type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
+import type { Scan } from '../shared/read/scan.ts';
 import { WriteBatch } from '../shared/write-batch.ts';
 import type { EngineStats } from './counters.ts';
-import { destroyStore } from './destroy-store.ts';
-import type { EngineEvents } from './events.ts';
-import { type OpenedStore, type OpenInternals, openStore } from './open-store.ts';
+import type { EngineCore, MakeCore } from './engine-core.ts';
+import { type EngineEvents, report } from './events.ts';
+import { readOpenOptions, readRepairOptions, resolveDirectory } from './open-request.ts';
+import type { OpenInternals } from './open-store.ts';
 import type { EngineOptions } from './options.ts';
 import type { ReadOptions, ScanOptions } from './read-options.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
-import { repairStore } from './repair/repair-store.ts';
-import { Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import type { Snapshot } from './snapshot.ts';
-import { storeStats } from './store-stats.ts';
-import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
+import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
 export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
@@ -66,14 +65,16 @@ export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
 export class StorageEngine extends EventEmitter<EngineEvents> {
   /** The absolute path of the store's directory. */
   readonly path: string;
+  readonly #core: EngineCore;
   readonly #runtime: Runtime;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
 
-  private constructor(runtime: Runtime) {
+  private constructor(core: EngineCore) {
     super();
-    this.#runtime = runtime;
-    this.path = runtime.store.path;
+    this.#core = core;
+    this.#runtime = core.runtime;
+    this.path = core.runtime.store.path;
   }
 
   /**
@@ -97,7 +98,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * await StorageEngine.destroy('./db_data');
    */
   static async destroy(path: string): Promise<void> {
-    await destroyStore(path);
+    const directory = resolveDirectory(path);
+    await awaited(loaded(import('./destroy-store.ts')).then(({ destroyStore }) => destroyStore(directory)));
   }
 
   /**
@@ -112,14 +114,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * for (const warning of report.warnings) log(warning);
    */
   static async repair(path: string, options?: RepairOptions): Promise<RepairReport> {
-    return await repairStore(path, options);
+    const asked = readRepairOptions(options);
+    const directory = resolveDirectory(path);
+    const repaired = loaded(import('./repair/repair-store.ts')).then(({ repairStore }) =>
+      repairStore(directory, asked),
+    );
+    return await awaited(repaired);
   }
 
   /** @internal */
-  static fromRuntime(make: (emitter: () => EventEmitter<EngineEvents>) => Runtime): StorageEngine {
+  static fromCore(make: MakeCore): StorageEngine {
     let engine: StorageEngine | undefined;
     const pending = new EventEmitter<EngineEvents>();
-    engine = new StorageEngine(make(() => engine ?? pending));
+    engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
     return engine;
   }
 
@@ -140,7 +147,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
       return this.#append(EntryKind.Put, sync);
@@ -156,23 +163,13 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   delete(key: Bytes, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       this.#key.setKey(key);
       this.#value.end = 0;
       return this.#append(EntryKind.Delete, sync);
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
-  #syncFor(options: WriteOptions | undefined): boolean {
-    const runtime = this.#runtime;
-    runtime.checkWritable();
-    if (options === undefined) return runtime.store.options.sync;
-    const sync = resolveSync(options, runtime.store.options.sync);
-    runtime.checkWritable();
-    return sync;
   }
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
@@ -190,7 +187,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const sync = this.#core.syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
       const { pipeline, counters } = this.#runtime.store;
@@ -279,12 +276,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
    */
   scan(range?: ScanOptions): Scan {
-    this.#runtime.checkReadable();
-    const options = resolveScan(range);
-    const core = this.#runtime.openScan(options, this.#runtime.reads.sequenceOf(options.snapshot));
-    const scan = new Scan(core, options);
-    this.#runtime.scans.watch(scan, core, options);
-    return scan;
+    return this.#core.scan(range);
   }
 
   /**
@@ -292,9 +284,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_CLOSED.
    */
   snapshot(): Snapshot {
-    this.#runtime.checkReadable();
-    const { store } = this.#runtime;
-    return store.snapshots.take(store.visibleSequence());
+    return this.#core.snapshot();
   }
 
   /**
@@ -316,11 +306,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * await engine.compact({ start: 'log:2023', end: 'log:2024' });
    */
   async compact(range?: CompactRange): Promise<void> {
-    this.#runtime.checkWritable();
-    const resolved = resolveCompactRange(range);
-    // Reading the range may have run code of the application.
-    this.#runtime.checkWritable();
-    await this.#runtime.operation(this.#runtime.scheduler.compact(resolved));
+    await this.#core.compact(range);
   }
 
   /**
@@ -328,8 +314,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @throws {@link StorageError} STRATA_CLOSED.
    */
   stats(): EngineStats {
-    this.#runtime.checkReadable();
-    return storeStats(this.#runtime);
+    return this.#core.stats();
   }
 
   /**
@@ -339,8 +324,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const report = await engine.verify({ onProgress: ({ doneBytes, totalBytes }) => bar(doneBytes / totalBytes) });
    */
   async verify(options?: VerifyOptions): Promise<VerifyReport> {
-    this.#runtime.checkReadable();
-    return await this.#runtime.operation(verifyStore(this.#runtime.store, options));
+    return await this.#core.verify(options);
   }
 
   /**
@@ -380,7 +364,21 @@ export async function openEngine(
   options: EngineOptions | undefined,
   internals: OpenInternals,
 ): Promise<StorageEngine> {
-  const start = (opened: OpenedStore): StorageEngine =>
-    StorageEngine.fromRuntime((emitter) => new Runtime(opened, internals, emitter));
-  return await awaited(openStore(path, options, internals, start));
+  const asked = readOpenOptions(options);
+  const directory = resolveDirectory(path);
+  const opened = loaded(import('./engine-core.ts')).then(({ openCore }) =>
+    openCore(directory, asked, internals, StorageEngine.fromCore),
+  );
+  return await awaited(opened);
+}
+
+/** The code of a store. */
+async function loaded<T>(code: Promise<T>): Promise<T> {
+  try {
+    return await code;
+  } catch (error) {
+    // No descriptors, or the package was removed or replaced since the import. Node keeps such a failure for good.
+    const reason = isError(error) ? error.message : String(error);
+    throw new StorageError('STRATA_IO', `cannot load the code of the store: ${reason}`, { cause: error });
+  }
 }

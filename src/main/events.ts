@@ -67,6 +67,9 @@ export interface EngineEvents {
   backgroundError: [BackgroundErrorEvent];
 }
 
+/** Tells an event of one store. */
+export type TellEvent = <K extends keyof EngineEvents>(name: K, ...payload: EngineEvents[K]) => void;
+
 /**
  * Kept for good. Asking for a channel by name at each event lets it be collected in between; Node.js 20 then forgets the name
  * some time later, and with it whoever has subscribed to a new channel of that name meanwhile.

@@ -27,14 +27,10 @@ import { emptyState, loadManifest, type ManifestState, saveManifest } from './ma
 import { PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
 import type { ObsoleteLog } from './manifest-state.ts';
 import { refuseUnknownFiles, sortOutFiles } from './obsolete-files.ts';
+import { resolveDirectory } from './open-request.ts';
 import { type EngineOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
-import {
-  type CreatedDirectories,
-  noDatabase,
-  prepareDirectory,
-  resolveDirectory,
-} from './store-directory.ts';
+import { type CreatedDirectories, noDatabase, prepareDirectory } from './store-directory.ts';
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {

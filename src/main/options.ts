@@ -10,9 +10,10 @@ import { JOB_SLOT_COUNT } from '../shared/control-block.ts';
 import { invalidArgument, StorageError } from '../shared/errors.ts';
 import type { TableOptions } from '../shared/jobs.ts';
 import { canMapFiles } from '../shared/memory-map.ts';
-import { boolean, checkObject, integer, readOnce } from '../shared/option-checks.ts';
+import { boolean, integer } from '../shared/option-checks.ts';
 import { MAY_START_THREADS } from '../shared/permission.ts';
 import { TAKE_OVER_AFTER_MS } from './foreign-owner.ts';
+import { readOpenOptions } from './open-request.ts';
 import { DEEP_FILE_FACTOR } from './table-size.ts';
 import type { ForeignPool } from './worker-pool.ts';
 
@@ -97,31 +98,9 @@ export interface ResolvedOptions {
   readonly table: TableOptions;
 }
 
-const NAMES: ReadonlySet<string> = new Set([
-  'createIfMissing',
-  'errorIfExists',
-  'readOnly',
-  'sync',
-  'writeBufferSize',
-  'cacheSize',
-  'blockSize',
-  'blockRestartInterval',
-  'maxFileSize',
-  'compression',
-  'bloomBitsPerKey',
-  'maxOpenFiles',
-  'threads',
-  'pool',
-  'mmap',
-  'lockTimeout',
-  'takeOverAfter',
-  'maxHeldBytes',
-]);
-
 /** Throws STRATA_INVALID_ARGUMENT for anything wrong, STRATA_UNSUPPORTED for what this installation can't do. */
 export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
-  checkObject(given, 'options', NAMES);
-  const options = readOnce(given, NAMES);
+  const options = readOpenOptions(given);
   const writeBufferBytes = integer(options, 'writeBufferSize', 64 * MIB, 1, 2048 * MIB);
   const cores = Math.min(availableParallelism(), JOB_SLOT_COUNT - 2);
   const maxFileSizeBytes = Math.max(

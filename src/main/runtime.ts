@@ -16,7 +16,6 @@
  * Invariants: every promise ever given out settles by the time close() settles.
  * Thread:     main.     Owns: all parts.
  */
-import type { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
 import { Disk } from '../shared/disk/disk.ts';
 import { StorageError } from '../shared/errors.ts';
@@ -35,7 +34,7 @@ import { CommitPipeline } from './commit-pipeline.ts';
 import { Counters } from './counters.ts';
 import type { EngineStatus } from './engine.ts';
 import { EngineReads } from './engine-reads.ts';
-import { type EngineEvents, report } from './events.ts';
+import type { TellEvent } from './events.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
 import { JobRunner } from './job-runner.ts';
@@ -78,14 +77,14 @@ export class Runtime {
   /** Made by the first share(). */
   #shares: Shares | undefined;
 
-  constructor(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>) {
+  constructor(opened: OpenedStore, internals: OpenInternals, tell: TellEvent) {
     // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
     this.#lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
     opened.control.publishSequence(this.#visibleSequence);
-    this.store = this.#assemble(opened, internals, emitter);
+    this.store = this.#assemble(opened, internals, tell);
     this.scheduler = new Scheduler(this.store);
     this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
     this.reads = new EngineReads(this.store, () => this.checkReadable());
@@ -111,7 +110,7 @@ export class Runtime {
     }
   }
 
-  #assemble(opened: OpenedStore, internals: OpenInternals, emitter: () => EventEmitter<EngineEvents>): Store {
+  #assemble(opened: OpenedStore, internals: OpenInternals, tell: TellEvent): Store {
     const { fs, path, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
@@ -173,7 +172,7 @@ export class Runtime {
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
       isClosing: () => this.#closing !== undefined,
-      report: (name, ...payload) => report(emitter(), name, ...payload),
+      report: tell,
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
   }

@@ -1,41 +1,25 @@
 /**
- * The directory of a store: its path, what has to exist before a store can be opened in it, and what goes again when
+ * The directory of a store: what has to exist before a store can be opened in it, and what goes again when
  * that fails.
  *
- *   1. resolve the path                      3. a new one: make it and the parents it lacks, durably
- *   2. what is there: refuse what is plainly no store, before the lock writes anything into it
+ *   1. what is there: refuse what is plainly no store, before the lock writes anything into it
+ *   2. a new one: make it and the parents it lacks, durably
  *   -  the open failed: take back the files it made (under the lock), then the directories (without it)
  *
  * Invariants: an open that fails leaves what was there before it, and nothing else. Only what this open made is taken
  *             back: a file that was there before it, or that another opener may have made, stays.
  * Thread:     main.
  */
-import { dirname, join, resolve } from 'node:path';
-import { invalidArgument, ioError, StorageError } from '../shared/errors.ts';
+import { dirname, join } from 'node:path';
+import { ioError, StorageError } from '../shared/errors.ts';
 import { LOCK_NAME, MANIFEST_NAME, MANIFEST_TEMPORARY_NAME, parseFileName } from '../shared/file-names.ts';
 import type { FileSystem } from '../shared/file-system.ts';
-import { describe } from '../shared/input-bytes.ts';
 import { makeDirectories, removeDirectories } from '../shared/make-directories.ts';
 import { isManifestOfOurs, loadManifest } from './manifest.ts';
 import type { ResolvedOptions } from './options.ts';
 
 /** What the making of a store writes, in the order in which it is taken back: without its manifest nothing is a store. */
 const FILES_OF_A_NEW_STORE: readonly string[] = [MANIFEST_NAME, MANIFEST_TEMPORARY_NAME];
-
-/** An absolute path; throws STRATA_INVALID_ARGUMENT for what can't be one. */
-export function resolveDirectory(path: unknown): string {
-  if (typeof path !== 'string' || path.length === 0)
-    throw invalidArgument(
-      `the path of a store must be a string, not ${path === '' ? 'empty' : describe(path)}`,
-    );
-  if (path.includes('\0')) throw invalidArgument('the path of a store must not contain a zero byte');
-  try {
-    return resolve(path);
-  } catch (error) {
-    // A relative path where the working directory has been deleted.
-    throw ioError('find the working directory for', path, error);
-  }
-}
 
 /** What an open has made so far, to be taken back should it fail. */
 export class CreatedDirectories {

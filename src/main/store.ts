@@ -14,7 +14,7 @@ import type { ArenaPool } from './arena-pool.ts';
 import type { CommitPipeline } from './commit-pipeline.ts';
 import type { CompactionOptions } from './compaction-plan.ts';
 import type { Counters } from './counters.ts';
-import type { EngineEvents } from './events.ts';
+import type { TellEvent } from './events.ts';
 import type { JobRunner } from './job-runner.ts';
 import type { MemtableList } from './memtable-list.ts';
 import type { DeletionQueue } from './obsolete-files.ts';
@@ -51,7 +51,7 @@ export interface Store {
   /** The last sequence that reads may see. */
   visibleSequence(): SequenceNumber;
   isClosing(): boolean;
-  report<K extends keyof EngineEvents>(name: K, ...payload: EngineEvents[K]): void;
+  readonly report: TellEvent;
   /**
    * The manifest or the log failed: no write may be accepted until the store is opened again, and no background work goes on.
    * Tells, once; returns what writers are told.

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { splitLines } from '../../src/main/cli/line-splitter.ts';
 import { detectFormat, parseRecord } from '../../src/main/cli/record-format.ts';
 import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
-import { runCli } from '../helpers/run-cli.ts';
+import { runCli, runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('load reads what dump writes: any bytes, byte for byte', async (t) => {
@@ -30,14 +30,17 @@ test('load reads what dump writes: any bytes, byte for byte', async (t) => {
   assert.equal(loaded.exitCode, 0, loaded.stderr);
   assert.match(loaded.stderr, /^loaded 1,501 rows .* rows\/s, .* MB\/s\n$/);
 
-  const dump = await runCli(first, ['dump']);
+  const dump = await runCommand(first, ['dump']);
   assert.equal((await runCli(second, ['load', '-'], dump.stdoutBytes)).exitCode, 0);
-  assert.ok((await runCli(second, ['dump'])).stdoutBytes.equals(dump.stdoutBytes), 'dump -> load -> dump');
+  assert.ok(
+    (await runCommand(second, ['dump'])).stdoutBytes.equals(dump.stdoutBytes),
+    'dump -> load -> dump',
+  );
 
-  const hexDump = await runCli(first, ['dump', '--hex']);
+  const hexDump = await runCommand(first, ['dump', '--hex']);
   assert.equal((await runCli(third, ['load', '-'], hexDump.stdoutBytes)).exitCode, 0);
   assert.ok(
-    (await runCli(third, ['dump'])).stdoutBytes.equals(dump.stdoutBytes),
+    (await runCommand(third, ['dump'])).stdoutBytes.equals(dump.stdoutBytes),
     'dump --hex -> load -> dump',
   );
 });
@@ -46,10 +49,13 @@ test('load takes arrays, and tab-separated bytes as they are', async (t) => {
   const folder = temporaryDirectory(t);
   const [json, tsv] = [join(folder, 'json'), join(folder, 'tsv')];
   assert.equal((await runCli(json, ['load', '-'], '["k","v"]\r\n\r\n["k2","v2"]')).exitCode, 0);
-  assert.equal((await runCli(json, ['scan'])).stdout, 'k => v\nk2 => v2\n');
+  assert.equal((await runCommand(json, ['scan'])).stdout, 'k => v\nk2 => v2\n');
   const bytes = Buffer.from('a\tb\tc\r\n\n\\n\t\\t\nx\t\xff\n\tempty key\n', 'latin1');
   assert.equal((await runCli(tsv, ['load', '-'], bytes)).exitCode, 0);
-  assert.equal((await runCli(tsv, ['scan'])).stdout, ' => empty key\n\\n => \\t\na => b\tc\nx => \\xff\n');
+  assert.equal(
+    (await runCommand(tsv, ['scan'])).stdout,
+    ' => empty key\n\\n => \\t\na => b\tc\nx => \\xff\n',
+  );
 });
 
 test('load reads a file, and --format overrides the first line', async (t) => {
@@ -57,11 +63,11 @@ test('load reads a file, and --format overrides the first line', async (t) => {
   const file = join(folder, 'rows.txt');
   writeFileSync(file, '{not json\tvalue\n');
   const db = join(folder, 'db');
-  const detected = await runCli(db, ['load', file]);
+  const detected = await runCommand(db, ['load', file]);
   assert.equal(detected.exitCode, 1);
   assert.match(detected.stderr, /line 1 of .*rows\.txt: not JSON/);
-  assert.equal((await runCli(db, ['load', file, '--format', 'tsv'])).exitCode, 0);
-  assert.equal((await runCli(db, ['get', '{not json'])).stdout, 'value\n');
+  assert.equal((await runCommand(db, ['load', file, '--format', 'tsv'])).exitCode, 0);
+  assert.equal((await runCommand(db, ['get', '{not json'])).stdout, 'value\n');
 });
 
 test('a malformed line is named, and nothing is stored', async (t) => {
@@ -71,7 +77,7 @@ test('a malformed line is named, and nothing is stored', async (t) => {
   const { exitCode, stdout, stderr } = await runCli(db, ['load', '-'], rows.join('\n'));
   assert.deepEqual([exitCode, stdout], [1, '']);
   assert.equal(stderr, 'stratakv: line 2101 of standard input: no value; nothing was stored\n');
-  assert.equal((await runCli(db, ['scan', '--keys'])).stdout, '');
+  assert.equal((await runCommand(db, ['scan', '--keys'])).stdout, '');
 });
 
 test('load --skip-bad stores the rest and counts what it left out', async (t) => {
@@ -89,18 +95,18 @@ test('load --skip-bad stores the rest and counts what it left out', async (t) =>
   assert.match(stderr, /^skipped line 3 of standard input: expected \[key, value\]/m);
   assert.match(stderr, /^skipped line 4 of standard input: /m);
   assert.match(stderr, /malformed lines skipped: 3\n$/);
-  assert.equal((await runCli(db, ['scan'])).stdout, 'a => 1\nc => 3\n');
+  assert.equal((await runCommand(db, ['scan'])).stdout, 'a => 1\nc => 3\n');
 });
 
 test('load of a file that cannot be read says so and creates no store', async (t) => {
   const folder = temporaryDirectory(t);
   const db = join(folder, 'db');
   for (const path of [join(folder, 'absent'), folder]) {
-    const { exitCode, stderr } = await runCli(db, ['load', path]);
+    const { exitCode, stderr } = await runCommand(db, ['load', path]);
     assert.equal(exitCode, 1);
     assert.match(stderr, /^stratakv: [^\n]*(?:no such file|is a directory)[^\n]*\n$/);
   }
-  assert.equal((await runCli(db, ['stats'])).exitCode, 1);
+  assert.equal((await runCommand(db, ['stats'])).exitCode, 1);
 });
 
 test('parseRecord() refuses whatever it would have to guess or drop', () => {

@@ -6,28 +6,28 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { EngineStats } from '../../src/main/index.ts';
-import { CLI, runCli, runLines } from '../helpers/run-cli.ts';
+import { CLI, runCli, runCommand, runEach } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('flush and compact put records into tables, and deleted ones are gone', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'put b 2', 'flush', 'delete a']);
-  assert.equal((await runCli(db, ['flush'])).exitCode, 0);
+  await runEach(db, ['put a 1', 'put b 2', 'flush', 'delete a']);
+  assert.equal((await runCommand(db, ['flush'])).exitCode, 0);
   assert.deepEqual(await tableFigures(db), { entries: 3, tombstones: 1 });
-  const compact = await runCli(db, ['compact']);
+  const compact = await runCommand(db, ['compact']);
   assert.deepEqual([compact.exitCode, compact.stdout, compact.stderr], [0, '', '']);
   assert.deepEqual(await tableFigures(db), { entries: 1, tombstones: 0 });
-  assert.equal((await runCli(db, ['scan'])).stdout, 'b => 2\n');
+  assert.equal((await runCommand(db, ['scan'])).stdout, 'b => 2\n');
 });
 
 test('stats prints a table, or one JSON object', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'flush', 'put b 2']);
-  const table = await runCli(db, ['stats']);
+  await runEach(db, ['put a 1', 'flush', 'put b 2']);
+  const table = await runCommand(db, ['stats']);
   assert.equal(table.stderr, '');
   assert.match(table.stdout, /^level +tables +size +entries +tombstones\nL0 +1 +\d/);
   assert.match(table.stdout, /\nmemory +1 entries in 1 memtables/);
-  const json = await runCli(db, ['stats', '--json']);
+  const json = await runCommand(db, ['stats', '--json']);
   assert.equal(json.stdout.split('\n').length, 2);
   const stats = JSON.parse(json.stdout) as EngineStats;
   assert.equal(stats.levels.length, 8);
@@ -36,31 +36,34 @@ test('stats prints a table, or one JSON object', async (t) => {
 
 test('commands that only look change nothing on disk', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'flush', 'put b 2']);
+  await runEach(db, ['put a 1', 'flush', 'put b 2']);
   const before = snapshotOf(db);
   for (const command of ['get a', 'scan', 'dump', 'stats', 'verify']) {
-    assert.equal((await runCli(db, command.split(' '))).exitCode, 0, command);
+    assert.equal((await runCommand(db, command.split(' '))).exitCode, 0, command);
     assert.deepEqual(snapshotOf(db), before, command);
   }
 });
 
 test('verify says what it read', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'flush', 'put b 2']);
-  const { exitCode, stdout, stderr } = await runCli(db, ['verify']);
+  await runEach(db, ['put a 1', 'flush', 'put b 2']);
+  const { exitCode, stdout, stderr } = await runCommand(db, ['verify']);
   assert.deepEqual([exitCode, stderr], [0, '']);
   assert.match(stdout, /^ok: 1 tables, 1 blocks, 1 entries, 1 logs, .* read in .*\n$/);
 });
 
 test('a damaged table is exit code 4, with the file and the offset on stderr', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'put b 2', 'flush']);
+  await runEach(db, ['put a 1', 'put b 2', 'flush']);
   const name = readdirSync(db).find((file) => file.endsWith('.sst')) ?? '';
   const bytes = readFileSync(join(db, name));
   bytes[3]! ^= 0xff;
   writeFileSync(join(db, name), bytes);
-  for (const command of [['verify'], ['get', 'a'], ['scan'], ['dump']]) {
-    const { exitCode, stdout, stderr } = await runCli(db, command);
+  for (const [run, command] of [
+    [runCli, ['verify']],
+    ...[['verify'], ['get', 'a'], ['scan'], ['dump']].map((command) => [runCommand, command] as const),
+  ] as const) {
+    const { exitCode, stdout, stderr } = await run(db, command);
     assert.deepEqual([exitCode, stdout], [4, ''], command[0]);
     assert.match(
       stderr,
@@ -71,14 +74,14 @@ test('a damaged table is exit code 4, with the file and the offset on stderr', a
 
 test('a damaged manifest is exit code 4, and the store is not taken for an empty one', async (t) => {
   const db = temporaryDirectory(t);
-  await runLines(db, ['put a 1', 'flush']);
+  await runEach(db, ['put a 1', 'flush']);
   const manifest = join(db, 'manifest.json');
   writeFileSync(manifest, readFileSync(manifest, 'utf8').slice(0, 40));
   for (const command of [
     ['get', 'a'],
     ['put', 'b', '2'],
   ]) {
-    const { exitCode, stderr } = await runCli(db, command);
+    const { exitCode, stderr } = await runCommand(db, command);
     assert.equal(exitCode, 4);
     assert.match(stderr, /manifest\.json/);
   }
@@ -90,35 +93,35 @@ test('a store that is open elsewhere is exit code 5, and the holder is named', a
   t.after(() => holder.kill());
   holder.stdin.write('put a 1\nget a\n');
   await once(holder.stdout, 'data');
-  for (const command of [
-    ['get', 'a'],
-    ['put', 'a', '2'],
-    ['destroy', '--yes'],
-  ]) {
-    const { exitCode, stdout, stderr } = await runCli(db, command);
+  for (const [run, command] of [
+    [runCli, ['get', 'a']],
+    [runCommand, ['put', 'a', '2']],
+    [runCommand, ['destroy', '--yes']],
+  ] as const) {
+    const { exitCode, stdout, stderr } = await run(db, command);
     assert.deepEqual([exitCode, stdout], [5, ''], command[0]);
     assert.match(stderr, new RegExp(`^stratakv: [^\\n]*${holder.pid}[^\\n]*\\(STRATA_LOCKED\\)\\n$`));
   }
   holder.stdin.end();
   await once(holder, 'exit');
-  assert.equal((await runCli(db, ['get', 'a'])).stdout, '1\n');
+  assert.equal((await runCommand(db, ['get', 'a'])).stdout, '1\n');
 });
 
 test("destroy deletes the store's own files and no others", async (t) => {
   const db = join(temporaryDirectory(t), 'db');
-  await runLines(db, ['put a 1', 'flush', 'put b 2']);
+  await runEach(db, ['put a 1', 'flush', 'put b 2']);
   writeFileSync(join(db, 'notes.txt'), 'mine');
-  assert.equal((await runCli(db, ['destroy'])).exitCode, 2);
-  assert.equal((await runCli(db, ['get', 'a'])).exitCode, 0);
-  assert.equal((await runCli(db, ['destroy', '--yes'])).exitCode, 0);
+  assert.equal((await runCommand(db, ['destroy'])).exitCode, 2);
+  assert.equal((await runCommand(db, ['get', 'a'])).exitCode, 0);
+  assert.equal((await runCommand(db, ['destroy', '--yes'])).exitCode, 0);
   assert.deepEqual(readdirSync(db), ['notes.txt']);
-  assert.equal((await runCli(db, ['get', 'a'])).exitCode, 1);
+  assert.equal((await runCommand(db, ['get', 'a'])).exitCode, 1);
 });
 
 test('destroy removes a directory that held nothing else', async (t) => {
   const db = join(temporaryDirectory(t), 'db');
-  await runLines(db, ['put a 1']);
-  await runCli(db, ['destroy', '--yes']);
+  await runEach(db, ['put a 1']);
+  await runCommand(db, ['destroy', '--yes']);
   assert.equal(existsSync(db), false);
 });
 
@@ -142,7 +145,7 @@ test('a reader that goes away ends a scan quietly', async (t) => {
 });
 
 async function tableFigures(db: string): Promise<{ readonly entries: number; readonly tombstones: number }> {
-  const stats = JSON.parse((await runCli(db, ['stats', '--json'])).stdout) as EngineStats;
+  const stats = JSON.parse((await runCommand(db, ['stats', '--json'])).stdout) as EngineStats;
   const sum = (of: (level: EngineStats['levels'][number]) => number): number =>
     stats.levels.reduce((total, level) => total + of(level), 0);
   return { entries: sum((level) => level.entries), tombstones: sum((level) => level.tombstones) };

@@ -101,13 +101,13 @@ test('complete() offers commands first, then the options of the command', () => 
 
 test('history is kept for the user alone and never fails', {
   skip: isWindows() && 'modes are POSIX',
-}, (t) => {
+}, async (t) => {
   const path = join(temporaryDirectory(t), 'state', 'stratakv', 'history');
   assert.deepEqual(readHistory(path), []);
-  assert.equal(writeHistory(path, ['put a 1', 'get a']), undefined);
+  assert.equal(await writeHistory(path, ['put a 1', 'get a']), undefined);
   assert.deepEqual(readHistory(path), ['put a 1', 'get a']);
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  assert.match(writeHistory(join(path, 'below-a-file'), ['x']) ?? '', /ENOTDIR|EEXIST/);
+  assert.match((await writeHistory(join(path, 'below-a-file'), ['x'])) ?? '', /ENOTDIR|EEXIST/);
   assert.equal(readFileSync(path, 'utf8'), 'put a 1\nget a\n');
   mkdirSync(join(path, '..', 'directory'));
   assert.deepEqual(readHistory(join(path, '..', 'directory')), []);

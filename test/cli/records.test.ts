@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runCli, runLines } from '../helpers/run-cli.ts';
+import { runCli, runCommand, runLines } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('put, get and delete work across processes', async (t) => {
@@ -17,25 +17,25 @@ test('put, get and delete work across processes', async (t) => {
 
 test('get --raw prints the bytes of the value and nothing else', async (t) => {
   const db = temporaryDirectory(t);
-  await runCli(db, ['put', '--base64', 'aw==', '/wD+Cg==']);
-  const raw = await runCli(db, ['get', 'k', '--raw']);
+  await runCommand(db, ['put', '--base64', 'aw==', '/wD+Cg==']);
+  const raw = await runCommand(db, ['get', 'k', '--raw']);
   assert.deepEqual(raw.stdoutBytes, Buffer.from([0xff, 0x00, 0xfe, 0x0a]));
-  assert.equal((await runCli(db, ['get', 'k'])).stdout, '\\xff\0\\xfe\n\n');
-  assert.equal((await runCli(db, ['get', '6b', '--hex'])).stdout, 'ff00fe0a\n');
-  assert.equal((await runCli(db, ['get', 'aw==', '--base64'])).stdout, '/wD+Cg==\n');
+  assert.equal((await runCommand(db, ['get', 'k'])).stdout, '\\xff\0\\xfe\n\n');
+  assert.equal((await runCommand(db, ['get', '6b', '--hex'])).stdout, 'ff00fe0a\n');
+  assert.equal((await runCommand(db, ['get', 'aw==', '--base64'])).stdout, '/wD+Cg==\n');
 });
 
 test('empty keys and values, spaces and line breaks are data like any other', async (t) => {
   const db = temporaryDirectory(t);
-  await runCli(db, ['put', '', 'the empty key']);
-  await runCli(db, ['put', 'empty', '']);
-  await runCli(db, ['put', 'two words', 'line 1\nline 2']);
-  await runCli(db, ['put', 'dash', '--', '-x']);
-  assert.equal((await runCli(db, ['get', ''])).stdout, 'the empty key\n');
-  assert.equal((await runCli(db, ['get', 'empty'])).stdout, '\n');
-  assert.equal((await runCli(db, ['get', 'two words'])).stdout, 'line 1\nline 2\n');
+  await runCommand(db, ['put', '', 'the empty key']);
+  await runCommand(db, ['put', 'empty', '']);
+  await runCommand(db, ['put', 'two words', 'line 1\nline 2']);
+  await runCommand(db, ['put', 'dash', '--', '-x']);
+  assert.equal((await runCommand(db, ['get', ''])).stdout, 'the empty key\n');
+  assert.equal((await runCommand(db, ['get', 'empty'])).stdout, '\n');
+  assert.equal((await runCommand(db, ['get', 'two words'])).stdout, 'line 1\nline 2\n');
   assert.equal(
-    (await runCli(db, ['scan'])).stdout,
+    (await runCommand(db, ['scan'])).stdout,
     ' => the empty key\ndash => -x\nempty => \ntwo words => line 1\\nline 2\n',
   );
 });
@@ -68,12 +68,15 @@ test('scan takes a range (start inclusive, end exclusive) and its options', asyn
 
 test('scan escapes what is not text, and its JSON says how it is encoded', async (t) => {
   const db = temporaryDirectory(t);
-  await runCli(db, ['put', '--hex', 'c3a9ff', 'e282ac00']);
-  assert.equal((await runCli(db, ['scan'])).stdout, 'é\\xff => €\\x00\n');
-  assert.equal((await runCli(db, ['scan', '--json'])).stdout, '{"key_base64":"w6n/","value":"€\\u0000"}\n');
-  assert.equal((await runCli(db, ['scan', '--prefix', 'é', '--keys'])).stdout, 'é\\xff\n');
+  await runCommand(db, ['put', '--hex', 'c3a9ff', 'e282ac00']);
+  assert.equal((await runCommand(db, ['scan'])).stdout, 'é\\xff => €\\x00\n');
   assert.equal(
-    (await runCli(db, ['scan', 'c3a9ff', '--hex', '--keys', '--json'])).stdout,
+    (await runCommand(db, ['scan', '--json'])).stdout,
+    '{"key_base64":"w6n/","value":"€\\u0000"}\n',
+  );
+  assert.equal((await runCommand(db, ['scan', '--prefix', 'é', '--keys'])).stdout, 'é\\xff\n');
+  assert.equal(
+    (await runCommand(db, ['scan', 'c3a9ff', '--hex', '--keys', '--json'])).stdout,
     '{"key_hex":"c3a9ff"}\n',
   );
 });
@@ -90,7 +93,7 @@ test('looking at a directory without a store creates none', async (t) => {
     ['flush'],
     ['compact'],
   ]) {
-    const { exitCode, stdout, stderr } = await runCli(db, command);
+    const { exitCode, stdout, stderr } = await runCommand(db, command);
     assert.deepEqual([exitCode, stdout], [1, ''], command[0]);
     assert.match(stderr, /^stratakv: .*does not exist.* \(STRATA_NO_DATABASE\)\n$/, command[0]);
   }
@@ -115,8 +118,14 @@ test('bad usage has exit code 2 and one line on stderr', async (t) => {
     [['load', '-', '--format', 'csv'], /Allowed choices are json, tsv/],
     [['destroy'], /say --yes/],
   ];
+  // A process does what its command says: one of them is enough to see it.
+  assert.deepEqual(await outcome(runCli(db, ['get'])), [
+    2,
+    '',
+    "stratakv: missing required argument 'key'\n",
+  ]);
   for (const [args, says] of cases) {
-    const { exitCode, stdout, stderr } = await runCli(db, args);
+    const { exitCode, stdout, stderr } = await runCommand(db, args);
     assert.deepEqual([exitCode, stdout], [2, ''], args.join(' '));
     assert.match(stderr, says);
     assert.match(stderr, /^stratakv: [^\n]+\n$/);

@@ -18,12 +18,13 @@ export interface HeldGate {
 
 /** With room for all that a test writes, so that no flush begins by itself. */
 export async function openWithGate(t: TestContext, options: EngineOptions = {}): Promise<HeldGate> {
-  const { fromRuntime } = StorageEngine;
+  const { fromCore } = StorageEngine;
   let made: Runtime | undefined;
-  StorageEngine.fromRuntime = (make) =>
-    fromRuntime.call(StorageEngine, (emitter) => {
-      made = make(emitter);
-      return made;
+  StorageEngine.fromCore = (make) =>
+    fromCore.call(StorageEngine, (tell) => {
+      const core = make(tell);
+      made = core.runtime;
+      return core;
     });
   try {
     const engine = await openTiny(t, { writeBufferSize: 64 * 1024 * 1024, ...options });
@@ -35,6 +36,6 @@ export async function openWithGate(t: TestContext, options: EngineOptions = {}):
       release: () => scheduler.update(),
     };
   } finally {
-    StorageEngine.fromRuntime = fromRuntime;
+    StorageEngine.fromCore = fromCore;
   }
 }

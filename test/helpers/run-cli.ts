@@ -1,9 +1,13 @@
 /**
- * Runs the real `stratakv` command in a process of its own, without a terminal.
+ * Runs the real `stratakv` command without a terminal: in a process of its own, or, where the test is about a command and not
+ * about a process, in this one. A process costs several times what its command does.
  */
 import { spawn } from 'node:child_process';
 import { extname } from 'node:path';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { Output } from '../../src/main/cli/output.ts';
+import { runShell } from '../../src/main/cli/shell.ts';
 
 export const CLI: string = fileURLToPath(
   new URL(`../../src/main/cli/cli${extname(import.meta.url)}`, import.meta.url),
@@ -34,16 +38,44 @@ export function runCli(
   child.stdin.end(input);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (exitCode) => {
-      const stdoutBytes = Buffer.concat(stdout);
-      resolve({
-        exitCode,
-        stdout: stdoutBytes.toString('utf8'),
-        stdoutBytes,
-        stderr: Buffer.concat(stderr).toString('utf8'),
-      });
-    });
+    child.on('close', (exitCode) => resolve(resultOf(exitCode, stdout, stderr)));
   });
+}
+
+/** As {@link runCli}, without a process: of commands that read nothing from standard input. */
+export async function runCommand(directory: string, args: readonly string[]): Promise<CliResult> {
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  const out = new Output(collector(stdout), collector(stderr));
+  const exitCode = await runShell(['--db', directory, ...args], out, undefined);
+  return resultOf(exitCode, stdout, stderr);
+}
+
+/** Makes a store: each of these lines as a command of its own, without a process. Words have no spaces. */
+export async function runEach(directory: string, lines: readonly string[]): Promise<void> {
+  for (const line of lines) {
+    const { exitCode, stderr } = await runCommand(directory, line.split(' '));
+    if (exitCode !== 0) throw new Error(`${line}: ${stderr}`);
+  }
+}
+
+function collector(chunks: Buffer[]): Writable {
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+}
+
+function resultOf(exitCode: number | null, stdout: Buffer[], stderr: Buffer[]): CliResult {
+  const stdoutBytes = Buffer.concat(stdout);
+  return {
+    exitCode,
+    stdout: stdoutBytes.toString('utf8'),
+    stdoutBytes,
+    stderr: Buffer.concat(stderr).toString('utf8'),
+  };
 }
 
 /** A session from a pipe: one line per command. */

@@ -33,7 +33,10 @@ interface Task {
 const THIS_PACKAGE = new URL(`../../src/main/index${extname(import.meta.url)}`, import.meta.url).href;
 const task: Task =
   parentPort === null ? { path: process.argv[2]!, entry: process.argv[3] } : (workerData as Task);
-const { StorageEngine, StorageError }: typeof Package = await import(task.entry ?? THIS_PACKAGE);
+const entry: string = task.entry ?? THIS_PACKAGE;
+const { StorageEngine, StorageError }: typeof Package = await import(entry);
+// Else the first open() would load it.
+await import(new URL(`./engine-core${extname(entry)}`, entry).href);
 let engine: Package.StorageEngine | undefined;
 
 function say(answer: Answer): void {

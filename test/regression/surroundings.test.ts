@@ -87,7 +87,7 @@ test('the command line works where the working directory was deleted', canDelete
 test('the history of the prompt ends no command, wherever it is to be kept', (t) => {
   if (!existsSync('/proc/self')) return t.skip('there is no /proc here');
   const user = join(import.meta.dirname, '..', '..', 'src', 'main', 'cli', 'user-files.js');
-  const source = `import(process.argv[1]).then(({ writeHistory }) => console.log(writeHistory(process.argv[2], ['a'])));`;
+  const source = `import(process.argv[1]).then(({ writeHistory }) => writeHistory(process.argv[2], ['a'])).then(console.log);`;
   const write = (path: string): string =>
     spawnSync(process.execPath, ['-e', source, user, path], { encoding: 'utf8', timeout: LIMIT_MS }).stdout;
   assert.match(write('/proc/stratakv/history'), /cannot create/);

@@ -5,9 +5,7 @@ import type { Command } from 'commander';
 import { now } from '../../shared/timers.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
-import { Progress } from './progress.ts';
 import { formatBytes, formatCount, formatDuration } from './quantities.ts';
-import { formatStats } from './stats-table.ts';
 
 interface StatsOptions {
   readonly json?: boolean;
@@ -62,11 +60,17 @@ async function timed({ out }: CommandContext, done: string, work: () => Promise<
 async function stats({ session, out }: CommandContext, options: StatsOptions): Promise<void> {
   const engine = await session.engine('read');
   const figures = engine.stats();
-  await out.line(options.json === true ? JSON.stringify(figures) : formatStats(figures));
+  if (options.json === true) {
+    await out.line(JSON.stringify(figures));
+    return;
+  }
+  const { formatStats } = await import('./stats-table.ts');
+  await out.line(formatStats(figures));
 }
 
 async function verify({ session, out }: CommandContext, options: VerifyCommandOptions): Promise<void> {
   const engine = await session.engine('read');
+  const { Progress } = await import('./progress.ts');
   const isShown = options.progress && out.isWatched;
   const progress = new Progress({ label: 'verifying', totalBytes: engine.stats().tableBytes, isShown });
   try {

@@ -4,9 +4,12 @@
  *   loading [==========----------] 52% | 251,000 rows | 310,442 rows/s | 41.2 MB/s | 0.8 s left
  *
  * Without a known total (a pipe) the line has no bar and no time left.
+ * The package that draws is loaded for a bar that is shown: most commands show none.
+ *
  * Owns: the line of the terminal it draws on, from `start` to `stop`.
  */
-import { SingleBar } from 'cli-progress';
+import { createRequire } from 'node:module';
+import type { SingleBar } from 'cli-progress';
 import { now } from '../../shared/timers.ts';
 import { formatByteRate, formatCount, formatDuration, formatRate } from './quantities.ts';
 
@@ -32,8 +35,9 @@ export class Progress {
   constructor(options: ProgressOptions) {
     this.#options = options;
     if (!options.isShown) return;
+    const bars = createRequire(import.meta.url)('cli-progress') as typeof import('cli-progress');
     const measure = options.totalBytes === undefined ? '' : ' [{bar}] {percentage}%';
-    this.#bar = new SingleBar({
+    this.#bar = new bars.SingleBar({
       format: `{label}${measure} | {counts}`,
       stream: process.stderr,
       barsize: 24,

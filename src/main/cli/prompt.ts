@@ -104,7 +104,7 @@ async function runTerminal(session: Session, out: Output, options: PromptOptions
   terminal.close();
   // Newest first in memory, oldest first in the file.
   const problem =
-    path === undefined || history.length === 0 ? undefined : writeHistory(path, [...history].reverse());
+    path === undefined || history.length === 0 ? undefined : await writeHistory(path, [...history].reverse());
   if (problem !== undefined) out.note(`the history was not kept: ${problem}`);
 }
 

@@ -6,7 +6,10 @@
  *             writing.
  * Owns: the open engine.
  */
-import { type RepairOptions, type RepairReport, StorageEngine } from '../index.ts';
+import type { RepairOptions, RepairReport, StorageEngine } from '../index.ts';
+
+/** Loaded by the first command that touches a store: not all do. */
+const store = (): Promise<typeof import('../index.ts')> => import('../index.ts');
 
 /** What a command does to the store. */
 export type Access = 'read' | 'change' | 'create';
@@ -25,6 +28,7 @@ export class Session {
     await this.close();
     this.#isWritable = access !== 'read';
     const createIfMissing = access === 'create';
+    const { StorageEngine } = await store();
     this.#engine = await StorageEngine.open(this.directory, { createIfMissing, readOnly: access === 'read' });
     return this.#engine;
   }
@@ -38,12 +42,14 @@ export class Session {
   /** Salvages what verifies. */
   async repair(options: RepairOptions): Promise<RepairReport> {
     await this.close();
+    const { StorageEngine } = await store();
     return await StorageEngine.repair(this.directory, options);
   }
 
   /** Deletes the store's own files. */
   async destroy(): Promise<void> {
     await this.close();
+    const { StorageEngine } = await store();
     await StorageEngine.destroy(this.directory);
   }
 }

@@ -7,8 +7,6 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isError } from '../../shared/errors.ts';
-import { makeDirectories } from '../../shared/make-directories.ts';
-import { nodeFileSystem } from '../../shared/node-file-system.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 
 export interface Input {
@@ -59,8 +57,10 @@ export function readHistory(path: string): string[] {
 }
 
 /** Returns what went wrong, for a remark; history is a convenience and never worth failing. */
-export function writeHistory(path: string, lines: readonly string[]): string | undefined {
+export async function writeHistory(path: string, lines: readonly string[]): Promise<string | undefined> {
   try {
+    const { makeDirectories } = await import('../../shared/make-directories.ts');
+    const { nodeFileSystem } = await import('../../shared/node-file-system.ts');
     makeDirectories(nodeFileSystem, resolve(dirname(path)));
     // Values typed at a prompt may be secrets: readable by the owner only. Renamed, so that two prompts can't mix lines.
     const temporary = `${path}.${process.pid}`;

@@ -22,7 +22,7 @@ import { CorruptionError, StorageError } from '../../shared/errors.ts';
 import { MANIFEST_NAME, parseFileName } from '../../shared/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../../shared/file-system.ts';
 import { loadFileSystem } from '../../shared/node-file-system.ts';
-import { boolean, checkObject } from '../../shared/option-checks.ts';
+import { boolean } from '../../shared/option-checks.ts';
 import { awaited } from '../../shared/process-keeper.ts';
 import { now } from '../../shared/timers.ts';
 import { provesStore } from '../destroy-store.ts';
@@ -30,9 +30,9 @@ import { acquireLock } from '../directory-lock.ts';
 import { allEpochs } from '../epochs.ts';
 import { saveManifest } from '../manifest.ts';
 import { nameTables } from '../obsolete-files.ts';
+import { readRepairOptions, resolveDirectory } from '../open-request.ts';
 import { locate, throughAnchors } from '../open-store.ts';
 import { resolveOptions } from '../options.ts';
-import { resolveDirectory } from '../store-directory.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
 import { copyAside, renameAside } from './set-aside.ts';
@@ -47,11 +47,10 @@ export interface RepairInternals {
 
 export async function repairStore(
   path: string,
-  options: RepairOptions = {},
+  options?: RepairOptions,
   internals: RepairInternals = {},
 ): Promise<RepairReport> {
-  checkObject(options, 'repair options', new Set(['dryRun']));
-  const isDryRun = boolean(options, 'dryRun', false);
+  const isDryRun = boolean(readRepairOptions(options), 'dryRun', false);
   return await awaited(repair(resolveDirectory(path), isDryRun, internals));
 }
 

@@ -1,0 +1,107 @@
+/**
+ * What importing the package and starting the command line load: no more than they use. Loading all of a store takes twice as long
+ * as starting Node, and a program that imports the package may open none.
+ *
+ * The modules are found by reading the built files, as Node does: whatever is imported at the top of a file, all the way down.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { temporaryDirectory } from '../helpers/temp-directory.ts';
+
+const BUILT: string = resolve(import.meta.dirname, '..', '..', 'src');
+/** `import ... from 'x'`, `export ... from 'x'` and `import 'x'` at the beginning of a line; not `import('x')`. */
+const STATIC_IMPORT = /^(?:import\s*|(?:import|export)\s[^;'"()=]*?\sfrom\s*)['"]([^'"]+)['"];/gm;
+
+interface Loaded {
+  readonly files: ReadonlySet<string>;
+  readonly packages: ReadonlySet<string>;
+}
+
+function loadedBy(entry: string): Loaded {
+  const files = new Set<string>();
+  const packages = new Set<string>();
+  const visit = (path: string): void => {
+    const name = relative(BUILT, path).split(sep).join('/');
+    if (files.has(name)) return;
+    files.add(name);
+    const code = readFileSync(path, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+    for (const [, specifier = ''] of code.matchAll(STATIC_IMPORT))
+      if (specifier.startsWith('.')) visit(resolve(dirname(path), specifier));
+      else packages.add(specifier);
+  };
+  visit(join(BUILT, entry));
+  return { files, packages };
+}
+
+test('importing the package loads what its first call needs, and no more', () => {
+  const { files, packages } = loadedBy('main/index.js');
+  assert.ok(files.size <= 20, `${files.size} files: ${[...files].join(' ')}`);
+  const foreign = [...packages].filter((name) => !name.startsWith('node:'));
+  assert.deepEqual(foreign, ['crc-32']);
+  for (const name of ['node:net', 'node:crypto', 'node:worker_threads'])
+    assert.ok(!packages.has(name), `${name} is loaded`);
+  // Before a test of the application puts false clocks in the place of the real ones, and before anybody subscribes.
+  for (const name of ['shared/timers.js', 'main/events.js'])
+    assert.ok(files.has(name), `${name} is not loaded`);
+});
+
+test('the command line loads the store, the prompt and the bar for those commands alone that need them', () => {
+  const { files, packages } = loadedBy('main/cli/cli.js');
+  assert.ok(!files.has('main/index.js') && !files.has('main/engine.js'));
+  for (const name of ['cli-progress', 'node:readline', 'comlink']) assert.ok(!packages.has(name), name);
+});
+
+test('open(), destroy() and repair() go by what they are given when they are called', (t) => {
+  const directory = temporaryDirectory(t);
+  const source = `
+    const { StorageEngine } = await import(process.argv[1]);
+    const options = { errorIfExists: true };
+    const opening = StorageEngine.open('store', options);
+    process.chdir('/');
+    options.errorIfExists = 'not a boolean any more';
+    const engine = await opening;
+    console.log(engine.path);
+    await engine.close();
+    process.chdir(process.argv[2]);
+    const repairing = StorageEngine.repair('store');
+    process.chdir('/');
+    console.log((await repairing).path);
+    process.chdir(process.argv[2]);
+    const destroying = StorageEngine.destroy('store');
+    process.chdir('/');
+    await destroying;
+  `;
+  const { stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '-e', source, join(BUILT, 'main', 'index.js'), directory],
+    { cwd: directory, encoding: 'utf8' },
+  );
+  const path = join(directory, 'store');
+  assert.equal(stderr, '');
+  assert.deepEqual(stdout.trim().split('\n'), [path, path]);
+});
+
+test('a package that was removed since it was imported opens no store, and says so', async (t) => {
+  const folder = temporaryDirectory(t);
+  let root = BUILT;
+  while (!existsSync(join(root, 'node_modules'))) root = dirname(root);
+  cpSync(BUILT, join(folder, 'src'), { recursive: true });
+  cpSync(join(root, 'package.json'), join(folder, 'package.json'));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const entry = pathToFileURL(join(folder, 'src', 'main', 'index.js')).href;
+  const { StorageEngine, StorageError } = (await import(entry)) as typeof import('../../src/main/index.ts');
+  rmSync(join(folder, 'src'), { recursive: true });
+  const path = join(folder, 'store');
+  const isTold = (error: unknown): boolean =>
+    error instanceof StorageError &&
+    error.code === 'STRATA_IO' &&
+    error.message.startsWith('cannot load the code of the store: ');
+  await assert.rejects(StorageEngine.open(path), isTold);
+  await assert.rejects(StorageEngine.repair(path), isTold);
+  await assert.rejects(StorageEngine.destroy(path), isTold);
+  assert.equal(existsSync(path), false);
+});
