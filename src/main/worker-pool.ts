@@ -4,7 +4,8 @@
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
- *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`.
+ *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`. They are not in the way of
+ *      others: whichever has waited longest is next, and a bulk load of an hour starves no compaction.
  *      Where threads are shared with other stores, a job that may run by these rules waits for the store's turn (thread-turns.ts)
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *      (job-threads.ts)
@@ -113,6 +114,7 @@ export class WorkerPool implements ThreadUser {
   /** With the promise of being done, which never rejects. */
   readonly #running = new Map<Task, Promise<void>>();
   #urgentRunning = 0;
+  #bulkRunning = 0;
   #isStoreClosing = false;
   #closing: Promise<void> | undefined;
 
@@ -240,6 +242,7 @@ export class WorkerPool implements ThreadUser {
     const task = kind === 'urgent' ? this.#takeUrgent() : this.#takeOrdinary();
     if (task === undefined) return false;
     if (task.isUrgent) this.#urgentRunning++;
+    if (task.isBulk) this.#bulkRunning++;
     this.#running.set(task, this.#carryOut(task, turn));
     return true;
   }
@@ -253,8 +256,9 @@ export class WorkerPool implements ThreadUser {
   #takeOrdinary(): Task | undefined {
     if (this.#running.size < this.#limit) return this.#ordinary.shift();
     if (this.#running.size >= this.#bulkLimit) return undefined;
-    const bulk = this.#ordinary.findIndex((task) => task.isBulk);
-    return bulk < 0 ? undefined : this.#ordinary.splice(bulk, 1)[0];
+    const mayBePlain = this.#running.size - this.#bulkRunning < this.#limit;
+    const place = this.#ordinary.findIndex((task) => task.isBulk || mayBePlain);
+    return place < 0 ? undefined : this.#ordinary.splice(place, 1)[0];
   }
 
   /** Never rejects. */
@@ -286,6 +290,7 @@ export class WorkerPool implements ThreadUser {
     }
     this.#running.delete(task);
     if (task.isUrgent) this.#urgentRunning--;
+    if (task.isBulk) this.#bulkRunning--;
     this.#settle(task, settle);
     turn.end();
     this.#startWhatMay();

@@ -64,6 +64,37 @@ test('WorkerPool hands no more than `threads` ordinary jobs out at once', async 
   assert.equal(meeting.begun, 6);
 });
 
+test('a job that waits behind bulk jobs without end is next when one of them ends', async (t) => {
+  const pool = new WorkerPool({ threads: 1, bulkThreads: 2, workerUrl: FAULTY });
+  t.after(() => pool.close());
+  const bulk = { ...ORDINARY, bulk: true };
+  let isWanted = true;
+  let ended = 0;
+  // As many as there are threads, and a new one as soon as one ends, as bulk loads have them.
+  const bulkJobs = [0, 1].map(async () => {
+    while (isWanted && ended < 200) {
+      await pool.run(fakeJob('sleep:2'), bulk);
+      ended++;
+    }
+  });
+  await pool.run(fakeJob('ok'), ORDINARY);
+  const endedBefore = ended;
+  isWanted = false;
+  await Promise.all(bulkJobs);
+  assert.ok(endedBefore <= 4, `${endedBefore} bulk jobs came before it`);
+});
+
+test('beside bulk jobs no more than `threads` others run', async (t) => {
+  const meeting = new Meeting(t);
+  const pool = new WorkerPool({ threads: 1, bulkThreads: 3, workerUrl: FAULTY });
+  t.after(() => pool.close());
+  const jobs = [pool.run(meeting.job('wait'), { ...ORDINARY, bulk: true })];
+  for (let i = 0; i < 3; i++) jobs.push(pool.run(meeting.job('wait'), ORDINARY));
+  assert.deepEqual([pool.running, pool.queued], [2, 2]);
+  meeting.open();
+  await Promise.all(jobs);
+});
+
 test('an urgent job gets a thread of its own when all threads are in ordinary jobs', async (t) => {
   const meeting = new Meeting(t);
   const pool = poolOf(t, 1);
