@@ -17,7 +17,7 @@ import { loopIdleMs, now } from '../timers.ts';
 import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
 import { PageClock } from './page-residency.ts';
 import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
-import { QUICK_MS, SpeedJudge } from './speed-judge.ts';
+import { QUICK_MS, SLOW_MS, SpeedJudge } from './speed-judge.ts';
 
 /** Of libuv's four threads: the log needs them, and the application. */
 export const POOL_SLOTS = 2;
@@ -33,6 +33,8 @@ export interface DiskOptions {
   readonly clock?: () => number;
   /** For how long the event loop has waited in all. */
   readonly idleClock?: () => number;
+  /** Blocks that the process has read from disks; undefined: it isn't known. */
+  readonly countBlocks?: () => number | undefined;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
 }
@@ -46,6 +48,8 @@ export class Disk {
   readonly pageClock: PageClock = new PageClock();
   readonly #clock: () => number;
   readonly #idleClock: () => number;
+  readonly #countBlocks: () => number | undefined;
+  #blocksRead: number | undefined;
   /** What the last reads took, weighted. */
   #recentMs = 0;
 
@@ -54,6 +58,7 @@ export class Disk {
     const isOfTest = fs?.spec !== undefined && 'module' in fs.spec;
     this.#clock = options.clock ?? now;
     this.#idleClock = options.idleClock ?? loopIdleMs;
+    this.#countBlocks = options.countBlocks ?? (isOfTest ? () => undefined : blocksRead);
     this.judge = new SpeedJudge(this.#clock);
     this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
     this.queue = new DiskQueue({
@@ -89,7 +94,9 @@ export class Disk {
     try {
       return work();
     } finally {
-      this.judge.inCall(this.#clock() - start);
+      const tookMs = this.#clock() - start;
+      if (tookMs > SLOW_MS) this.judge.inCall(tookMs, this.#hasReadDisk());
+      else this.judge.inCall(tookMs);
     }
   }
 
@@ -127,7 +134,7 @@ export class Disk {
     const count = await readFullyAsync(file, into, offset);
     const tookMs = this.#clock() - start;
     // A loop that was busy all the time is late to hear of it: then nobody knows how long it took.
-    if (tookMs < QUICK_MS || this.#idleClock() - idleAtStart >= QUICK_MS) this.judge.landed(tookMs);
+    if (tookMs < QUICK_MS || this.#idleClock() - idleAtStart >= QUICK_MS) this.#landed(tookMs);
     this.#note(tookMs);
     return exactly(into.subarray(0, count), length, file, offset);
   }
@@ -140,7 +147,7 @@ export class Disk {
   ): Promise<Uint8Array> {
     try {
       const { bytes, tookMs } = await this.threads.read({ descriptor, position, byteLength });
-      this.judge.landed(tookMs);
+      this.#landed(tookMs);
       this.#note(tookMs);
       return exactly(bytes, byteLength, file, position);
     } catch (error) {
@@ -149,9 +156,31 @@ export class Disk {
     }
   }
 
+  /**
+   * Whether the process has read from a disk since this was asked last, or reads came to be trusted. On a busy machine a thread
+   * waits for a processor time and again, and all those reads would be taken for slow ones (measured, six programs on two cores:
+   * two reads of five went off the thread, all from memory).
+   */
+  #hasReadDisk(): boolean {
+    const before = this.#blocksRead;
+    this.#blocksRead = this.#countBlocks();
+    return this.#blocksRead === undefined || this.#blocksRead !== before;
+  }
+
+  #landed(tookMs: number): void {
+    const wasTrusting = this.judge.isTrusting;
+    this.judge.landed(tookMs);
+    if (!wasTrusting && this.judge.isTrusting) this.#blocksRead = this.#countBlocks();
+  }
+
   #note(tookMs: number): void {
     this.#recentMs += NEWEST_SHARE * (tookMs - this.#recentMs);
   }
+}
+
+/** Elsewhere the system counts what it read from memory as well, or nothing. */
+function blocksRead(): number | undefined {
+  return process.platform === 'linux' ? process.resourceUsage().fsRead : undefined;
 }
 
 function exactly(bytes: Uint8Array, length: number, file: StorageFile, offset: number): Uint8Array {

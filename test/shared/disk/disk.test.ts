@@ -296,6 +296,44 @@ test('a read of which a busy loop heard late is neither quick nor slow', async (
   disk.close();
 });
 
+test('a slow read in the call is excused while the process reads from no disk', () => {
+  let time = 0;
+  let blocks = 100;
+  const disk = new Disk(undefined, { clock: () => time, countBlocks: () => blocks });
+  const slow = (): boolean => {
+    disk.withoutWaiting(() => disk.timed(() => (time += 2)));
+    return !disk.judge.isTrusting;
+  };
+  for (let i = 0; i < 64; i++) disk.judge.landed(0.1);
+  assert.ok(slow(), 'nobody knows what was read before');
+  for (let i = 0; i < 128; i++) disk.judge.landed(0.1);
+  assert.ok(!slow());
+  for (let i = 0; i < 64; i++) disk.judge.inCall(0);
+  blocks++;
+  assert.ok(slow());
+  disk.close();
+});
+
+test('where it is not known what the process reads, no slow read is excused', () => {
+  let time = 0;
+  const disk = new Disk(undefined, { clock: () => time, countBlocks: () => undefined });
+  for (let i = 0; i < 64; i++) disk.judge.landed(0.1);
+  disk.withoutWaiting(() => disk.timed(() => (time += 2)));
+  assert.ok(!disk.judge.isTrusting);
+  disk.close();
+});
+
+test('reader threads get nothing of the environment and the command line of the process', async (t) => {
+  const code =
+    'if (Object.keys(process.env).length + process.execArgv.length + process.argv.length > 2) process.exit(1);';
+  const disk = diskOf(t, {
+    threadUrl: odd(`${code} parentPort.on('message', () => undefined); parentPort.postMessage('ready');`),
+  });
+  disk.threads.start();
+  while (disk.threads.count > disk.threads.idleCount) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(disk.threads.idleCount, 1);
+});
+
 test('a source of a job reads in the call, whatever it is asked', async () => {
   const source = new PreadSource(new MemoryFile('000001.sst', CONTENT));
   assert.deepEqual(Buffer.from(source.readNow(1, 2)!), CONTENT.subarray(1, 3));
