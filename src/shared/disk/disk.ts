@@ -11,7 +11,7 @@
  *             A descriptor is read only as long as whoever asked keeps it open, which is until the promise is settled.
  * Thread:     the reader's.     Owns: queue, reader threads, the clock of what was found in memory.
  */
-import { CorruptionError, ioError } from '../errors.ts';
+import { CorruptionError, ioError, StorageError } from '../errors.ts';
 import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
 import { loopIdleMs, now } from '../timers.ts';
 import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
@@ -121,8 +121,9 @@ export class Disk {
     }
   }
 
-  /** Ends what it has started. Reads under way end as they can. */
+  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can. Idempotent. */
   close(): void {
+    this.queue.close(new StorageError('STRATA_CLOSED', 'the store is closed'));
     this.threads.close();
     this.pageClock.close();
   }

@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Disk, MAX_IN_FLIGHT, POOL_SLOTS } from '../../../src/shared/disk/disk.ts';
+import type { StorageError } from '../../../src/shared/errors.ts';
 import { type FileSystem, type StorageFile, writeFully } from '../../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
 import { openSource, PreadSource } from '../../../src/shared/table/block-source.ts';
@@ -78,9 +79,23 @@ test('a reader thread reads what the pool reads, and tells how long it took', as
   assert.deepEqual(Buffer.from(bytes), CONTENT.subarray(1000, 6000));
   assert.equal(calls.mock.callCount(), 0, 'nothing for the pool');
   assert.equal(disk.threads.idleCount, 1);
+});
+
+test('close(): what waits and what comes later is told so, what is under way has its answer, and threads end', async (t) => {
+  const disk = diskOf(t);
+  const file = opened(t, fileOf(t));
+  const reads = Array.from({ length: 1000 }, (_, i) => disk.readLater(file, i, 3, i % 2 === 0));
+  const open = disk.queue.run(() => nodeFileSystem.openReadAsync!(file.path), true);
+  const outcomes = Promise.allSettled(reads);
   disk.close();
-  assert.deepEqual(Buffer.from(await disk.readLater(file, 5, 3, true)), CONTENT.subarray(5, 8));
-  assert.equal(calls.mock.callCount(), 1);
+  disk.close();
+  const closed = { code: 'STRATA_CLOSED' };
+  await Promise.all([assert.rejects(open, closed), assert.rejects(disk.readLater(file, 0, 3, true), closed)]);
+  const landed = (await outcomes).filter(({ status }) => status === 'fulfilled');
+  assert.equal(landed.length, POOL_SLOTS);
+  for (const read of reads)
+    await read.catch((error: unknown) => assert.equal((error as StorageError).code, closed.code));
+  assert.deepEqual([disk.queue.inFlight, disk.queue.waiting, disk.threads.count], [0, 0, 0]);
 });
 
 for (const habit of ['thread', 'pool'] as const)
