@@ -84,6 +84,7 @@ export class DiskQueue {
   readonly #ahead = new Line();
   /** When it was started. */
   readonly #underWay = new Set<{ readonly since: number }>();
+  #closedBy: unknown;
   #poolInUse = 0;
   #arrivals = 0;
 
@@ -138,6 +139,17 @@ export class DiskQueue {
     task.reject(WITHDRAWN);
   }
 
+  /** What waits is rejected with `reason`, and so is what comes after. What is under way goes on. */
+  close(reason: unknown): void {
+    this.#closedBy = reason;
+    for (const line of [this.#urgent, this.#ahead])
+      for (const task of [...line.pooled, ...line.free]) {
+        line.of(task).delete(task);
+        task.ticket?.link(undefined, undefined);
+        task.reject(reason);
+      }
+  }
+
   /** Starts what can be started. For whoever has made a slot free that the queue doesn't know of. */
   startNext(): void {
     for (;;) {
@@ -156,6 +168,7 @@ export class DiskQueue {
     isUrgent: boolean,
     ticket: QueueTicket | undefined,
   ): Promise<T> {
+    if (this.#closedBy !== undefined) return Promise.reject(this.#closedBy);
     return new Promise((resolve, reject) => {
       const begin = (carrier: Carrier): void => {
         const work = this.#begin(carrier, start);

@@ -11,13 +11,13 @@
  *             A descriptor is read only as long as whoever asked keeps it open, which is until the promise is settled.
  * Thread:     the reader's.     Owns: queue, reader threads, the clock of what was found in memory.
  */
-import { CorruptionError, ioError } from '../errors.ts';
+import { CorruptionError, ioError, StorageError } from '../errors.ts';
 import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
 import { loopIdleMs, now } from '../timers.ts';
 import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
 import { PageClock } from './page-residency.ts';
 import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
-import { QUICK_MS, SpeedJudge } from './speed-judge.ts';
+import { QUICK_MS, SLOW_MS, SpeedJudge } from './speed-judge.ts';
 
 /** Of libuv's four threads: the log needs them, and the application. */
 export const POOL_SLOTS = 2;
@@ -31,6 +31,10 @@ export interface DiskOptions {
   /** How much of libuv's pool it may take; of several readers in a process all together should leave some of it. */
   readonly poolSlots?: number;
   readonly clock?: () => number;
+  /** For how long the event loop has waited in all. */
+  readonly idleClock?: () => number;
+  /** Blocks that the process has read from disks; undefined: it isn't known. */
+  readonly countBlocks?: () => number | undefined;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
 }
@@ -45,6 +49,9 @@ export class Disk {
   /** Of all scans (scan-reads.ts): what is under way, or here and not passed yet. */
   readAheadBytes = 0;
   readonly #clock: () => number;
+  readonly #idleClock: () => number;
+  readonly #countBlocks: () => number | undefined;
+  #blocksRead: number | undefined;
   /** What the last reads took, weighted. */
   #recentMs = 0;
 
@@ -52,6 +59,8 @@ export class Disk {
   constructor(fs?: Pick<FileSystem, 'spec'>, options: DiskOptions = {}) {
     const isOfTest = fs?.spec !== undefined && 'module' in fs.spec;
     this.#clock = options.clock ?? now;
+    this.#idleClock = options.idleClock ?? loopIdleMs;
+    this.#countBlocks = options.countBlocks ?? (isOfTest ? () => undefined : blocksRead);
     this.judge = new SpeedJudge(this.#clock);
     this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
     this.queue = new DiskQueue({
@@ -87,7 +96,9 @@ export class Disk {
     try {
       return work();
     } finally {
-      this.judge.inCall(this.#clock() - start);
+      const tookMs = this.#clock() - start;
+      if (tookMs > SLOW_MS) this.judge.inCall(tookMs, this.#hasReadDisk());
+      else this.judge.inCall(tookMs);
     }
   }
 
@@ -112,20 +123,21 @@ export class Disk {
     }
   }
 
-  /** Ends what it has started. Reads under way end as they can. */
+  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can. Idempotent. */
   close(): void {
+    this.queue.close(new StorageError('STRATA_CLOSED', 'the store is closed'));
     this.threads.close();
     this.pageClock.close();
   }
 
   async #readByPool(file: StorageFile, offset: number, length: number): Promise<Uint8Array> {
     const start = this.#clock();
-    const idleAtStart = loopIdleMs();
+    const idleAtStart = this.#idleClock();
     const into = new Uint8Array(length);
     const count = await readFullyAsync(file, into, offset);
     const tookMs = this.#clock() - start;
     // A loop that was busy all the time is late to hear of it: then nobody knows how long it took.
-    if (tookMs < QUICK_MS || loopIdleMs() - idleAtStart >= QUICK_MS) this.judge.landed(tookMs);
+    if (tookMs < QUICK_MS || this.#idleClock() - idleAtStart >= QUICK_MS) this.#landed(tookMs);
     this.#note(tookMs);
     return exactly(into.subarray(0, count), length, file, offset);
   }
@@ -138,7 +150,7 @@ export class Disk {
   ): Promise<Uint8Array> {
     try {
       const { bytes, tookMs } = await this.threads.read({ descriptor, position, byteLength });
-      this.judge.landed(tookMs);
+      this.#landed(tookMs);
       this.#note(tookMs);
       return exactly(bytes, byteLength, file, position);
     } catch (error) {
@@ -147,9 +159,31 @@ export class Disk {
     }
   }
 
+  /**
+   * Whether the process has read from a disk since this was asked last, or reads came to be trusted. On a busy machine a thread
+   * waits for a processor time and again, and all those reads would be taken for slow ones (measured, six programs on two cores:
+   * two reads of five went off the thread, all from memory).
+   */
+  #hasReadDisk(): boolean {
+    const before = this.#blocksRead;
+    this.#blocksRead = this.#countBlocks();
+    return this.#blocksRead === undefined || this.#blocksRead !== before;
+  }
+
+  #landed(tookMs: number): void {
+    const wasTrusting = this.judge.isTrusting;
+    this.judge.landed(tookMs);
+    if (!wasTrusting && this.judge.isTrusting) this.#blocksRead = this.#countBlocks();
+  }
+
   #note(tookMs: number): void {
     this.#recentMs += NEWEST_SHARE * (tookMs - this.#recentMs);
   }
+}
+
+/** Elsewhere the system counts what it read from memory as well, or nothing. */
+function blocksRead(): number | undefined {
+  return process.platform === 'linux' ? process.resourceUsage().fsRead : undefined;
 }
 
 function exactly(bytes: Uint8Array, length: number, file: StorageFile, offset: number): Uint8Array {

@@ -57,12 +57,14 @@ interface Watcher {
 
 class ReaderThread {
   readonly #worker: Worker;
+  readonly #idleMs: number;
   readonly #watcher: Watcher;
   #pending: Pending | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   isReady = false;
 
-  constructor(url: URL, watcher: Watcher) {
+  constructor(url: URL, idleMs: number, watcher: Watcher) {
+    this.#idleMs = idleMs;
     this.#watcher = watcher;
     this.#worker = new Worker(url, {
       name: 'stratakv-reader',
@@ -124,7 +126,7 @@ class ReaderThread {
   }
 
   #rest(): void {
-    this.#idleTimer = setTimeout(() => this.#watcher.expired(this), IDLE_MS);
+    this.#idleTimer = setTimeout(() => this.#watcher.expired(this), this.#idleMs);
     this.#idleTimer.unref();
     this.#watcher.idle(this);
   }
@@ -132,6 +134,7 @@ class ReaderThread {
 
 export class ReaderThreads {
   readonly #url: URL;
+  readonly #idleMs: number;
   readonly #onChange: () => void;
   /** The one used last is used next: those that aren't needed grow old. */
   readonly #idle: ReaderThread[] = [];
@@ -142,9 +145,10 @@ export class ReaderThreads {
   #isClosed = false;
 
   /** `onChange`: a thread has become idle, or there is one less. */
-  constructor(onChange: () => void, url: URL = THREAD_URL) {
+  constructor(onChange: () => void, url: URL = THREAD_URL, idleMs: number = IDLE_MS) {
     this.#onChange = onChange;
     this.#url = url;
+    this.#idleMs = idleMs;
   }
 
   /** Threads, those that are starting included. */
@@ -161,7 +165,7 @@ export class ReaderThreads {
     if (!this.#mayStart || this.#starting !== undefined || this.#isClosed || this.#all.size >= MAX_THREADS)
       return;
     try {
-      this.#starting = new ReaderThread(this.#url, this.#watcher());
+      this.#starting = new ReaderThread(this.#url, this.#idleMs, this.#watcher());
       this.#all.add(this.#starting);
     } catch {
       // No threads here, or no more of them: libuv's do the reading.

@@ -17,6 +17,8 @@ import { now } from '../timers.ts';
 export const QUICK_MS = 0.5;
 /** In the call: what a loop may notice. */
 export const SLOW_MS = 1;
+/** Nobody's time slice: longer than that a thread that could run does not wait for a processor. */
+const SURELY_SLOW_MS = 20;
 /** In the call: more than memory takes. */
 const DOUBTFUL_MS = 0.2;
 const DOUBTFUL_MAX = 3;
@@ -61,15 +63,19 @@ export class SpeedJudge {
     }
   }
 
-  /** A read in the call took so long. */
-  inCall(ms: number): void {
+  /**
+   * A read in the call took so long. `isDisk` false: nothing was read from a disk meanwhile, so far as the system knows: then the
+   * thread was waiting for a processor, most likely, and a slow read counts as a doubtful one.
+   */
+  inCall(ms: number, isDisk = true): void {
     if (!this.#isTrusting) return;
     if (++this.#windowReads > WINDOW_READS) {
       this.#windowReads = 1;
       this.#doubtful = 0;
     }
     if (ms > DOUBTFUL_MS) this.#doubtful++;
-    if (ms > SLOW_MS || this.#doubtful >= DOUBTFUL_MAX) this.#becomeCareful();
+    const isSlow = ms > SLOW_MS && (isDisk || ms > SURELY_SLOW_MS);
+    if (isSlow || this.#doubtful >= DOUBTFUL_MAX) this.#becomeCareful();
   }
 
   #becomeCareful(): void {

@@ -157,6 +157,20 @@ test('what waits can be hurried, or withdrawn; what is under way can not', async
   assert.deepEqual([scene.queue.inFlight, scene.queue.waiting], [0, 0]);
 });
 
+test('close() rejects what waits and what comes, and leaves alone what is under way', async () => {
+  const scene = new Scene(1);
+  const ticket = new QueueTicket();
+  const [a, b, c] = [scene.read('a'), scene.read('b', false, ticket), scene.open('c')];
+  const reason = new Error('closed');
+  scene.queue.close(reason);
+  ticket.withdraw();
+  const refused = [b, c, scene.read('d'), scene.open('e', false)];
+  await Promise.all(refused.map((promise) => assert.rejects(promise, reason)));
+  await scene.end('a');
+  assert.equal(await a, 'a read');
+  assert.equal(scene.names, 'a');
+});
+
 test('it tells for how long the oldest read under way has been so', async () => {
   const scene = new Scene(2);
   assert.equal(scene.queue.longestMs, 0);

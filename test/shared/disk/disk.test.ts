@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Disk, MAX_IN_FLIGHT, POOL_SLOTS } from '../../../src/shared/disk/disk.ts';
+import type { StorageError } from '../../../src/shared/errors.ts';
 import { type FileSystem, type StorageFile, writeFully } from '../../../src/shared/file-system.ts';
 import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
 import { openSource, PreadSource } from '../../../src/shared/table/block-source.ts';
@@ -78,9 +79,23 @@ test('a reader thread reads what the pool reads, and tells how long it took', as
   assert.deepEqual(Buffer.from(bytes), CONTENT.subarray(1000, 6000));
   assert.equal(calls.mock.callCount(), 0, 'nothing for the pool');
   assert.equal(disk.threads.idleCount, 1);
+});
+
+test('close(): what waits and what comes later is told so, what is under way has its answer, and threads end', async (t) => {
+  const disk = diskOf(t);
+  const file = opened(t, fileOf(t));
+  const reads = Array.from({ length: 1000 }, (_, i) => disk.readLater(file, i, 3, i % 2 === 0));
+  const open = disk.queue.run(() => nodeFileSystem.openReadAsync!(file.path), true);
+  const outcomes = Promise.allSettled(reads);
   disk.close();
-  assert.deepEqual(Buffer.from(await disk.readLater(file, 5, 3, true)), CONTENT.subarray(5, 8));
-  assert.equal(calls.mock.callCount(), 1);
+  disk.close();
+  const closed = { code: 'STRATA_CLOSED' };
+  await Promise.all([assert.rejects(open, closed), assert.rejects(disk.readLater(file, 0, 3, true), closed)]);
+  const landed = (await outcomes).filter(({ status }) => status === 'fulfilled');
+  assert.equal(landed.length, POOL_SLOTS);
+  for (const read of reads)
+    await read.catch((error: unknown) => assert.equal((error as StorageError).code, closed.code));
+  assert.deepEqual([disk.queue.inFlight, disk.queue.waiting, disk.threads.count], [0, 0, 0]);
 });
 
 for (const habit of ['thread', 'pool'] as const)
@@ -268,6 +283,70 @@ test('without a word from the system reads go off the thread until they were qui
   assert.ok(!disk.withoutWaiting(() => disk.mayOpen));
   assert.ok(disk.mayOpen, 'whoever may wait may open');
   disk.close();
+});
+
+test('a read of which a busy loop heard late is neither quick nor slow', async () => {
+  let time = 0;
+  let idleMs = 0;
+  const disk = new Disk({ spec: { module: 'a test' } }, { clock: () => time, idleClock: () => idleMs });
+  /** One that was heard of after 5 ms, of which the loop waited so many. */
+  const late = (waitedMs: number): StorageFile =>
+    Object.assign(new MemoryFile('000001.sst', CONTENT), {
+      readAtAsync: async (into: Uint8Array): Promise<number> => {
+        time += 5;
+        idleMs += waitedMs;
+        return into.length;
+      },
+    });
+  for (let i = 0; i < 63; i++) disk.judge.landed(0.1);
+  await disk.readLater(late(0.4), 0, 10, true);
+  assert.ok(!disk.judge.isTrusting);
+  disk.judge.landed(0.1);
+  assert.ok(disk.judge.isTrusting, 'the row went on');
+  disk.judge.inCall(2);
+  for (let i = 0; i < 127; i++) disk.judge.landed(0.1);
+  await disk.readLater(late(4), 0, 10, true);
+  disk.judge.landed(0.1);
+  assert.ok(!disk.judge.isTrusting, 'the row has begun again');
+  disk.close();
+});
+
+test('a slow read in the call is excused while the process reads from no disk', () => {
+  let time = 0;
+  let blocks = 100;
+  const disk = new Disk(undefined, { clock: () => time, countBlocks: () => blocks });
+  const slow = (): boolean => {
+    disk.withoutWaiting(() => disk.timed(() => (time += 2)));
+    return !disk.judge.isTrusting;
+  };
+  for (let i = 0; i < 64; i++) disk.judge.landed(0.1);
+  assert.ok(slow(), 'nobody knows what was read before');
+  for (let i = 0; i < 128; i++) disk.judge.landed(0.1);
+  assert.ok(!slow());
+  for (let i = 0; i < 64; i++) disk.judge.inCall(0);
+  blocks++;
+  assert.ok(slow());
+  disk.close();
+});
+
+test('where it is not known what the process reads, no slow read is excused', () => {
+  let time = 0;
+  const disk = new Disk(undefined, { clock: () => time, countBlocks: () => undefined });
+  for (let i = 0; i < 64; i++) disk.judge.landed(0.1);
+  disk.withoutWaiting(() => disk.timed(() => (time += 2)));
+  assert.ok(!disk.judge.isTrusting);
+  disk.close();
+});
+
+test('reader threads get nothing of the environment and the command line of the process', async (t) => {
+  const code =
+    'if (Object.keys(process.env).length + process.execArgv.length + process.argv.length > 2) process.exit(1);';
+  const disk = diskOf(t, {
+    threadUrl: odd(`${code} parentPort.on('message', () => undefined); parentPort.postMessage('ready');`),
+  });
+  disk.threads.start();
+  while (disk.threads.count > disk.threads.idleCount) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(disk.threads.idleCount, 1);
 });
 
 test('a source of a job reads in the call, whatever it is asked', async () => {

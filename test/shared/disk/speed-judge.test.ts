@@ -49,6 +49,21 @@ test('one slow read in the call ends its trust; quick ones do not', () => {
   assert.equal(scene.judge.isTrusting, false);
 });
 
+test('a slow read during which no disk was read is a doubtful one, unless it took very long', () => {
+  const scene = new Scene();
+  scene.quickReadsAsked();
+  for (let round = 0; round < 100; round++) {
+    scene.judge.inCall(20, false);
+    for (let i = 0; i < 63; i++) scene.judge.inCall(QUICK, false);
+  }
+  assert.equal(scene.judge.isTrusting, true);
+  for (let i = 0; i < 3; i++) scene.judge.inCall(SLOW, false);
+  assert.equal(scene.judge.isTrusting, false);
+  scene.quickReadsAsked();
+  scene.judge.inCall(20.1, false);
+  assert.equal(scene.judge.isTrusting, false);
+});
+
 test('three doubtful reads of 64 end its trust; as many of more do not', () => {
   const scene = new Scene();
   scene.quickReadsAsked();
