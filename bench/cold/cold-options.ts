@@ -47,7 +47,7 @@ export const COLD_USAGE: string = `npm run bench -- cold [options]     data that
   --keep DIR           as --directory, and what was filled there stays, for the next run
   --write-docs         put tables and pictures into docs/benchmarks.md
   --from FILE          report a stored result instead of measuring
-  --node-option O      an option for the measuring processes, such as --cpu-prof; may be repeated
+  --node-option=O      an option for the measuring processes, such as --cpu-prof; may be repeated
   --help               show this`;
 
 export interface ColdOptions {

@@ -280,16 +280,19 @@ describe('ColdRunner', () => {
     const one = ['--only', 'default', '--rows', 'get1'];
     const [ended] = await run(t, [...one, '--node-option=--no-such-option']);
     assert.match(ended!.error!, /exit code 9/);
-    const limits: Limits = {
+    const limits = (admit: Limits['admit']): Limits => ({
       version: 1,
       counter: { file: '/nowhere', disk: '8:0' },
-      admit: () => {
-        throw new Error('the group is full');
-      },
+      admit,
       remove: () => undefined,
+    });
+    const refuse = (): never => {
+      throw new Error('the group is full');
     };
-    const [refused] = await run(t, one, { limits });
+    const [refused] = await run(t, one, { limits: limits(refuse) });
     assert.equal(refused!.error, 'the group is full');
+    const [killed] = await run(t, one, { limits: limits((processId) => process.kill(processId, 'SIGKILL')) });
+    assert.equal(killed!.error, 'SIGKILL, which is what the limit of memory does');
   });
 
   test('a store that is kept is filled once', async (t) => {
