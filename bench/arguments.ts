@@ -24,7 +24,7 @@ export const USAGE: string = `npm run bench -- [options] [workloads or groups ..
   --tolerance T     by how much it may fall (default 0.25)
   --write-docs      put tables and pictures into docs/benchmarks.md
   --from FILE       report a stored result instead of measuring
-  --node-option O   an option for the measuring processes, such as --cpu-prof; may be repeated
+  --node-option=O   an option for the measuring processes, such as --cpu-prof; may be repeated
   --list            show the workloads
   --help            show this
   micro             as the only name: the micro-benchmarks of single structures

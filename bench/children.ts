@@ -52,13 +52,17 @@ export function runChild<T extends object, R extends { readonly kind: string }>(
     let reply: R | Failure | undefined;
     let stderr = '';
     let isLate = false;
+    let unsent: Error | undefined;
     const fail = (error: Error): void => {
       reply ??= { kind: 'failed', message: error.message };
       child.kill('SIGKILL');
     };
     const send = (message: object): void => {
       child.send(message, (error) => {
-        if (error !== null) fail(error);
+        if (error === null) return;
+        // How it ended says more than that it no longer listens.
+        unsent = error;
+        child.kill('SIGKILL');
       });
     };
     const timer = setTimeout(() => {
@@ -85,8 +89,8 @@ export function runChild<T extends object, R extends { readonly kind: string }>(
       clearTimeout(timer);
       alive.delete(child);
       const how = isLate ? `no result after ${timeoutMs / 1000} s` : (signal ?? `exit code ${code}`);
-      const last = stderr.trim().split('\n').at(-1) ?? '';
-      resolve(reply ?? { kind: 'failed', message: last === '' ? how : `${how}: ${last}` });
+      const last = stderr.trim().split('\n').at(-1) || unsent?.message;
+      resolve(reply ?? { kind: 'failed', message: last === undefined ? how : `${how}: ${last}` });
     });
     send(task);
   });

@@ -43,7 +43,7 @@ export function describeConditions({ stamp, conditions }: ColdResult): string {
       : `${limits.readsPerSecond.toLocaleString('en-US')} reads a second and ${limits.memoryMib} MiB of memory ` +
         `(control groups, version ${limits.cgroupVersion})`,
     readAheadKib === null ? '' : `; the kernel reads up to ${readAheadKib.toLocaleString('en-US')} KiB ahead`,
-    notes.length === 0 ? '.' : `. ${notes.map((note) => `**${note}**.`).join(' ')}`,
+    `.${notes.map((note) => `\n**${note}**.`).join('')}`,
   ];
   return `${parts[0]}\n${parts.slice(1).join('')}`;
 }

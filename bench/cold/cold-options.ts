@@ -35,7 +35,7 @@ export const COLD_USAGE: string = `npm run bench -- cold [options]     data that
 
   --only A,B           stores and our modes: ${OURS} (all three), ${MODE_NAMES.join(', ')}, classic-level, lmdb, rocksdb
   --rows A,B           of ${COLD_ROWS.map(({ name }) => name).join(', ')}
-  --seconds S          for a measurement (default 8; quick 3)
+  --seconds S          for a measurement (default 6; quick 3)
   --records N          (default 1,000,000; quick 200,000)
   --value-bytes N      (default 1,000)
   --reads N            a second of the disk (default 2,000)
@@ -47,7 +47,7 @@ export const COLD_USAGE: string = `npm run bench -- cold [options]     data that
   --keep DIR           as --directory, and what was filled there stays, for the next run
   --write-docs         put tables and pictures into docs/benchmarks.md
   --from FILE          report a stored result instead of measuring
-  --node-option O      an option for the measuring processes, such as --cpu-prof; may be repeated
+  --node-option=O      an option for the measuring processes, such as --cpu-prof; may be repeated
   --help               show this`;
 
 export interface ColdOptions {
@@ -98,7 +98,7 @@ export function parseColdOptions(argv: readonly string[]): ColdOptions {
     isQuick,
     contestants: chooseContestants(list(values.only)),
     rows: chooseRows(list(values.rows)),
-    seconds: number('--seconds', values.seconds, isQuick ? 3 : 8, 0.01),
+    seconds: number('--seconds', values.seconds, isQuick ? 3 : 6, 0.01),
     records: Math.floor(number('--records', values.records, isQuick ? QUICK_RECORDS : RECORDS, 1000)),
     valueBytes: Math.floor(number('--value-bytes', values['value-bytes'], 1000, 1)),
     readsPerSecond: Math.floor(number('--reads', values.reads, 2000, 1)),

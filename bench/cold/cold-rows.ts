@@ -35,7 +35,7 @@ export interface ColdRow {
   run(context: ColdContext): Promise<number>;
 }
 
-/** `lanes` calls under way until the time is up. `call` returns its operations. */
+/** `lanes` calls under way until the time is up, or one fails. `call` returns its operations. */
 async function inLanes(
   { latency, untilMs }: ColdContext,
   lanes: number,
@@ -43,15 +43,20 @@ async function inLanes(
 ): Promise<number> {
   let operations = 0;
   let next = 0;
+  let hasFailed = false;
   const lane = async (): Promise<void> => {
-    for (let begin = performance.now(); begin < untilMs; begin = performance.now()) {
+    for (let begin = performance.now(); begin < untilMs && !hasFailed; begin = performance.now()) {
       // In two steps: `operations += await` would take the count of before.
       const done = await call(next++);
       operations += done;
       recordSince(latency, begin);
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  const fail = (error: unknown): never => {
+    hasFailed = true;
+    throw error;
+  };
+  await Promise.all(Array.from({ length: lanes }, () => lane().catch(fail)));
   return operations;
 }
 

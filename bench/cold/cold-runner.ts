@@ -87,7 +87,7 @@ export class ColdRunner {
       if (row.writes) cpSync(filled.directory, directory, { recursive: true });
       const reply = await this.#send(row, { store, mode }, directory);
       return reply.kind === 'failed'
-        ? failed(reply.message)
+        ? failed(this.#explain(reply.message))
         : { ...named, measurement: reply.measurement, error: undefined };
     } finally {
       if (row.writes) rmSync(directory, { recursive: true, force: true });
@@ -122,6 +122,11 @@ export class ColdRunner {
         this.#limits?.admit(processId);
       },
     });
+  }
+
+  #explain(message: string): string {
+    const isKilled = message.startsWith('SIGKILL') && this.#limits !== undefined;
+    return isKilled ? `${message}, which is what the limit of memory does` : message;
   }
 
   #drop(directory: string): void {
