@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHistogram } from 'node:perf_hooks';
-import { describe, type TestContext, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { COLD_MARKS, coldSection, describeConditions } from '../../bench/cold/cold-docs.ts';
 import { measure } from '../../bench/cold/cold-measure.ts';
 import { type ColdOptions, parseColdOptions } from '../../bench/cold/cold-options.ts';
@@ -15,8 +16,7 @@ import type { ColdResult } from '../../bench/cold/cold-result.ts';
 import { COLD_ROWS, chooseRows } from '../../bench/cold/cold-rows.ts';
 import { ColdRunner } from '../../bench/cold/cold-runner.ts';
 import type { ColdMeasurement, ColdOutcome, ColdTask } from '../../bench/cold/cold-task.ts';
-import { deviceName } from '../../bench/cold/disk-of.ts';
-import { countReads, type Limits, makeLimits } from '../../bench/cold/limits.ts';
+import type { Limits } from '../../bench/cold/limits.ts';
 import { LoopWatch } from '../../bench/cold/loop-watch.ts';
 import { Dataset } from '../../bench/data/dataset.ts';
 import { fill } from '../../bench/data/fill.ts';
@@ -27,7 +27,7 @@ import { PAGE } from '../../bench/report/result-files.ts';
 import { openBenchStore } from '../../bench/stores/open-store.ts';
 import type { BenchStore, StoreOptions } from '../../bench/stores/store.ts';
 import { DEFAULT_SHAPE } from '../../bench/workloads/workload.ts';
-import { temporaryDirectory } from '../helpers/temp-directory.ts';
+import { removeDirectory, temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const RECORDS = 2000;
 const SMALL: readonly string[] = ['--records', String(RECORDS), '--seconds', '0.1', '--cache', '1'];
@@ -96,84 +96,6 @@ describe('LoopWatch', () => {
     hold(40);
     const { turns, p50, max } = watch.end();
     assert.ok(turns > 0 && p50 < max && max >= 38);
-  });
-});
-
-describe('makeLimits()', () => {
-  const sizes = { readsPerSecond: 2000, memoryBytes: 400, disk: '8:0' };
-  const name = `stratakv-bench-${process.pid}`;
-
-  /** A process id that nobody has any more. */
-  const deadProcess = (): number => spawnSync(process.execPath, ['-e', '']).pid;
-
-  function fakeRoot(t: TestContext, version: 1 | 2): string {
-    const root = temporaryDirectory(t);
-    if (version === 2) {
-      writeFileSync(join(root, 'cgroup.controllers'), 'io memory\n');
-      writeFileSync(join(root, 'cgroup.subtree_control'), 'memory\n');
-    } else {
-      for (const controller of ['blkio', 'memory']) {
-        mkdirSync(join(root, controller));
-        writeFileSync(join(root, controller, 'cgroup.procs'), '');
-      }
-    }
-    return root;
-  }
-
-  test('version 1: a group for the disk and one for the memory, which a process joins', (t) => {
-    const root = fakeRoot(t, 1);
-    const limits = makeLimits(sizes, root);
-    limits.admit(77);
-    const read = (...parts: string[]): string => readFileSync(join(root, ...parts), 'utf8');
-    assert.equal(read('blkio', name, 'blkio.throttle.read_iops_device'), '8:0 2000');
-    assert.equal(read('memory', name, 'memory.limit_in_bytes'), '400');
-    for (const controller of ['blkio', 'memory']) assert.equal(read(controller, name, 'cgroup.procs'), '77');
-  });
-
-  test('version 2: one group, with the controllers passed on to it', (t) => {
-    const root = fakeRoot(t, 2);
-    const limits = makeLimits(sizes, root);
-    limits.admit(77);
-    const read = (...parts: string[]): string => readFileSync(join(root, ...parts), 'utf8');
-    assert.equal(limits.version, 2);
-    assert.equal(read('cgroup.subtree_control'), '+io');
-    assert.equal(read(name, 'io.max'), '8:0 riops=2000');
-    assert.equal(read(name, 'memory.max'), '400');
-    assert.equal(read(name, 'cgroup.procs'), '77');
-  });
-
-  test('removes what a run that was killed has left, and nobody else', (t) => {
-    const root = fakeRoot(t, 1);
-    const dead = join(root, 'blkio', `stratakv-bench-${deadProcess()}`);
-    const alive = join(root, 'memory', `stratakv-bench-${process.ppid}`);
-    for (const folder of [dead, alive]) mkdirSync(folder);
-    makeLimits(sizes, root);
-    assert.ok(!existsSync(dead) && existsSync(alive));
-  });
-
-  test('says why there are none, and leaves nothing', (t) => {
-    assert.throws(() => makeLimits(sizes, temporaryDirectory(t)), /no control group "blkio"/);
-    const root = fakeRoot(t, 2);
-    // As a controller that refuses its setting.
-    writeFileSync(join(root, 'cgroup.subtree_control'), 'io memory');
-    mkdirSync(join(root, name));
-    assert.throws(() => makeLimits(sizes, root), /EEXIST/);
-    assert.deepEqual(readdirSync(root), ['cgroup.controllers', 'cgroup.subtree_control']);
-  });
-
-  test('countReads() understands both kinds, and a disk that was not asked yet', (t) => {
-    const file = join(temporaryDirectory(t), 'stat');
-    const count = (text: string): number => {
-      writeFileSync(file, text);
-      return countReads({ file, disk: '254:0' });
-    };
-    assert.equal(count('54:0 Read 1\n254:0 Read 1234\n254:0 Write 5\nTotal 1240\n'), 1234);
-    assert.equal(count('8:0 rios=9\n254:0 rbytes=4096 wbytes=1 rios=12 wios=7 dbytes=0\n'), 12);
-    assert.equal(count('Total 0\n'), 0);
-  });
-
-  test('deviceName() splits a device number as the C library does', () => {
-    assert.deepEqual([0xfe00, 0x10301, 0x12300845].map(deviceName), ['254:0', '259:1', '8:74565']);
   });
 });
 
@@ -263,8 +185,16 @@ describe('measure()', () => {
 });
 
 describe('ColdRunner', () => {
+  const one: readonly string[] = ['--only', 'default', '--rows', 'get1'];
+  /** Filled by the first run, and kept. */
+  let home = '';
+  before(() => {
+    home = mkdtempSync(join(tmpdir(), 'stratakv-test-'));
+  });
+  after(() => removeDirectory(home));
+
   test('measures in processes of their own, our modes as well', async (t) => {
-    const outcomes = await run(t, ['--only', 'stratakv', '--rows', 'get16']);
+    const outcomes = await run(t, ['--only', 'stratakv', '--rows', 'get16'], { home });
     assert.deepEqual(
       outcomes.map(({ mode, error }) => [mode, error]),
       [
@@ -276,9 +206,16 @@ describe('ColdRunner', () => {
     for (const { measurement } of outcomes) assert.ok(measurement!.operations > 0);
   });
 
-  test('a process that ends, and one that the limits refuse, are failures of their row', async (t) => {
-    const one = ['--only', 'default', '--rows', 'get1'];
-    const [ended] = await run(t, [...one, '--node-option=--no-such-option']);
+  test('fills a store that is kept once', async (t) => {
+    const [name] = readdirSync(home);
+    writeFileSync(join(home, name!, 'MARK'), '');
+    const [outcome] = await run(t, one, { home });
+    assert.equal(outcome!.error, undefined);
+    assert.ok(existsSync(join(home, name!, 'MARK')));
+  });
+
+  test('a process that ends, and one that the limits refuse or kill, are failures of their row', async (t) => {
+    const [ended] = await run(t, [...one, '--node-option=--no-such-option'], { home });
     assert.match(ended!.error!, /exit code 9/);
     const limits = (admit: Limits['admit']): Limits => ({
       version: 1,
@@ -289,20 +226,11 @@ describe('ColdRunner', () => {
     const refuse = (): never => {
       throw new Error('the group is full');
     };
-    const [refused] = await run(t, one, { limits: limits(refuse) });
+    const [refused] = await run(t, one, { home, limits: limits(refuse) });
     assert.equal(refused!.error, 'the group is full');
-    const [killed] = await run(t, one, { limits: limits((processId) => process.kill(processId, 'SIGKILL')) });
+    const kill = (processId: number): boolean => process.kill(processId, 'SIGKILL');
+    const [killed] = await run(t, one, { home, limits: limits(kill) });
     assert.equal(killed!.error, 'SIGKILL, which is what the limit of memory does');
-  });
-
-  test('a store that is kept is filled once', async (t) => {
-    const home = temporaryDirectory(t);
-    const argv = ['--only', 'default', '--rows', 'get1'];
-    await run(t, argv, { home });
-    const [name] = readdirSync(home);
-    writeFileSync(join(home, name!, 'LOST'), '');
-    await run(t, argv, { home });
-    assert.ok(existsSync(join(home, name!, 'LOST')));
   });
 });
 
