@@ -124,6 +124,7 @@ const PROOFS = [
     files: ['planted-files', 'claims', 'names', 'permissions', 'leaks', 'worker-environment'].map(
       (name) => `security/${name}`,
     ),
+    env: sweep,
     least: { 'planted-files': 50, 'hostile-claims': 150 },
   },
   {

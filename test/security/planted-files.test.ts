@@ -71,7 +71,16 @@ const PLACES: Readonly<Record<string, (store: PagedStore) => string>> = {
   'a file set aside': () => '000001.sst.set-aside',
 };
 /** Without these there is no store that could be opened. */
-const NEEDED = ['manifest.json', 'a live table', 'a live log', 'a page of the manifest'];
+const NEEDED: readonly string[] = ['manifest.json', 'a live table', 'a live log', 'a page of the manifest'];
+
+/** All for the files that every opening needs; of the others each kind has a third, and `npm run prove` has all. */
+function placesFor(kind: string): string[] {
+  const kindNumber = Object.keys(PLANTS).indexOf(kind);
+  const isFull = process.env['STRATA_SWEEP'] === 'full';
+  return Object.keys(PLACES).filter(
+    (place, i) => isFull || NEEDED.includes(place) || (i + kindNumber) % 3 === 0,
+  );
+}
 
 async function plant(t: TestContext, place: string, kind: string) {
   const folder = temporaryDirectory(t);
@@ -95,7 +104,7 @@ for (const kind of Object.keys(PLANTS)) {
     needsUnix,
     async (t) => {
       stores.set(t, await pagedStore(t));
-      const planted = await Promise.all(Object.keys(PLACES).map((place) => plant(t, place, kind)));
+      const planted = await Promise.all(placesFor(kind).map((place) => plant(t, place, kind)));
       const before = planted.map(({ outside, path }) => [portrait(outside), portrait(path)]);
       const visits = visitAll(
         planted.map(({ store }) => store.path),
