@@ -449,7 +449,7 @@ export class StorageClient {
   stats(): ClientStats {
     this.#checkOpen();
     return {
-      ...readerStats(this.#tables, this.#blocks, this.#cacheBytes),
+      ...readerStats(this.#tables, this.#blocks, this.#cacheBytes, this.#reads),
       openTables: this.#tables.openCount,
       openScans: this.#scans.size,
       openSnapshots: this.#openSnapshots,
@@ -500,6 +500,7 @@ export class StorageClient {
     this.#scans.closeAll(reason);
     this.#forgottenSnapshots.end();
     this.#views.close();
+    this.#disk.close();
     this.#tables.close();
     this.#blocks.clear();
     this.#releaseFiles();

@@ -21,7 +21,6 @@ import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
-import type { ScanReader } from '../shared/read/scan.ts';
 import type { ReadOptions } from './read-options.ts';
 import { Snapshot } from './snapshot.ts';
 import type { Store } from './store.ts';
@@ -36,25 +35,16 @@ export class EngineReads {
   readonly #checkReadable: () => void;
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
-  readonly #awaited: AwaitedReads;
+  /** For scans as well, which wait in the same way. */
+  readonly awaited: AwaitedReads;
 
   constructor(store: Store, checkReadable: () => void) {
     this.#store = store;
     this.#checkReadable = checkReadable;
     const { disk, tables, blocks } = store;
     const parts = { disk, tables, blocks, turns: this.turns, many: this.#many, entry: this.#entry };
-    this.#awaited = new AwaitedReads(parts);
+    this.awaited = new AwaitedReads(parts);
     for (const entry of [this.#entry, this.#many.scratch]) store.arenas.addScratch(entry);
-  }
-
-  /** For scans, which wait in the same way. */
-  get scanReader(): ScanReader {
-    return this.#awaited;
-  }
-
-  /** Reads that wait for the disk. */
-  get waiting(): number {
-    return this.#awaited.pending.size;
   }
 
   getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
@@ -80,7 +70,7 @@ export class EngineReads {
     } catch (error) {
       if (!(error instanceof WouldWait)) throw error;
       disk.mayWait = true;
-      return this.#awaited.lookup(error.needed, ownedKeyBytes(key), this.#pinTables(sequence), read, copies);
+      return this.awaited.lookup(error.needed, ownedKeyBytes(key), this.#pinTables(sequence), read, copies);
     } finally {
       disk.mayWait = true;
     }
@@ -95,17 +85,17 @@ export class EngineReads {
     const sequence = this.sequenceOf(read?.snapshot);
     const { memtables, versions, tables, readPressure } = this.#store;
     const version = versions.current;
-    this.#awaited.manyNow(job, { memtables, version, tables }, sequence, read);
+    this.awaited.manyNow(job, { memtables, version, tables }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
     if (job.next === job.keys.length && job.blocked.length === 0)
       return this.turns.after(job.keys.length, job.values);
     const { held, ...pin } = this.#pinMoment(sequence);
-    return await this.#awaited.manyLater(job, { memtables: held, version: pin.version, tables }, pin, read);
+    return await this.awaited.manyLater(job, { memtables: held, version: pin.version, tables }, pin, read);
   }
 
   /** Rejects what waits for the disk. */
   close(reason: StorageError): void {
-    this.#awaited.pending.closeAll(reason);
+    this.awaited.pending.closeAll(reason);
   }
 
   sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {

@@ -90,7 +90,7 @@ export class Runtime {
     this.reads = new EngineReads(this.store, () => this.checkReadable());
     this.scans = new OpenScans(
       this.store.tables,
-      this.reads.scanReader,
+      this.reads.awaited,
       new ForgottenWarning('scan', opened.path),
     );
     this.ingester = new Ingester({
@@ -342,6 +342,7 @@ export class Runtime {
     store.jobs.cancel('all');
     this.#operations.abandon(error);
     this.scans.closeAll(closedError());
+    store.disk.close();
     // comlink posts an answer some microtasks after its call has settled.
     setImmediate(() => this.#shares?.end());
   }
@@ -371,6 +372,7 @@ export class Runtime {
       await this.#shares?.close();
       await store.jobs.close();
     } finally {
+      store.disk.close();
       store.tables.close();
       store.blocks.clear();
       store.memtables.close();

@@ -25,7 +25,7 @@ export function storeStats(runtime: Runtime): EngineStats {
     tableBytes: version.sizeBytes,
     memtables: memtableStats(store),
     arenas: arenaStats(store),
-    ...readerStats(tables, blocks, store.options.cacheBytes),
+    ...readerStats(tables, blocks, store.options.cacheBytes, runtime.reads.awaited),
     bytesWritten: {
       wal: counters.walBytes,
       flush: counters.flushBytes,
