@@ -5,7 +5,8 @@
  *   mayWait false      of an awaited read: what memory doesn't have is a WouldWait (would-wait.ts), and fetched by readLater():
  *                      queue (disk-queue.ts) -> libuv's pool, POOL_SLOTS at a time, or a reader thread (reader-threads.ts)
  *
- * Reader threads are started one by one, when reads wait in the queue and the last ones took long enough to be worth a thread.
+ * Reader threads are started one by one, when reads wait in the queue and the last ones took long enough to be worth a thread, as
+ * long as each has helped (growth.ts).
  *
  * Invariants: of libuv's pool it never takes more than its slots, however long the disk takes.
  *             A descriptor is read only as long as whoever asked keeps it open, which is until the promise is settled.
@@ -15,6 +16,7 @@ import { CorruptionError, ioError, StorageError } from '../errors.ts';
 import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
 import { loopIdleMs, now } from '../timers.ts';
 import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
+import { Growth } from './growth.ts';
 import { PageClock } from './page-residency.ts';
 import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
 import { QUICK_MS, SLOW_MS, SpeedJudge } from './speed-judge.ts';
@@ -48,6 +50,7 @@ export class Disk {
   readonly pageClock: PageClock = new PageClock();
   /** Of all scans (scan-reads.ts): what is under way, or here and not passed yet. */
   readAheadBytes = 0;
+  readonly #growth: Growth;
   readonly #clock: () => number;
   readonly #idleClock: () => number;
   readonly #countBlocks: () => number | undefined;
@@ -62,12 +65,14 @@ export class Disk {
     this.#idleClock = options.idleClock ?? loopIdleMs;
     this.#countBlocks = options.countBlocks ?? (isOfTest ? () => undefined : blocksRead);
     this.judge = new SpeedJudge(this.#clock);
+    this.#growth = new Growth(this.#clock);
     this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
     this.queue = new DiskQueue({
       poolSlots: isOfTest ? MAX_IN_FLIGHT : (options.poolSlots ?? POOL_SLOTS),
       idleThreads: () => this.threads.idleCount,
       onWaiting: () => {
-        if (!isOfTest && this.#recentMs > WORTH_A_THREAD_MS) this.threads.start();
+        if (isOfTest || this.#recentMs <= WORTH_A_THREAD_MS || !this.threads.canStart) return;
+        if (this.#growth.mayGrow()) this.threads.start();
       },
       clock: this.#clock,
     });
@@ -178,6 +183,7 @@ export class Disk {
 
   #note(tookMs: number): void {
     this.#recentMs += NEWEST_SHARE * (tookMs - this.#recentMs);
+    this.#growth.landed(POOL_SLOTS + this.threads.readyCount, this.queue.waiting > 0);
   }
 }
 

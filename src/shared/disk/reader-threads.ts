@@ -156,14 +156,24 @@ export class ReaderThreads {
     return this.#all.size;
   }
 
+  /** Those that read, or could. */
+  get readyCount(): number {
+    return this.#all.size - (this.#starting === undefined ? 0 : 1);
+  }
+
   get idleCount(): number {
     return this.#idle.length;
   }
 
-  /** One more, unless one is starting, there are enough, or none can be started. */
+  /** Not while one is starting, when there are enough, or where none can be started. */
+  get canStart(): boolean {
+    const isFree = this.#starting === undefined && this.#all.size < MAX_THREADS;
+    return isFree && this.#mayStart && !this.#isClosed;
+  }
+
+  /** One more, if that can be. */
   start(): void {
-    if (!this.#mayStart || this.#starting !== undefined || this.#isClosed || this.#all.size >= MAX_THREADS)
-      return;
+    if (!this.canStart) return;
     try {
       this.#starting = new ReaderThread(this.#url, this.#idleMs, this.#watcher());
       this.#all.add(this.#starting);

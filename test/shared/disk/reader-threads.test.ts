@@ -46,17 +46,21 @@ test('an idle one ends, and is not read with any more; another can be started th
 
 test('close() ends the idle ones, and a busy one after its read, which still has its answer', async (t) => {
   const path = join(temporaryDirectory(t), 'file');
-  writeFileSync(path, 'x'.repeat(1000));
+  // Long enough to be under way still when it is closed.
+  writeFileSync(path, Buffer.alloc(64 * 1024 * 1024, 5));
   const descriptor = openSync(path, 'r');
   t.after(() => closeSync(descriptor));
-  const threads = threadsOf(t);
+  const threads = threadsOf(t, 1_000_000);
   for (let count = 1; count <= 2; count++) {
     threads.start();
     await until(() => threads.idleCount === count);
   }
-  const reading = threads.read({ descriptor, position: 990, byteLength: 100 });
+  const reading = threads.read({ descriptor, position: 10, byteLength: 64 * 1024 * 1024 });
   threads.close();
-  assert.equal((await reading).bytes.length, 10);
+  // From now on it doesn't keep the process alive.
+  const alive = setInterval(() => undefined, 1000);
+  t.after(() => clearInterval(alive));
+  assert.equal((await reading).bytes.length, 64 * 1024 * 1024 - 10);
   await until(() => threads.count === 0);
   threads.start();
   assert.equal(threads.count, 0);
