@@ -292,6 +292,7 @@ export class Runtime {
     this.#status = 'closing';
     this.#upkeep.stop();
     this.#lock.noteClosing();
+    store.control.diskUse.beginClose();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());
