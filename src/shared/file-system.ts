@@ -43,6 +43,12 @@ export interface StorageFile {
   readonly path: string;
   /** Reads at `position` into `into`; returns the count, which is short at the end of the file or at any time. */
   readAt(into: Uint8Array, position: number): number;
+  /** The same without waiting for the disk within the call; absent: {@link readAt} is used. `into` stays as it is until then. */
+  readAtAsync?(into: Uint8Array, position: number): Promise<number>;
+  /** What of it memory has, read in the call without waiting for the disk; undefined: that would wait. Absent: it can't be told. */
+  readonly readResident?: ((into: Uint8Array, position: number) => number | undefined) | undefined;
+  /** The number of the descriptor, for reader threads (disk/reader-threads.ts). Absent: only this object reads it. */
+  readonly descriptor?: number;
   /** Writes `bytes` at `position`; returns the count written, which may be short. Use {@link writeFully}. */
   writeAt(bytes: Uint8Array, position: number): number;
   writeAtAsync(bytes: Uint8Array, position: number): Promise<number>;
@@ -63,6 +69,8 @@ export interface FileSystem {
   readonly spec: FileSystemSpec | undefined;
   /** Opens a regular file for reading; symbolic links are refused. */
   openRead(path: string): StorageFile;
+  /** The same without waiting for the disk within the call; absent: {@link openRead} is used. */
+  openReadAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   /** Creates a file that must not exist, mode 0600, for writing (and reading back). */
   createExclusive(path: string): StorageFile;
   /** The same without waiting for the disk within the call; absent: {@link createExclusive} is used. */
@@ -128,6 +136,21 @@ export function readFully(file: StorageFile, into: Uint8Array, position: number)
   let done = 0;
   while (done < into.length) {
     const count = file.readAt(nextChunk(into, done), position + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/** {@link readFully} without waiting for the disk within the call, where the file can do that. */
+export async function readFullyAsync(file: StorageFile, into: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < into.length) {
+    const part = nextChunk(into, done);
+    const count =
+      file.readAtAsync === undefined
+        ? file.readAt(part, position + done)
+        : await file.readAtAsync(part, position + done);
     if (count === 0) break;
     done += count;
   }

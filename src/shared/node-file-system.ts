@@ -5,13 +5,14 @@
  *
  * Invariants: no symbolic link is followed to a file, and only regular files are opened: a FIFO or device in the
  *             directory of a store is refused, not waited for.
- * Thread:     any. A descriptor belongs to the thread that opened it and never crosses to another.
+ * Thread:     any. A descriptor belongs to the thread that opened it; reader threads (disk/reader-threads.ts) read it for that one.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
  * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
  *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
  */
 import * as fs from 'node:fs';
 import { type DirectoryAnchor, nameOf, placeOf } from './directory-anchor.ts';
+import { systemCalls } from './disk/system-calls.ts';
 import { invalidArgument, ioError, systemErrorCode } from './errors.ts';
 import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
@@ -37,6 +38,8 @@ const RENAME_ATTEMPTS = 10;
 class NodeFile implements StorageFile {
   readonly path: string;
   #fd: number;
+  /** null: nobody has asked. */
+  #readResident: StorageFile['readResident'] | null = null;
 
   constructor(path: string, fd: number) {
     this.path = path;
@@ -47,17 +50,37 @@ class NodeFile implements StorageFile {
     return attempt('read', this.path, () => fs.readSync(this.#fd, into, 0, into.length, position));
   }
 
+  readAtAsync(into: Uint8Array, position: number): Promise<number> {
+    return counted('read', this.path, (done) => fs.read(this.#fd, into, 0, into.length, position, done));
+  }
+
+  /** Looked up when first asked for, as that loads koffi. */
+  get readResident(): StorageFile['readResident'] {
+    if (this.#readResident === null) {
+      const native = systemCalls();
+      const read = native?.readNoWait;
+      this.#readResident =
+        read &&
+        ((into, position) => {
+          const count = read(this.#fd, into, position);
+          if (count >= 0) return count;
+          if (native.wouldNeverTell()) this.#readResident = undefined;
+          return undefined;
+        });
+    }
+    return this.#readResident;
+  }
+
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   writeAt(bytes: Uint8Array, position: number): number {
     return attempt('write', this.path, () => fs.writeSync(this.#fd, bytes, 0, bytes.length, position));
   }
 
   writeAtAsync(bytes: Uint8Array, position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      fs.write(this.#fd, bytes, 0, bytes.length, position, (error, count) => {
-        if (error === null) resolve(count);
-        else reject(ioError('write', this.path, error));
-      });
-    });
+    return counted('write', this.path, (done) => fs.write(this.#fd, bytes, 0, bytes.length, position, done));
   }
 
   datasync(): void {
@@ -79,7 +102,8 @@ class NodeFile implements StorageFile {
   }
 
   map(): FileMapping | undefined {
-    return mapFile(this.#fd, this.size());
+    const { size, uid } = attempt('stat', this.path, () => fs.fstatSync(this.#fd));
+    return mapFile(this.#fd, size, uid === process.geteuid?.());
   }
 
   close(): void {
@@ -108,6 +132,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
   return {
     spec: anchors.length === 0 ? undefined : { anchors },
     openRead: (path) => act('open', path, (place) => new NodeFile(path, openRegular(place, READ_FLAGS))),
+    openReadAsync: (path) => openReadAsync(path, at(path), anchors),
     createExclusive: (path) =>
       act('create', path, (place) => new NodeFile(path, fs.openSync(place, CREATE_FLAGS, FILE_MODE))),
     createExclusiveAsync: (path) =>
@@ -168,6 +193,25 @@ export function openRegular(path: string, flags: number): number {
     fs.closeSync(fd);
     throw error;
   }
+}
+
+/** {@link openRegular} for reading, in libuv's pool. */
+function openReadAsync(
+  path: string,
+  place: string,
+  anchors: readonly DirectoryAnchor[],
+): Promise<StorageFile> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void => reject(ioError('open', path, named(error, anchors)));
+    fs.open(place, READ_FLAGS, FILE_MODE, (error, fd) => {
+      if (error !== null) return fail(error);
+      fs.fstat(fd, (statError, stats) => {
+        if (statError === null && stats.isFile()) return resolve(new NodeFile(path, fd));
+        fs.closeSync(fd);
+        fail(statError ?? new Error('not a regular file'));
+      });
+    });
+  });
 }
 
 function toFileStat(stats: fs.Stats | undefined): FileStat | undefined {
@@ -268,6 +312,22 @@ function attempt<T>(action: string, path: string, run: () => T): T {
   } catch (error) {
     throw ioError(action, path, error);
   }
+}
+
+/** A read or write of so many bytes. On a closed file Node throws in the call. */
+function counted(
+  action: string,
+  path: string,
+  start: (done: (error: NodeJS.ErrnoException | null, count: number) => void) => void,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    attempt(action, path, () =>
+      start((error, count) => {
+        if (error === null) resolve(count);
+        else reject(ioError(action, path, error));
+      }),
+    );
+  });
 }
 
 type Done = (error: NodeJS.ErrnoException | null) => void;

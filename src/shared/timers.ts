@@ -53,6 +53,11 @@ export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+const readLoop = performance.eventLoopUtilization;
+
+/** For how long the event loop of this thread has waited in all: what took longer, while it did not wait, it may have heard of late. */
+export const loopIdleMs = (): number => readLoop.call(performance).idle;
+
 const readWallClock = Date.now;
 
 /** Milliseconds since 1970, as the system has it: for what outlives the process. It may go back. */

@@ -36,6 +36,14 @@ export class ReadAheadSource implements BlockSource {
     return this.#piece.subarray(offset - this.#start, offset - this.#start + length);
   }
 
+  readNow(offset: number, length: number): Uint8Array {
+    return this.read(offset, length);
+  }
+
+  async readLater(offset: number, length: number): Promise<Uint8Array> {
+    return this.read(offset, length).slice();
+  }
+
   close(): void {
     this.#file.close();
     this.#piece = new Uint8Array(0);

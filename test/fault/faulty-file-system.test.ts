@@ -3,10 +3,11 @@
  * and keeps the ledger. A wrapper that did nothing would let every other test here pass.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
+import type { StorageFile } from '../../src/shared/file-system.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { createFileSystem, faultySpec } from '../helpers/fault/faulty-file-system.ts';
@@ -37,6 +38,45 @@ test('faults hit the n-th match, one or all from there on, by kind and type; rat
   control.arm({ fault: 'EIO', perMillion: 250_000, seed: 3 });
   for (let i = 0; i < 200; i++) outcomes();
   assert.ok(control.injectedCount > 150 && control.injectedCount < 350, `${control.injectedCount} of 1000`);
+});
+
+test('reads off the thread fail, come out short, find a truncated file, or hang until they are let go', async (t) => {
+  const directory = storeDirectory(t, true);
+  const path = join(directory, '000001.sst');
+  writeFileSync(path, Buffer.alloc(1000, 7));
+  const control = new FaultControl();
+  const fs = createFileSystem({ control: control.buffer });
+  const file = await fs.openReadAsync!(path);
+  const into = new Uint8Array(100);
+  const read = (): Promise<number> => file.readAtAsync!(into, 10);
+  for (const [fault, count] of [['short-read', 50] as const, ['truncated', 0] as const]) {
+    control.arm({ fault, at: 0, lasting: true, types: ['table'] });
+    assert.equal(await read(), count);
+    assert.equal(file.readAt(into, 10), count);
+  }
+  for (const fault of ['EIO', 'ESTALE'] as const) {
+    control.arm({ fault, at: 1, kinds: ['read'] });
+    assert.equal(await read(), 100);
+    await assert.rejects(read(), { code: 'STRATA_IO', message: new RegExp(fault) });
+  }
+  control.arm({ fault: 'EMFILE', at: 0, kinds: ['open'] });
+  await assert.rejects(fs.openReadAsync!(path), { code: 'STRATA_IO' });
+  control.arm({ fault: 'hang', at: 0, lasting: true, types: ['table'] });
+  assert.equal(file.readAt(into, 0), 100, 'what is synchronous never hangs');
+  let landed = 0;
+  const hanging = [read(), fs.openReadAsync!(path)].map((promise) => promise.finally(() => landed++));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual([landed, control.injectedPlaces()], [0, ['open of a table', 'read of a table']]);
+  control.disarm();
+  const [, opened] = await Promise.all(hanging);
+  (opened as StorageFile).close();
+  control.setLatency({ ms: 20, kinds: ['read'] });
+  const slow = Promise.all([read(), read(), read()]).then(() => 'read');
+  control.setLatency(undefined);
+  assert.equal(await Promise.race([slow, read()]), 100, 'those that wait are overtaken');
+  assert.equal(await slow, 'read');
+  file.close();
+  assert.deepEqual(control.openHandles(), {});
 });
 
 test('a corrupted read is an error that names the file, on the reading thread and on a worker', async (t) => {

@@ -15,12 +15,14 @@ const OPERATIONS = [
   'createTable',
   'writeLargeTable',
   'createRun',
+  'openTable',
+  'readTable',
   'writeLog',
   'syncLog',
   'stageManifest',
   'renameManifest',
 ] as const;
-const CODES = ['', 'ENOSPC', 'EIO', 'EFBIG'] as const;
+const CODES = ['', 'ENOSPC', 'EIO', 'EFBIG', 'EMFILE', 'ESTALE'] as const;
 /** Above what a flush of a tiny memtable writes: only compactions write beyond it. */
 const LARGE_TABLE_BYTES = 12_288;
 
@@ -38,7 +40,7 @@ export class FailingDisk {
     return { module: import.meta.url, options };
   }
 
-  fail(operation: DiskOperation, code: 'ENOSPC' | 'EIO' | 'EFBIG'): void {
+  fail(operation: DiskOperation, code: Exclude<(typeof CODES)[number], ''>): void {
     Atomics.store(this.#words, OPERATIONS.indexOf(operation), CODES.indexOf(code));
   }
 
@@ -59,6 +61,16 @@ export function createFileSystem(options: DiskOptions): FileSystem {
     ...nodeFileSystem,
     createExclusiveAsync: undefined,
     spec: { module: import.meta.url, options },
+    openRead: (path) => {
+      if (!isTable(path)) return nodeFileSystem.openRead(path);
+      check('openTable', path);
+      return failingReads(nodeFileSystem.openRead(path), check);
+    },
+    openReadAsync: async (path) => {
+      if (!isTable(path)) return await openLater(path);
+      check('openTable', path);
+      return failingReads(await openLater(path), check);
+    },
     createExclusive: (path) => {
       if (path.endsWith('.sst.new')) check('createTable', path);
       if (path.endsWith('.run')) check('createRun', path);
@@ -71,6 +83,43 @@ export function createFileSystem(options: DiskOptions): FileSystem {
       if (to.endsWith('manifest.json')) check('renameManifest', to);
       await nodeFileSystem.renameAsync(from, to);
     },
+  };
+}
+
+function isTable(path: string): boolean {
+  return path.endsWith('.sst') || path.endsWith('.sst.new');
+}
+
+async function openLater(path: string): Promise<StorageFile> {
+  return (await nodeFileSystem.openReadAsync?.(path)) ?? nodeFileSystem.openRead(path);
+}
+
+/** What memory has can be read whatever the disk does: mapped, or with readResident. */
+function failingReads(
+  file: StorageFile,
+  check: (operation: DiskOperation, path: string) => void,
+): StorageFile {
+  return {
+    path: file.path,
+    readAt: (into, position) => {
+      check('readTable', file.path);
+      return file.readAt(into, position);
+    },
+    readAtAsync: async (into, position) => {
+      check('readTable', file.path);
+      return (await file.readAtAsync?.(into, position)) ?? file.readAt(into, position);
+    },
+    get readResident() {
+      return file.readResident;
+    },
+    writeAt: (bytes, position) => file.writeAt(bytes, position),
+    writeAtAsync: (bytes, position) => file.writeAtAsync(bytes, position),
+    datasync: () => file.datasync(),
+    datasyncAsync: () => file.datasyncAsync(),
+    size: () => file.size(),
+    isLinked: () => file.isLinked?.() ?? true,
+    map: () => file.map?.(),
+    close: () => file.close(),
   };
 }
 

@@ -32,6 +32,7 @@ const SINGLE_IMPORTERS: readonly {
       'src/shared/node-file-system.ts',
       'src/shared/restricted-sync.ts',
       'src/shared/lock-files.ts',
+      'src/shared/disk/reader-thread.ts',
       'src/main/cli/user-files.ts',
     ],
     instead: 'take a FileSystem (src/shared/file-system.ts), so that tests can put a faulty disk under it',

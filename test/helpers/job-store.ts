@@ -155,6 +155,7 @@ export function watchedFileSystem(before: (operation: string, path: string) => v
   return {
     ...nodeFileSystem,
     createExclusiveAsync: undefined,
+    openReadAsync: undefined,
     openRead: (path) => {
       before('openRead', path);
       return watchFile(nodeFileSystem.openRead(path));

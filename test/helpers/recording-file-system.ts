@@ -150,6 +150,7 @@ function recordingFileSystem(options: RecordingOptions): FileSystem {
   return {
     ...disk,
     createExclusiveAsync: undefined,
+    openReadAsync: undefined,
     spec: { module: import.meta.url, options },
     openRead: (path) => new RecordedFile(disk.openRead(path), hooks),
     createExclusive: (path) =>

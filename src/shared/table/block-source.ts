@@ -8,6 +8,9 @@
  * Owns: a source owns its file; close is idempotent.
  * Thread: the one that made it.
  */
+import type { Disk } from '../disk/disk.ts';
+import type { QueueTicket } from '../disk/disk-queue.ts';
+import { PageResidency } from '../disk/page-residency.ts';
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
 import type { FileMapping } from '../memory-map.ts';
@@ -17,6 +20,13 @@ export interface BlockSource {
   readonly sizeBytes: number;
   /** Exactly `length` bytes from `offset`; fewer is a CorruptionError. */
   read(offset: number, length: number): Uint8Array;
+  /** The same without waiting for the disk; undefined: that would wait. */
+  readNow(offset: number, length: number): Uint8Array | undefined;
+  /**
+   * Off the thread, in memory of its own, which lasts. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what
+   * read() throws. The source is closed only when it is settled.
+   */
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array>;
   /** Asks memory for these bytes, where that is where they are. */
   touch?(offset: number, length: number): void;
   close(): void;
@@ -36,18 +46,23 @@ export function readExactly(file: StorageFile, into: Uint8Array, offset: number)
 
 /** Larger reads (huge values, meta blocks) get a buffer of their own, so that no source keeps one for ever. */
 const MAX_KEPT_BYTES: number = 256 * 1024;
+const LEAST_KEPT_BYTES = 8192;
+const NO_BYTES = new Uint8Array(0);
 
 /** Reads into one buffer that it keeps and reuses. */
 export class PreadSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #file: StorageFile;
-  #buffer = new Uint8Array(8192);
+  readonly #disk: Disk | undefined;
+  #buffer: Uint8Array = NO_BYTES;
 
-  constructor(file: StorageFile) {
+  /** Without `disk`, for jobs, every read may wait. */
+  constructor(file: StorageFile, disk?: Disk) {
     this.path = file.path;
     this.sizeBytes = file.size();
     this.#file = file;
+    this.#disk = disk;
   }
 
   read(offset: number, length: number): Uint8Array {
@@ -57,6 +72,24 @@ export class PreadSource implements BlockSource {
     return into;
   }
 
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    const disk = this.#disk;
+    if (disk === undefined) return this.read(offset, length);
+    const file = this.#file;
+    const { readResident } = file;
+    if (readResident !== undefined) {
+      checkInside(this, offset, length);
+      const into = this.#room(length);
+      if (readResident(into, offset) === length) return into;
+      if (file.readResident !== undefined) return undefined;
+    }
+    return disk.judge.isTrusting ? disk.timed(() => this.read(offset, length)) : undefined;
+  }
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return readLater(this, this.#file, this.#disk, offset, length, isUrgent, ticket);
+  }
+
   close(): void {
     this.#file.close();
   }
@@ -64,7 +97,8 @@ export class PreadSource implements BlockSource {
   #room(length: number): Uint8Array {
     if (length > MAX_KEPT_BYTES) return new Uint8Array(length);
     if (length > this.#buffer.length) {
-      this.#buffer = new Uint8Array(Math.min(MAX_KEPT_BYTES, 2 ** Math.ceil(Math.log2(length))));
+      const size = Math.max(LEAST_KEPT_BYTES, 2 ** Math.ceil(Math.log2(length)));
+      this.#buffer = new Uint8Array(Math.min(MAX_KEPT_BYTES, size));
     }
     return this.#buffer.subarray(0, length);
   }
@@ -74,19 +108,27 @@ export class PreadSource implements BlockSource {
 const LINE_BYTES = 64;
 const TOUCHED_BYTES = 4096;
 
-/** Hands out views of a mapping. */
+/** Hands out views of a mapping. What may not be in memory is read, as a page that isn't there holds the thread. */
 class MappedSource implements BlockSource {
   readonly path: string;
   readonly sizeBytes: number;
+  readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
+  readonly #plain: PreadSource;
+  /** undefined: the system doesn't tell what memory has. */
+  readonly #residency: PageResidency | undefined;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */
   touched = 0;
 
-  constructor(path: string, mapping: FileMapping) {
-    this.path = path;
+  constructor(file: StorageFile, mapping: FileMapping, disk: Disk | undefined) {
+    this.path = file.path;
     this.sizeBytes = mapping.bytes.length;
+    this.#disk = disk;
     this.#mapping = mapping;
+    this.#plain = new PreadSource(file, disk);
+    this.#residency =
+      disk && mapping.pages && new PageResidency(mapping.pages, this.sizeBytes, disk.pageClock);
     this.#bytes = mapping.bytes;
   }
 
@@ -95,6 +137,17 @@ class MappedSource implements BlockSource {
       throw new CorruptionError('table is too short for a block', { file: this.path, offset });
     }
     return this.#bytes.subarray(offset, offset + length);
+  }
+
+  readNow(offset: number, length: number): Uint8Array | undefined {
+    if (this.#residency === undefined)
+      return this.#disk === undefined ? this.read(offset, length) : this.#plain.readNow(offset, length);
+    const bytes = this.read(offset, length);
+    return this.#residency.has(offset, length) ? bytes : undefined;
+  }
+
+  readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array> {
+    return this.#plain.readLater(offset, length, isUrgent, ticket);
   }
 
   touch(offset: number, length: number): void {
@@ -109,14 +162,26 @@ class MappedSource implements BlockSource {
   close(): void {
     this.#bytes = undefined;
     this.#mapping.unmap();
+    this.#plain.close();
   }
 }
 
+async function readLater(
+  source: BlockSource,
+  file: StorageFile,
+  disk: Disk | undefined,
+  offset: number,
+  length: number,
+  isUrgent: boolean,
+  ticket: QueueTicket | undefined,
+): Promise<Uint8Array> {
+  checkInside(source, offset, length);
+  if (disk === undefined) return source.read(offset, length).slice();
+  return await disk.readLater(file, offset, length, isUrgent, ticket);
+}
+
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
-export function openSource(file: StorageFile, mmap: boolean): BlockSource {
+export function openSource(file: StorageFile, mmap: boolean, disk?: Disk): BlockSource {
   const mapping = mmap ? file.map?.() : undefined;
-  if (mapping === undefined) return new PreadSource(file);
-  // The mapping outlives the descriptor.
-  file.close();
-  return new MappedSource(file.path, mapping);
+  return mapping === undefined ? new PreadSource(file, disk) : new MappedSource(file, mapping, disk);
 }

@@ -39,9 +39,30 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
 export const FILE_TYPES = ['log', 'table', 'manifest', 'lock', 'directory', 'run'] as const;
 export type FileType = (typeof FILE_TYPES)[number];
 
-/** `short-write` writes half of what it was given and says so, as a system may at any time. */
-export const FAULTS = ['none', 'EIO', 'ENOSPC', 'EMFILE', 'short-write'] as const;
+/**
+ * `short-write` and `short-read` move half of what they were given and say so, as a system may at any time; `truncated`: a read
+ * finds the end of the file; `ESTALE`: what a read of a file gets that has vanished from a network disk. `hang`: what is
+ * asynchronous waits until disarm(), and then goes on as if nothing had been.
+ */
+export const FAULTS = [
+  'none',
+  'EIO',
+  'ENOSPC',
+  'EMFILE',
+  'short-write',
+  'short-read',
+  'truncated',
+  'ESTALE',
+  'hang',
+] as const;
 export type Fault = (typeof FAULTS)[number];
+
+/** Those that only one kind of operation can have. */
+const KIND_OF_FAULT: Partial<Record<Fault, OperationKind>> = {
+  'short-write': 'write',
+  'short-read': 'read',
+  truncated: 'read',
+};
 
 /** One kind of sync that is reported done and never carried out: what the power-loss search must notice. */
 export const OMISSIONS = [
@@ -121,11 +142,17 @@ export class FaultControl {
     );
   }
 
+  /** Whether operations that hang are to hang on. */
+  get isHanging(): boolean {
+    return FAULTS[Atomics.load(this.#words, 0)] === 'hang';
+  }
+
   /** For the file system, once per operation: the fault to inject into it. */
-  takeFault(kind: OperationKind, type: FileType): Fault {
+  takeFault(kind: OperationKind, type: FileType, isAsync = false): Fault {
     const words = this.#words;
     const fault = FAULTS[Atomics.load(words, 0)]!;
-    if (fault === 'none' || (fault === 'short-write' && kind !== 'write')) return 'none';
+    if (fault === 'none' || (fault === 'hang' && !isAsync)) return 'none';
+    if ((KIND_OF_FAULT[fault] ?? kind) !== kind) return 'none';
     const k = OPERATION_KINDS.indexOf(kind);
     const t = FILE_TYPES.indexOf(type);
     if ((Atomics.load(words, 4) & (1 << k)) === 0 || (Atomics.load(words, 5) & (1 << t)) === 0) return 'none';

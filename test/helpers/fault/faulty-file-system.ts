@@ -40,7 +40,8 @@ interface Operation extends TraceHeader {
 }
 
 const NO_BYTES = new Uint8Array(0);
-const ERRNO: Partial<Record<Fault, number>> = { EIO: -5, ENOSPC: -28, EMFILE: -24 };
+const ERRNO: Partial<Record<Fault, number>> = { EIO: -5, ENOSPC: -28, EMFILE: -24, ESTALE: -116 };
+const HANG_LOOK_MS = 5;
 
 function injected(fault: Fault, operation: TraceHeader): Error {
   const cause = Object.assign(new Error(`${fault}: injected into ${operation.kind}`), {
@@ -78,7 +79,7 @@ class Hooks {
     const ms = this.control.latencyMs(operation.kind, operation.type);
     if (ms > 0) await delay(ms);
     if (skipped !== undefined) return skipped;
-    this.#fail(operation);
+    if (this.#fail(operation, true) === 'hang') await this.hang();
     const start = this.trace?.tick() ?? 0;
     const bytes = this.trace === undefined ? undefined : copyOf(operation.bytes ?? NO_BYTES);
     const result = await run();
@@ -86,11 +87,18 @@ class Hooks {
     return result;
   }
 
-  #fail(operation: Operation): void {
-    // Writes ask for themselves, as one may come out short; a close fails after the handle is gone.
-    if (operation.kind === 'write' || operation.kind === 'close') return;
-    const fault = this.control.takeFault(operation.kind, operation.type);
-    if (fault !== 'none') throw injected(fault, operation);
+  /** Until the fault is disarmed. As a real one would, it keeps the process alive. */
+  async hang(): Promise<void> {
+    while (this.control.isHanging) await delay(HANG_LOOK_MS);
+  }
+
+  #fail(operation: Operation, isAsync = false): Fault {
+    const { kind, type } = operation;
+    // Reads and writes ask for themselves, as one may come out short; a close fails after the handle is gone.
+    if (kind === 'read' || kind === 'write' || kind === 'close') return 'none';
+    const fault = this.control.takeFault(kind, type, isAsync);
+    if (fault !== 'none' && fault !== 'hang') throw injected(fault, operation);
+    return fault;
   }
 
   #record({ type: _, bytes, ...header }: Operation, start: number): void {
@@ -123,10 +131,31 @@ class FaultyFile implements StorageFile {
 
   readAt(into: Uint8Array, position: number): number {
     return this.#hooks.sync(this.#operation('read'), () => {
-      const count = this.#inner.readAt(into, position);
-      if (count > 0 && this.#hooks.control.takesCorruption(this.#type)) into[count >> 1]! ^= 0x10;
-      return count;
+      const room = this.#room(into, this.#hooks.control.takeFault('read', this.#type));
+      return this.#corrupt(into, this.#inner.readAt(room, position));
     });
+  }
+
+  async readAtAsync(into: Uint8Array, position: number): Promise<number> {
+    return await this.#hooks.async(this.#operation('read'), async () => {
+      const fault = this.#hooks.control.takeFault('read', this.#type, true);
+      if (fault === 'hang') await this.#hooks.hang();
+      const room = this.#room(into, fault);
+      return this.#corrupt(into, (await this.#inner.readAtAsync?.(room, position)) ?? 0);
+    });
+  }
+
+  /** What of `into` gets read, unless that fails. */
+  #room(into: Uint8Array, fault: Fault): Uint8Array {
+    if (fault === 'short-read') return into.subarray(0, Math.max(1, into.length >> 1));
+    if (fault === 'truncated') return into.subarray(0, 0);
+    if (fault !== 'none' && fault !== 'hang') throw injected(fault, this.#operation('read'));
+    return into;
+  }
+
+  #corrupt(into: Uint8Array, count: number): number {
+    if (count > 0 && this.#hooks.control.takesCorruption(this.#type)) into[count >> 1]! ^= 0x10;
+    return count;
   }
 
   writeAt(bytes: Uint8Array, position: number): number {
@@ -140,7 +169,9 @@ class FaultyFile implements StorageFile {
   }
 
   async writeAtAsync(bytes: Uint8Array, position: number): Promise<number> {
-    const part = this.#part(bytes, position);
+    const fault = this.#hooks.control.takeFault('write', this.#type, true);
+    if (fault === 'hang') await this.#hooks.hang();
+    const part = this.#partOf(bytes, position, fault);
     return await this.#hooks.async(this.#operation('write', { position, bytes: part }), async () => {
       const copy = this.#hooks.control.scribbles ? copyOf(part) : part;
       const count = await this.#inner.writeAtAsync(copy, position);
@@ -149,11 +180,14 @@ class FaultyFile implements StorageFile {
     });
   }
 
-  /** What of `bytes` gets written, unless it fails. */
   #part(bytes: Uint8Array, position: number): Uint8Array {
-    const fault = this.#hooks.control.takeFault('write', this.#type);
+    return this.#partOf(bytes, position, this.#hooks.control.takeFault('write', this.#type));
+  }
+
+  /** What of `bytes` gets written, unless it fails. */
+  #partOf(bytes: Uint8Array, position: number, fault: Fault): Uint8Array {
     if (fault === 'short-write') return bytes.subarray(0, Math.max(1, bytes.length >> 1));
-    if (fault !== 'none') throw injected(fault, this.#operation('write', { position }));
+    if (fault !== 'none' && fault !== 'hang') throw injected(fault, this.#operation('write', { position }));
     return bytes;
   }
 
@@ -213,6 +247,14 @@ class FaultyFileSystem implements FileSystem {
 
   openRead(path: string): StorageFile {
     return this.#file('open', path, () => nodeFileSystem.openRead(path));
+  }
+
+  async openReadAsync(path: string): Promise<StorageFile> {
+    const handle = this.#hooks.trace?.newHandle() ?? 0;
+    const operation = { kind: 'open', path, type: fileTypeOf(path), handle } as const;
+    const open = async (): Promise<StorageFile> =>
+      new FaultyFile((await nodeFileSystem.openReadAsync?.(path))!, this.#hooks, handle);
+    return await this.#hooks.async(operation, open);
   }
 
   createExclusive(path: string): StorageFile {

@@ -99,6 +99,10 @@ class MemoryFileSystem implements FileSystem {
     return openFile(path, this.#need(path, 'open'));
   }
 
+  async openReadAsync(path: string): Promise<StorageFile> {
+    return this.openRead(path);
+  }
+
   createExclusive(path: string): StorageFile {
     if (this.#files.has(basename(path))) throw ioError('create', path, systemError('EEXIST'));
     const file = new MemoryFile();
@@ -162,13 +166,15 @@ class MemoryFileSystem implements FileSystem {
 }
 
 function openFile(path: string, file: MemoryFile): StorageFile {
+  const readAt = (into: Uint8Array, position: number): number => {
+    const part = file.content.subarray(position, position + into.length);
+    into.set(part);
+    return part.length;
+  };
   return {
     path,
-    readAt: (into, position) => {
-      const part = file.content.subarray(position, position + into.length);
-      into.set(part);
-      return part.length;
-    },
+    readAt,
+    readAtAsync: async (into, position) => readAt(into, position),
     writeAt: (bytes, position) => {
       file.write(bytes, position);
       return bytes.length;

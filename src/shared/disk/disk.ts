@@ -1,0 +1,156 @@
+/**
+ * The disk as one reader (the engine, or a client) uses it: what it may do in the call, and what is done off its thread.
+ *
+ *   mayWait true       reads are made in the call, and wait (getSync, for-of, jobs)
+ *   mayWait false      of an awaited read: what memory doesn't have is a WouldWait (would-wait.ts), and fetched by readLater():
+ *                      queue (disk-queue.ts) -> libuv's pool, POOL_SLOTS at a time, or a reader thread (reader-threads.ts)
+ *
+ * Reader threads are started one by one, when reads wait in the queue and the last ones took long enough to be worth a thread.
+ *
+ * Invariants: of libuv's pool it never takes more than its slots, however long the disk takes.
+ *             A descriptor is read only as long as whoever asked keeps it open, which is until the promise is settled.
+ * Thread:     the reader's.     Owns: queue, reader threads, the clock of what was found in memory.
+ */
+import { CorruptionError, ioError } from '../errors.ts';
+import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
+import { loopIdleMs, now } from '../timers.ts';
+import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
+import { PageClock } from './page-residency.ts';
+import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
+import { QUICK_MS, SpeedJudge } from './speed-judge.ts';
+
+/** Of libuv's four threads: the log needs them, and the application. */
+export const POOL_SLOTS = 2;
+export const MAX_IN_FLIGHT: number = POOL_SLOTS + MAX_THREADS;
+/** Reads that took longer are worth a thread: handing one over takes 0.02 ms. */
+const WORTH_A_THREAD_MS = 0.3;
+/** How much of the last reads' time each new one counts for. */
+const NEWEST_SHARE = 0.25;
+
+export interface DiskOptions {
+  /** How much of libuv's pool it may take; of several readers in a process all together should leave some of it. */
+  readonly poolSlots?: number;
+  readonly clock?: () => number;
+  /** What reader threads run; for tests. */
+  readonly threadUrl?: URL;
+}
+
+export class Disk {
+  /** Whether reads may wait for the disk in the call. */
+  mayWait = true;
+  readonly queue: DiskQueue;
+  readonly judge: SpeedJudge;
+  readonly threads: ReaderThreads;
+  readonly pageClock: PageClock = new PageClock();
+  readonly #clock: () => number;
+  /** What the last reads took, weighted. */
+  #recentMs = 0;
+
+  /** A file system of a test reads as it likes: no bound of libuv's is its concern, and threads can't read for it. */
+  constructor(fs?: Pick<FileSystem, 'spec'>, options: DiskOptions = {}) {
+    const isOfTest = fs?.spec !== undefined && 'module' in fs.spec;
+    this.#clock = options.clock ?? now;
+    this.judge = new SpeedJudge(this.#clock);
+    this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
+    this.queue = new DiskQueue({
+      poolSlots: isOfTest ? MAX_IN_FLIGHT : (options.poolSlots ?? POOL_SLOTS),
+      idleThreads: () => this.threads.idleCount,
+      onWaiting: () => {
+        if (!isOfTest && this.#recentMs > WORTH_A_THREAD_MS) this.threads.start();
+      },
+      clock: this.#clock,
+    });
+  }
+
+  /** Whether a table may be opened in the call, which is to be {@link timed}. */
+  get mayOpen(): boolean {
+    return this.mayWait || this.judge.isTrusting;
+  }
+
+  /** Runs `attempt`, in which nothing waits for the disk: what would wait is thrown. */
+  withoutWaiting<T>(attempt: () => T): T {
+    const before = this.mayWait;
+    this.mayWait = false;
+    try {
+      return attempt();
+    } finally {
+      this.mayWait = before;
+    }
+  }
+
+  /** Runs `work`, which may wait for the disk because reads are judged to be quick, and tells the judge how quick it was. */
+  timed<T>(work: () => T): T {
+    if (this.mayWait) return work();
+    const start = this.#clock();
+    try {
+      return work();
+    } finally {
+      this.judge.inCall(this.#clock() - start);
+    }
+  }
+
+  /** Exactly `length` bytes from `offset` of an open file, in memory of their own. Whoever asks keeps the file open. */
+  async readLater(
+    file: StorageFile,
+    offset: number,
+    length: number,
+    isUrgent: boolean,
+    ticket?: QueueTicket,
+  ): Promise<Uint8Array> {
+    const { descriptor } = file;
+    const byPool = (): Promise<Uint8Array> => this.#readByPool(file, offset, length);
+    if (descriptor === undefined) return await this.queue.run(byPool, isUrgent, ticket);
+    const start = (carrier: Carrier): Promise<Uint8Array> =>
+      carrier === 'pool' ? byPool() : this.#readByThread(file, descriptor, offset, length);
+    try {
+      return await this.queue.read(start, isUrgent, ticket);
+    } catch (error) {
+      if (error !== THREAD_GONE) throw error;
+      return await this.queue.run(byPool, true, ticket);
+    }
+  }
+
+  /** Ends what it has started. Reads under way end as they can. */
+  close(): void {
+    this.threads.close();
+    this.pageClock.close();
+  }
+
+  async #readByPool(file: StorageFile, offset: number, length: number): Promise<Uint8Array> {
+    const start = this.#clock();
+    const idleAtStart = loopIdleMs();
+    const into = new Uint8Array(length);
+    const count = await readFullyAsync(file, into, offset);
+    const tookMs = this.#clock() - start;
+    // A loop that was busy all the time is late to hear of it: then nobody knows how long it took.
+    if (tookMs < QUICK_MS || loopIdleMs() - idleAtStart >= QUICK_MS) this.judge.landed(tookMs);
+    this.#note(tookMs);
+    return exactly(into.subarray(0, count), length, file, offset);
+  }
+
+  async #readByThread(
+    file: StorageFile,
+    descriptor: number,
+    position: number,
+    byteLength: number,
+  ): Promise<Uint8Array> {
+    try {
+      const { bytes, tookMs } = await this.threads.read({ descriptor, position, byteLength });
+      this.judge.landed(tookMs);
+      this.#note(tookMs);
+      return exactly(bytes, byteLength, file, position);
+    } catch (error) {
+      if (error === THREAD_GONE || error instanceof CorruptionError) throw error;
+      throw ioError('read', file.path, error);
+    }
+  }
+
+  #note(tookMs: number): void {
+    this.#recentMs += NEWEST_SHARE * (tookMs - this.#recentMs);
+  }
+}
+
+function exactly(bytes: Uint8Array, length: number, file: StorageFile, offset: number): Uint8Array {
+  if (bytes.length === length) return bytes;
+  throw new CorruptionError('table became shorter while it was open', { file: file.path, offset });
+}
