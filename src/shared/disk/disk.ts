@@ -31,6 +31,8 @@ export interface DiskOptions {
   /** How much of libuv's pool it may take; of several readers in a process all together should leave some of it. */
   readonly poolSlots?: number;
   readonly clock?: () => number;
+  /** For how long the event loop has waited in all. */
+  readonly idleClock?: () => number;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
 }
@@ -43,6 +45,7 @@ export class Disk {
   readonly threads: ReaderThreads;
   readonly pageClock: PageClock = new PageClock();
   readonly #clock: () => number;
+  readonly #idleClock: () => number;
   /** What the last reads took, weighted. */
   #recentMs = 0;
 
@@ -50,6 +53,7 @@ export class Disk {
   constructor(fs?: Pick<FileSystem, 'spec'>, options: DiskOptions = {}) {
     const isOfTest = fs?.spec !== undefined && 'module' in fs.spec;
     this.#clock = options.clock ?? now;
+    this.#idleClock = options.idleClock ?? loopIdleMs;
     this.judge = new SpeedJudge(this.#clock);
     this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
     this.queue = new DiskQueue({
@@ -118,12 +122,12 @@ export class Disk {
 
   async #readByPool(file: StorageFile, offset: number, length: number): Promise<Uint8Array> {
     const start = this.#clock();
-    const idleAtStart = loopIdleMs();
+    const idleAtStart = this.#idleClock();
     const into = new Uint8Array(length);
     const count = await readFullyAsync(file, into, offset);
     const tookMs = this.#clock() - start;
     // A loop that was busy all the time is late to hear of it: then nobody knows how long it took.
-    if (tookMs < QUICK_MS || loopIdleMs() - idleAtStart >= QUICK_MS) this.judge.landed(tookMs);
+    if (tookMs < QUICK_MS || this.#idleClock() - idleAtStart >= QUICK_MS) this.judge.landed(tookMs);
     this.#note(tookMs);
     return exactly(into.subarray(0, count), length, file, offset);
   }

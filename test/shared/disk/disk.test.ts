@@ -270,6 +270,32 @@ test('without a word from the system reads go off the thread until they were qui
   disk.close();
 });
 
+test('a read of which a busy loop heard late is neither quick nor slow', async () => {
+  let time = 0;
+  let idleMs = 0;
+  const disk = new Disk({ spec: { module: 'a test' } }, { clock: () => time, idleClock: () => idleMs });
+  /** One that was heard of after 5 ms, of which the loop waited so many. */
+  const late = (waitedMs: number): StorageFile =>
+    Object.assign(new MemoryFile('000001.sst', CONTENT), {
+      readAtAsync: async (into: Uint8Array): Promise<number> => {
+        time += 5;
+        idleMs += waitedMs;
+        return into.length;
+      },
+    });
+  for (let i = 0; i < 63; i++) disk.judge.landed(0.1);
+  await disk.readLater(late(0.4), 0, 10, true);
+  assert.ok(!disk.judge.isTrusting);
+  disk.judge.landed(0.1);
+  assert.ok(disk.judge.isTrusting, 'the row went on');
+  disk.judge.inCall(2);
+  for (let i = 0; i < 127; i++) disk.judge.landed(0.1);
+  await disk.readLater(late(4), 0, 10, true);
+  disk.judge.landed(0.1);
+  assert.ok(!disk.judge.isTrusting, 'the row has begun again');
+  disk.close();
+});
+
 test('a source of a job reads in the call, whatever it is asked', async () => {
   const source = new PreadSource(new MemoryFile('000001.sst', CONTENT));
   assert.deepEqual(Buffer.from(source.readNow(1, 2)!), CONTENT.subarray(1, 3));

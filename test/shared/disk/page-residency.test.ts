@@ -2,7 +2,7 @@
  * What is believed to be in memory of a mapped file: of a made-up page table, and of real files whose pages are given up.
  */
 import assert from 'node:assert/strict';
-import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
+import { chownSync, closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Disk } from '../../../src/shared/disk/disk.ts';
@@ -87,6 +87,24 @@ test('the clock ticks while chunks are asked for, and sooner after a cold one', 
   assert.equal(clock.tick, tick + 1);
 });
 
+test('of a file that belongs to somebody else the system is not believed', (t) => {
+  const path = join(temporaryDirectory(t), 'file');
+  writeFileSync(path, 'x'.repeat(10_000));
+  const file = nodeFileSystem.openRead(path);
+  const mapping = file.map?.();
+  t.after(() => {
+    mapping?.unmap();
+    file.close();
+  });
+  if (mapping?.pages === undefined) return t.skip('needs koffi and Linux');
+  assert.equal(mapping.pages.residentPages(0, 3, new Uint8Array(3)), 3, 'it was just written');
+  if (process.geteuid?.() !== 0) return t.skip('needs root to give a file away');
+  chownSync(path, 12_345, 12_345);
+  const other = file.map?.();
+  assert.equal(other?.pages, undefined);
+  other?.unmap();
+});
+
 /** A file of 2 MiB none of which is in memory, or undefined with the test skipped. */
 function coldFile(t: TestContext): string | undefined {
   const dontNeed = systemCalls()?.dontNeed;
@@ -103,7 +121,7 @@ function coldFile(t: TestContext): string | undefined {
 function dropPages(path: string): void {
   const fd = openSync(path, 'r');
   fsyncSync(fd);
-  systemCalls()?.dontNeed?.(fd);
+  systemCalls()?.dontNeed?.(fd, 0, 0);
   closeSync(fd);
 }
 
