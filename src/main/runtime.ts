@@ -298,6 +298,7 @@ export class Runtime {
     this.reads.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
+    store.control.diskUse.beginClose();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());
