@@ -5,9 +5,9 @@
  */
 import type { FileSystem } from '../shared/file-system.ts';
 import type { VerifyJob, VerifyResult } from '../shared/jobs.ts';
+import { PreadSource } from '../shared/table/block-source.ts';
 import { openTableFile } from '../shared/table/table-file.ts';
 import { JobMonitor } from './job-monitor.ts';
-import { ReadAheadSource } from './read-ahead-source.ts';
 import { verifyTable } from './verify-table.ts';
 
 export function verify(job: VerifyJob, fileSystem: FileSystem): VerifyResult {
@@ -16,7 +16,7 @@ export function verify(job: VerifyJob, fileSystem: FileSystem): VerifyResult {
   const file = openTableFile(fileSystem, job.directory, job.table.number);
   try {
     let bytesRead = 0;
-    return verifyTable(new ReadAheadSource(file), job.table, (bytes) => {
+    return verifyTable(new PreadSource(file), job.table, (bytes) => {
       bytesRead += bytes;
       monitor.pulse(bytesRead);
     });

@@ -157,3 +157,19 @@ test('its words and those of jobs are apart', () => {
   assert.deepEqual(use.totals, { bytesRead: 2 ** 50, bytesWritten: 2 ** 50, pausedMs: 2 ** 30 });
   assert.equal(control.versionCounter + control.viewEpoch + control.nextFileNumber, 0);
 });
+
+test('a cancelled job that pauses is called, and so are all when writers are in haste or the store closes', () => {
+  const control = new ControlBlock();
+  const { diskUse } = control;
+  for (const [what, act] of [
+    ['cancel', () => control.cancel(3)],
+    ['haste', () => diskUse.setHaste(true)],
+    ['close', () => diskUse.beginClose()],
+  ] as const) {
+    const { call } = diskUse;
+    act();
+    assert.notEqual(diskUse.call, call, what);
+    // It returns, as the call has come since.
+    diskUse.wait(call, 2 ** 30);
+  }
+});

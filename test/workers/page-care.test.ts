@@ -17,7 +17,11 @@ const INPUT = '000001.sst';
 type GivenUp = Map<string, Set<number>>;
 
 /** The real disk, with a page cache that has of each file what `has` says. */
-function fileSystemWith(has: (page: number, pageCount: number) => boolean, givenUp: GivenUp): FileSystem {
+function fileSystemWith(
+  has: (page: number, pageCount: number) => boolean,
+  givenUp: GivenUp,
+  notAhead: Set<string>,
+): FileSystem {
   const watched = (file: StorageFile): StorageFile => {
     const name = file.path.slice(file.path.lastIndexOf('/') + 1);
     const pageCount = (): number => Math.ceil(file.size() / PAGE_BYTES);
@@ -35,11 +39,12 @@ function fileSystemWith(has: (page: number, pageCount: number) => boolean, given
           pageBytes: PAGE_BYTES,
           residentPages: (first, count, pages) => {
             for (let i = 0; i < count; i++) pages[i] = has(first + i, pageCount()) ? 1 : 0;
-            return 0;
+            return pages.subarray(0, count).reduce((sum, page) => sum + page, 0);
           },
         },
         unmap: () => undefined,
       }),
+      noReadAhead: () => void notAhead.add(name),
       giveUpPages: (position, byteLength) => {
         const pages = givenUp.get(name) ?? new Set();
         givenUp.set(name, pages);
@@ -71,6 +76,8 @@ interface Compacted {
   readonly input: readonly number[];
   readonly output: readonly number[];
   readonly outputPageCount: number;
+  /** Whether the system was told not to read ahead of the input. */
+  readonly isOnDemand: boolean;
 }
 
 function compact(t: TestContext, has: (page: number, pageCount: number) => boolean, count = 5000): Compacted {
@@ -78,7 +85,8 @@ function compact(t: TestContext, has: (page: number, pageCount: number) => boole
   const table: TableMeta = store.writeTable(1, entries(count));
   const givenUp: GivenUp = new Map();
   const job = store.compactJob([[table]], { maxFileSizeBytes: 2 ** 30 });
-  const reply = runJob(job, fileSystemWith(has, givenUp));
+  const notAhead = new Set<string>();
+  const reply = runJob(job, fileSystemWith(has, givenUp, notAhead));
   assert.ok(reply.ok, JSON.stringify(reply));
   assert.ok('outputs' in reply.value && reply.value.outputs[0]);
   const pagesOf = (name: string): number[] => [...(givenUp.get(name) ?? [])].sort((a, b) => a - b);
@@ -87,12 +95,14 @@ function compact(t: TestContext, has: (page: number, pageCount: number) => boole
     pageCount: Math.floor(table.sizeBytes / PAGE_BYTES),
     input: pagesOf(INPUT),
     output: others.flatMap(pagesOf),
+    isOnDemand: notAhead.has(INPUT),
     outputPageCount: Math.floor(reply.value.outputs[0].sizeBytes / PAGE_BYTES),
   };
 }
 
 test('of a cold table nothing stays but the end of the output, which is read when it is opened', (t) => {
-  const { pageCount, input, output, outputPageCount } = compact(t, () => false);
+  const { pageCount, input, output, outputPageCount, isOnDemand } = compact(t, () => false);
+  assert.equal(isOnDemand, true, 'what the system reads ahead pushes out as much');
   assert.ok(pageCount > 1200, `${pageCount} pages are too few for this`);
   assert.ok(input.length > 0.98 * pageCount, `${input.length} of ${pageCount}`);
   assert.ok(output.length > 0.6 * outputPageCount, `${output.length} of ${outputPageCount}`);
@@ -100,8 +110,8 @@ test('of a cold table nothing stays but the end of the output, which is read whe
 });
 
 test('of a table that is in memory everything stays', (t) => {
-  const { input, output } = compact(t, () => true);
-  assert.deepEqual([input, output], [[], []]);
+  const { input, output, isOnDemand } = compact(t, () => true);
+  assert.deepEqual([input, output, isOnDemand], [[], [], false]);
 });
 
 test('what is in memory of a table stays, page by page, and so does what is made of it', (t) => {
