@@ -16,6 +16,7 @@
 import { LRUCache } from 'lru-cache';
 import { assert } from '../assert.ts';
 import type { Disk } from '../disk/disk.ts';
+import { QueueTicket, WITHDRAWN } from '../disk/disk-queue.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../errors.ts';
 import { closeQuietly, type FileSystem, type StorageFile } from '../file-system.ts';
@@ -52,9 +53,11 @@ class OpenTable implements Lease {
 }
 
 /** A table on its way, and how many want it: each has a lease from the step in which it is open. */
-interface Opening {
-  readonly ready: Promise<OpenTable>;
-  takers: number;
+class Opening {
+  ready: Promise<void> = Promise.resolve();
+  readonly ticket: QueueTicket = new QueueTicket();
+  takers = 0;
+  table: OpenTable | undefined;
 }
 
 /** What the files of tables are opened with. */
@@ -151,19 +154,13 @@ export class TableCache {
       this.#lease(known);
       return { ready: Promise.resolve(), release: () => known.release() };
     }
-    let isGivenBack = false;
-    let table: OpenTable | undefined;
-    const ready = this.#openLater(meta).then((opened) => {
-      if (isGivenBack) opened.release();
-      else table = opened;
-    });
-    ready.catch(() => undefined);
+    const opening = this.#opening.get(meta.number) ?? this.#openLater(meta);
+    opening.takers++;
     return {
-      ready,
+      ready: opening.ready,
       release: () => {
-        isGivenBack = true;
-        table?.release();
-        table = undefined;
+        if (opening.table !== undefined) opening.table.release();
+        else if (--opening.takers === 0 && opening.ticket.withdraw()) this.#opening.delete(meta.number);
       },
     };
   }
@@ -219,23 +216,19 @@ export class TableCache {
     return this.#tables.peek(number) ?? this.#leased.get(number);
   }
 
-  /** The table, with a lease for each who has called this. */
-  #openLater(meta: TableMeta): Promise<OpenTable> {
-    const underWay = this.#opening.get(meta.number);
-    if (underWay !== undefined) {
-      underWay.takers++;
-      return underWay.ready;
-    }
-    const ready = this.#openNow(meta).finally(() => {
+  #openLater(meta: TableMeta): Opening {
+    const opening = new Opening();
+    this.#opening.set(meta.number, opening);
+    opening.ready = this.#openFor(opening, meta).finally(() => {
       if (this.#opening.get(meta.number) === opening) this.#opening.delete(meta.number);
     });
-    const opening = { ready, takers: 1 };
-    this.#opening.set(meta.number, opening);
-    return ready;
+    // Whoever reads ahead may never ask.
+    opening.ready.catch(() => undefined);
+    return opening;
   }
 
-  async #openNow(meta: TableMeta): Promise<OpenTable> {
-    const reader = await this.#readerLater(meta);
+  async #openFor(opening: Opening, meta: TableMeta): Promise<void> {
+    const reader = await this.#readerLater(meta, opening);
     if (this.#isClosed) {
       closeQuietly(reader);
       throw new StorageError('STRATA_CLOSED', 'the store is closed');
@@ -248,17 +241,22 @@ export class TableCache {
       // Somebody who may wait was quicker.
       closeQuietly(reader);
     }
-    // None comes to these takers from here on.
-    for (let { takers } = this.#opening.get(meta.number)!; takers > 0; takers--) this.#lease(table);
+    for (let { takers } = opening; takers > 0; takers--) this.#lease(table);
+    opening.table = table;
     this.#opening.delete(meta.number);
-    return table;
   }
 
-  async #readerLater(meta: TableMeta): Promise<TableReader> {
-    const file = await this.#fileLater(meta.number);
+  async #readerLater(meta: TableMeta, opening: Opening): Promise<TableReader> {
+    const file = await this.#fileLater(meta.number, opening);
     try {
+      // Of the last ones: nobody may want it any more, and the disk may be slow.
+      if (opening.takers === 0) {
+        // In this step: who comes now begins anew.
+        this.#opening.delete(meta.number);
+        throw WITHDRAWN;
+      }
       const source = this.#sourceOf(file, meta);
-      return await TableReader.openLater(source, meta, this.#optionsFor(meta));
+      return await TableReader.openLater(source, meta, this.#optionsFor(meta), opening.ticket);
     } catch (error) {
       file.close();
       throw error;
@@ -266,10 +264,11 @@ export class TableCache {
   }
 
   /** As {@link #openOrMakeRoom}. */
-  async #fileLater(number: FileNumber): Promise<StorageFile> {
+  async #fileLater(number: FileNumber, { ticket }: Opening): Promise<StorageFile> {
+    const open = (): Promise<StorageFile> => openTableFileLater(this.#fs, this.#directory, number);
     for (;;)
       try {
-        return await this.#disk.queue.run(() => openTableFileLater(this.#fs, this.#directory, number), true);
+        return await this.#disk.queue.run(open, true, ticket);
       } catch (error) {
         if (!isOutOfFiles(error) || this.#tables.size === 0) throw missingIsCorrupt(error);
         this.#giveUpHalf();
