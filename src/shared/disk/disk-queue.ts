@@ -33,9 +33,9 @@ export class QueueTicket {
     if (this.#task !== undefined) this.#queue?.hurry(this.#task);
   }
 
-  /** Nobody wants it any more: it is rejected with {@link WITHDRAWN}. */
-  withdraw(): void {
-    if (this.#task !== undefined) this.#queue?.withdraw(this.#task);
+  /** Nobody wants it any more: it is rejected with {@link WITHDRAWN}, and this is true, unless it is under way. */
+  withdraw(): boolean {
+    return this.#task !== undefined && this.#queue?.withdraw(this.#task) === true;
   }
 
   /** By the queue, as long as it waits. */
@@ -141,10 +141,11 @@ export class DiskQueue {
     if (this.#ahead.of(task).delete(task)) this.#urgent.of(task).add(task);
   }
 
-  withdraw(task: Task): void {
-    if (!this.#ahead.of(task).delete(task) && !this.#urgent.of(task).delete(task)) return;
+  withdraw(task: Task): boolean {
+    if (!this.#ahead.of(task).delete(task) && !this.#urgent.of(task).delete(task)) return false;
     task.ticket?.link(undefined, undefined);
     task.reject(WITHDRAWN);
+    return true;
   }
 
   /** What waits is rejected with `reason`, and so is what comes after. What is under way goes on. */

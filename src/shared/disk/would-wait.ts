@@ -22,6 +22,8 @@ export interface Fetched {
 
 /** Something on the disk that a read can't do without. */
 export interface Needed {
+  /** Whether a table is to be opened for it, which nobody else is having opened. */
+  readonly opensTable?: () => boolean;
   /** In the turn of the throw: later, the table may have been closed. `isUrgent`: somebody waits for it. */
   fetch(isUrgent: boolean): Fetched;
 }

@@ -11,7 +11,7 @@
  * Thread:     any; one per engine or client.
  */
 import type { Disk } from '../disk/disk.ts';
-import { PendingReads } from '../disk/pending-reads.ts';
+import { PendingReads, type WaitingRead } from '../disk/pending-reads.ts';
 import type { Needed } from '../disk/would-wait.ts';
 import { type Entry, EntryKind } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
@@ -123,22 +123,33 @@ export class AwaitedReads {
     sequence: number,
     options: AwaitedOptions | undefined,
   ): Promise<void> {
-    const { many } = this.#parts;
+    const { many, turns } = this.#parts;
+    const waiting = new Set<WaitingRead<void>>();
     let next = 0;
+    let failure: { readonly error: unknown } | undefined;
     const work = async (): Promise<void> => {
-      while (next < job.blocked.length) {
+      while (failure === undefined && next < job.blocked.length) {
         const index = job.blocked[next++]!;
-        const attempt = this.#as(options, () => many.lookupOne(job, index, sources, sequence));
-        try {
-          await this.pending.read({ attempt, signal: options?.signal });
-        } catch (error) {
-          // The others stop, too: it is all values or none.
-          next = job.blocked.length;
-          throw error;
-        }
+        const attempt = this.#as(options, () => {
+          if (failure !== undefined) throw failure.error;
+          many.lookupOne(job, index, sources, sequence);
+        });
+        const read = this.pending.begin({ attempt, signal: options?.signal });
+        waiting.add(read);
+        await read.promise;
+        waiting.delete(read);
+        // Many may find that another's block has all they need.
+        await turns.due(1);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(MANY_AT_ONCE, job.blocked.length) }, work));
+    const workUntilFailure = (): Promise<void> =>
+      work().catch((error: unknown) => {
+        // It is all values or none: the others end, too, and before what they read is given up.
+        failure ??= { error };
+        for (const read of waiting) read.tryAgain();
+        throw error;
+      });
+    await Promise.all(Array.from({ length: Math.min(MANY_AT_ONCE, job.blocked.length) }, workUntilFailure));
   }
 
   /** Leaves the cache as it is where the options say so. */

@@ -81,8 +81,8 @@ export function manyJob(
 
 /** Makes copies of the keys that are not looked up within the call: from then on the caller's may change. */
 export function keepKeys({ keys, next, blocked }: ManyJob): void {
-  for (const index of blocked) keys[index] = keys[index]!.slice();
-  for (let index = next; index < keys.length; index++) keys[index] = keys[index]!.slice();
+  for (const index of blocked) keys[index] = ownedKeyBytes(keys[index]!);
+  for (let index = next; index < keys.length; index++) keys[index] = ownedKeyBytes(keys[index]!);
 }
 
 export class ManyLookup {

@@ -7,7 +7,8 @@
  * For a read that may not wait (disk.ts), a table that is not open is a WouldWait: it is opened off the thread. While reads are
  * judged to be quick it is opened in the call.
  *
- * Invariants: EMFILE is never taken for a missing file: the cache gives up half of its files and tries once more.
+ * Invariants: EMFILE is never taken for a missing file: the cache gives up half of its files and tries again, until it has none.
+ *             Whoever has a table opened holds it from the step in which it is open: no other may close it in between.
  *             A live table that is missing is corruption, named by file.
  * Thread:     any; each has its own.     Owns: the file descriptors of tables.
  * The only importer of lru-cache.
@@ -15,7 +16,8 @@
 import { LRUCache } from 'lru-cache';
 import { assert } from '../assert.ts';
 import type { Disk } from '../disk/disk.ts';
-import { type Fetched, WouldWait } from '../disk/would-wait.ts';
+import { QueueTicket, WITHDRAWN } from '../disk/disk-queue.ts';
+import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../errors.ts';
 import { closeQuietly, type FileSystem, type StorageFile } from '../file-system.ts';
 import type { FileNumber } from '../ids.ts';
@@ -50,6 +52,14 @@ class OpenTable implements Lease {
   }
 }
 
+/** A table on its way, and how many want it: each has a lease from the step in which it is open. */
+class Opening {
+  ready: Promise<void> = Promise.resolve();
+  readonly ticket: QueueTicket = new QueueTicket();
+  takers = 0;
+  table: OpenTable | undefined;
+}
+
 /** What the files of tables are opened with. */
 export type TableFiles = Pick<FileSystem, 'openRead' | 'openReadAsync'>;
 
@@ -65,7 +75,7 @@ export class TableCache {
   /** Evicted, and leased. */
   readonly #leased = new Map<FileNumber, OpenTable>();
   /** Being opened off the thread. */
-  readonly #opening = new Map<FileNumber, Promise<OpenTable>>();
+  readonly #opening = new Map<FileNumber, Opening>();
   #isClosed = false;
   /** Counted up whenever a table leaves the cache. */
   evictions = 0;
@@ -123,7 +133,7 @@ export class TableCache {
   }
 
   isOpen(meta: TableMeta): boolean {
-    return this.#tables.peek(meta.number) !== undefined || this.#leased.has(meta.number);
+    return this.#known(meta.number) !== undefined;
   }
 
   /** Forgets a table whose file is about to be deleted. */
@@ -139,20 +149,18 @@ export class TableCache {
 
   /** Has a live table opened, and keeps it open until it is given back. */
   fetch(meta: TableMeta): Fetched {
-    let isGivenBack = false;
-    let table: OpenTable | undefined;
-    const ready = this.#openLater(meta).then((opened) => {
-      if (isGivenBack) return;
-      table = opened;
-      this.#lease(opened);
-    });
-    ready.catch(() => undefined);
+    const known = this.#known(meta.number);
+    if (known !== undefined) {
+      this.#lease(known);
+      return { ready: Promise.resolve(), release: () => known.release() };
+    }
+    const opening = this.#opening.get(meta.number) ?? this.#openLater(meta);
+    opening.takers++;
     return {
-      ready,
+      ready: opening.ready,
       release: () => {
-        isGivenBack = true;
-        table?.release();
-        table = undefined;
+        if (opening.table !== undefined) opening.table.release();
+        else if (--opening.takers === 0 && opening.ticket.withdraw()) this.#opening.delete(meta.number);
       },
     };
   }
@@ -164,12 +172,16 @@ export class TableCache {
     let table = isRoomy ? this.#tables.peek(meta.number) : this.#tables.get(meta.number);
     table ??= this.#leased.get(meta.number);
     if (table === undefined) {
-      if (!this.#disk.mayOpen) throw new WouldWait({ fetch: () => this.fetch(meta) });
+      if (!this.#disk.mayOpen) throw new WouldWait(this.#needed(meta));
       this.#makeRoom();
       table = this.#add(this.#disk.timed(() => this.#openOrMakeRoom(meta)));
     }
     this.#latest = table;
     return table;
+  }
+
+  #needed(meta: TableMeta): Needed {
+    return { opensTable: () => !this.#opening.has(meta.number), fetch: () => this.fetch(meta) };
   }
 
   /** Before another file is opened, not after. */
@@ -180,6 +192,8 @@ export class TableCache {
   #add(reader: TableReader): OpenTable {
     const table = new OpenTable(reader, (closed) => {
       if (this.#leased.get(reader.number) === closed) this.#leased.delete(reader.number);
+      // It may have been used again since it was evicted.
+      if (this.#latest === closed) this.#latest = undefined;
     });
     this.#tables.set(reader.number, table);
     return table;
@@ -192,43 +206,57 @@ export class TableCache {
 
   /** A lease for reads under way: the reader is here, or it would not have been asked. */
   #holdOf(number: FileNumber): () => void {
-    const table = this.#tables.peek(number) ?? this.#leased.get(number);
+    const table = this.#known(number);
     assert(table !== undefined, 'a table that is read is open');
     this.#lease(table);
     return () => table.release();
   }
 
-  #openLater(meta: TableMeta): Promise<OpenTable> {
-    const known = this.#tables.peek(meta.number) ?? this.#leased.get(meta.number);
-    if (known !== undefined) return Promise.resolve(known);
-    const underWay = this.#opening.get(meta.number);
-    if (underWay !== undefined) return underWay;
-    const opening = this.#openNow(meta).finally(() => this.#opening.delete(meta.number));
+  #known(number: FileNumber): OpenTable | undefined {
+    return this.#tables.peek(number) ?? this.#leased.get(number);
+  }
+
+  #openLater(meta: TableMeta): Opening {
+    const opening = new Opening();
     this.#opening.set(meta.number, opening);
+    opening.ready = this.#openFor(opening, meta).finally(() => {
+      if (this.#opening.get(meta.number) === opening) this.#opening.delete(meta.number);
+    });
+    // Whoever reads ahead may never ask.
+    opening.ready.catch(() => undefined);
     return opening;
   }
 
-  async #openNow(meta: TableMeta): Promise<OpenTable> {
-    const reader = await this.#readerLater(meta);
+  async #openFor(opening: Opening, meta: TableMeta): Promise<void> {
+    const reader = await this.#readerLater(meta, opening);
     if (this.#isClosed) {
       closeQuietly(reader);
       throw new StorageError('STRATA_CLOSED', 'the store is closed');
     }
-    // Somebody who may wait was quicker.
-    const known = this.#tables.peek(meta.number) ?? this.#leased.get(meta.number);
-    if (known !== undefined) {
+    let table = this.#known(meta.number);
+    if (table === undefined) {
+      this.#makeRoom();
+      table = this.#add(reader);
+    } else {
+      // Somebody who may wait was quicker.
       closeQuietly(reader);
-      return known;
     }
-    this.#makeRoom();
-    return this.#add(reader);
+    for (let { takers } = opening; takers > 0; takers--) this.#lease(table);
+    opening.table = table;
+    this.#opening.delete(meta.number);
   }
 
-  async #readerLater(meta: TableMeta): Promise<TableReader> {
-    const file = await this.#fileLater(meta.number);
+  async #readerLater(meta: TableMeta, opening: Opening): Promise<TableReader> {
+    const file = await this.#fileLater(meta.number, opening);
     try {
+      // Of the last ones: nobody may want it any more, and the disk may be slow.
+      if (opening.takers === 0) {
+        // In this step: who comes now begins anew.
+        this.#opening.delete(meta.number);
+        throw WITHDRAWN;
+      }
       const source = this.#sourceOf(file, meta);
-      return await TableReader.openLater(source, meta, this.#optionsFor(meta));
+      return await TableReader.openLater(source, meta, this.#optionsFor(meta), opening.ticket);
     } catch (error) {
       file.close();
       throw error;
@@ -236,18 +264,15 @@ export class TableCache {
   }
 
   /** As {@link #openOrMakeRoom}. */
-  async #fileLater(number: FileNumber): Promise<StorageFile> {
-    const open = (): Promise<StorageFile> =>
-      this.#disk.queue.run(() => openTableFileLater(this.#fs, this.#directory, number), true);
-    try {
-      return await open();
-    } catch (error) {
-      if (!isOutOfFiles(error) || this.#tables.size === 0) throw missingIsCorrupt(error);
-      this.#giveUpHalf();
-      return await open().catch((again: unknown) => {
-        throw missingIsCorrupt(again);
-      });
-    }
+  async #fileLater(number: FileNumber, { ticket }: Opening): Promise<StorageFile> {
+    const open = (): Promise<StorageFile> => openTableFileLater(this.#fs, this.#directory, number);
+    for (;;)
+      try {
+        return await this.#disk.queue.run(open, true, ticket);
+      } catch (error) {
+        if (!isOutOfFiles(error) || this.#tables.size === 0) throw missingIsCorrupt(error);
+        this.#giveUpHalf();
+      }
   }
 
   #sourceOf(file: StorageFile, meta: TableMeta): BlockSource {
@@ -273,13 +298,13 @@ export class TableCache {
   }
 
   #openOrMakeRoom(meta: TableMeta): TableReader {
-    try {
-      return this.#open(meta);
-    } catch (error) {
-      if (!isOutOfFiles(error) || this.#tables.size === 0) throw error;
-      this.#giveUpHalf();
-      return this.#open(meta);
-    }
+    for (;;)
+      try {
+        return this.#open(meta);
+      } catch (error) {
+        if (!isOutOfFiles(error) || this.#tables.size === 0) throw error;
+        this.#giveUpHalf();
+      }
   }
 
   #open(meta: TableMeta): TableReader {

@@ -15,6 +15,7 @@
 import { crc32 } from '../checksum.ts';
 import { requireCodec } from '../compression.ts';
 import type { Disk } from '../disk/disk.ts';
+import type { QueueTicket } from '../disk/disk-queue.ts';
 import { type Fetched, WouldWait } from '../disk/would-wait.ts';
 import { CorruptionError } from '../errors.ts';
 import type { FileNumber } from '../ids.ts';
@@ -128,16 +129,17 @@ export class TableReader {
     source: BlockSource,
     expected: { readonly number: FileNumber },
     options: TableReaderOptions,
+    ticket?: QueueTicket,
   ): Promise<TableReader> {
     const footerOffset = footerOffsetOf(source);
     const tailOffset = Math.max(0, source.sizeBytes - TAIL_BYTES);
-    const tail = await source.readLater(tailOffset, source.sizeBytes - tailOffset, true);
+    const tail = await source.readLater(tailOffset, source.sizeBytes - tailOffset, true, ticket);
     const footer = decodeFooter(tail.subarray(footerOffset - tailOffset), source.sizeBytes, source.path);
     const { metaOffset, metaLength } = footer;
     const bytes =
       metaOffset >= tailOffset
         ? tail.subarray(metaOffset - tailOffset, metaOffset - tailOffset + metaLength)
-        : await source.readLater(metaOffset, metaLength, true);
+        : await source.readLater(metaOffset, metaLength, true, ticket);
     return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
   }
 
