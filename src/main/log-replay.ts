@@ -36,6 +36,8 @@ interface Loaded {
   readonly offsets: number[];
   /** Where the last of them ends. */
   usedBytes: number;
+  /** Bytes from here on were never written: what lies before it, behind `usedBytes`, is of logs of which less counts than was read. */
+  readBytes: number;
 }
 
 export class LogReplay {
@@ -56,6 +58,7 @@ export class LogReplay {
     if (target === undefined || !this.#hasRoom(target, length)) target = this.#begin(length, file);
     this.#bytesToCome -= length;
     const at = target.arena.dataStart + aligned(target.usedBytes);
+    target.readBytes = Math.max(target.readBytes, aligned(target.usedBytes) + length);
     const bytes = target.arena.bytes.subarray(at, at + length);
     return { bytes, log: file.load(bytes) };
   }
@@ -78,6 +81,7 @@ export class LogReplay {
       logs: [],
       offsets: [],
       usedBytes: 0,
+      readBytes: 0,
     };
     this.#loaded.push(loaded);
     return loaded;
@@ -101,7 +105,7 @@ export class LogReplay {
     const moved = MemtableArena.create(capacityFor(log.validBytes + ALIGNMENT), log.firstSequence);
     const from = arena.dataStart + aligned(usedBytes);
     copyInto(moved.bytes, moved.dataStart, arena.bytes, from, from + log.validBytes);
-    const loaded = { arena: moved, logs: [], offsets: [], usedBytes: 0 };
+    const loaded = { arena: moved, logs: [], offsets: [], usedBytes: 0, readBytes: log.validBytes };
     this.#loaded.push(loaded);
     return loaded;
   }
@@ -121,6 +125,9 @@ function finishOne(loaded: Loaded, nextSequence: number): LiveMemtable {
   const count = logs.reduce((sum, log) => sum + log.entryCount, 0);
   if (count === 0) return new LiveMemtable(createMemtable(0, 0, nextSequence), undefined, extents);
   const arena = withRoomFor(loaded, builtNodeBytes(count));
+  // The index will lie there, and takes it for what it was: zero.
+  if (arena === loaded.arena)
+    arena.bytes.fill(0, arena.dataStart + loaded.usedBytes, arena.dataStart + loaded.readBytes);
   arena.reserve(loaded.usedBytes);
   const regions: LogRegion[] = logs.map((log, i) => {
     const start = arena.dataStart + offsets[i]!;

@@ -3,7 +3,7 @@
  *
  * The copy is made in one synchronous piece, so nothing that the main thread does comes in between. Threads go on: a table
  * half written is an orphan, as after a crash. Only a rename or unlink under way on libuv's threads can make the copy one
- * that no moment ever showed; then the manifest has changed, and it is made again.
+ * that no moment ever showed: then the manifest has changed, or a name has gone, and it is made again.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -15,9 +15,12 @@ export function copyOpenStore(from: string, to: string): void {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const manifest = readFileSync(join(from, MANIFEST_NAME));
     mkdirSync(to, { recursive: true });
-    for (const name of readdirSync(from).sort())
-      if (!isSocket(name)) copyIfThere(join(from, name), join(to, name));
+    const copied = readdirSync(from)
+      .sort()
+      .filter((name) => !isSocket(name))
+      .map((name) => copyIfThere(join(from, name), join(to, name)));
     const isSteady =
+      copied.every((isThere) => isThere) &&
       manifest.equals(readFileSync(join(from, MANIFEST_NAME))) &&
       manifest.equals(readFileSync(join(to, MANIFEST_NAME)));
     if (isSteady) return;
@@ -31,11 +34,13 @@ export function isSocket(path: string): boolean {
   return parseFileName(basename(path))?.kind === 'lock-socket';
 }
 
-/** What is unlinked meanwhile is not named by the manifest, or the manifest has changed and the copy is made again. */
-function copyIfThere(from: string, to: string): void {
+/** false: it is gone, or has another name by now. */
+function copyIfThere(from: string, to: string): boolean {
   try {
     copyFileSync(from, to);
+    return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return false;
   }
 }

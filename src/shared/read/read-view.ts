@@ -185,7 +185,7 @@ export type TableRun = readonly TableMeta[] | TableList;
 export function meets(metas: TableRun, { start, end }: KeyRange): boolean {
   return (
     metas.length > 0 &&
-    (start === undefined || compareKeys(start, metas.at(-1)!.largestKey) <= 0) &&
+    (start === undefined || compareKeys(start, metas.at(metas.length - 1)!.largestKey) <= 0) &&
     (end === undefined || compareKeys(metas.at(0)!.smallestKey, end) < 0)
   );
 }

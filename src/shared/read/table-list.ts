@@ -80,11 +80,10 @@ export class TableList implements TableSequence, SortedTables {
     for (const { tables } of this.chunks) yield* tables;
   }
 
-  /** As of an array: a negative place counts from the end. */
+  /** undefined: there is no such place. Unlike an array's, places don't count from the end. */
   at(place: number): TableMeta | undefined {
-    const index = place < 0 ? place + this.length : place;
-    const chunk = this.#chunkAt(index);
-    return chunk < 0 ? undefined : this.chunks[chunk]!.tables[index - this.#starts[chunk]!];
+    const chunk = this.#chunkAt(place);
+    return chunk < 0 ? undefined : this.chunks[chunk]!.tables[place - this.#starts[chunk]!];
   }
 
   /** The last table; undefined: there is none. */
