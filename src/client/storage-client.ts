@@ -120,7 +120,7 @@ export class StorageClient {
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
     this.#blocks = new BlockCache(options.cacheBytes);
-    this.#disk = new Disk(fs);
+    this.#disk = new Disk(fs, { use: this.#control.diskUse, poolSlots: 1 });
     const reads = readsWhileOpen(fs, () => this.#checkOpen());
     this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks, this.#disk);
     this.#reads = new AwaitedReads({

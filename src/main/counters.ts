@@ -106,6 +106,18 @@ export interface EngineStats extends ReaderStats {
     /** Attempts made again because a worker died. */
     readonly retried: number;
   };
+  /** What flush, compaction, bulk loads and verify() did to the disk. */
+  readonly background: {
+    /** What was in the page cache included. */
+    readonly bytesRead: number;
+    readonly bytesWritten: number;
+    /** Time that jobs have paused, as reads were waiting for the disk, or for the bound; of all threads. */
+    readonly pausedMs: number;
+    /** The bound: `backgroundBytesPerSecond`; 0: none. */
+    readonly bytesPerSecond: number;
+    /** Now: reads wait for the disk, and jobs leave it to them. */
+    readonly standsBack: boolean;
+  };
   /** 1 and above: a compaction is due. */
   readonly compactionScore: number;
   /** About how many bytes are left to rewrite until every level is within its target. */

@@ -12,7 +12,7 @@ import type { FileSystem } from '../shared/file-system.ts';
 import type { FileNumber } from '../shared/ids.ts';
 import type { Job, JobContext, JobKind, JobOf, ResultOf } from '../shared/jobs.ts';
 import { OutputNumbers } from '../shared/output-numbers.ts';
-import { clearInterval, setInterval } from '../shared/timers.ts';
+import { clearInterval, clearTimeout, setInterval, setTimeout } from '../shared/timers.ts';
 import type { Counters } from './counters.ts';
 import { removeObsoleteFiles } from './obsolete-files.ts';
 import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
@@ -138,6 +138,7 @@ export class JobRunner {
     try {
       for (let attempt = 1; ; attempt++) {
         if (token.isCancelled) throw new JobCancelledError();
+        if (this.#pool.isInline) await this.#untilPaid(options, token);
         this.#control.resetSlot(slot);
         token.bind(this.#control, slot);
         if (token.isCancelled) throw new JobCancelledError();
@@ -181,6 +182,28 @@ export class JobRunner {
 
   close(): Promise<void> {
     return this.#pool.close();
+  }
+
+  /** Jobs on this thread don't wait for the bound on their bytes while they run: the next one waits instead. */
+  async #untilPaid({ urgent, keepAlive }: RunOptions, token: CancelToken): Promise<void> {
+    for (;;) {
+      const left = this.#control.diskUse.reserve(0, urgent);
+      if (left === 0 || token.isCancelled) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(
+          () => {
+            forget();
+            resolve();
+          },
+          Math.min(left, LONGEST_LOOK_MS),
+        );
+        if (!keepAlive) timer.unref();
+        const forget = token.whenCancelled(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
   }
 
   #wakeNext(): void {
@@ -232,3 +255,5 @@ function outputsOf(job: Job): readonly FileNumber[] {
 }
 
 const PROGRESS_INTERVAL_MS = 100;
+/** While a store closes no bound holds: looked for so often. */
+const LONGEST_LOOK_MS = 100;

@@ -50,7 +50,7 @@ export class InlineThread implements Threads {
   async run(job: Job, keepAlive: boolean): Promise<unknown> {
     await turn(keepAlive);
     const worker = (await import(this.#workerUrl.href)) as { default: (job: Job) => Promise<unknown> };
-    return worker.default(job);
+    return worker.default({ ...job, isInline: true });
   }
 
   terminate(): void {

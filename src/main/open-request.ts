@@ -34,6 +34,7 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set<keyof EngineOptions>([
   'lockTimeout',
   'takeOverAfter',
   'maxHeldBytes',
+  'backgroundBytesPerSecond',
 ]);
 
 /** Every option of repair(). */

@@ -166,11 +166,13 @@ async function load(
   const { goneNumbers, highestNumber } = options.readOnly
     ? { goneNumbers: [], highestNumber: 0 }
     : sortOutFiles(fs, directory, state, (error) => deletionErrors.push(error), names);
+  const control = new ControlBlock();
+  control.diskUse.setBound(options.backgroundBytesPerSecond);
   return {
     fs,
     directory,
     options,
-    control: new ControlBlock(),
+    control,
     state,
     recovered,
     logs,

@@ -73,6 +73,10 @@ export interface EngineOptions {
    * is refused with STRATA_BUSY, and {@link StorageEngine.writable} resolves when there is room again. So the last one that
    * is taken may go beyond it, and with 0 one write waits. Each client holds as many back in its own thread. Default 64 MiB. */
   readonly maxHeldBytes?: number;
+  /** Bytes that flush, compaction, bulk loads and verify() may read and write in a second, together; 64 KiB to 2^53 - 1; less is
+   * rounded up. Flushes go first. Writes that bring more are slowed, and at last held. With `threads: 0` jobs are not held up,
+   * but the next one waits until the one before is paid for. While the store closes it does not count. Default: no bound. */
+  readonly backgroundBytesPerSecond?: number;
 }
 
 /** Everything the engine goes by. */
@@ -95,6 +99,8 @@ export interface ResolvedOptions {
   readonly lockTimeoutMs: number;
   readonly takeOverAfterMs: number;
   readonly maxHeldBytes: number;
+  /** undefined: no bound. */
+  readonly backgroundBytesPerSecond: number | undefined;
   readonly table: TableOptions;
 }
 
@@ -126,6 +132,7 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
     lockTimeoutMs: integer(options, 'lockTimeout', 0, 0, MAX_TIMEOUT_MS),
     takeOverAfterMs: integer(options, 'takeOverAfter', TAKE_OVER_AFTER_MS, 0, MAX_TIMEOUT_MS),
     maxHeldBytes: integer(options, 'maxHeldBytes', 64 * MIB, 0, Number.MAX_SAFE_INTEGER),
+    backgroundBytesPerSecond: backgroundBytesPerSecond(options),
     table: Object.freeze({
       blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
       restartInterval: integer(options, 'blockRestartInterval', 16, 1, 256),
@@ -156,6 +163,12 @@ function threads(options: EngineOptions, cores: number): number {
       `option threads is ${count}, but the permission model of node allows no worker threads (--allow-worker)`,
     );
   return count;
+}
+
+/** Below the least, a job would spend its time showing that it lives. */
+function backgroundBytesPerSecond(options: EngineOptions): number | undefined {
+  if (options.backgroundBytesPerSecond === undefined) return undefined;
+  return Math.max(integer(options, 'backgroundBytesPerSecond', 1, 1, Number.MAX_SAFE_INTEGER), 64 * KIB);
 }
 
 function codec(options: EngineOptions): TableOptions['compression'] {

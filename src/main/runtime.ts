@@ -114,7 +114,7 @@ export class Runtime {
     const { fs, path, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
-    const disk = new Disk(fs);
+    const disk = new Disk(fs, { use: control.diskUse });
     const tables = new TableCache(fs, directory, options, blocks, disk);
     const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
     const memtables = new MemtableList(opened.recovered.memtables, (live) =>
@@ -298,6 +298,7 @@ export class Runtime {
     this.reads.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
+    store.control.diskUse.beginClose();
     store.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());

@@ -10,6 +10,9 @@
  *   debt         more than 64 level bases left to rewrite: slow
  *   bulk load    held for the moment at which it enters
  *
+ * Jobs leave the disk to reads that wait for it (disk-use.ts), but not while writes are slowed or held, or soon would be: from 8
+ * tables in L0, two frozen memtables, or half the debt on.
+ *
  * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
  *             (the tables are damaged, the store closes), writes go on and L0 grows. Where that work goes on failing, held
  *             writes are refused: by the flusher, by the compactor.
@@ -27,8 +30,13 @@ import { compactionOptions, type Store } from './store.ts';
 
 const L0_SLOWDOWN = 12;
 const L0_STOP = 20;
+/** A compaction that stands back for reads takes several times as long: it begins in time to do so no more. */
+const L0_URGENT = 8;
 /** In units of the level base. */
 const DEBT_SLOWDOWN = 64;
+const DEBT_URGENT: number = DEBT_SLOWDOWN / 2;
+/** Of the bound on background work: what is left of it compacts what writers bring. */
+const WRITERS_SHARE_OF_BOUND = 0.5;
 /** 32 MB/s: about what one thread flushes and compacts when writes arrive in random order. */
 const SLOW_BYTES_PER_MS = 32 * 1024;
 /** A put of 2 KB waits 8 ms. */
@@ -169,19 +177,25 @@ export class Scheduler {
   }
 
   #setGate(): void {
-    const { gate, versions, memtables, pipeline } = this.#store;
+    const { gate, versions, memtables, pipeline, options } = this.#store;
+    const isFull = memtables.frozen.length >= MAX_FROZEN_MEMTABLES;
+    const bound = options.backgroundBytesPerSecond;
     const files = versions.current.levelZeroRuns.length;
     const canShrink = this.#compactor.hasWork;
     if (this.#isAtRest) gate.set('closed', 'ingest');
     else if (files >= L0_STOP && canShrink) {
       gate.set('closed', 'level0');
       this.#compactor.hurry();
-    } else if (memtables.frozen.length >= MAX_FROZEN_MEMTABLES && pipeline.isFull && this.#flusher.hasWork)
-      gate.set('closed', 'memtables');
+    } else if (isFull && pipeline.isFull && this.#flusher.hasWork) gate.set('closed', 'memtables');
     else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', this.#rateFor(files));
     else if (canShrink && this.#debt() > DEBT_SLOWDOWN)
       gate.set('slow', 'compaction-debt', SLOW_BYTES_PER_MS);
+    else if (bound !== undefined && isFull && this.#flusher.hasWork)
+      // Rather than held, once what is in memory is full: flushes take as long as the bound says.
+      gate.set('slow', 'memtables', (WRITERS_SHARE_OF_BOUND * bound) / 1000);
     else gate.set('open');
+    const isBehind = canShrink && (files >= L0_URGENT || this.#debt() > DEBT_URGENT);
+    this.#store.control.diskUse.setHaste(gate.state !== 'open' || isFull || isBehind);
   }
 
   /** What L0 still takes until it is full comes in while a compaction makes room (level-zero-pace.ts). */

@@ -53,6 +53,7 @@ export function storeStats(runtime: Runtime): EngineStats {
       moves: counters.moveCount,
       retried: counters.retriedJobCount,
     },
+    background: backgroundStats(store),
     compactionScore: compactionScore(version, shape),
     pendingCompactionBytes: pendingCompactionBytes(version, shape),
     openTables: tables.openCount,
@@ -104,6 +105,17 @@ function arenaStats({ memtables, arenas }: Store): ArenaStats {
     freeBytes,
     uncollectedBytes: arenas.uncollectedBytes,
     reused: arenas.reusedCount,
+  };
+}
+
+function backgroundStats({ control: { diskUse } }: Store): EngineStats['background'] {
+  const { bytesRead, bytesWritten, pausedMs } = diskUse.totals;
+  return {
+    bytesRead,
+    bytesWritten,
+    pausedMs: Math.round(pausedMs),
+    bytesPerSecond: diskUse.bound ?? 0,
+    standsBack: diskUse.isWanted && !diskUse.isUrgent,
   };
 }
 

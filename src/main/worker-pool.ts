@@ -140,6 +140,11 @@ export class WorkerPool implements ThreadUser {
     return this.#bulkLimit;
   }
 
+  /** Whether jobs hold this thread while they run. */
+  get isInline(): boolean {
+    return !this.#hasExtraThread;
+  }
+
   /** Changes while jobs that wait come nearer to a thread: jobs before them have ended, whosever they were. */
   get endedCount(): number {
     return this.#share?.endedCount ?? 0;

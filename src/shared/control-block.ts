@@ -7,11 +7,13 @@
  *               4      view epoch                 main adds 1 after it has told every client of a new view (share-protocol.ts)
  *               5      next file number           no file bears it, nor a higher one; whoever makes a file takes it
  *               6..15  reserved
- *               16 + 4 * slot, for 64 slots:
+ *               16..31 who uses the disk          disk-use.ts
+ *               32 + 4 * slot, for 64 slots:
  *                 +0   cancellation flag          main sets 1; the job looks at it at every block
  *                 +1   progress: units done       the job writes, main reads (KiB of input)
  *                 +2   progress: units in all
- *                 +3   heartbeat                 the job adds 1 with every report of progress: it is alive (job-watchdog.ts)
+ *                 +3   heartbeat                 the job adds 1 with every report of progress, and while it pauses: it is alive
+ *                                                 (job-watchdog.ts)
  *
  * The counter is a hint inside a process, not durability: the manifest on disk is the truth. Equality is the only
  * comparison it supports, as it wraps.
@@ -22,6 +24,7 @@
  * Thread: any. Words are only touched through Atomics.
  */
 import { assert } from './assert.ts';
+import { DISK_USE_END, DiskUse } from './disk-use.ts';
 import { StorageError } from './errors.ts';
 import { type FileNumber, fileNumber, MAX_FILE_NUMBER, type SequenceNumber } from './ids.ts';
 
@@ -31,7 +34,9 @@ const STATUS = 1;
 const VISIBLE_SEQUENCE_64 = 1;
 const VIEW_EPOCH = 4;
 const NEXT_FILE_NUMBER = 5;
-const SLOTS_START = 16;
+/** Words of this file before the slots. */
+const FILE_WORDS = 16;
+const SLOTS_START = DISK_USE_END;
 const SLOT_WORDS = 4;
 const CANCELLED = 0;
 const PROGRESS_DONE = 1;
@@ -45,13 +50,15 @@ export const CONTROL_BLOCK_BYTES: number = (SLOTS_START + JOB_SLOT_COUNT * SLOT_
 
 export class ControlBlock {
   readonly buffer: SharedArrayBuffer;
+  readonly diskUse: DiskUse;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #wide: BigInt64Array<SharedArrayBuffer>;
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)) {
     this.buffer = buffer;
+    this.diskUse = new DiskUse(buffer);
     this.#words = new Int32Array(buffer);
-    this.#wide = new BigInt64Array(buffer, 0, SLOTS_START / 2);
+    this.#wide = new BigInt64Array(buffer, 0, FILE_WORDS / 2);
   }
 
   get versionCounter(): number {
@@ -147,6 +154,8 @@ export class ControlBlock {
 
   cancel(slot: number): void {
     Atomics.store(this.#words, slotBase(slot) + CANCELLED, 1);
+    // It may pause (disk-use.ts).
+    this.diskUse.callAll();
   }
 
   isCancelled(slot: number): boolean {
@@ -165,7 +174,12 @@ export class ControlBlock {
     Atomics.add(this.#words, base + HEARTBEAT, 1);
   }
 
-  /** Changes with every setProgress(), however little progress was made; equality is the only comparison, as it wraps. */
+  /** For a job that pauses: it is alive. */
+  beat(slot: number): void {
+    Atomics.add(this.#words, slotBase(slot) + HEARTBEAT, 1);
+  }
+
+  /** Changes with every setProgress() and beat(), however little progress was made; equality is the only comparison, as it wraps. */
   heartbeat(slot: number): number {
     return Atomics.load(this.#words, slotBase(slot) + HEARTBEAT);
   }

@@ -60,6 +60,10 @@ export interface StorageFile {
   isLinked?(): boolean;
   /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
   map?(): FileMapping | undefined;
+  /** From now on reads bring into memory what was asked for, and no more. Absent: it can't be said. */
+  readonly noReadAhead?: (() => void) | undefined;
+  /** Gives up what memory has of a part of the file and the disk has, too. Absent: it can't be said. */
+  readonly giveUpPages?: ((position: number, byteLength: number) => void) | undefined;
   /** Idempotent. */
   close(): void;
 }

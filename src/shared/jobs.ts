@@ -36,6 +36,8 @@ export interface JobContext {
   readonly control: SharedArrayBuffer;
   /** This job's slot in the control block. */
   readonly slot: number;
+  /** It runs on the thread that calls the store, which must not be held for longer than the work takes. */
+  readonly isInline?: boolean;
 }
 
 /** A frozen memtable -> one L0 table. Reads the arena in place. */

@@ -106,6 +106,14 @@ class NodeFile implements StorageFile {
     return mapFile(this.#fd, size, uid === process.geteuid?.());
   }
 
+  noReadAhead(): void {
+    systemCalls()?.noReadAhead?.(this.#fd);
+  }
+
+  giveUpPages(position: number, byteLength: number): void {
+    systemCalls()?.dontNeed?.(this.#fd, position, byteLength);
+  }
+
   close(): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;

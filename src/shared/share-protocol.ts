@@ -24,7 +24,7 @@ import type { RunMeta } from './ingest/run.ts';
 import type { TableMeta, VersionEdit } from './version-edit.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
-export const SHARE_PROTOCOL_VERSION = 2;
+export const SHARE_PROTOCOL_VERSION = 3;
 
 /** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
 export interface Hello {

@@ -40,6 +40,14 @@ const readClock = performance.now;
 /** Milliseconds since some moment, fractions included. It never goes back, whatever becomes of the wall clock. */
 export const now = (): number => readClock.call(performance);
 
+const readProcessClock = process.hrtime;
+
+/** As {@link now}, and the same moment for all threads of the process, each of which has a beginning of its own otherwise. */
+export const processClock = (): number => {
+  const [seconds, nanoseconds] = readProcessClock();
+  return seconds * 1000 + nanoseconds / 1e6;
+};
+
 /** Resolves after `ms` milliseconds, and keeps the process alive until then. */
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -14,13 +14,16 @@ import { flush } from './flush.ts';
 import { ingestMerge } from './ingest-merge.ts';
 import { ingestRun } from './ingest-run.ts';
 import { JobOutputs } from './job-outputs.ts';
+import { pacedFileSystem } from './paced-files.ts';
+import { Pacer } from './pacer.ts';
 import { salvage } from './salvage.ts';
 import { verify } from './verify.ts';
 
 export function runJob(job: Job, fileSystem: FileSystem): JobReply {
-  const outputs = new JobOutputs(fileSystem, job.directory);
+  const disk = diskFor(job, fileSystem);
+  const outputs = new JobOutputs(disk, job.directory);
   try {
-    return { ok: true, value: carryOut(job, fileSystem, outputs) };
+    return { ok: true, value: carryOut(job, disk, outputs) };
   } catch (error) {
     outputs.discard();
     return { ok: false, error: errorToWire(error) };
@@ -29,15 +32,22 @@ export function runJob(job: Job, fileSystem: FileSystem): JobReply {
 
 /** As runJob; what has to be on the disk is there once this resolves, also where syncs can't be synchronous. */
 export async function runJobDurably(job: Job, fileSystem: FileSystem): Promise<JobReply> {
-  const outputs = new JobOutputs(fileSystem, job.directory);
+  const disk = diskFor(job, fileSystem);
+  const outputs = new JobOutputs(disk, job.directory);
   try {
-    const value = carryOut(job, fileSystem, outputs);
+    const value = carryOut(job, disk, outputs);
     if (fileSystem.finishSyncs !== undefined) await fileSystem.finishSyncs(job.directory);
     return { ok: true, value };
   } catch (error) {
     outputs.discard();
     return { ok: false, error: errorToWire(error) };
   }
+}
+
+/** The disk as the job sees it: what was asked for in the background leaves the foreground its own. */
+function diskFor(job: Job, fileSystem: FileSystem): FileSystem {
+  // A repair has nobody to stand back for.
+  return job.kind === 'salvage' ? fileSystem : pacedFileSystem(fileSystem, new Pacer(job));
 }
 
 function carryOut(job: Job, fileSystem: FileSystem, outputs: JobOutputs): ResultOf[Job['kind']] {

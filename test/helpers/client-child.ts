@@ -44,8 +44,11 @@ async function main(): Promise<void> {
   if (behaviour === 'idle-client') {
     const client = await StorageClient.attach(port);
     await client.put('k', 'v');
-    client.scan().nextMany(1);
-    client.snapshot();
+    // Kept, as forgotten ones may be collected, with a warning.
+    const scan = client.scan();
+    scan.nextMany(1);
+    const snapshot = client.snapshot();
+    process.on('exit', () => [scan, snapshot]);
   }
   if (behaviour === 'pending-write') {
     // Nothing but this promise keeps the process alive.
@@ -60,7 +63,9 @@ async function part({ part: name, path: place, port }: Part): Promise<void> {
   if (name === 'client') {
     const client = await StorageClient.attach(port);
     await client.put('k', 'v');
-    client.scan().nextMany(1);
+    const scan = client.scan();
+    scan.nextMany(1);
+    process.on('exit', () => [scan]);
     return;
   }
   const engine = await StorageEngine.open(place, { threads: 0 });

@@ -4,12 +4,14 @@
 import type { TestContext } from 'node:test';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import type { Runtime } from '../../src/main/runtime.ts';
+import type { Store } from '../../src/main/store.ts';
 import type { WriteGate } from '../../src/main/write-gate.ts';
 import { openTiny } from './engines.ts';
 
 export interface HeldGate {
   readonly engine: StorageEngine;
   readonly gate: WriteGate;
+  readonly store: Store;
   /** Writes are held from now on: nothing in the store asks for anything else until it has something to do. */
   hold(): void;
   /** The gate is the store's own again. */
@@ -32,6 +34,7 @@ export async function openWithGate(t: TestContext, options: EngineOptions = {}):
     return {
       engine,
       gate: store.gate,
+      store,
       hold: () => store.gate.set('closed', 'level0'),
       release: () => scheduler.update(),
     };

@@ -75,6 +75,7 @@ const WORKER_GATE = 'src/main/worker-pool.ts';
 
 const SHARED_MEMORY_HOMES: readonly string[] = [
   'src/shared/control-block.ts',
+  'src/shared/disk-use.ts',
   'src/shared/ingest/chunk.ts',
   'src/shared/ingest/latch.ts',
   'src/shared/output-numbers.ts',

@@ -67,6 +67,12 @@ class Line {
   }
 }
 
+/** Who is told that the foreground waits for the disk (disk-use.ts). */
+export interface DiskWanted {
+  readBegan(): void;
+  readEnded(): void;
+}
+
 export interface QueueOptions {
   /** How much libuv's pool may carry out at a time. */
   readonly poolSlots: number;
@@ -74,6 +80,8 @@ export interface QueueOptions {
   readonly idleThreads?: () => number;
   /** Called when work stays behind for want of a slot. */
   readonly onWaiting?: () => void;
+  /** Told of each piece of work that begins and ends: the disk is wanted. */
+  readonly use?: DiskWanted | undefined;
   readonly clock?: () => number;
 }
 
@@ -186,11 +194,13 @@ export class DiskQueue {
     const entry = { since: this.#clock() };
     this.#underWay.add(entry);
     if (carrier === 'pool') this.#poolInUse++;
+    this.#options.use?.readBegan();
     try {
       return await start(carrier);
     } finally {
       this.#underWay.delete(entry);
       if (carrier === 'pool') this.#poolInUse--;
+      this.#options.use?.readEnded();
       this.startNext();
     }
   }

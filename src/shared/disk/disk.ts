@@ -15,11 +15,12 @@
 import { CorruptionError, ioError, StorageError } from '../errors.ts';
 import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
 import { loopIdleMs, now } from '../timers.ts';
-import { type Carrier, DiskQueue, type QueueTicket } from './disk-queue.ts';
+import { type Carrier, DiskQueue, type DiskWanted, type QueueTicket } from './disk-queue.ts';
 import { Growth } from './growth.ts';
 import { PageClock } from './page-residency.ts';
 import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
 import { QUICK_MS, SLOW_MS, SpeedJudge } from './speed-judge.ts';
+import { systemCalls } from './system-calls.ts';
 
 /** Of libuv's four threads: the log needs them, and the application. */
 export const POOL_SLOTS = 2;
@@ -39,6 +40,8 @@ export interface DiskOptions {
   readonly countBlocks?: () => number | undefined;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
+  /** Told while reads are under way, so that work in the background stands back. */
+  readonly use?: DiskWanted;
 }
 
 export class Disk {
@@ -74,13 +77,15 @@ export class Disk {
         if (isOfTest || this.#recentMs <= WORTH_A_THREAD_MS || !this.threads.canStart) return;
         if (this.#growth.mayGrow()) this.threads.start();
       },
+      use: options.use,
       clock: this.#clock,
     });
   }
 
-  /** Whether a table may be opened in the call, which is to be {@link timed}. */
+  /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it has. */
   get mayOpen(): boolean {
-    return this.mayWait || this.judge.isTrusting;
+    if (this.mayWait) return true;
+    return this.judge.isTrusting && systemCalls()?.readNoWait === undefined;
   }
 
   /** Runs `attempt`, in which nothing waits for the disk: what would wait is thrown. */

@@ -5,7 +5,7 @@
  *   map, unmap, view     mmap(2), munmap(2): files as memory                           wherever koffi is, but not on Windows
  *   residentPages        mincore(2): which pages of a mapping are in memory             Linux
  *   readNoWait           preadv2(2) with RWF_NOWAIT: reads what is in memory            Linux, with a C library that has it
- *   dontNeed             posix_fadvise(2): gives up what memory has of a file           Linux
+ *   dontNeed, noReadAhead posix_fadvise(2): gives up what memory has of a file          Linux
  *
  * Each is absent where it is not to be had, and everything works without. Addresses are numbers: those of programs have 47 bits.
  *
@@ -24,6 +24,7 @@ const MAP_PRIVATE = 2;
 /** mmap's MAP_FAILED, as an unsigned address. */
 const MAP_FAILED = 0xffffffffffffffffn;
 const RWF_NOWAIT = 8;
+const POSIX_FADV_RANDOM = 1;
 const POSIX_FADV_DONTNEED = 4;
 
 export interface SystemCalls {
@@ -38,6 +39,8 @@ export interface SystemCalls {
   readonly readNoWait: ((fd: number, into: Uint8Array, position: number) => number) | undefined;
   /** Of the last readNoWait that returned -1: the file system can't do that, and never will. */
   wouldNeverTell(): boolean;
+  /** Reads through this descriptor bring into memory what was asked for, and no more. */
+  readonly noReadAhead: ((fd: number) => void) | undefined;
   /** Gives up what memory has of a part of a file, but what has yet to be written; 0 bytes: all from `position` on. */
   readonly dontNeed: ((fd: number, position: number, byteLength: number) => void) | undefined;
 }
@@ -101,6 +104,7 @@ function loadCalls(koffi: Koffi): SystemCalls {
         : residentPages(mincore, Number(pageSize())),
     readNoWait: preadv2 === undefined ? undefined : readNoWait(preadv2, koffi),
     wouldNeverTell: () => !isOfTheMoment(koffi.errno()),
+    noReadAhead: fadvise && ((fd) => void fadvise(fd, 0, 0, POSIX_FADV_RANDOM)),
     dontNeed:
       fadvise && ((fd, position, byteLength) => void fadvise(fd, position, byteLength, POSIX_FADV_DONTNEED)),
   };

@@ -132,17 +132,23 @@ class MappedSource implements BlockSource {
     this.#bytes = mapping.bytes;
   }
 
-  read(offset: number, length: number): Uint8Array {
+  #view(offset: number, length: number): Uint8Array {
     if (this.#bytes === undefined || offset < 0 || length < 0 || offset + length > this.sizeBytes) {
       throw new CorruptionError('table is too short for a block', { file: this.path, offset });
     }
     return this.#bytes.subarray(offset, offset + length);
   }
 
+  /** Where a page would have to be waited for it is read: a mapping has the system read a great many beside it. */
+  read(offset: number, length: number): Uint8Array {
+    const bytes = this.#view(offset, length);
+    return this.#residency?.has(offset, length) === false ? this.#plain.read(offset, length) : bytes;
+  }
+
   readNow(offset: number, length: number): Uint8Array | undefined {
     if (this.#residency === undefined)
-      return this.#disk === undefined ? this.read(offset, length) : this.#plain.readNow(offset, length);
-    const bytes = this.read(offset, length);
+      return this.#disk === undefined ? this.#view(offset, length) : this.#plain.readNow(offset, length);
+    const bytes = this.#view(offset, length);
     return this.#residency.has(offset, length) ? bytes : undefined;
   }
 

@@ -30,7 +30,7 @@ test('a disk that bears many reads at a time gets them all, a very slow one too'
     10,
   );
   assert.equal(
-    new Scene().run((carriers) => carriers / 1000, 500),
+    new Scene().run((carriers) => carriers / 1000, 100),
     10,
   );
 });
