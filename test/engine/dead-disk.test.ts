@@ -156,8 +156,9 @@ test('client: the end of the store ends its reads that wait', async (t) => {
   const reads: Promise<unknown>[] = Array.from({ length: 500 }, (_, i) => reader.get(keyOf(i * 4)));
   reads.push(reader.getMany([keyOf(3), keyOf(7)]));
   await until(() => disk.underWay > 1);
+  const codes = codesOf(reads);
   await engine.close();
-  assert.deepEqual(await codesOf(reads), ['STRATA_CLOSED']);
+  assert.deepEqual(await codes, ['STRATA_CLOSED']);
   release();
   await until(() => disk.underWay === 0 && disk.openFiles === 0);
 });

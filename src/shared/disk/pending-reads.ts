@@ -17,6 +17,7 @@
  *             is bounded by its queue (disk-queue.ts).
  */
 import { throwIfAborted, whenAborted } from '../signals.ts';
+import { queueMicrotask } from '../timers.ts';
 import type { Disk } from './disk.ts';
 import { type Fetched, type Needed, WouldWait } from './would-wait.ts';
 
