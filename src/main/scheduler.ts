@@ -8,7 +8,7 @@
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
  *   debt         more than 64 level bases left to rewrite: slow
- *   bulk load    held for the moment at which it enters
+ *   bulk load    slower while what is in memory is flushed for it, then held for the moment at which it enters
  *
  * Jobs leave the disk to reads that wait for it (disk-use.ts), but not while writes are slowed or held, or soon would be: from 8
  * tables in L0, two frozen memtables, or half the debt on.
@@ -22,6 +22,7 @@
 import type { StorageError } from '../shared/errors.ts';
 import { unless } from '../shared/ingest/unless.ts';
 import type { KeyRange } from '../shared/iterator.ts';
+import { now } from '../shared/timers.ts';
 import { MAX_FROZEN_MEMTABLES } from './commit-pipeline.ts';
 import { type BusyTables, pendingCompactionBytes } from './compaction-picker.ts';
 import { Compactor } from './compactor.ts';
@@ -43,8 +44,11 @@ const SLOW_BYTES_PER_MS = 32 * 1024;
 const SLOWEST_BYTES_PER_MS = 256;
 /** Writers wait for the flush of this much when a bulk load enters: some 20 ms, as long as a flush of anything takes. */
 const HELD_FLUSH_BYTES: number = 1024 * 1024;
-/** Each leaves at most half of what the one before did. */
-const MAX_FLUSH_ROUNDS = 8;
+/** A flush has to leave less than this of what the one before left, or writers keep up with it. */
+const WORTHWHILE_SHARE = 0.9;
+/** Of the speed of such flushes: more does not enter meanwhile, so that each leaves about half of what the one before did. */
+const ENTRY_SHARE = 0.5;
+const MAX_FLUSH_ROUNDS = 12;
 
 export class Scheduler {
   readonly #store: Store;
@@ -52,6 +56,8 @@ export class Scheduler {
   readonly #compactor: Compactor;
   #isEnded = false;
   #isAtRest = false;
+  /** While less and less is flushed before a bulk load enters: how fast writes may enter. */
+  #entryBytesPerMs: number | undefined;
 
   constructor(store: Store) {
     this.#store = store;
@@ -137,16 +143,29 @@ export class Scheduler {
     }
   }
 
-  /** Until so little is in memory that writers need not wait long for its flush, or they outrun it. */
+  /**
+   * Until so little is in memory that writers need not wait long for its flush. From the second flush on they are slowed down to
+   * less than its speed, or those that are nearly as fast would have to wait for the last flush of all that they brought.
+   */
   async #flushMost(): Promise<void> {
     const { memtables } = this.#store;
     let before = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < MAX_FLUSH_ROUNDS; round++) {
-      if (memtables.newest === undefined) return;
-      await this.flush();
-      const left = memtables.memoryBytes;
-      if (left <= HELD_FLUSH_BYTES || left > before / 2) return;
-      before = left;
+    try {
+      for (let round = 0; round < MAX_FLUSH_ROUNDS; round++) {
+        if (memtables.newest === undefined) return;
+        const bytes = memtables.memoryBytes;
+        const startedAt = now();
+        await this.flush();
+        const left = memtables.memoryBytes;
+        if (left <= HELD_FLUSH_BYTES || left > WORTHWHILE_SHARE * before) return;
+        before = left;
+        const speed = bytes / Math.max(1, now() - startedAt);
+        this.#entryBytesPerMs = Math.max(SLOWEST_BYTES_PER_MS, ENTRY_SHARE * speed);
+        this.update();
+      }
+    } finally {
+      this.#entryBytesPerMs = undefined;
+      this.update();
     }
   }
 
@@ -190,6 +209,7 @@ export class Scheduler {
     else if (files >= L0_SLOWDOWN && canShrink) gate.set('slow', 'level0', this.#rateFor(files));
     else if (canShrink && this.#debt() > DEBT_SLOWDOWN)
       gate.set('slow', 'compaction-debt', SLOW_BYTES_PER_MS);
+    else if (this.#entryBytesPerMs !== undefined) gate.set('slow', 'ingest', this.#entryBytesPerMs);
     else if (bound !== undefined && isFull && this.#flusher.hasWork)
       // Rather than held, once what is in memory is full: flushes take as long as the bound says.
       gate.set('slow', 'memtables', (WRITERS_SHARE_OF_BOUND * bound) / 1000);
