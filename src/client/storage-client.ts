@@ -163,7 +163,8 @@ export class StorageClient {
   }
 
   /**
-   * The value of a key, or undefined. Sees every write that was acknowledged, to anyone, before the call.
+   * The value of a key, or undefined. Sees every write that was acknowledged, to anyone, before the call. What memory has is read
+   * in the call; the disk is read without holding this thread. With `signal` a read that waits ends when it is aborted.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
   get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
@@ -283,7 +284,8 @@ export class StorageClient {
 
   /**
    * The entries of a range, in key order, lazily, all of the moment of this call; across flush, compaction and the deletion of
-   * files by the owner.
+   * files by the owner. `for await` reads the disk without holding this thread, and reads ahead; `for` and `nextMany` wait in the
+   * call.
    * @throws {@link StorageError} as {@link StorageClient.get}, from the call or from the iteration.
    * @example
    * for await (const [key, value] of client.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);

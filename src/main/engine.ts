@@ -270,7 +270,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The entries of a range, in key order, lazily, all of the moment of this call.
+   * The entries of a range, in key order, lazily, all of the moment of this call. `for await` reads the disk without holding the
+   * event loop, and reads ahead; `for` and `nextMany` wait for the disk in the call.
    * @throws {@link StorageError} as {@link StorageEngine.get}, from the call or from the iteration.
    * @example
    * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);

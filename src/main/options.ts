@@ -60,7 +60,8 @@ export interface EngineOptions {
   /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
   readonly pool?: ForeignPool;
   /** Read tables through memory mapping. Default: where the optional package koffi is installed (not on Windows); else
-   * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS. */
+   * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS; on Linux pages that
+   * are not in memory are read instead. Reads with a promise don't wait for the disk in the call, mapped or not. */
   readonly mmap?: boolean;
   /** How long `open` waits while somebody else owns the store, in milliseconds: an owner that is closing, or a process that is
    * about to end. 0 to 2,147,483,647. Default 0: it is refused at once. */

@@ -10,7 +10,8 @@
  *             that promise, as what it hands out is valid only until its close, and every block is decoded into memory of
  *             its own.
  * Hazard:     a page that the disk can't deliver, or of a file that somebody else truncates, is a SIGBUS, which ends the
- *             process; pread would report an error. Whoever fears that sets `mmap: false`.
+ *             process; pread would report an error. Whoever fears that sets `mmap: false`. Where the system tells what memory has
+ *             (Linux), readers touch only that (page-residency.ts), so it takes a page that has left memory since.
  * Thread:     any; mappings are per thread.
  * Not chosen: leaving it to the collector alone: deleted tables then held their disk space for seconds and longer.
  */
