@@ -23,7 +23,7 @@ import { ForgottenWarning } from '../shared/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/ids.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
-import type { ScanCore } from '../shared/read/scan.ts';
+import type { ScanCore } from '../shared/read/scan-core.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { setImmediate } from '../shared/timers.ts';
@@ -127,7 +127,11 @@ export class Runtime {
     this.#ownership = files.ownership;
     const clock = new StoreClock(Math.max(opened.recovered.latestMs, files.versions.lastTime));
     const gate = new WriteGate((event) => this.store.report('stall', event));
-    const pool = poolFor(options, internals);
+    const { threads, pool: givenPool, bulkThreads } = options;
+    const { fileSystem, workerUrl, stallLimitMs } = internals;
+    // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
+    const isShared = fileSystem === undefined;
+    const pool = new WorkerPool({ threads, pool: givenPool, bulkThreads, isShared, workerUrl, stallLimitMs });
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
     const runtime = this;
@@ -382,21 +386,6 @@ export class Runtime {
       this.#status = 'closed';
     }
   }
-}
-
-function poolFor(
-  { threads, pool, bulkThreads }: OpenedStore['options'],
-  internals: OpenInternals,
-): WorkerPool {
-  return new WorkerPool({
-    threads,
-    pool,
-    bulkThreads,
-    // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
-    isShared: internals.fileSystem === undefined,
-    workerUrl: internals.workerUrl,
-    stallLimitMs: internals.stallLimitMs,
-  });
 }
 
 function closedError(): StorageError {

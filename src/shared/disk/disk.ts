@@ -40,6 +40,8 @@ export interface DiskOptions {
   readonly countBlocks?: () => number | undefined;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
+  /** Whether the system tells what memory has; without: it is asked. */
+  readonly systemTells?: boolean;
   /** Told while reads are under way, so that work in the background stands back. */
   readonly use?: DiskWanted;
 }
@@ -54,6 +56,7 @@ export class Disk {
   /** Of all scans (scan-reads.ts): what is under way, or here and not passed yet. */
   readAheadBytes = 0;
   readonly #growth: Growth;
+  #systemTells: boolean | undefined;
   readonly #clock: () => number;
   readonly #idleClock: () => number;
   readonly #countBlocks: () => number | undefined;
@@ -68,6 +71,7 @@ export class Disk {
     this.#idleClock = options.idleClock ?? loopIdleMs;
     this.#countBlocks = options.countBlocks ?? (isOfTest ? () => undefined : blocksRead);
     this.judge = new SpeedJudge(this.#clock);
+    this.#systemTells = options.systemTells;
     this.#growth = new Growth(this.#clock);
     this.threads = new ReaderThreads(() => this.queue.startNext(), options.threadUrl);
     this.queue = new DiskQueue({
@@ -85,7 +89,7 @@ export class Disk {
   /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it has. */
   get mayOpen(): boolean {
     if (this.mayWait) return true;
-    return this.judge.isTrusting && systemCalls()?.readNoWait === undefined;
+    return this.judge.isTrusting && !(this.#systemTells ??= systemCalls()?.readNoWait !== undefined);
   }
 
   /** Runs `attempt`, in which nothing waits for the disk: what would wait is thrown. */

@@ -12,7 +12,7 @@
  *   4. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
  *
  * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
- *             Reading ahead fails silently: whoever comes to the block has it read again, and hears why it can't be.
+ *             Reading ahead fails silently: whoever comes to the block has it read again, alone, and hears why it can't be.
  * Owns:       the windows, until close().
  * Thread:     the reader's.
  * Bound:      two windows per run, SCAN_BYTES per scan, and Disk.readAheadBytes for all scans of a reader: with more than that
@@ -109,12 +109,33 @@ class RunReads {
   /** Has the window read that begins with block `index` of the table at `place`, which the scan can't do without. */
   begin(reader: TableReader, place: number, index: number): Fetched {
     const known = this.#windows.find((window) => contains(window, place, index) && !window.hasFailed);
-    if (known !== undefined) return { ready: known.ready, release: () => undefined };
+    if (known !== undefined) {
+      // Somebody waits for it now.
+      const { release } = reader.fetch(index, index, true);
+      return { ready: this.#orAlone(known, reader, index), release };
+    }
     // The scan is somewhere else than was expected, or what was read ahead could not be had.
     this.close();
     const window = this.#add(place);
     this.#fill(window, reader, index);
-    return { ready: window.ready, release: () => undefined };
+    return { ready: this.#orAlone(window, reader, index), release: () => undefined };
+  }
+
+  /** Block `index`, of a window that may not be read because of another block: then it is read alone, and so are those behind it. */
+  async #orAlone(window: Window, reader: TableReader, index: number): Promise<void> {
+    try {
+      await window.ready;
+    } catch (error) {
+      if (window.first === window.last || !this.#windows.includes(window)) throw error;
+      const before = this.#windows;
+      this.#windows = [];
+      this.#nextBytes = 0;
+      const alone = this.#add(window.place);
+      this.#fill(alone, reader, index);
+      // Only now: they keep the table open.
+      for (const failed of before) this.#drop(failed);
+      await alone.ready;
+    }
   }
 
   /** Starts the window behind `last`, unless it is under way. */

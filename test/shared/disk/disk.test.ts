@@ -269,7 +269,7 @@ test('without a word from the system reads go off the thread until they were qui
       return into.length;
     },
   });
-  const disk = new Disk({ spec: { module: 'a test' } }, { clock: () => time });
+  const disk = new Disk({ spec: { module: 'a test' } }, { clock: () => time, systemTells: false });
   const source = new PreadSource(file, disk);
   for (let i = 0; i < 64; i++) {
     assert.equal(source.readNow(i, 4), undefined);
