@@ -167,8 +167,8 @@ for (const kind of READERS) {
     // A table for every 18 keys or so.
     const { disk, reader } = await coldStore(t, kind, COUNT, { maxOpenFiles: 8 }, 400);
     const tables = new Set<string>();
-    for (const step of [5, 7, 611]) {
-      const reads = Array.from({ length: 400 }, (_, i) => (i * step) % COUNT);
+    for (const step of [7, 611]) {
+      const reads = Array.from({ length: 250 }, (_, i) => (i * step) % COUNT);
       const values = await Promise.all(reads.map((i) => reader.get(keyOf(i))));
       assert.deepEqual(
         values.map(textOf),
@@ -178,7 +178,7 @@ for (const kind of READERS) {
       assert.ok(disk.mostOpenFiles <= 8 + SEATS + MAX_IN_FLIGHT, `${disk.mostOpenFiles} at once`);
       assert.ok(disk.openFiles <= 8, `${disk.openFiles} are still open`);
     }
-    assert.ok(tables.size > 80, `only ${tables.size} tables`);
+    assert.ok(tables.size > 60, `only ${tables.size} tables`);
     const keys = Array.from({ length: 64 }, (_, i) => i * 31);
     assert.deepEqual(
       (await reader.getMany(keys.map(keyOf))).map(textOf),

@@ -23,7 +23,7 @@ import { setTimeout } from '../../src/shared/timers.ts';
 import { fill, newPath, openAt, openOn } from './engines.ts';
 
 /** Well above what the judge takes for quick, whatever the timer's grain. */
-const READ_MS = 3;
+const READ_MS = 1;
 
 export interface ColdStep {
   readonly kind: 'open' | 'read';
