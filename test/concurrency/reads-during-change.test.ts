@@ -173,7 +173,7 @@ function text(value: Buffer | undefined): string | undefined {
   return value?.toString();
 }
 
-const writes = runBudget('STRATA_CONCURRENCY_OPS', 6_000);
+const writes = runBudget('STRATA_CONCURRENCY_OPS', 4_000);
 
 for (const [index, [name, options]] of SETS.entries()) {
   test(`reads during flush, compaction and deletion show exactly their moment: ${name}`, async (t) => {

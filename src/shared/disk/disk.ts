@@ -89,7 +89,9 @@ export class Disk {
   /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it has. */
   get mayOpen(): boolean {
     if (this.mayWait) return true;
-    return this.judge.isTrusting && !(this.#systemTells ??= systemCalls()?.readNoWait !== undefined);
+    if (!this.judge.isTrusting) return false;
+    this.#systemTells ??= systemCalls()?.readNoWait !== undefined;
+    return !this.#systemTells;
   }
 
   /** Runs `attempt`, in which nothing waits for the disk: what would wait is thrown. */
