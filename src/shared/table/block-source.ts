@@ -13,7 +13,7 @@ import type { QueueTicket } from '../disk/disk-queue.ts';
 import { PageResidency } from '../disk/page-residency.ts';
 import { CorruptionError } from '../errors.ts';
 import { readFully, type StorageFile } from '../file-system.ts';
-import type { FileMapping } from '../memory-map.ts';
+import type { FileMapping, PageMap } from '../memory-map.ts';
 
 export interface BlockSource {
   readonly path: string;
@@ -172,6 +172,31 @@ class MappedSource implements BlockSource {
   }
 }
 
+/**
+ * Reads, and knows by a mapping that is never touched what memory has. Asking for that with preadv2 has the system begin to read what
+ * is not there, and where memory is short the asking thread finds room for it.
+ */
+class ProbedSource extends PreadSource {
+  readonly #mapping: FileMapping;
+  readonly #residency: PageResidency;
+
+  constructor(file: StorageFile, mapping: FileMapping, pages: PageMap, disk: Disk) {
+    super(file, disk);
+    this.#mapping = mapping;
+    this.#residency = new PageResidency(pages, mapping.bytes.length, disk.pageClock);
+  }
+
+  override readNow(offset: number, length: number): Uint8Array | undefined {
+    checkInside(this, offset, length);
+    return length === 0 || this.#residency.has(offset, length) ? this.read(offset, length) : undefined;
+  }
+
+  override close(): void {
+    this.#mapping.unmap();
+    super.close();
+  }
+}
+
 async function readLater(
   source: BlockSource,
   file: StorageFile,
@@ -188,6 +213,11 @@ async function readLater(
 
 /** A source over `file`, which it takes over: mapped if `mmap` and possible, else read. */
 export function openSource(file: StorageFile, mmap: boolean, disk?: Disk): BlockSource {
-  const mapping = mmap ? file.map?.() : undefined;
-  return mapping === undefined ? new PreadSource(file, disk) : new MappedSource(file, mapping, disk);
+  const mapping = mmap || disk !== undefined ? file.map?.() : undefined;
+  if (mapping === undefined) return new PreadSource(file, disk);
+  if (mmap) return new MappedSource(file, mapping, disk);
+  if (mapping.pages !== undefined && disk !== undefined)
+    return new ProbedSource(file, mapping, mapping.pages, disk);
+  mapping.unmap();
+  return new PreadSource(file, disk);
 }
