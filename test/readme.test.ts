@@ -6,7 +6,7 @@ import { dirname, extname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StorageEngine } from '../src/main/index.ts';
-import { OPTION_NAMES } from '../src/main/open-request.ts';
+import { OPTION_NAMES } from '../src/main/store/open-request.ts';
 import { temporaryDirectory } from './helpers/temp-directory.ts';
 
 test('the example of README.md prints what README.md says', (t) => {

@@ -65,7 +65,7 @@ const SAMPLES: readonly {
     rule: 'main names workers in one file',
     path: 'src/main/a.ts',
     text: `${HEADER}const url = new URL('../workers/worker.js', import.meta.url);\n`,
-    says: /only src\/main\/worker-pool\.ts names the workers/,
+    says: /only src\/main\/jobs\/worker-pool\.ts names the workers/,
   },
   {
     rule: 'layers are closed',
@@ -226,7 +226,7 @@ const INNOCENT: readonly { readonly what: string; readonly path: string; readonl
   },
   {
     what: 'the worker gate',
-    path: 'src/main/worker-pool.ts',
+    path: 'src/main/jobs/worker-pool.ts',
     text: `${HEADER}const u = new URL('../workers/w.js', b);\n`,
   },
   {

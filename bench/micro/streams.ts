@@ -1,14 +1,14 @@
 /**
  * Long runs of entries: the merge of several sources, a whole table built and read, the checksum.
  */
-import { crc32 } from '../../src/shared/checksum.ts';
-import type { StorageFile } from '../../src/shared/file-system.ts';
-import type { FileNumber } from '../../src/shared/ids.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/iterator.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
+import type { FileNumber } from '../../src/shared/base/ids.ts';
+import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import type { StorageFile } from '../../src/shared/files/file-system.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { memtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
-import { MergingIterator } from '../../src/shared/merging-iterator.ts';
+import { MergingIterator } from '../../src/shared/merge/merging-iterator.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { type Micro, makeDataset, standOn } from './micro.ts';
 

@@ -2,13 +2,13 @@
  * What tables are made of: block building, sealing, opening, seeking and walking; the bloom filter.
  */
 
-import { sharedPrefixLength } from '../../src/shared/bytes.ts';
-import { codecByName, isCodecAvailable } from '../../src/shared/compression.ts';
-import { Entry } from '../../src/shared/iterator.ts';
+import { sharedPrefixLength } from '../../src/shared/base/bytes.ts';
+import { Entry } from '../../src/shared/base/iterator.ts';
 import { Block, findInBlock } from '../../src/shared/table/block.ts';
 import { maxSealedLength, openBlock, sealBlock } from '../../src/shared/table/block-codec.ts';
 import { BlockIterator } from '../../src/shared/table/block-iterator.ts';
 import { BloomFilter, BloomFilterBuilder, hashKey } from '../../src/shared/table/bloom-filter.ts';
+import { codecByName, isCodecAvailable } from '../../src/shared/table/compression.ts';
 import { BlockBuilder } from '../../src/workers/block-builder.ts';
 import { type Micro, makeDataset, randomOrder, standOn } from './micro.ts';
 

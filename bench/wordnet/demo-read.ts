@@ -3,7 +3,7 @@
  */
 import { formatCount, formatDuration, formatRate } from '../../src/main/cli/quantities.ts';
 import type { Snapshot, StorageEngine } from '../../src/main/index.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
 import { type DemoReport, timed } from './demo-report.ts';
 import type { SynsetValue, WordValue } from './wordnet-parser.ts';
 

@@ -7,15 +7,15 @@
  * Thread: the client's. Pure. What shared memory holds is not looked at here; memtables and tables are, when they are read.
  */
 import { types } from 'node:util';
-import type { ResultChecks } from '../shared/calls.ts';
-import { CONTROL_BLOCK_BYTES } from '../shared/control-block.ts';
-import { isWireError } from '../shared/errors.ts';
-import { MAX_FILE_NUMBER } from '../shared/ids.ts';
+import { isWireError } from '../shared/base/errors.ts';
+import { MAX_FILE_NUMBER } from '../shared/base/ids.ts';
+import { MAX_BATCH_BYTES } from '../shared/base/limits.ts';
 import type { IngestProgress } from '../shared/ingest/ingest-options.ts';
 import { LATCH_BYTES } from '../shared/ingest/latch.ts';
-import { MAX_BATCH_BYTES } from '../shared/limits.ts';
-import type { OwnerCalls } from '../shared/share-protocol.ts';
-import { VIEW_SLOTS_BYTES } from '../shared/view-slots.ts';
+import type { ResultChecks } from '../shared/threads/calls.ts';
+import { CONTROL_BLOCK_BYTES } from '../shared/threads/control-block.ts';
+import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
+import { VIEW_SLOTS_BYTES } from '../shared/threads/view-slots.ts';
 
 export const RESULT_CHECKS: ResultChecks<OwnerCalls> = {
   attach: isAttachment,

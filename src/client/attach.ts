@@ -10,18 +10,18 @@
  * Thread:     the client's.
  */
 import { MessageChannel, MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import { Calls } from '../shared/calls.ts';
-import { invalidArgument, isError, StorageError } from '../shared/errors.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import { describe } from '../shared/input-bytes.ts';
-import { canMapFiles } from '../shared/memory-map.ts';
-import { boolean, checkObject, integer } from '../shared/option-checks.ts';
+import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
+import { describe } from '../shared/base/input-bytes.ts';
+import { boolean, checkObject, integer } from '../shared/base/option-checks.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
+import { canMapFiles } from '../shared/files/memory-map.ts';
+import { Calls } from '../shared/threads/calls.ts';
 import {
   type Attachment,
   isHello,
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
-} from '../shared/share-protocol.ts';
+} from '../shared/threads/share-protocol.ts';
 import { RESULT_CHECKS } from './answers.ts';
 import { type OwnedFiles, openOwnedFiles } from './owned-files.ts';
 

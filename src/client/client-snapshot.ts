@@ -3,8 +3,8 @@
  *
  * Thread: the client's.      Owns: its pin, given up once: by close(), or when a forgotten snapshot is collected.
  */
-import { StorageError } from '../shared/errors.ts';
-import type { ClientView } from './client-view.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import type { ClientView } from './view-follower.ts';
 
 /** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
 export interface SnapshotHold {

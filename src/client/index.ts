@@ -1,6 +1,7 @@
 /** The public surface of stratakv/worker: a store that another thread has open. */
 
-export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
+export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
+export type { Bytes } from '../shared/base/input-bytes.ts';
 export type {
   IngestOptions,
   IngestPhase,
@@ -9,10 +10,9 @@ export type {
   IngestReport,
   IngestSource,
 } from '../shared/ingest/ingest-options.ts';
-export type { Bytes } from '../shared/input-bytes.ts';
+export { WriteBatch } from '../shared/log/write-batch.ts';
 export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
-export { WriteBatch } from '../shared/write-batch.ts';
 export type { AttachOptions } from './attach.ts';
 export type { ClientSnapshot } from './client-snapshot.ts';
 export type { ClientStats } from './client-stats.ts';

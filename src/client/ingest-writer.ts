@@ -12,7 +12,11 @@
  * Owns:       one chunk, or as many as wait to be written; their memory is given up at the end. The files are the owner's.
  */
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { StorageError } from '../shared/errors.ts';
+import { unless } from '../shared/base/abortable.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import type { Bytes } from '../shared/base/input-bytes.ts';
+import { awaited } from '../shared/base/process-keeper.ts';
+import { throwIfAborted, whenAborted } from '../shared/base/signals.ts';
 import {
   type IngestOptions,
   type IngestProgress,
@@ -24,11 +28,7 @@ import {
 import { ProgressTeller } from '../shared/ingest/progress.ts';
 import { RecordPacker } from '../shared/ingest/record-packer.ts';
 import { takeRecords } from '../shared/ingest/record-source.ts';
-import { unless } from '../shared/ingest/unless.ts';
-import type { Bytes } from '../shared/input-bytes.ts';
-import { awaited } from '../shared/process-keeper.ts';
-import type { IngestTerms, WireRuns } from '../shared/share-protocol.ts';
-import { throwIfAborted, whenAborted } from '../shared/signals.ts';
+import type { IngestTerms, WireRuns } from '../shared/threads/share-protocol.ts';
 import { isProgress } from './answers.ts';
 import { RunStore, type WriterHost } from './run-store.ts';
 

@@ -6,12 +6,12 @@
  * Thread:     the client's.
  */
 import { types } from 'node:util';
-import { assert } from '../shared/assert.ts';
+import { assert } from '../shared/base/assert.ts';
+import { SharedMemtable } from '../shared/memtable/concurrent-memtable.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
-import { SharedMemtable } from '../shared/memtable/shared-memtable.ts';
-import type { ReadableMemtable, ReadableMemtables } from '../shared/read/read-view.ts';
-import type { SharedMemtableState } from '../shared/share-protocol.ts';
+import type { ReadableMemtable, ReadableMemtables } from '../shared/read/lookup.ts';
+import type { SharedMemtableState } from '../shared/threads/share-protocol.ts';
 
 interface OpenedMemtable extends ReadableMemtable {
   readonly isFrozen: boolean;

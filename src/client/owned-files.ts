@@ -6,10 +6,10 @@
  *
  * Thread: the client's.     Owns: its descriptors of the directories.
  */
-import { StorageError } from '../shared/errors.ts';
-import type { FileSystem, FileSystemSpec } from '../shared/file-system.ts';
-import { type HeldDirectory, holdAgain } from '../shared/lock-files.ts';
-import { createNodeFileSystem, loadFileSystem } from '../shared/node-file-system.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import type { FileSystem, FileSystemSpec } from '../shared/files/file-system.ts';
+import { type HeldDirectory, holdAgain } from '../shared/files/lock-files.ts';
+import { createNodeFileSystem, loadFileSystem } from '../shared/files/node-file-system.ts';
 
 export interface OwnedFiles {
   readonly fs: FileSystem;

@@ -11,16 +11,17 @@
  * Invariants: a file is made and written within the latch (latch.ts) alone. The owner deletes it, whatever becomes of it.
  * Thread:     the client's; writing is synchronous.
  */
-import type { Calls } from '../shared/calls.ts';
-import { StorageError } from '../shared/errors.ts';
-import { runPath } from '../shared/file-names.ts';
-import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
-import { type FileNumber, fileNumber } from '../shared/ids.ts';
+
+import { StorageError } from '../shared/base/errors.ts';
+import { type FileNumber, fileNumber } from '../shared/base/ids.ts';
+import { runPath } from '../shared/files/file-names.ts';
+import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
 import type { IngestChunk } from '../shared/ingest/chunk.ts';
 import { IngestLatch } from '../shared/ingest/latch.ts';
 import type { RunMeta } from '../shared/ingest/run.ts';
 import { buildRun } from '../shared/ingest/run-builder.ts';
-import type { IngestTerms, NumberRange, OwnerCalls } from '../shared/share-protocol.ts';
+import type { Calls } from '../shared/threads/calls.ts';
+import type { IngestTerms, NumberRange, OwnerCalls } from '../shared/threads/share-protocol.ts';
 
 /** What a client has for its writers. */
 export interface WriterHost {

@@ -1,7 +1,7 @@
 /**
  * StorageClient: an open store, used from another thread. Reads happen here; writes go to the owner.
  *
- *   get, getMany, has     client-view.ts, then read-view.ts and many-lookup.ts with this thread's own caches
+ *   get, getMany, has     view-follower.ts, then lookup.ts and many-lookup.ts with this thread's own caches
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
@@ -15,22 +15,23 @@
  * Long:       the whole public face in one place; most of it are contracts.
  */
 
-import type { Calls } from '../shared/calls.ts';
-import { ControlBlock } from '../shared/control-block.ts';
+import { invalidArgument, StorageError } from '../shared/base/errors.ts';
+import { ForgottenWarning } from '../shared/base/forgotten.ts';
+import type { FileNumber } from '../shared/base/ids.ts';
+import { type Bytes, InputBytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
+import { Entry, EntryKind } from '../shared/base/iterator.ts';
+import { throwIfAborted } from '../shared/base/signals.ts';
 import { Disk } from '../shared/disk/disk.ts';
 import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
-import { invalidArgument, StorageError } from '../shared/errors.ts';
-import { ForgottenWarning } from '../shared/forgotten.ts';
-import type { FileNumber } from '../shared/ids.ts';
 import {
   type IngestOptions,
   type IngestReport,
   type IngestSource,
   resolveIngest,
 } from '../shared/ingest/ingest-options.ts';
-import { type Bytes, InputBytes, lookupKeyBytes, ownedKeyBytes } from '../shared/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/iterator.ts';
+import { WriteBatch } from '../shared/log/write-batch.ts';
 import { AwaitedReads } from '../shared/read/awaited-reads.ts';
+import { lookup, newestFirst } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import {
@@ -46,23 +47,22 @@ import {
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
-import { lookup, newestFirst } from '../shared/read/read-view.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
-import type { OwnerCalls } from '../shared/share-protocol.ts';
-import { throwIfAborted } from '../shared/signals.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
-import { ViewSlots } from '../shared/view-slots.ts';
-import { WriteBatch } from '../shared/write-batch.ts';
+import type { Calls } from '../shared/threads/calls.ts';
+import { ControlBlock } from '../shared/threads/control-block.ts';
+import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
+import { ViewSlots } from '../shared/threads/view-slots.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
-import { type ClientView, ViewFollower } from './client-view.ts';
 import { IngestWriter } from './ingest-writer.ts';
 import { readsWhileOpen } from './owned-files.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
+import { type ClientView, ViewFollower } from './view-follower.ts';
 
 const FOUND = Buffer.alloc(0);
 

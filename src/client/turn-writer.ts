@@ -16,17 +16,22 @@
  *             While one waits here another one is at the owner, whose answer sends it on.
  * Thread:     the client's.     Owns: what waits here.
  */
-import { copyInto } from '../shared/bytes.ts';
-import type { Calls } from '../shared/calls.ts';
-import { Deferred } from '../shared/deferred.ts';
-import { errorFromWire, StorageError } from '../shared/errors.ts';
-import type { InputBytes } from '../shared/input-bytes.ts';
-import { EntryKind } from '../shared/iterator.ts';
-import { encodedEntryBytes, encodeEntry } from '../shared/memtable/entry-codec.ts';
-import { type Attachment, type FailedWrite, MARK_WORDS, type OwnerCalls } from '../shared/share-protocol.ts';
-import { queueMicrotask } from '../shared/timers.ts';
-import { WriteBatch } from '../shared/write-batch.ts';
-import { MAX_UNIT_WRITES } from '../shared/write-unit.ts';
+import { copyInto } from '../shared/base/bytes.ts';
+import { Deferred } from '../shared/base/deferred.ts';
+import { errorFromWire, StorageError } from '../shared/base/errors.ts';
+import type { InputBytes } from '../shared/base/input-bytes.ts';
+import { EntryKind } from '../shared/base/iterator.ts';
+import { queueMicrotask } from '../shared/base/timers.ts';
+import { MAX_UNIT_WRITES } from '../shared/base/write-unit.ts';
+import { encodedEntryBytes, encodeEntry } from '../shared/log/entry-codec.ts';
+import { WriteBatch } from '../shared/log/write-batch.ts';
+import type { Calls } from '../shared/threads/calls.ts';
+import {
+  type Attachment,
+  type FailedWrite,
+  MARK_WORDS,
+  type OwnerCalls,
+} from '../shared/threads/share-protocol.ts';
 
 const INITIAL_BYTES = 4096;
 /** A parcel that has come to so much takes no more: the owner copies it in some milliseconds. */

@@ -11,8 +11,8 @@
  *             Looks are counted, not time (job-watchdog.ts): a process that was stopped has not waited.
  * Thread:     main.
  */
-import { StorageError } from '../shared/errors.ts';
-import { watchJob } from './job-watchdog.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import { watchJob } from './jobs/job-watchdog.ts';
 import type { Store } from './store.ts';
 
 /** Above what a busy disk takes for any one thing, and about as long as a service manager waits before it kills. */

@@ -17,13 +17,13 @@ import {
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
-import type { EngineStats } from './counters.ts';
-import type { TellEvent } from './events.ts';
-import { type OpenInternals, openStore } from './open-store.ts';
-import type { EngineOptions } from './options.ts';
-import type { ScanOptions } from './read-options.ts';
-import { Runtime } from './runtime.ts';
-import type { Snapshot } from './snapshot.ts';
+import { type OpenInternals, openStore } from './open/open-store.ts';
+import { Runtime } from './running-store.ts';
+import type { EngineStats } from './store/counters.ts';
+import type { TellEvent } from './store/events.ts';
+import type { EngineOptions } from './store/options.ts';
+import type { ScanOptions } from './store/read-options.ts';
+import type { Snapshot } from './store/snapshot.ts';
 import { storeStats } from './store-stats.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 

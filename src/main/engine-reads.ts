@@ -1,7 +1,7 @@
 /**
  * The engine's point reads: get, has, getMany, and the forms without a promise.
  *
- *   getSync, hasSync     memtables, then tables (read-view.ts), waiting for the disk where that is where the answer is
+ *   getSync, hasSync     memtables, then tables (lookup.ts), waiting for the disk where that is where the answer is
  *   get, has             the same without waiting in the call; what memory has not is fetched (awaited-reads.ts)
  *   getMany              many-lookup.ts, likewise
  *
@@ -10,19 +10,19 @@
  * Thread:     main.     Owns: the reads that wait.
  */
 
+import type { StorageError } from '../shared/base/errors.ts';
+import { invalidArgument } from '../shared/base/errors.ts';
+import type { SequenceNumber } from '../shared/base/ids.ts';
+import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
+import { Entry, EntryKind } from '../shared/base/iterator.ts';
 import { WouldWait } from '../shared/disk/would-wait.ts';
-import type { StorageError } from '../shared/errors.ts';
-import { invalidArgument } from '../shared/errors.ts';
-import type { SequenceNumber } from '../shared/ids.ts';
-import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/iterator.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
+import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
-import { lookupMemtables, lookupTables } from '../shared/read/read-view.ts';
-import type { ReadOptions } from './read-options.ts';
-import { Snapshot } from './snapshot.ts';
+import type { ReadOptions } from './store/read-options.ts';
+import { Snapshot } from './store/snapshot.ts';
 import type { Store } from './store.ts';
 
 const FOUND = Buffer.alloc(0);

@@ -1,7 +1,7 @@
 /**
  * StorageEngine: the public face of a store, and its table of contents. Each method validates and hands on:
  *
- *   open, close      open-store.ts, runtime.ts            get, has, getMany   engine-reads.ts
+ *   open, close      open-store.ts, running-store.ts            get, has, getMany   engine-reads.ts
  *   put, write       commit-pipeline.ts                   scan                user-iterator.ts, scan.ts
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
@@ -20,24 +20,24 @@
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
-import { isError, StorageError } from '../shared/errors.ts';
+import { isError, StorageError } from '../shared/base/errors.ts';
+import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import { EntryKind } from '../shared/base/iterator.ts';
+import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
-import { type Bytes, InputBytes } from '../shared/input-bytes.ts';
-import { EntryKind } from '../shared/iterator.ts';
-import { awaited } from '../shared/process-keeper.ts';
+import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
-import { WriteBatch } from '../shared/write-batch.ts';
-import type { EngineStats } from './counters.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
-import { type EngineEvents, report } from './events.ts';
-import { readOpenOptions, readRepairOptions, resolveDirectory } from './open-request.ts';
-import type { OpenInternals } from './open-store.ts';
-import type { EngineOptions } from './options.ts';
-import type { ReadOptions, ScanOptions } from './read-options.ts';
+import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
-import type { Runtime } from './runtime.ts';
-import type { Snapshot } from './snapshot.ts';
+import type { Runtime } from './running-store.ts';
+import type { EngineStats } from './store/counters.ts';
+import { type EngineEvents, report } from './store/events.ts';
+import { readOpenOptions, readRepairOptions, resolveDirectory } from './store/open-request.ts';
+import type { EngineOptions } from './store/options.ts';
+import type { ReadOptions, ScanOptions } from './store/read-options.ts';
+import type { Snapshot } from './store/snapshot.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
@@ -99,7 +99,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   static async destroy(path: string): Promise<void> {
     const directory = resolveDirectory(path);
-    await awaited(loaded(import('./destroy-store.ts')).then(({ destroyStore }) => destroyStore(directory)));
+    await awaited(
+      loaded(import('./open/destroy-store.ts')).then(({ destroyStore }) => destroyStore(directory)),
+    );
   }
 
   /**

@@ -1,6 +1,7 @@
 /** The public surface of stratakv. */
 
-export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/errors.ts';
+export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
+export type { Bytes } from '../shared/base/input-bytes.ts';
 export type {
   IngestOptions,
   IngestPhase,
@@ -9,16 +10,15 @@ export type {
   IngestReport,
   IngestSource,
 } from '../shared/ingest/ingest-options.ts';
-export type { Bytes } from '../shared/input-bytes.ts';
+export { WriteBatch } from '../shared/log/write-batch.ts';
 export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
-export { WriteBatch } from '../shared/write-batch.ts';
-export type { ArenaStats, EngineStats, LevelStats } from './counters.ts';
 export { type EngineStatus, StorageEngine } from './engine.ts';
-export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './events.ts';
-export type { EngineOptions } from './options.ts';
-export type { ReadOptions, ScanOptions } from './read-options.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
-export type { Snapshot } from './snapshot.ts';
+export type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
+export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './store/events.ts';
+export type { EngineOptions } from './store/options.ts';
+export type { ReadOptions, ScanOptions } from './store/read-options.ts';
+export type { Snapshot } from './store/snapshot.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';
-export type { GateState, StallEvent, StallReason } from './write-gate.ts';
+export type { GateState, StallEvent, StallReason } from './write/write-gate.ts';

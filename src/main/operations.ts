@@ -7,7 +7,7 @@
  * Invariants: the process stays alive while a caller waits.
  * Thread:     main.
  */
-import { awaited } from '../shared/process-keeper.ts';
+import { awaited } from '../shared/base/process-keeper.ts';
 
 export class Operations {
   readonly #running = new Map<Promise<unknown>, (error: unknown) => void>();

@@ -10,16 +10,16 @@
  */
 import { join } from 'node:path';
 
-import type { StorageError } from '../shared/errors.ts';
-import { MANIFEST_NAME } from '../shared/file-names.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import { type Identity, identityOf } from '../shared/lock-files.ts';
+import type { StorageError } from '../shared/base/errors.ts';
+import { MANIFEST_NAME } from '../shared/files/file-names.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
+import { type Identity, identityOf } from '../shared/files/lock-files.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
-import { type LogFiles, LogWriter } from './log-writer.ts';
-import { DeletionQueue, nameTables } from './obsolete-files.ts';
-import type { OpenedStore } from './open-store.ts';
-import { Ownership } from './ownership.ts';
-import { changedError, type VersionFiles, VersionSet } from './version-set.ts';
+import { DeletionQueue, nameTables } from './files/deletion-queue.ts';
+import { Ownership } from './files/ownership.ts';
+import { changedError, type VersionFiles, VersionSet } from './manifest/version-set.ts';
+import type { OpenedStore } from './open/open-store.ts';
+import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Whom the files tell. */
 export interface FilesHost {

@@ -4,13 +4,13 @@
  * Thread: main. Reads only memory.
  */
 
-import { systemErrorCode } from '../shared/errors.ts';
+import { systemErrorCode } from '../shared/base/errors.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import type { TableList } from '../shared/read/table-list.ts';
-import { sumsOf } from './chunk-sums.ts';
-import { compactionScore, pendingCompactionBytes } from './compaction-picker.ts';
-import type { ArenaStats, EngineStats, LevelStats } from './counters.ts';
-import type { Runtime } from './runtime.ts';
+import { sumsOf } from './compaction/chunk-sums.ts';
+import { compactionScore, pendingCompactionBytes } from './compaction/compaction-picker.ts';
+import type { Runtime } from './running-store.ts';
+import type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
 import { compactionOptions, type Store } from './store.ts';
 
 export function storeStats(runtime: Runtime): EngineStats {

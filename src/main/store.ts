@@ -3,27 +3,28 @@
  *
  * Thread: main.     Owns: nothing; Runtime makes and closes the parts.
  */
-import type { ControlBlock } from '../shared/control-block.ts';
+
+import type { StorageError } from '../shared/base/errors.ts';
+import type { SequenceNumber } from '../shared/base/ids.ts';
 import type { Disk } from '../shared/disk/disk.ts';
-import type { StorageError } from '../shared/errors.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import type { SequenceNumber } from '../shared/ids.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import type { BlockCache } from '../shared/table/block-cache.ts';
-import type { ArenaPool } from './arena-pool.ts';
-import type { CommitPipeline } from './commit-pipeline.ts';
-import type { CompactionOptions } from './compaction-plan.ts';
-import type { Counters } from './counters.ts';
-import type { TellEvent } from './events.ts';
-import type { JobRunner } from './job-runner.ts';
-import type { MemtableList } from './memtable-list.ts';
-import type { DeletionQueue } from './obsolete-files.ts';
-import type { ResolvedOptions } from './options.ts';
-import type { ReadPressure } from './read-pressure.ts';
-import type { SnapshotList } from './snapshot.ts';
-import type { StoreClock } from './store-clock.ts';
-import type { VersionSet } from './version-set.ts';
-import type { WriteGate } from './write-gate.ts';
+import type { ControlBlock } from '../shared/threads/control-block.ts';
+import type { CompactionOptions } from './compaction/compaction-plan.ts';
+import type { ReadPressure } from './compaction/read-pressure.ts';
+import type { DeletionQueue } from './files/deletion-queue.ts';
+import type { JobRunner } from './jobs/job-runner.ts';
+import type { VersionSet } from './manifest/version-set.ts';
+import type { Counters } from './store/counters.ts';
+import type { TellEvent } from './store/events.ts';
+import type { ResolvedOptions } from './store/options.ts';
+import type { SnapshotList } from './store/snapshot.ts';
+import type { StoreClock } from './store/store-clock.ts';
+import type { ArenaPool } from './write/arena-pool.ts';
+import type { CommitPipeline } from './write/commit-pipeline.ts';
+import type { MemtableList } from './write/memtable-list.ts';
+import type { WriteGate } from './write/write-gate.ts';
 
 export interface Store {
   readonly fs: FileSystem;

@@ -9,16 +9,16 @@
  *
  * Thread: main plans and sums up; workers read.
  */
-import { CorruptionError, invalidArgument, StorageError } from '../shared/errors.ts';
-import { logPath } from '../shared/file-names.ts';
-import { readFully } from '../shared/file-system.ts';
-import type { VerifyResult } from '../shared/jobs.ts';
-import { checkObject } from '../shared/option-checks.ts';
-import { now, setImmediate } from '../shared/timers.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
-import { CancelToken } from './job-runner.ts';
-import { readLog } from './log-reader.ts';
-import { readPage } from './page-files.ts';
+import { CorruptionError, invalidArgument, StorageError } from '../shared/base/errors.ts';
+import { checkObject } from '../shared/base/option-checks.ts';
+import { now, setImmediate } from '../shared/base/timers.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import { logPath } from '../shared/files/file-names.ts';
+import { readFully } from '../shared/files/file-system.ts';
+import type { VerifyResult } from '../shared/threads/jobs.ts';
+import { CancelToken } from './jobs/job-runner.ts';
+import { readPage } from './manifest/page-files.ts';
+import { readLog } from './open/log-reader.ts';
 import type { Store } from './store.ts';
 
 /** How far verify() has come through the tables; logs are not counted. */

@@ -4,8 +4,8 @@
  * Owns:   its buffer, which grows with the largest block and is used for block after block.
  * Thread: the builder's. Keys and values may lie in shared memory; they are copied at once.
  */
-import { copyInto, writeU32, writeVarint } from '../shared/bytes.ts';
-import type { Entry } from '../shared/iterator.ts';
+import { copyInto, writeU32, writeVarint } from '../shared/base/bytes.ts';
+import type { Entry } from '../shared/base/iterator.ts';
 import { U32_BYTES } from '../shared/table/format.ts';
 
 /** Overlap, diff length and value length (5 each at most), kind, sequence (8). */

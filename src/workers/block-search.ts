@@ -12,7 +12,7 @@
  *             the file's size, so that a crafted file can't take for ever. A block of more than 12 MiB may be missed.
  * Thread:     a worker's. Reads 16 MiB at a time.
  */
-import { readU32, varintLength, writeU32, writeVarint } from '../shared/bytes.ts';
+import { readU32, varintLength, writeU32, writeVarint } from '../shared/base/bytes.ts';
 import { blockChecksum } from '../shared/table/block-checksum.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from '../shared/table/format.ts';

@@ -10,14 +10,14 @@
  * Thread:     any; synchronous.
  * Owns:       the input files, for the length of the job.
  */
-import { assert } from '../shared/assert.ts';
-import { ControlBlock } from '../shared/control-block.ts';
-import { CorruptionError } from '../shared/errors.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import type { CompactJob, CompactResult } from '../shared/jobs.ts';
-import { MergingIterator } from '../shared/merging-iterator.ts';
-import { OutputNumbers } from '../shared/output-numbers.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import { assert } from '../shared/base/assert.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
+import { MergingIterator } from '../shared/merge/merging-iterator.ts';
+import { ControlBlock } from '../shared/threads/control-block.ts';
+import type { CompactJob, CompactResult } from '../shared/threads/jobs.ts';
+import { OutputNumbers } from '../shared/threads/output-numbers.ts';
 import { CompactionIterator } from './compaction-iterator.ts';
 import { DeeperLevels } from './deeper-levels.ts';
 import { InputRun } from './input-run.ts';

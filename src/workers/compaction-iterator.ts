@@ -34,10 +34,10 @@
  * Not chosen: dropping deletes only in stripe 0 (LevelDB), which keeps every delete made since the oldest snapshot
  *             for as long as that snapshot is open.
  */
-import { compareBytes } from '../shared/bytes.ts';
-import { StorageError } from '../shared/errors.ts';
-import type { SequenceNumber } from '../shared/ids.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/iterator.ts';
+import { compareBytes } from '../shared/base/bytes.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import type { SequenceNumber } from '../shared/base/ids.ts';
+import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/base/iterator.ts';
 import type { DeeperLevels } from './deeper-levels.ts';
 
 /** How much input goes by between two calls of `onPulse`, in raw bytes: a few blocks. */

@@ -9,8 +9,8 @@
  * Invariants: "no" is certain, "maybe" is not: only bounds are known, not what lies within.
  * Thread:     any; pure.
  */
-import { compareBytes } from '../shared/bytes.ts';
-import type { KeyBounds } from '../shared/jobs.ts';
+import { compareBytes } from '../shared/base/bytes.ts';
+import type { KeyBounds } from '../shared/threads/jobs.ts';
 
 export class DeeperLevels {
   readonly #levels: readonly (readonly KeyBounds[])[];

@@ -9,10 +9,10 @@
  *             Sequences stay as they are: the age of an L0 table is told by them.
  * Thread:     any; synchronous.
  */
-import { assert } from '../shared/assert.ts';
-import type { FlushJob, FlushResult } from '../shared/jobs.ts';
+import { assert } from '../shared/base/assert.ts';
 import { MemtableArena } from '../shared/memtable/arena.ts';
 import { memtableIterator } from '../shared/memtable/memtable-iterator.ts';
+import type { FlushJob, FlushResult } from '../shared/threads/jobs.ts';
 import { CompactionIterator } from './compaction-iterator.ts';
 import { DeeperLevels } from './deeper-levels.ts';
 import { JobMonitor } from './job-monitor.ts';

@@ -9,13 +9,14 @@
  * Thread:     any; synchronous.
  * Owns:       the runs' files, for the length of the job.
  */
-import { ControlBlock } from '../shared/control-block.ts';
-import { runPath } from '../shared/file-names.ts';
-import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
+
+import { Entry, EntryKind } from '../shared/base/iterator.ts';
+import { runPath } from '../shared/files/file-names.ts';
+import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
 import { RunWriter } from '../shared/ingest/run-writer.ts';
-import { Entry, EntryKind } from '../shared/iterator.ts';
-import type { IngestMergeJob, IngestMergeResult } from '../shared/jobs.ts';
-import { OutputNumbers } from '../shared/output-numbers.ts';
+import { ControlBlock } from '../shared/threads/control-block.ts';
+import type { IngestMergeJob, IngestMergeResult } from '../shared/threads/jobs.ts';
+import { OutputNumbers } from '../shared/threads/output-numbers.ts';
 import { JobMonitor } from './job-monitor.ts';
 import type { JobOutputs } from './job-outputs.ts';
 import { OutputSplitter } from './output-splitter.ts';

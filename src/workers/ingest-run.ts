@@ -4,7 +4,7 @@
  * Thread: any; synchronous.
  */
 import { buildRun } from '../shared/ingest/run-builder.ts';
-import type { IngestRunJob, IngestRunResult } from '../shared/jobs.ts';
+import type { IngestRunJob, IngestRunResult } from '../shared/threads/jobs.ts';
 import { JobMonitor } from './job-monitor.ts';
 import type { JobOutputs } from './job-outputs.ts';
 

@@ -5,13 +5,14 @@
  * Thread:     any; synchronous.
  * Owns:       the open file and its reader.
  */
-import { ConcatIterator } from '../shared/concat-iterator.ts';
-import { CorruptionError } from '../shared/errors.ts';
-import { closeQuietly, type FileSystem } from '../shared/file-system.ts';
-import type { InternalIterator } from '../shared/iterator.ts';
+
+import { CorruptionError } from '../shared/base/errors.ts';
+import type { InternalIterator } from '../shared/base/iterator.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
+import { ConcatIterator } from '../shared/merge/concat-iterator.ts';
 import { openTableFile } from '../shared/table/table-file.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
 import { ReadAheadSource } from './read-ahead-source.ts';
 
 export class InputRun {

@@ -3,9 +3,10 @@
  *
  * Thread: any. Touches shared memory through ControlBlock alone.
  */
-import { ControlBlock } from '../shared/control-block.ts';
-import type { JobContext } from '../shared/jobs.ts';
-import { now } from '../shared/timers.ts';
+
+import { now } from '../shared/base/timers.ts';
+import { ControlBlock } from '../shared/threads/control-block.ts';
+import type { JobContext } from '../shared/threads/jobs.ts';
 
 export class JobMonitor {
   readonly #control: ControlBlock;

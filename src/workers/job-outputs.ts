@@ -11,12 +11,12 @@
  * Thread:     any; synchronous.
  * Owns:       the descriptors and, until commit, the files of the outputs.
  */
-import { assert } from '../shared/assert.ts';
-import { newTablePath, runPath } from '../shared/file-names.ts';
-import type { FileSystem, StorageFile } from '../shared/file-system.ts';
-import type { FileNumber } from '../shared/ids.ts';
-import type { TableOptions } from '../shared/jobs.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import { assert } from '../shared/base/assert.ts';
+import type { FileNumber } from '../shared/base/ids.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import { newTablePath, runPath } from '../shared/files/file-names.ts';
+import type { FileSystem, StorageFile } from '../shared/files/file-system.ts';
+import type { TableOptions } from '../shared/threads/jobs.ts';
 import { TableBuilder } from './table-builder.ts';
 
 export class JobOutputs {

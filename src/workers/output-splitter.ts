@@ -14,11 +14,11 @@
  * Invariants: all versions of a user key lie in one table, so that tables of a level are disjoint by user key.
  * Thread:     any; pure.
  */
-import { assert } from '../shared/assert.ts';
-import { compareBytes } from '../shared/bytes.ts';
-import type { Entry } from '../shared/iterator.ts';
-import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/output-count.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import { assert } from '../shared/base/assert.ts';
+import { compareBytes } from '../shared/base/bytes.ts';
+import type { Entry } from '../shared/base/iterator.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/threads/output-count.ts';
 
 export interface OutputSplitterOptions {
   readonly maxFileSizeBytes: number;

@@ -11,7 +11,7 @@
  * Thread:     the job's.
  * Owns:       the files that it opens, as their callers do.
  */
-import type { FileSystem, StorageFile } from '../shared/file-system.ts';
+import type { FileSystem, StorageFile } from '../shared/files/file-system.ts';
 import { type Pacer, PIECE_BYTES } from './pacer.ts';
 import { PageCare } from './page-care.ts';
 

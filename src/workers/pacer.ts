@@ -14,10 +14,11 @@
  * Thread:     the job's; a pause holds it.
  * Not chosen: a lower priority in the system's queue (ioprio): most disks of servers and all of clouds have a scheduler without.
  */
-import { ControlBlock } from '../shared/control-block.ts';
-import type { DiskUse } from '../shared/disk-use.ts';
-import type { Job } from '../shared/jobs.ts';
-import { now } from '../shared/timers.ts';
+
+import { now } from '../shared/base/timers.ts';
+import { ControlBlock } from '../shared/threads/control-block.ts';
+import type { DiskUse } from '../shared/threads/disk-use.ts';
+import type { Job } from '../shared/threads/jobs.ts';
 
 /** While readers wait the disk is read and written in pieces of this size: one takes a fraction of a millisecond. */
 export const PIECE_BYTES: number = 128 * 1024;

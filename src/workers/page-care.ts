@@ -15,7 +15,7 @@
  *             nine inputs is 72 MiB; the compaction took as long.
  * Not chosen: giving up cold inputs as a whole: blocks that are read again and again lie among others that are not.
  */
-import type { StorageFile } from '../shared/file-system.ts';
+import type { StorageFile } from '../shared/files/file-system.ts';
 
 /** Smaller ones push out little, and most jobs of small stores have none other: they need not load koffi. */
 const LEAST_FILE_BYTES: number = 4 * 1024 * 1024;

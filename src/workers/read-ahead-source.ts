@@ -9,7 +9,7 @@
  * Owns:     its file; close is idempotent.
  * Thread:   the one that made it.
  */
-import type { StorageFile } from '../shared/file-system.ts';
+import type { StorageFile } from '../shared/files/file-system.ts';
 import { type BlockSource, checkInside, readExactly } from '../shared/table/block-source.ts';
 
 /** Stays in the processor's second cache beside all else a merge touches, for a few inputs. */

@@ -5,10 +5,10 @@
  *             Running a job again, with new file numbers, does no harm: it only reads its inputs.
  * Thread:     any; synchronous.
  */
-import { assertNever } from '../shared/assert.ts';
-import { errorToWire } from '../shared/errors.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import type { Job, JobReply, ResultOf } from '../shared/jobs.ts';
+import { assertNever } from '../shared/base/assert.ts';
+import { errorToWire } from '../shared/base/errors.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
+import type { Job, JobReply, ResultOf } from '../shared/threads/jobs.ts';
 import { compact } from './compact.ts';
 import { flush } from './flush.ts';
 import { ingestMerge } from './ingest-merge.ts';

@@ -10,7 +10,7 @@
  * Not chosen: MergingIterator over entries (src/shared). It also walks backwards and knows sequences; here a head decides
  *             most matches by comparing two numbers.
  */
-import { compareBytes, copyInto } from '../shared/bytes.ts';
+import { compareBytes, copyInto } from '../shared/base/bytes.ts';
 import type { RunReader } from './run-reader.ts';
 
 const NONE = -1;

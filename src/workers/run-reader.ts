@@ -11,12 +11,12 @@
  * Lifetime:   what the fields point to is valid until the next move.
  * Thread:     a worker's; synchronous.
  */
-import { compareBytes, headOf, readU32, VarintReader } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
-import { CorruptionError } from '../shared/errors.ts';
-import { readFully, type StorageFile } from '../shared/file-system.ts';
+import { compareBytes, headOf, readU32, VarintReader } from '../shared/base/bytes.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import type { KeyRange } from '../shared/base/iterator.ts';
+import { readFully, type StorageFile } from '../shared/files/file-system.ts';
 import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunSlice } from '../shared/ingest/run.ts';
-import type { KeyRange } from '../shared/iterator.ts';
 
 const TWO_BYTES = 0x10000;
 

@@ -14,20 +14,20 @@
  * Thread:     any; synchronous.
  */
 import { join } from 'node:path';
-import { compareBytes, copyBytes, readU32 } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
-import { CorruptionError } from '../shared/errors.ts';
-import type { FileSystem } from '../shared/file-system.ts';
-import { type Entry, EntryKind } from '../shared/iterator.ts';
-import type { DamagedRange, SalvageJob, SalvageResult } from '../shared/jobs.ts';
+import { compareBytes, copyBytes, readU32 } from '../shared/base/bytes.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import { type Entry, EntryKind } from '../shared/base/iterator.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
 import { Block } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import { BlockIterator } from '../shared/table/block-iterator.ts';
 import { type BlockSource, PreadSource } from '../shared/table/block-source.ts';
 import { decodeFooter, FOOTER_BYTES, SECTION_HEADER_BYTES, SectionTag } from '../shared/table/format.ts';
-import { decodeMeta, type TableMetaBlock } from '../shared/table/meta.ts';
+import { decodeMeta, type TableMetaBlock } from '../shared/table/meta-block.ts';
 import { decodeProperties, type TableProperties } from '../shared/table/properties.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import type { DamagedRange, SalvageJob, SalvageResult } from '../shared/threads/jobs.ts';
 import { type BlockPlace, BlockSearch } from './block-search.ts';
 import { JobMonitor } from './job-monitor.ts';
 import type { JobOutputs } from './job-outputs.ts';

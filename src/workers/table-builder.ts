@@ -10,26 +10,31 @@
  * Thread: a worker's. Keys and values may lie in shared memory.
  */
 
-import { assert } from '../shared/assert.ts';
-import { copyBytes, copyInto, sharedPrefixLength } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
-import { type Codec, codecByName, MAX_UNCOMPRESSED_BYTES, requireCodec } from '../shared/compression.ts';
-import type { StorageFile } from '../shared/file-system.ts';
-import type { FileNumber, SequenceNumber } from '../shared/ids.ts';
-import { type Entry, EntryKind } from '../shared/iterator.ts';
-import type { TableOptions } from '../shared/jobs.ts';
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/limits.ts';
+import { assert } from '../shared/base/assert.ts';
+import { copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import type { FileNumber, SequenceNumber } from '../shared/base/ids.ts';
+import { type Entry, EntryKind } from '../shared/base/iterator.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { StorageFile } from '../shared/files/file-system.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
+import {
+  type Codec,
+  codecByName,
+  MAX_UNCOMPRESSED_BYTES,
+  requireCodec,
+} from '../shared/table/compression.ts';
 import {
   encodeFooter,
   FOOTER_BYTES,
   MAX_RESTART_INTERVAL,
   TABLE_FORMAT_VERSION,
 } from '../shared/table/format.ts';
-import { encodeMeta } from '../shared/table/meta.ts';
+import { encodeMeta } from '../shared/table/meta-block.ts';
 import { SparseIndexBuilder, shortestSeparator } from '../shared/table/sparse-index.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import type { TableOptions } from '../shared/threads/jobs.ts';
 import { BlockBuilder } from './block-builder.ts';
 import { TableFileWriter } from './table-file-writer.ts';
 

@@ -9,8 +9,8 @@
  * Owns:   its buffer, not the file.
  * Thread: a worker's; all calls are synchronous, as asynchronous ones would take main's threads.
  */
-import { crc32 } from '../shared/checksum.ts';
-import { type StorageFile, writeFully } from '../shared/file-system.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import { type StorageFile, writeFully } from '../shared/files/file-system.ts';
 
 const BUFFER_BYTES: number = 512 * 1024;
 

@@ -7,17 +7,17 @@
  * Thread: a worker's, or any.
  * Owns: not the source.
  */
-import { compareBytes, compareKeys, sharedPrefixLength } from '../shared/bytes.ts';
-import { crc32 } from '../shared/checksum.ts';
-import { CorruptionError } from '../shared/errors.ts';
-import { EntryKind } from '../shared/iterator.ts';
-import type { VerifyResult } from '../shared/jobs.ts';
+import { compareBytes, compareKeys, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import { EntryKind } from '../shared/base/iterator.ts';
+import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
+import type { TableMeta } from '../shared/base/version-edit.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
-import { isLargestOf, isSmallestOf } from '../shared/table-bounds.ts';
-import type { TableMeta } from '../shared/version-edit.ts';
+import type { VerifyResult } from '../shared/threads/jobs.ts';
 
 /** Meta and footer are read for the checksum of the file in pieces of this size. */
 const CHUNK_BYTES: number = 256 * 1024;

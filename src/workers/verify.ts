@@ -3,10 +3,10 @@
  *
  * Thread: any; synchronous. Reads only.
  */
-import type { FileSystem } from '../shared/file-system.ts';
-import type { VerifyJob, VerifyResult } from '../shared/jobs.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
 import { PreadSource } from '../shared/table/block-source.ts';
 import { openTableFile } from '../shared/table/table-file.ts';
+import type { VerifyJob, VerifyResult } from '../shared/threads/jobs.ts';
 import { JobMonitor } from './job-monitor.ts';
 import { verifyTable } from './verify-table.ts';
 

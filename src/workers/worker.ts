@@ -7,10 +7,10 @@
  * Thread:     a pool worker's, or main's.
  */
 import { constants, getPriority, setPriority } from 'node:os';
-import { errorToWire } from '../shared/errors.ts';
-import type { Job, JobReply } from '../shared/jobs.ts';
-import { loadFileSystem } from '../shared/node-file-system.ts';
-import { noteGivenUp, reclaimBeforeWork } from '../shared/reclaim.ts';
+import { errorToWire } from '../shared/base/errors.ts';
+import { noteGivenUp, reclaimBeforeWork } from '../shared/base/reclaim.ts';
+import { loadFileSystem } from '../shared/files/node-file-system.ts';
+import type { Job, JobReply } from '../shared/threads/jobs.ts';
 import { runJobDurably } from './run-job.ts';
 
 /**

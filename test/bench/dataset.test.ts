@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { Dataset } from '../../bench/data/dataset.ts';
 import { Random } from '../../bench/data/random.ts';
 import { Zipf } from '../../bench/data/zipf.ts';
-import { codecByName } from '../../src/shared/compression.ts';
+import { codecByName } from '../../src/shared/table/compression.ts';
 
 const SHAPE = { suffix: '', keyPrefix: 'p/', valueBytes: 100 };
 

@@ -8,9 +8,9 @@ import { type TestContext, test } from 'node:test';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { StorageClient } from '../../src/client/index.ts';
 import { StorageError } from '../../src/main/index.ts';
-import { CONTROL_BLOCK_BYTES } from '../../src/shared/control-block.ts';
-import { SHARE_PROTOCOL_VERSION } from '../../src/shared/share-protocol.ts';
-import { VIEW_SLOTS_BYTES } from '../../src/shared/view-slots.ts';
+import { CONTROL_BLOCK_BYTES } from '../../src/shared/threads/control-block.ts';
+import { SHARE_PROTOCOL_VERSION } from '../../src/shared/threads/share-protocol.ts';
+import { VIEW_SLOTS_BYTES } from '../../src/shared/threads/view-slots.ts';
 import { failsWith } from '../helpers/engines.ts';
 
 const raw = (value: unknown): object => ({ type: 'RAW', value });

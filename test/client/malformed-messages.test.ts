@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { StorageEngine } from '../../src/main/index.ts';
-import { encodedEntryBytes, encodeEntry } from '../../src/shared/memtable/entry-codec.ts';
+import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { openTiny, reopen, turn } from '../helpers/engines.ts';
 import { mutate } from '../helpers/fuzz.ts';

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import type { AttachOptions } from '../../src/client/index.ts';
 import { type EngineOptions, WriteBatch } from '../../src/main/index.ts';
-import { canMapFiles } from '../../src/shared/memory-map.ts';
+import { canMapFiles } from '../../src/shared/files/memory-map.ts';
 import {
   ACKNOWLEDGED,
   BATCH_KEYS,

@@ -8,8 +8,8 @@
  *
  * Thread: any.
  */
-import type { ModuleSpec } from '../../src/shared/file-system.ts';
-import type { Job } from '../../src/shared/jobs.ts';
+import type { ModuleSpec } from '../../src/shared/files/file-system.ts';
+import type { Job } from '../../src/shared/threads/jobs.ts';
 
 /** `throw` is an error of the job's code, or of the module before and after; the rest happen to the thread. */
 export const FAULTS = ['none', 'throw', 'exit', 'terminate', 'memory', 'hang', 'nonsense'] as const;

@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { lookForLife, watchJob } from '../../src/main/job-watchdog.ts';
-import { ControlBlock } from '../../src/shared/control-block.ts';
+import { lookForLife, watchJob } from '../../src/main/jobs/job-watchdog.ts';
+import { ControlBlock } from '../../src/shared/threads/control-block.ts';
 import { FaultPlan } from './fault-plan.ts';
 import { attendWorkers, FaultyStore, templateStore } from './faulty-store.ts';
 

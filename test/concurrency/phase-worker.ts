@@ -9,9 +9,9 @@
  * Thread: a worker's; main only builds the file system, which for it is the plain one.
  */
 import { isMainThread, MessagePort, threadId } from 'node:worker_threads';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
-import type { Job } from '../../src/shared/jobs.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
+import type { Job } from '../../src/shared/threads/jobs.ts';
 import handleJob from '../../src/workers/worker.ts';
 import { type Fault, FaultPlan, type Phase } from './fault-plan.ts';
 

@@ -3,8 +3,8 @@
  *
  * For code without threads: the count is kept in this module.
  */
-import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
 import { createFileSystem as memoryDisk } from '../helpers/fault/memory-file-system.ts';
 
 interface DyingDiskOptions {

@@ -13,7 +13,7 @@ import { after, before, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import type { RepairReport } from '../../src/main/index.ts';
 import { repairStore } from '../../src/main/repair/repair-store.ts';
-import { readU64 } from '../../src/shared/bytes.ts';
+import { readU64 } from '../../src/shared/base/bytes.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { mountMemory } from '../helpers/fault/memory-file-system.ts';
 import { seededRandom } from '../helpers/rng.ts';

@@ -16,7 +16,7 @@ import { type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { repairStore } from '../../src/main/repair/repair-store.ts';
-import type { ModuleSpec } from '../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../src/shared/files/file-system.ts';
 import {
   contentsOf,
   failsWith,

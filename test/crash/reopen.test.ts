@@ -6,7 +6,7 @@ import { cpSync, readdirSync, readFileSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CorruptionError, StorageEngine } from '../../src/main/index.ts';
-import { START_RECORD_BYTES } from '../../src/shared/log-format.ts';
+import { START_RECORD_BYTES } from '../../src/shared/log/log-format.ts';
 import { copyOpenStore, isSocket } from '../helpers/copy-store.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import { loadManifest } from '../../src/main/manifest.ts';
-import { parseFileName } from '../../src/shared/file-names.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { loadManifest } from '../../src/main/manifest/manifest.ts';
+import { parseFileName } from '../../src/shared/files/file-names.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { type ModelEntry, SortedModel, toBytes, toText } from '../helpers/sorted-model.ts';
 
 /** Opens the store twice and returns what it holds. */

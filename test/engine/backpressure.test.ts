@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WriteBatch } from '../../src/main/index.ts';
-import { systemErrorCode } from '../../src/shared/errors.ts';
+import { systemErrorCode } from '../../src/shared/base/errors.ts';
 import {
   failsWith,
   fill,

@@ -9,7 +9,7 @@ import { dirname, extname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StorageEngine } from '../../src/main/index.ts';
-import { systemErrorCode } from '../../src/shared/errors.ts';
+import { systemErrorCode } from '../../src/shared/base/errors.ts';
 import { failsWith, newPath, openAt, openTiny, TINY } from '../helpers/engines.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 

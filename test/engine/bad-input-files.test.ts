@@ -8,14 +8,14 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type EngineOptions, StorageEngine, type StorageErrorCode } from '../../src/main/index.ts';
-import { readU32, writeU32, writeVarint } from '../../src/shared/bytes.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
+import { readU32, writeU32, writeVarint } from '../../src/shared/base/bytes.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
 import {
   LOG_FORMAT_VERSION,
   RECORD_HEADER_BYTES,
   readRecord,
   sealRecord,
-} from '../../src/shared/log-format.ts';
+} from '../../src/shared/log/log-format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { EngineOptions, Scan, ScanEntry, StorageEngine } from '../../src/main/index.ts';
-import { ioError } from '../../src/shared/errors.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
 import { attachHere } from '../helpers/clients.ts';
 import {
   failsWith,

@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { cpSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { type StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
-import { loadManifest, saveManifest } from '../../src/main/manifest.ts';
-import { MAX_FILE_NUMBER } from '../../src/shared/ids.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { loadManifest, saveManifest } from '../../src/main/manifest/manifest.ts';
+import { MAX_FILE_NUMBER } from '../../src/shared/base/ids.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { fill, keyOf, newPath, openAt, until, valueFor } from '../helpers/engines.ts';
 

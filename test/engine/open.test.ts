@@ -16,7 +16,7 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import { isCodecAvailable } from '../../src/shared/compression.ts';
+import { isCodecAvailable } from '../../src/shared/table/compression.ts';
 import {
   contentsOf,
   failsWith,

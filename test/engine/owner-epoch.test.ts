@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadManifest, saveManifest } from '../../src/main/manifest.ts';
-import { type LogStart, RECORD_HEADER_BYTES, readStart } from '../../src/shared/log-format.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { loadManifest, saveManifest } from '../../src/main/manifest/manifest.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
+import { type LogStart, RECORD_HEADER_BYTES, readStart } from '../../src/shared/log/log-format.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
 import { newPath, openAt } from '../helpers/engines.ts';
 

@@ -7,7 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
-import type { StorageFile } from '../../src/shared/file-system.ts';
+import type { StorageFile } from '../../src/shared/files/file-system.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { createFileSystem, faultySpec } from '../helpers/fault/faulty-file-system.ts';

@@ -3,17 +3,17 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readLog } from '../../src/main/log-reader.ts';
-import { RecordSearch } from '../../src/main/record-search.ts';
-import { recoverLogs } from '../../src/main/recovery.ts';
-import { writeU32 } from '../../src/shared/bytes.ts';
+import { readLog } from '../../src/main/open/log-reader.ts';
+import { RecordSearch } from '../../src/main/open/record-search.ts';
+import { recoverLogs } from '../../src/main/open/recovery.ts';
+import { writeU32 } from '../../src/shared/base/bytes.ts';
 import {
   claimedEnd,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
   sealRecord,
-} from '../../src/shared/log-format.ts';
+} from '../../src/shared/log/log-format.ts';
 import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';
 import { buildLog, logDirectory, resealRecord } from '../helpers/log-files.ts';
 import type { Random } from '../helpers/rng.ts';

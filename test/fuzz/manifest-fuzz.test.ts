@@ -3,9 +3,14 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeManifest, emptyState, encodeManifest, type ManifestState } from '../../src/main/manifest.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
+import {
+  decodeManifest,
+  emptyState,
+  encodeManifest,
+  type ManifestState,
+} from '../../src/main/manifest/manifest.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
+import { fileNumber } from '../../src/shared/base/ids.ts';
 import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';
 import type { Random } from '../helpers/rng.ts';
 import { parseLevels } from '../helpers/table-meta.ts';

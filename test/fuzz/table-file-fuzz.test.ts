@@ -5,13 +5,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ControlBlock } from '../../src/shared/control-block.ts';
-import type { FileSystem } from '../../src/shared/file-system.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
-import { Entry } from '../../src/shared/iterator.ts';
+import { fileNumber } from '../../src/shared/base/ids.ts';
+import { Entry } from '../../src/shared/base/iterator.ts';
+import type { FileSystem } from '../../src/shared/files/file-system.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
+import { ControlBlock } from '../../src/shared/threads/control-block.ts';
 import { JobOutputs } from '../../src/workers/job-outputs.ts';
 import { salvage } from '../../src/workers/salvage.ts';
 import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';

@@ -5,8 +5,8 @@
  *             consumer which keeps them instead of copying is caught.
  */
 import assert from 'node:assert/strict';
-import { compareKeys } from '../../src/shared/bytes.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/iterator.ts';
+import { compareKeys } from '../../src/shared/base/bytes.ts';
+import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
 
 export interface ArrayEntry {
   readonly key: Uint8Array;

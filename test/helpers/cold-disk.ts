@@ -16,10 +16,10 @@ import { basename } from 'node:path';
 import type { TestContext } from 'node:test';
 import { StorageClient } from '../../src/client/index.ts';
 import type { EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
-import { setTimeout } from '../../src/shared/timers.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import { setTimeout } from '../../src/shared/base/timers.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { fill, newPath, openAt, openOn } from './engines.ts';
 
 /** Well above what the judge takes for quick, whatever the timer's grain. */

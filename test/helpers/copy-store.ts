@@ -7,7 +7,7 @@
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { MANIFEST_NAME, parseFileName } from '../../src/shared/file-names.ts';
+import { MANIFEST_NAME, parseFileName } from '../../src/shared/files/file-names.ts';
 
 const ATTEMPTS = 20;
 

@@ -16,7 +16,7 @@ import {
   StorageError,
   type StorageErrorCode,
 } from '../../src/main/index.ts';
-import type { ModuleSpec } from '../../src/shared/file-system.ts';
+import type { ModuleSpec } from '../../src/shared/files/file-system.ts';
 import { temporaryDirectory } from './temp-directory.ts';
 
 /** A memtable of 8 KiB holds about a hundred small entries. */

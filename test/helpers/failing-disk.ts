@@ -7,9 +7,9 @@
  *
  * The switches are words of shared memory, so that workers see them at once.
  */
-import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 
 const OPERATIONS = [
   'createTable',

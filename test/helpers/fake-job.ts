@@ -2,8 +2,8 @@
  * Jobs for faulty-worker.ts: a verify job whose directory says what the worker is to do.
  */
 import type { TestContext } from 'node:test';
-import { fileNumber, type SequenceNumber } from '../../src/shared/ids.ts';
-import type { VerifyJob } from '../../src/shared/jobs.ts';
+import { fileNumber, type SequenceNumber } from '../../src/shared/base/ids.ts';
+import type { VerifyJob } from '../../src/shared/threads/jobs.ts';
 
 export function fakeJob(behaviour: string, control: SharedArrayBuffer = new SharedArrayBuffer(8)): VerifyJob {
   return {

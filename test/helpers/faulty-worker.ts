@@ -5,7 +5,7 @@
  * 'wait' waits for.
  */
 import { threadId } from 'node:worker_threads';
-import type { Job, JobReply } from '../../src/shared/jobs.ts';
+import type { Job, JobReply } from '../../src/shared/threads/jobs.ts';
 
 const REPLY: JobReply = { ok: true, value: { blockCount: 1, entryCount: 2, bytesRead: 3 } };
 

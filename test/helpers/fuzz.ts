@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { StorageError } from '../../src/shared/errors.ts';
+import { StorageError } from '../../src/shared/base/errors.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from './rng.ts';
 
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 1.5);

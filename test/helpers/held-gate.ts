@@ -3,9 +3,9 @@
  */
 import type { TestContext } from 'node:test';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import type { Runtime } from '../../src/main/runtime.ts';
+import type { Runtime } from '../../src/main/running-store.ts';
 import type { Store } from '../../src/main/store.ts';
-import type { WriteGate } from '../../src/main/write-gate.ts';
+import type { WriteGate } from '../../src/main/write/write-gate.ts';
 import { openTiny } from './engines.ts';
 
 export interface HeldGate {

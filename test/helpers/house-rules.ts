@@ -29,29 +29,34 @@ const SINGLE_IMPORTERS: readonly {
   {
     modules: /^(?:node:)?fs(?:\/promises)?$/,
     allowed: [
-      'src/shared/node-file-system.ts',
-      'src/shared/restricted-sync.ts',
-      'src/shared/lock-files.ts',
+      'src/shared/files/node-file-system.ts',
+      'src/shared/files/restricted-sync.ts',
+      'src/shared/files/lock-files.ts',
       'src/shared/disk/reader-thread.ts',
       'src/main/cli/user-files.ts',
     ],
-    instead: 'take a FileSystem (src/shared/file-system.ts), so that tests can put a faulty disk under it',
+    instead:
+      'take a FileSystem (src/shared/files/file-system.ts), so that tests can put a faulty disk under it',
   },
   {
     modules: /^piscina$/,
-    allowed: ['src/main/job-threads.ts'],
-    instead: 'go through src/main/worker-pool.ts',
+    allowed: ['src/main/jobs/job-threads.ts'],
+    instead: 'go through src/main/jobs/worker-pool.ts',
   },
   {
     modules: /^lru-cache$/,
     allowed: ['src/shared/read/table-cache.ts'],
     instead: 'go through src/shared/read/table-cache.ts',
   },
-  { modules: /^crc-32$/, allowed: ['src/shared/checksum.ts'], instead: 'call src/shared/checksum.ts' },
+  {
+    modules: /^crc-32$/,
+    allowed: ['src/shared/base/checksum.ts'],
+    instead: 'call src/shared/base/checksum.ts',
+  },
   {
     modules: /^(?:snappyjs|snappy|lz4-napi)$/,
-    allowed: ['src/shared/compression.ts'],
-    instead: 'call src/shared/compression.ts',
+    allowed: ['src/shared/table/compression.ts'],
+    instead: 'call src/shared/table/compression.ts',
   },
   {
     modules: /^(?:commander|cli-progress)$|^node:readline/,
@@ -71,19 +76,19 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   client: ['client', 'shared'],
 };
 /** The one file that names the workers, by URL. */
-const WORKER_GATE = 'src/main/worker-pool.ts';
+const WORKER_GATE = 'src/main/jobs/worker-pool.ts';
 
 const SHARED_MEMORY_HOMES: readonly string[] = [
-  'src/shared/control-block.ts',
-  'src/shared/disk-use.ts',
+  'src/shared/threads/control-block.ts',
+  'src/shared/threads/disk-use.ts',
   'src/shared/ingest/chunk.ts',
   'src/shared/ingest/latch.ts',
-  'src/shared/output-numbers.ts',
+  'src/shared/threads/output-numbers.ts',
   'src/shared/memtable/',
-  'src/shared/view-slots.ts',
+  'src/shared/threads/view-slots.ts',
 ];
 /** The one file that asks the platform for time. */
-const TIME_HOME = 'src/shared/timers.ts';
+const TIME_HOME = 'src/shared/base/timers.ts';
 const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|clearImmediate|queueMicrotask';
 
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];

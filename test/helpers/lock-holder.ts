@@ -7,9 +7,9 @@
  */
 import { createServer } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
-import { acquireLock } from '../../src/main/directory-lock.ts';
-import { StorageError } from '../../src/shared/errors.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { acquireLock } from '../../src/main/locking/directory-lock.ts';
+import { StorageError } from '../../src/shared/base/errors.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 
 export interface LockOutcome {
   readonly outcome: string;

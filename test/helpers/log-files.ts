@@ -2,14 +2,15 @@
  * Logs made by hand, byte for byte, and a directory in memory that holds them: what recovery reads, without an engine.
  */
 
-import { EntryWalk } from '../../src/main/entry-walk.ts';
-import type { RecoveredState } from '../../src/main/recovery.ts';
-import { writeU32, writeU64 } from '../../src/shared/bytes.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
-import { logName } from '../../src/shared/file-names.ts';
-import type { FileSystem } from '../../src/shared/file-system.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
-import { EntryKind } from '../../src/shared/iterator.ts';
+import { EntryWalk } from '../../src/main/open/entry-walk.ts';
+import type { RecoveredState } from '../../src/main/open/recovery.ts';
+import { writeU32, writeU64 } from '../../src/shared/base/bytes.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
+import { fileNumber } from '../../src/shared/base/ids.ts';
+import { EntryKind } from '../../src/shared/base/iterator.ts';
+import { logName } from '../../src/shared/files/file-names.ts';
+import type { FileSystem } from '../../src/shared/files/file-system.ts';
+import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec.ts';
 import {
   LOG_FORMAT_VERSION,
   NoteTag,
@@ -19,8 +20,7 @@ import {
   START_RECORD_BYTES,
   sealRecord,
   sealStart,
-} from '../../src/shared/log-format.ts';
-import { encodedEntryBytes, encodeEntry } from '../../src/shared/memtable/entry-codec.ts';
+} from '../../src/shared/log/log-format.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
 import { MemoryFile } from './memory-file.ts';
 

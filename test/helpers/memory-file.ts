@@ -1,7 +1,7 @@
 /**
  * A StorageFile in memory. Writes and reads can be made short, as the system's may be.
  */
-import type { StorageFile } from '../../src/shared/file-system.ts';
+import type { StorageFile } from '../../src/shared/files/file-system.ts';
 
 export class MemoryFile implements StorageFile {
   readonly path: string;

@@ -2,9 +2,9 @@
  * A memtable beside a plain list of the same writes, for the tests of the tree, the iterator and the room arithmetic.
  */
 import assert from 'node:assert/strict';
-import { type Entry, EntryKind, type InternalIterator } from '../../src/shared/iterator.ts';
+import { type Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import { encodedEntryBytes } from '../../src/shared/log/entry-codec.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
-import { encodedEntryBytes } from '../../src/shared/memtable/entry-codec.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { toBytes, toText } from './sorted-model.ts';
 

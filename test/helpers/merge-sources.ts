@@ -2,12 +2,13 @@
  * Random sources of every kind for merges, beside the rows that they hold: memtables live, frozen and seen from another thread,
  * single tables, levels of several tables, plain arrays.
  */
-import { ConcatIterator } from '../../src/shared/concat-iterator.ts';
-import { EntryKind, type InternalIterator } from '../../src/shared/iterator.ts';
+
+import { EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
+import { SharedMemtable } from '../../src/shared/memtable/concurrent-memtable.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
-import { SharedMemtable } from '../../src/shared/memtable/shared-memtable.ts';
+import { ConcatIterator } from '../../src/shared/merge/concat-iterator.ts';
 import { ArrayIterator } from './array-iterator.ts';
 import type { Random } from './rng.ts';
 import { buildTable, compareRows, openTable, type Row } from './tables.ts';

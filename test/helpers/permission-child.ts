@@ -39,7 +39,7 @@ fs.rename = ((from: string, to: string, done: fs.NoParamCallback) => {
 syncBuiltinESMExports();
 
 const { StorageEngine } = await import('../../src/main/index.ts');
-const { isError } = await import('../../src/shared/errors.ts');
+const { isError } = await import('../../src/shared/base/errors.ts');
 
 async function use(): Promise<void> {
   const engine = await StorageEngine.open(directory, JSON.parse(options) as object);

@@ -2,11 +2,11 @@
  * Compaction plans as text, and carried out on meta data alone.
  */
 
-import type { CompactionPlan } from '../../src/main/compaction-picker.ts';
-import { planRange } from '../../src/main/compaction-plan.ts';
-import { level } from '../../src/shared/ids.ts';
+import type { CompactionPlan } from '../../src/main/compaction/compaction-picker.ts';
+import { planRange } from '../../src/main/compaction/compaction-plan.ts';
+import { level } from '../../src/shared/base/ids.ts';
+import type { LeveledTable, TableMeta, VersionEdit } from '../../src/shared/base/version-edit.ts';
 import { hullOf, overlaps, type Version } from '../../src/shared/read/version.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../../src/shared/version-edit.ts';
 import { mergedTable, showTables } from './table-meta.ts';
 
 export function showPlan(plan: CompactionPlan | undefined): string {

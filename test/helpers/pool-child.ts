@@ -5,7 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { extname } from 'node:path';
-import { WorkerPool } from '../../src/main/worker-pool.ts';
+import { WorkerPool } from '../../src/main/jobs/worker-pool.ts';
 import { fakeJob } from './fake-job.ts';
 
 const [threads = '', keepAlive = '', behaviour = ''] = process.argv.slice(2);

@@ -13,9 +13,9 @@
  * Thread: main; the kill any.
  */
 import { basename } from 'node:path';
-import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 
 export type RecordedKind = 'create' | 'write' | 'datasync' | 'rename' | 'unlink' | 'syncDirectory';
 

@@ -11,9 +11,9 @@
  * Thread: the test's.      Owns: what is under way, which ends with the test.
  */
 import type { TestContext } from 'node:test';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
-import { setImmediate } from '../../src/shared/timers.ts';
+import { setImmediate } from '../../src/shared/base/timers.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 
 /** A read off the thread that has begun, in the order of their beginnings. */
 export interface ColdRead {

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { StorageEngine, StorageError } from '../../src/main/index.ts';
-import { systemErrorCode } from '../../src/shared/errors.ts';
+import { systemErrorCode } from '../../src/shared/base/errors.ts';
 
 const [mounted = '', behaviour = ''] = process.argv.slice(2);
 const path = join(mounted, 'db');

@@ -1,5 +1,5 @@
 /** Limits that give the manifest of the smallest store pages, and make every edit split and join them. */
-import type { PageLimits } from '../../src/main/manifest-pages.ts';
+import type { PageLimits } from '../../src/main/manifest/manifest-pages.ts';
 
 export const SMALL_PAGES: PageLimits = {
   maxInlineTables: 1,

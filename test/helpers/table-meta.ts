@@ -6,9 +6,9 @@
  *                                  shadowed=20/30: old versions
  */
 
-import { fileNumber, LEVEL_COUNT, type SequenceNumber } from '../../src/shared/ids.ts';
+import { fileNumber, LEVEL_COUNT, type SequenceNumber } from '../../src/shared/base/ids.ts';
+import type { TableMeta } from '../../src/shared/base/version-edit.ts';
 import { hullOf, Version } from '../../src/shared/read/version.ts';
-import type { TableMeta } from '../../src/shared/version-edit.ts';
 
 export function tableMeta(
   number: number,

@@ -1,8 +1,8 @@
 /**
  * Changes bytes of a table and makes the checksums right again, so that tests reach what lies behind them.
  */
-import { readU64, writeU32 } from '../../src/shared/bytes.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
+import { readU64, writeU32 } from '../../src/shared/base/bytes.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
 import { blockChecksum } from '../../src/shared/table/block-checksum.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed, FOOTER_BYTES } from '../../src/shared/table/format.ts';
 

@@ -1,12 +1,12 @@
 /**
  * Builds tables in memory and reads them back, for the tests of the table format.
  */
-import { type FileNumber, fileNumber } from '../../src/shared/ids.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/iterator.ts';
-import type { TableOptions } from '../../src/shared/jobs.ts';
+import { type FileNumber, fileNumber } from '../../src/shared/base/ids.ts';
+import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import type { TableMeta } from '../../src/shared/base/version-edit.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { TableReader, type TableReaderOptions } from '../../src/shared/table/table-reader.ts';
-import type { TableMeta } from '../../src/shared/version-edit.ts';
+import type { TableOptions } from '../../src/shared/threads/jobs.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { MemoryFile } from './memory-file.ts';
 

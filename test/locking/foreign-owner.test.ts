@@ -9,7 +9,12 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { StorageEngine } from '../../src/main/index.ts';
-import { describeSelf, encodeRecord, type LockRecord, parseRecord } from '../../src/main/lock-record.ts';
+import {
+  describeSelf,
+  encodeRecord,
+  type LockRecord,
+  parseRecord,
+} from '../../src/main/locking/lock-record.ts';
 import { failsWith, fill, newPath, openAt } from '../helpers/engines.ts';
 import { type Rival, startRival } from './rivals.ts';
 

@@ -8,7 +8,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
-import { claimBySocket } from '../../src/main/lock-socket.ts';
+import { claimBySocket } from '../../src/main/locking/lock-socket.ts';
 import { failsWith, newPath, openAt } from '../helpers/engines.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { type Rival, startRival, whyNoNamespaces } from './rivals.ts';

@@ -2,7 +2,7 @@
  * What a history is answered with, and its digest: runs are compared by one number per operation, so that a million of them
  * fit in memory and a comparison costs nothing.
  */
-import { crc32 } from '../../src/shared/checksum.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
 import { printable, toBytes, toText } from '../helpers/sorted-model.ts';
 
 type Part = Uint8Array | string | boolean | undefined;

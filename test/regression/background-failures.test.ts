@@ -8,9 +8,9 @@ import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { StorageClient } from '../../src/client/storage-client.ts';
 import { type StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
-import { loadManifest, saveManifest } from '../../src/main/manifest.ts';
-import { systemErrorCode } from '../../src/shared/errors.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { loadManifest, saveManifest } from '../../src/main/manifest/manifest.ts';
+import { systemErrorCode } from '../../src/shared/base/errors.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import {
   failsWith,
   fill,

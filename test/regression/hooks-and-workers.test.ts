@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { type EngineOptions, StorageError } from '../../src/main/index.ts';
-import { type ForeignPool, WorkerPool } from '../../src/main/worker-pool.ts';
+import { type ForeignPool, WorkerPool } from '../../src/main/jobs/worker-pool.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { failsWith, fill, openTiny, reopen } from '../helpers/engines.ts';
 import { fakeJob } from '../helpers/fake-job.ts';

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openEngine } from '../../src/main/engine.ts';
 import { type EngineOptions, StorageEngine, StorageError } from '../../src/main/index.ts';
-import { systemErrorCode } from '../../src/shared/errors.ts';
+import { systemErrorCode } from '../../src/shared/base/errors.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
 import { Recorder } from '../helpers/recording-file-system.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';

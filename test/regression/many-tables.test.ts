@@ -15,11 +15,11 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
-import { beginEpoch, findEpochs } from '../../src/main/epochs.ts';
+import { beginEpoch, findEpochs } from '../../src/main/files/epochs.ts';
 import { StorageEngine as Engine, type EngineOptions } from '../../src/main/index.ts';
-import { loadManifest } from '../../src/main/manifest.ts';
-import { sealText } from '../../src/main/manifest-text.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { loadManifest } from '../../src/main/manifest/manifest.ts';
+import { sealText } from '../../src/main/manifest/manifest-text.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { failsWith, newPath } from '../helpers/engines.ts';
 import { SMALL_PAGES } from '../helpers/small-pages.ts';
 

@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import { writeU32 } from '../../src/shared/bytes.ts';
+import { writeU32 } from '../../src/shared/base/bytes.ts';
 import { isSocket } from '../helpers/copy-store.ts';
 import {
   contentsOf,

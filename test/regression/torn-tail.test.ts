@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { recoverLogs } from '../../src/main/recovery.ts';
+import { recoverLogs } from '../../src/main/open/recovery.ts';
 import { NODE_START } from '../../src/shared/memtable/arena.ts';
 import { buildLog, type LogEntry, logDirectory, recoveredWrites } from '../helpers/log-files.ts';
 

@@ -7,15 +7,15 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { refuseMoreLinesThanFiles } from '../../src/main/manifest.ts';
-import { readU64, writeU32, writeVarint } from '../../src/shared/bytes.ts';
-import type { FileSystem } from '../../src/shared/file-system.ts';
+import { refuseMoreLinesThanFiles } from '../../src/main/manifest/manifest.ts';
+import { readU64, writeU32, writeVarint } from '../../src/shared/base/bytes.ts';
+import type { FileSystem } from '../../src/shared/files/file-system.ts';
 import {
   RECORD_HEADER_BYTES,
   readRecord,
   START_PAYLOAD_BYTES,
   sealRecord,
-} from '../../src/shared/log-format.ts';
+} from '../../src/shared/log/log-format.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { fill, newPath, openAt } from '../helpers/engines.ts';

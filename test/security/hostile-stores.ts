@@ -8,7 +8,7 @@ import { extname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openEngine } from '../../src/main/engine.ts';
-import { crc32 } from '../../src/shared/checksum.ts';
+import { crc32 } from '../../src/shared/base/checksum.ts';
 import { fill, newPath, openAt, TINY } from '../helpers/engines.ts';
 import { SMALL_PAGES } from '../helpers/small-pages.ts';
 import type { Visit } from './visitor.ts';

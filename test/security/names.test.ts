@@ -6,8 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { StorageEngine, WriteBatch } from '../../src/main/index.ts';
-import { logPath, parseFileName, tablePath } from '../../src/shared/file-names.ts';
-import { fileNumber, MAX_FILE_NUMBER } from '../../src/shared/ids.ts';
+import { fileNumber, MAX_FILE_NUMBER } from '../../src/shared/base/ids.ts';
+import { logPath, parseFileName, tablePath } from '../../src/shared/files/file-names.ts';
 import { contentsOf, failsWith, newPath, openAt, openTiny, reopen, textsOf } from '../helpers/engines.ts';
 import { manifestBody, sealedManifest, soundStore } from './hostile-stores.ts';
 

@@ -10,7 +10,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseFileName } from '../../src/shared/file-names.ts';
+import { parseFileName } from '../../src/shared/files/file-names.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { BOUNDS, type Gauge, judge, type Sample, takeSample } from './gauges.ts';
 import { SOAK_OPTIONS, SoakWorkload } from './workload.ts';

@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { tablePath } from '../../src/shared/file-names.ts';
-import { level } from '../../src/shared/ids.ts';
-import type { CompactJob, CompactResult, JobReply, VerifyResult } from '../../src/shared/jobs.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
-import { OutputNumbers } from '../../src/shared/output-numbers.ts';
-import type { TableMeta } from '../../src/shared/version-edit.ts';
+import { level } from '../../src/shared/base/ids.ts';
+import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import { tablePath } from '../../src/shared/files/file-names.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
+import type { CompactJob, CompactResult, JobReply, VerifyResult } from '../../src/shared/threads/jobs.ts';
+import { OutputNumbers } from '../../src/shared/threads/output-numbers.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { type ArrayEntry, bytesOf, del, put, showEntry } from '../helpers/array-iterator.ts';
 import { JobStore, snapshots, watchedFileSystem } from '../helpers/job-store.ts';

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SequenceNumber } from '../../src/shared/ids.ts';
-import { EntryKind, type KeyRange } from '../../src/shared/iterator.ts';
-import type { KeyBounds } from '../../src/shared/jobs.ts';
-import { MergingIterator } from '../../src/shared/merging-iterator.ts';
+import type { SequenceNumber } from '../../src/shared/base/ids.ts';
+import { EntryKind, type KeyRange } from '../../src/shared/base/iterator.ts';
+import { MergingIterator } from '../../src/shared/merge/merging-iterator.ts';
+import type { KeyBounds } from '../../src/shared/threads/jobs.ts';
 import { CompactionIterator, type CompactionIteratorOptions } from '../../src/workers/compaction-iterator.ts';
 import { DeeperLevels } from '../../src/workers/deeper-levels.ts';
 import {

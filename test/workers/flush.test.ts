@@ -3,11 +3,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ioError } from '../../src/shared/errors.ts';
-import { newTablePath, tablePath } from '../../src/shared/file-names.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
-import type { FlushResult, JobReply } from '../../src/shared/jobs.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import { fileNumber } from '../../src/shared/base/ids.ts';
+import { newTablePath, tablePath } from '../../src/shared/files/file-names.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
+import type { FlushResult, JobReply } from '../../src/shared/threads/jobs.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { del, put, showEntry } from '../helpers/array-iterator.ts';
 import { JobStore, snapshots, watchedFileSystem } from '../helpers/job-store.ts';

@@ -6,15 +6,20 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { planRanges } from '../../src/main/ingest/run-ranges.ts';
-import { compareKeys } from '../../src/shared/bytes.ts';
-import { CorruptionError, errorFromWire } from '../../src/shared/errors.ts';
-import { runPath } from '../../src/shared/file-names.ts';
-import { fileNumber, sequenceNumber } from '../../src/shared/ids.ts';
+import { compareKeys } from '../../src/shared/base/bytes.ts';
+import { CorruptionError, errorFromWire } from '../../src/shared/base/errors.ts';
+import { fileNumber, sequenceNumber } from '../../src/shared/base/ids.ts';
+import { runPath } from '../../src/shared/files/file-names.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { IngestChunk } from '../../src/shared/ingest/chunk.ts';
 import type { RunMeta } from '../../src/shared/ingest/run.ts';
-import type { IngestMergeJob, IngestMergeResult, IngestRunResult, Job } from '../../src/shared/jobs.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
-import { OutputNumbers } from '../../src/shared/output-numbers.ts';
+import type {
+  IngestMergeJob,
+  IngestMergeResult,
+  IngestRunResult,
+  Job,
+} from '../../src/shared/threads/jobs.ts';
+import { OutputNumbers } from '../../src/shared/threads/output-numbers.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { JobStore, TABLE_OPTIONS } from '../helpers/job-store.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { WorkerPool } from '../../src/main/worker-pool.ts';
-import type { DiskUseTotals } from '../../src/shared/disk-use.ts';
-import type { FileSystem, StorageFile } from '../../src/shared/file-system.ts';
-import type { CompactJob, FlushJob, VerifyJob } from '../../src/shared/jobs.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { WorkerPool } from '../../src/main/jobs/worker-pool.ts';
+import type { FileSystem, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
+import type { DiskUseTotals } from '../../src/shared/threads/disk-use.ts';
+import type { CompactJob, FlushJob, VerifyJob } from '../../src/shared/threads/jobs.ts';
 import { PIECE_BYTES } from '../../src/workers/pacer.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { type ArrayEntry, put } from '../helpers/array-iterator.ts';

@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { FileSystem, StorageFile } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
-import type { TableMeta } from '../../src/shared/version-edit.ts';
+import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { FileSystem, StorageFile } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { type ArrayEntry, put } from '../helpers/array-iterator.ts';
 import { JobStore } from '../helpers/job-store.ts';

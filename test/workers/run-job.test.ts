@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { ioError } from '../../src/shared/errors.ts';
-import type { FileSystem } from '../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../src/shared/node-file-system.ts';
+import { ioError } from '../../src/shared/base/errors.ts';
+import type { FileSystem } from '../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { runJobDurably } from '../../src/workers/run-job.ts';
 import { put } from '../helpers/array-iterator.ts';
 import { JobStore } from '../helpers/job-store.ts';

@@ -1,12 +1,12 @@
 /** What goes into a table comes out of it: scans, seeks and lookups against a sorted array. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareKeys } from '../../src/shared/bytes.ts';
-import { type CodecName, isCodecAvailable } from '../../src/shared/compression.ts';
-import { StorageError } from '../../src/shared/errors.ts';
-import { Entry } from '../../src/shared/iterator.ts';
+import { compareKeys } from '../../src/shared/base/bytes.ts';
+import { StorageError } from '../../src/shared/base/errors.ts';
+import { Entry } from '../../src/shared/base/iterator.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
+import { type CodecName, isCodecAvailable } from '../../src/shared/table/compression.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { verifyTable } from '../../src/workers/verify-table.ts';

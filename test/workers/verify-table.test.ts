@@ -1,11 +1,11 @@
 /** No flipped byte and no truncation goes unnoticed, and no read ever returns wrong data. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CODEC_NONE, type CodecName, isCodecAvailable } from '../../src/shared/compression.ts';
-import { CorruptionError, StorageError } from '../../src/shared/errors.ts';
-import { fileNumber } from '../../src/shared/ids.ts';
-import { Entry } from '../../src/shared/iterator.ts';
+import { CorruptionError, StorageError } from '../../src/shared/base/errors.ts';
+import { fileNumber } from '../../src/shared/base/ids.ts';
+import { Entry } from '../../src/shared/base/iterator.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
+import { CODEC_NONE, type CodecName, isCodecAvailable } from '../../src/shared/table/compression.ts';
 import { verifyTable } from '../../src/workers/verify-table.ts';
 import { resealBlock, sealedAs } from '../helpers/table-surgery.ts';
 import {

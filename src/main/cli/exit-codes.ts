@@ -3,7 +3,7 @@
  *
  *   0 ok   1 error   2 usage   3 not found   4 corruption   5 locked
  */
-import { isError, StorageError } from '../../shared/errors.ts';
+import { isError, StorageError } from '../../shared/base/errors.ts';
 
 /** Part of the contract. Never renumber. */
 export const ExitCode = { Ok: 0, Error: 1, Usage: 2, NotFound: 3, Corruption: 4, Locked: 5 } as const;

@@ -6,9 +6,9 @@
  * Invariants: all or nothing: a malformed line stops the load with its number, and nothing is stored. After success everything
  *             is in tables and survives power loss.
  */
-import { StorageError } from '../../shared/errors.ts';
-import { InputBytes } from '../../shared/input-bytes.ts';
-import { now } from '../../shared/timers.ts';
+import { StorageError } from '../../shared/base/errors.ts';
+import { InputBytes } from '../../shared/base/input-bytes.ts';
+import { now } from '../../shared/base/timers.ts';
 import type { IngestProgress } from '../index.ts';
 import type { CommandContext } from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';

@@ -2,7 +2,7 @@
  * flush, compact, stats, verify, destroy: what is done to a store as a whole.
  */
 import type { Command } from 'commander';
-import { now } from '../../shared/timers.ts';
+import { now } from '../../shared/base/timers.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
 import { formatBytes, formatCount, formatDuration } from './quantities.ts';

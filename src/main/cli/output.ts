@@ -7,7 +7,7 @@
  * Invariants: nothing but results ever reaches stdout. `flush` returns once everything is with the operating system.
  */
 import type { Writable } from 'node:stream';
-import { isError } from '../../shared/errors.ts';
+import { isError } from '../../shared/base/errors.ts';
 import { describeError } from './exit-codes.ts';
 
 const CHUNK_LENGTH = 64 * 1024;

@@ -10,7 +10,7 @@
  */
 import { createRequire } from 'node:module';
 import type { SingleBar } from 'cli-progress';
-import { now } from '../../shared/timers.ts';
+import { now } from '../../shared/base/timers.ts';
 import { formatByteRate, formatCount, formatDuration, formatRate } from './quantities.ts';
 
 export interface ProgressOptions {

@@ -13,7 +13,7 @@
  */
 import { createInterface, type Interface } from 'node:readline';
 import type { Command } from 'commander';
-import { StorageError } from '../../shared/errors.ts';
+import { StorageError } from '../../shared/base/errors.ts';
 import type { CommandContext } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Output } from './output.ts';

@@ -1,12 +1,12 @@
 /**
  * Files of the user, not of the store: what `load` reads and where the prompt keeps its history. The command's only
- * importer of node:fs; the store's own files go through src/shared/file-system.ts.
+ * importer of node:fs; the store's own files go through src/shared/files/file-system.ts.
  */
 import { createReadStream, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { isError } from '../../shared/errors.ts';
+import { isError } from '../../shared/base/errors.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 
 export interface Input {
@@ -59,8 +59,8 @@ export function readHistory(path: string): string[] {
 /** Returns what went wrong, for a remark; history is a convenience and never worth failing. */
 export async function writeHistory(path: string, lines: readonly string[]): Promise<string | undefined> {
   try {
-    const { makeDirectories } = await import('../../shared/make-directories.ts');
-    const { nodeFileSystem } = await import('../../shared/node-file-system.ts');
+    const { makeDirectories } = await import('../../shared/files/make-directories.ts');
+    const { nodeFileSystem } = await import('../../shared/files/node-file-system.ts');
     makeDirectories(nodeFileSystem, resolve(dirname(path)));
     // Values typed at a prompt may be secrets: readable by the owner only. Renamed, so that two prompts can't mix lines.
     const temporary = `${path}.${process.pid}`;

@@ -3,20 +3,21 @@
  * will be in the order of writes.
  *
  *   run       a source of the engine's thread: its runs are built on the pool (pool-sorter.ts)
- *   receive   a client builds the runs in its own thread (received-load.ts)
+ *   receive   a client builds the runs in its own thread (received-ingestion.ts)
  *
  * Invariants: the promise of a load settles when its files are in the store or deleted.
  * Thread:     main.
  * Owns:       file numbers that clients were given and did not use.
  */
+
+import { unless } from '../../shared/base/abortable.ts';
+import { throwIfAborted, whenAborted } from '../../shared/base/signals.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../../shared/ingest/ingest-options.ts';
 import { resolveIngest } from '../../shared/ingest/ingest-options.ts';
-import { unless } from '../../shared/ingest/unless.ts';
-import type { NumberRange } from '../../shared/share-protocol.ts';
-import { throwIfAborted, whenAborted } from '../../shared/signals.ts';
-import { BulkLoad, type IngestHost, type SortedRecords } from './bulk-load.ts';
+import type { NumberRange } from '../../shared/threads/share-protocol.ts';
+import { BulkLoad, type IngestHost, type SortedRecords } from './ingestion.ts';
 import { PoolSorter } from './pool-sorter.ts';
-import { ReceivedLoad } from './received-load.ts';
+import { ReceivedLoad } from './received-ingestion.ts';
 
 /**
  * A client's load asks once for so many runs. What it leaves is given back, or is for the next one: at most so many numbers are

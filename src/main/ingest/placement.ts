@@ -13,11 +13,11 @@
  * Not chosen: merging with what overlaps before anything becomes visible. It may be the whole store; compaction does it
  *             afterwards, in the background and bit by bit.
  */
-import { level as toLevel } from '../../shared/ids.ts';
+import { level as toLevel } from '../../shared/base/ids.ts';
+import type { LeveledTable, TableMeta } from '../../shared/base/version-edit.ts';
 import type { Version } from '../../shared/read/version.ts';
-import type { LeveledTable, TableMeta } from '../../shared/version-edit.ts';
-import type { BusyTables, CompactionOptions } from '../compaction-plan.ts';
-import { placesOutOfLevelZero } from '../level-zero.ts';
+import type { BusyTables, CompactionOptions } from '../compaction/compaction-plan.ts';
+import { placesOutOfLevelZero } from '../compaction/level-zero.ts';
 
 export function placeTables(
   version: Version,

@@ -6,14 +6,15 @@
  * Thread:     main.
  * Owns:       the chunks, whose memory is given up when the last record is in a run, or the load has ended. The files are the load's.
  */
+
+import { unless } from '../../shared/base/abortable.ts';
 import type { IngestChunk } from '../../shared/ingest/chunk.ts';
 import type { IngestSource } from '../../shared/ingest/ingest-options.ts';
 import { RecordPacker } from '../../shared/ingest/record-packer.ts';
 import { takeRecords } from '../../shared/ingest/record-source.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
-import { unless } from '../../shared/ingest/unless.ts';
 import type { Store } from '../store.ts';
-import { type BulkLoad, INLINE_BYTES, type SortedRecords } from './bulk-load.ts';
+import { type BulkLoad, INLINE_BYTES, type SortedRecords } from './ingestion.ts';
 
 const MIN_CHUNK_BYTES = 4096;
 const MAX_CHUNK_BYTES: number = 32 * 1024 * 1024;

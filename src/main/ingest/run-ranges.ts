@@ -3,10 +3,10 @@
  *
  * Thread: main. Pure.
  */
-import { compareKeys, sharedPrefixLength } from '../../shared/bytes.ts';
+import { compareKeys, sharedPrefixLength } from '../../shared/base/bytes.ts';
+import type { KeyRange } from '../../shared/base/iterator.ts';
 import { type RunMeta, type RunSlice, sampleKey } from '../../shared/ingest/run.ts';
-import type { KeyRange } from '../../shared/iterator.ts';
-import { type KeySample, splitKeys } from '../key-split.ts';
+import { type KeySample, splitKeys } from '../compaction/key-split.ts';
 
 /** One merge job's share. */
 export interface RunRange {

@@ -7,10 +7,10 @@
  *
  * Thread: main. Reads only.
  */
-import { CorruptionError } from '../../shared/errors.ts';
-import { logName, logPath } from '../../shared/file-names.ts';
-import { type FileSystem, readFully } from '../../shared/file-system.ts';
-import { fileNumber } from '../../shared/ids.ts';
+import { CorruptionError } from '../../shared/base/errors.ts';
+import { fileNumber } from '../../shared/base/ids.ts';
+import { logName, logPath } from '../../shared/files/file-names.ts';
+import { type FileSystem, readFully } from '../../shared/files/file-system.ts';
 import {
   RECORD_HEADER_BYTES,
   RecordType,
@@ -18,9 +18,9 @@ import {
   readStart,
   START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
-} from '../../shared/log-format.ts';
-import type { ManifestState } from '../manifest.ts';
-import { type LogManifest, recoverLogs } from '../recovery.ts';
+} from '../../shared/log/log-format.ts';
+import type { ManifestState } from '../manifest/manifest.ts';
+import { type LogManifest, recoverLogs } from '../open/recovery.ts';
 
 export interface KeptLogs {
   readonly logNumber: number;

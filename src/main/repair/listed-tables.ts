@@ -4,10 +4,10 @@
  *
  * Thread: main. Reads only.
  */
-import { systemErrorCode } from '../../shared/errors.ts';
-import { newPagePath, pagePath } from '../../shared/file-names.ts';
-import { type FileSystem, readFully } from '../../shared/file-system.ts';
-import { type FileNumber, MAX_FILE_NUMBER } from '../../shared/ids.ts';
+import { systemErrorCode } from '../../shared/base/errors.ts';
+import { type FileNumber, MAX_FILE_NUMBER } from '../../shared/base/ids.ts';
+import { newPagePath, pagePath } from '../../shared/files/file-names.ts';
+import { type FileSystem, readFully } from '../../shared/files/file-system.ts';
 
 /** A table as a damaged manifest has it: unproven. */
 export interface ListedTable {

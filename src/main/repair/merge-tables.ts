@@ -15,11 +15,11 @@
  * Not chosen: putting all tables into level 0 and leaving the rest to compaction. Level 0 is searched by sequence numbers,
  *             which say nothing where they are zero; and thousands of tables there would stop writers for hours.
  */
-import { compareKeys } from '../../shared/bytes.ts';
-import { level, MAX_LEVEL } from '../../shared/ids.ts';
-import { maxOutputCount } from '../../shared/output-count.ts';
+import { compareKeys } from '../../shared/base/bytes.ts';
+import { level, MAX_LEVEL } from '../../shared/base/ids.ts';
+import type { TableMeta } from '../../shared/base/version-edit.ts';
 import { hullOf, overlaps } from '../../shared/read/version.ts';
-import type { TableMeta } from '../../shared/version-edit.ts';
+import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import type { Workshop } from './workshop.ts';
 
 export interface MergedTables {

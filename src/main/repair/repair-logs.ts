@@ -13,11 +13,11 @@
  * Thread:     main; workers write.
  */
 import { join } from 'node:path';
-import { CorruptionError } from '../../shared/errors.ts';
-import { logName } from '../../shared/file-names.ts';
-import { readFully } from '../../shared/file-system.ts';
-import { fileNumber } from '../../shared/ids.ts';
-import type { DamagedRange } from '../../shared/jobs.ts';
+import { CorruptionError } from '../../shared/base/errors.ts';
+import { fileNumber } from '../../shared/base/ids.ts';
+import type { TableMeta } from '../../shared/base/version-edit.ts';
+import { logName } from '../../shared/files/file-names.ts';
+import { readFully } from '../../shared/files/file-system.ts';
 import {
   claimedEnd,
   RECORD_HEADER_BYTES,
@@ -26,13 +26,13 @@ import {
   readStart,
   START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
-} from '../../shared/log-format.ts';
+} from '../../shared/log/log-format.ts';
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
-import type { TableMeta } from '../../shared/version-edit.ts';
-import { EntryWalk } from '../entry-walk.ts';
-import { MAX_LOG_BYTES } from '../log-files.ts';
-import { createMemtable } from '../memtable-list.ts';
-import { RecordSearch } from '../record-search.ts';
+import type { DamagedRange } from '../../shared/threads/jobs.ts';
+import { EntryWalk } from '../open/entry-walk.ts';
+import { MAX_LOG_BYTES } from '../open/log-files.ts';
+import { RecordSearch } from '../open/record-search.ts';
+import { createMemtable } from '../write/memtable-list.ts';
 import type { Workshop } from './workshop.ts';
 
 /** Records that lie back to back, bytes[start, end). */

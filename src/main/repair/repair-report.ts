@@ -1,9 +1,9 @@
 /**
  * What repair says it did: plain data, safe for JSON.
  */
-import type { DamagedRange } from '../../shared/jobs.ts';
+import type { DamagedRange } from '../../shared/threads/jobs.ts';
 
-export type { DamagedRange } from '../../shared/jobs.ts';
+export type { DamagedRange } from '../../shared/threads/jobs.ts';
 
 export interface RepairOptions {
   /** Look and report, change nothing on disk but LOCK. Default false. */

@@ -18,21 +18,21 @@
  * Thread:     main; jobs on the pool. Memory: one block per table, one log, and the manifest.
  */
 import { join } from 'node:path';
-import { CorruptionError, StorageError } from '../../shared/errors.ts';
-import { MANIFEST_NAME, parseFileName } from '../../shared/file-names.ts';
-import type { FileSystem, FileSystemSpec } from '../../shared/file-system.ts';
-import { loadFileSystem } from '../../shared/node-file-system.ts';
-import { boolean } from '../../shared/option-checks.ts';
-import { awaited } from '../../shared/process-keeper.ts';
-import { now } from '../../shared/timers.ts';
-import { provesStore } from '../destroy-store.ts';
-import { acquireLock } from '../directory-lock.ts';
-import { allEpochs } from '../epochs.ts';
-import { saveManifest } from '../manifest.ts';
-import { nameTables } from '../obsolete-files.ts';
-import { readRepairOptions, resolveDirectory } from '../open-request.ts';
-import { locate, throughAnchors } from '../open-store.ts';
-import { resolveOptions } from '../options.ts';
+import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
+import { boolean } from '../../shared/base/option-checks.ts';
+import { awaited } from '../../shared/base/process-keeper.ts';
+import { now } from '../../shared/base/timers.ts';
+import { MANIFEST_NAME, parseFileName } from '../../shared/files/file-names.ts';
+import type { FileSystem, FileSystemSpec } from '../../shared/files/file-system.ts';
+import { loadFileSystem } from '../../shared/files/node-file-system.ts';
+import { nameTables } from '../files/deletion-queue.ts';
+import { allEpochs } from '../files/epochs.ts';
+import { acquireLock } from '../locking/directory-lock.ts';
+import { saveManifest } from '../manifest/manifest.ts';
+import { provesStore } from '../open/destroy-store.ts';
+import { locate, throughAnchors } from '../open/open-store.ts';
+import { readRepairOptions, resolveDirectory } from '../store/open-request.ts';
+import { resolveOptions } from '../store/options.ts';
 import { Rebuild, type RepairPlan } from './rebuild.ts';
 import type { RepairOptions, RepairReport } from './repair-report.ts';
 import { copyAside, renameAside } from './set-aside.ts';

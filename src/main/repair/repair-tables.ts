@@ -8,10 +8,11 @@
  * Invariants: a table comes back as it was, or as a new one of what verifies, with the same sequence numbers.
  * Thread:     main; workers read and write.
  */
-import { newTableName, tableName } from '../../shared/file-names.ts';
-import { type FileNumber, fileNumber } from '../../shared/ids.ts';
-import type { SalvageResult, SequenceBounds } from '../../shared/jobs.ts';
-import type { TableMeta } from '../../shared/version-edit.ts';
+
+import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
+import type { TableMeta } from '../../shared/base/version-edit.ts';
+import { newTableName, tableName } from '../../shared/files/file-names.ts';
+import type { SalvageResult, SequenceBounds } from '../../shared/threads/jobs.ts';
 import type { Survey } from './survey.ts';
 import type { Workshop } from './workshop.ts';
 

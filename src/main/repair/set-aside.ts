@@ -8,8 +8,8 @@
  * Thread:     main.
  */
 import { join } from 'node:path';
-import { setAsideName } from '../../shared/file-names.ts';
-import { type FileSystem, readFully, writeFully } from '../../shared/file-system.ts';
+import { setAsideName } from '../../shared/files/file-names.ts';
+import { type FileSystem, readFully, writeFully } from '../../shared/files/file-system.ts';
 
 const PART_BYTES: number = 1024 * 1024;
 

@@ -9,16 +9,21 @@
  * Thread:     main.
  */
 import { join } from 'node:path';
-import { CorruptionError } from '../../shared/errors.ts';
+import { CorruptionError } from '../../shared/base/errors.ts';
+import type { FileNumber } from '../../shared/base/ids.ts';
 import {
   MANIFEST_NAME,
   MANIFEST_TEMPORARY_NAME,
   parseFileName,
   type StoreFile,
-} from '../../shared/file-names.ts';
-import { type FileSystem, readFully } from '../../shared/file-system.ts';
-import type { FileNumber } from '../../shared/ids.ts';
-import { decodeManifest, type ManifestState, pagesIn, refuseMoreLinesThanFiles } from '../manifest.ts';
+} from '../../shared/files/file-names.ts';
+import { type FileSystem, readFully } from '../../shared/files/file-system.ts';
+import {
+  decodeManifest,
+  type ManifestState,
+  pagesIn,
+  refuseMoreLinesThanFiles,
+} from '../manifest/manifest.ts';
 import { type ListedTable, readListed } from './listed-tables.ts';
 
 export interface SurveyedManifest {

@@ -5,16 +5,16 @@
  *             asked then.
  * Thread:     main.     Owns: the pool.
  */
-import { assert } from '../../shared/assert.ts';
-import { ControlBlock } from '../../shared/control-block.ts';
-import type { FileSystem } from '../../shared/file-system.ts';
-import type { FileNumber } from '../../shared/ids.ts';
-import type { JobContext, JobKind, JobOf, ResultOf } from '../../shared/jobs.ts';
-import { OutputNumbers } from '../../shared/output-numbers.ts';
-import { Counters } from '../counters.ts';
-import { JobRunner } from '../job-runner.ts';
-import type { ResolvedOptions } from '../options.ts';
-import { WorkerPool } from '../worker-pool.ts';
+import { assert } from '../../shared/base/assert.ts';
+import type { FileNumber } from '../../shared/base/ids.ts';
+import type { FileSystem } from '../../shared/files/file-system.ts';
+import { ControlBlock } from '../../shared/threads/control-block.ts';
+import type { JobContext, JobKind, JobOf, ResultOf } from '../../shared/threads/jobs.ts';
+import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
+import { JobRunner } from '../jobs/job-runner.ts';
+import { WorkerPool } from '../jobs/worker-pool.ts';
+import { Counters } from '../store/counters.ts';
+import type { ResolvedOptions } from '../store/options.ts';
 import { RepairLog } from './repair-report.ts';
 
 export class Workshop {

@@ -10,13 +10,13 @@
  */
 import { types } from 'node:util';
 import { MessagePort } from 'node:worker_threads';
-import { compareKeys } from '../../shared/bytes.ts';
-import type { ArgumentChecks } from '../../shared/calls.ts';
+import { compareKeys } from '../../shared/base/bytes.ts';
+import { EntryKind } from '../../shared/base/iterator.ts';
+import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
-import { EntryKind } from '../../shared/iterator.ts';
-import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/limits.ts';
-import { MARK_WORDS, type OwnerCalls } from '../../shared/share-protocol.ts';
-import { EntryReader } from '../entry-walk.ts';
+import type { ArgumentChecks } from '../../shared/threads/calls.ts';
+import { MARK_WORDS, type OwnerCalls } from '../../shared/threads/share-protocol.ts';
+import { EntryReader } from '../open/entry-walk.ts';
 
 type Given = readonly unknown[];
 

@@ -15,10 +15,11 @@
  * Thread:     main.     Owns: its ends of both ports.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { type Handlers, serveCalls } from '../../shared/calls.ts';
-import { errorToWire, invalidArgument } from '../../shared/errors.ts';
-import { freeBuffer } from '../../shared/free-buffer.ts';
+import { errorToWire, invalidArgument } from '../../shared/base/errors.ts';
+import { freeBuffer } from '../../shared/base/free-buffer.ts';
+import { unitBytes } from '../../shared/base/write-unit.ts';
 import type { CompactRange } from '../../shared/read/read-options.ts';
+import { type Handlers, serveCalls } from '../../shared/threads/calls.ts';
 import {
   type Attachment,
   type FailedWrite,
@@ -27,13 +28,12 @@ import {
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
   type WireWrites,
-} from '../../shared/share-protocol.ts';
-import { unitBytes } from '../../shared/write-unit.ts';
-import type { EncodedWrite } from '../commit-pipeline.ts';
+} from '../../shared/threads/share-protocol.ts';
 import type { Store } from '../store.ts';
+import type { EncodedWrite } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
-import { ClientLoads, type LoadReceiver } from './client-loads.ts';
-import type { Follower, SharedViews } from './shared-views.ts';
+import { ClientLoads, type LoadReceiver } from './client-ingestions.ts';
+import type { Follower, SharedViews } from './view-publisher.ts';
 
 /** What clients may ask of the engine. */
 export interface SharedOwner {

@@ -4,11 +4,11 @@
  * Thread: main.     Owns: the sessions. A port that nobody attaches to costs a few kilobytes until it is closed or the store is.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
-import { setImmediate } from '../../shared/timers.ts';
+import { setImmediate } from '../../shared/base/timers.ts';
 import type { Store } from '../store.ts';
-import type { LoadReceiver } from './client-loads.ts';
+import type { LoadReceiver } from './client-ingestions.ts';
 import { ClientSession, type SessionHost, type SharedOwner } from './client-session.ts';
-import { SharedViews, type ViewStats } from './shared-views.ts';
+import { SharedViews, type ViewStats } from './view-publisher.ts';
 
 export class Shares {
   readonly #host: SessionHost;

@@ -3,8 +3,9 @@
  *
  * Thread: main. Pure, apart from its own counts.
  */
-import type { ViewChange } from '../../shared/share-protocol.ts';
-import type { TableMeta } from '../../shared/version-edit.ts';
+
+import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { ViewChange } from '../../shared/threads/share-protocol.ts';
 
 /** How far behind a client may be. Beyond, it is closed. */
 export interface UnreadLimits {

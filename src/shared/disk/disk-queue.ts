@@ -15,7 +15,7 @@
  * Thread:     any; one per reader.
  * Not chosen: one bound for both: opening tables, which only the pool can do, would take all of its threads.
  */
-import { now } from '../timers.ts';
+import { now } from '../base/timers.ts';
 
 /** Who carries out what is started. */
 export type Carrier = 'pool' | 'thread';

@@ -12,15 +12,15 @@
  *             A descriptor is read only as long as whoever asked keeps it open, which is until the promise is settled.
  * Thread:     the reader's.     Owns: queue, reader threads, the clock of what was found in memory.
  */
-import { CorruptionError, ioError, StorageError } from '../errors.ts';
-import { type FileSystem, readFullyAsync, type StorageFile } from '../file-system.ts';
-import { loopIdleMs, now } from '../timers.ts';
+import { CorruptionError, ioError, StorageError } from '../base/errors.ts';
+import { loopIdleMs, now } from '../base/timers.ts';
+import { type FileSystem, readFullyAsync, type StorageFile } from '../files/file-system.ts';
+import { systemCalls } from '../files/system-calls.ts';
 import { type Carrier, DiskQueue, type DiskWanted, type QueueTicket } from './disk-queue.ts';
 import { Growth } from './growth.ts';
 import { PageClock } from './page-residency.ts';
 import { MAX_THREADS, ReaderThreads, THREAD_GONE } from './reader-threads.ts';
 import { QUICK_MS, SLOW_MS, SpeedJudge } from './speed-judge.ts';
-import { systemCalls } from './system-calls.ts';
 
 /** Of libuv's four threads: the log needs them, and the application. */
 export const POOL_SLOTS = 2;

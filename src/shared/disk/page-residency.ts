@@ -15,8 +15,9 @@
  * Not chosen: asking before each read: a call costs as much as all the rest of a lookup. Reading with preadv2(RWF_NOWAIT) in
  *             place of the mapping: the same, and a copy.
  */
-import type { PageMap } from '../memory-map.ts';
-import { clearTimeout, setTimeout } from '../timers.ts';
+
+import { clearTimeout, setTimeout } from '../base/timers.ts';
+import type { PageMap } from '../files/memory-map.ts';
 
 /** Two words of bits. */
 const CHUNK_PAGES = 64;

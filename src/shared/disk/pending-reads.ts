@@ -16,8 +16,8 @@
  * Bound:      a read that waits is a few objects, and as many wait as the application has asked for; what is under way on the disk
  *             is bounded by its queue (disk-queue.ts).
  */
-import { throwIfAborted, whenAborted } from '../signals.ts';
-import { queueMicrotask } from '../timers.ts';
+import { throwIfAborted, whenAborted } from '../base/signals.ts';
+import { queueMicrotask } from '../base/timers.ts';
 import type { Disk } from './disk.ts';
 import { type Fetched, type Needed, WouldWait } from './would-wait.ts';
 

@@ -8,7 +8,7 @@
  */
 import { readSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
-import { now } from '../timers.ts';
+import { now } from '../base/timers.ts';
 
 export interface ReadQuestion {
   readonly descriptor: number;

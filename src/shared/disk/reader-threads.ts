@@ -16,8 +16,8 @@
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { MAY_START_THREADS } from '../permission.ts';
-import { clearTimeout, setTimeout } from '../timers.ts';
+import { clearTimeout, setTimeout } from '../base/timers.ts';
+import { MAY_START_THREADS } from '../files/permission.ts';
 import type { ReadAnswer, ReadQuestion } from './reader-thread.ts';
 
 /** With the two of libuv's ten reads at a time: what disks need to get near their limit. */

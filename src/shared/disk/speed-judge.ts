@@ -11,7 +11,7 @@
  * Thread:     any; one per reader.
  * Not chosen: an average: a disk that answers from memory for the most part, and takes 50 ms now and then, has a good one.
  */
-import { now } from '../timers.ts';
+import { now } from '../base/timers.ts';
 
 /** Off the thread, from start to end: a read in libuv's pool takes 0.02 ms, in a busy one more; of the quickest SSDs 0.08. */
 export const QUICK_MS = 0.5;

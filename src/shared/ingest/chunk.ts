@@ -9,7 +9,7 @@
  * Thread:     main writes, then one worker reads; or a client does both.
  * Not chosen: a list of where the records are: the worker finds that out by walking them, and main has the longer way.
  */
-import { compareBytes, copyInto, writeVarint } from '../bytes.ts';
+import { compareBytes, copyInto, writeVarint } from '../base/bytes.ts';
 
 /** Two varints: of a key length up to 64 KiB and of a value length up to 256 MiB. */
 export const MAX_RECORD_HEADER_BYTES = 8;

@@ -4,10 +4,10 @@
  * Thread: any. Pure.
  */
 import { types } from 'node:util';
-import { invalidArgument } from '../errors.ts';
-import { type Bytes, describe } from '../input-bytes.ts';
-import { checkObject } from '../option-checks.ts';
-import { signalOption } from '../signals.ts';
+import { invalidArgument } from '../base/errors.ts';
+import { type Bytes, describe } from '../base/input-bytes.ts';
+import { checkObject } from '../base/option-checks.ts';
+import { signalOption } from '../base/signals.ts';
 
 /** Key and value. Both are copied before the source is asked for the next record. */
 export type IngestRecord = readonly [key: Bytes, value: Bytes];

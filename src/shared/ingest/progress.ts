@@ -3,7 +3,7 @@
  *
  * Thread: any.
  */
-import { now } from '../timers.ts';
+import { now } from '../base/timers.ts';
 import type { IngestProgress } from './ingest-options.ts';
 
 const INTERVAL_MS = 100;

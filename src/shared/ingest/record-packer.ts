@@ -10,9 +10,9 @@
  * Thread:     the one that has the records.
  * Owns:       the chunk being filled, and those that came back.
  */
-import { invalidArgument, StorageError } from '../errors.ts';
-import { type Bytes, InputBytes } from '../input-bytes.ts';
-import { noteGivenUp } from '../reclaim.ts';
+import { invalidArgument, StorageError } from '../base/errors.ts';
+import { type Bytes, InputBytes } from '../base/input-bytes.ts';
+import { noteGivenUp } from '../base/reclaim.ts';
 import { IngestChunk, MAX_RECORD_HEADER_BYTES } from './chunk.ts';
 
 export class RecordPacker {

@@ -11,7 +11,7 @@
  * Not chosen: a comparison sort of all: 18 comparisons for each of 250,000 records, each a miss of the cache or two. A
  *             radix sort from the highest byte down: its speed depends on how the keys are spread.
  */
-import { compareBytes, headOf, sharedPrefixLength, VarintReader } from '../bytes.ts';
+import { compareBytes, headOf, sharedPrefixLength, VarintReader } from '../base/bytes.ts';
 
 const HEAD_BYTES = 8;
 const DIGIT_BITS = 11;

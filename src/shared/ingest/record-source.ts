@@ -10,10 +10,10 @@
  *             load, nor while one is being ended.
  * Thread:     the one that has the source.
  */
-import { invalidArgument } from '../errors.ts';
-import { describe } from '../input-bytes.ts';
-import { throwIfAborted, whenAborted } from '../signals.ts';
-import { now, setImmediate } from '../timers.ts';
+import { invalidArgument } from '../base/errors.ts';
+import { describe } from '../base/input-bytes.ts';
+import { throwIfAborted, whenAborted } from '../base/signals.ts';
+import { now, setImmediate } from '../base/timers.ts';
 import type { IngestChunk } from './chunk.ts';
 import type { IngestSource } from './ingest-options.ts';
 import type { RecordPacker } from './record-packer.ts';

@@ -7,9 +7,9 @@
  * Invariants: every record of the chunk is accounted for. The run is not synced: it is of no use after a crash.
  * Thread:     any; synchronous.
  */
-import { assert } from '../assert.ts';
-import type { StorageFile } from '../file-system.ts';
-import type { FileNumber } from '../ids.ts';
+import { assert } from '../base/assert.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { StorageFile } from '../files/file-system.ts';
 import type { PackedRecords } from './chunk.ts';
 import { RecordTable, sortRecords } from './record-sort.ts';
 import type { RunMeta } from './run.ts';

@@ -6,10 +6,10 @@
  * Owns:   its buffer, and the closing of the file it was given.
  * Thread: any; synchronous.
  */
-import { copyBytes, copyInto, writeU32 } from '../bytes.ts';
-import { crc32 } from '../checksum.ts';
-import { type StorageFile, writeFully } from '../file-system.ts';
-import type { FileNumber } from '../ids.ts';
+import { copyBytes, copyInto, writeU32 } from '../base/bytes.ts';
+import { crc32 } from '../base/checksum.ts';
+import type { FileNumber } from '../base/ids.ts';
+import { type StorageFile, writeFully } from '../files/file-system.ts';
 import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunMeta, type RunSamples } from './run.ts';
 
 /** So many places to cut a run at are plenty: ranges are a dozen or two. */

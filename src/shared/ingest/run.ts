@@ -14,7 +14,7 @@
  * Thread: any. Pure.
  * Not chosen: a table. Its prefix compression, index and filter cost more than they give to a file that is read once.
  */
-import type { FileNumber } from '../ids.ts';
+import type { FileNumber } from '../base/ids.ts';
 
 export const RUN_HEADER_BYTES = 8;
 export const RUN_BLOCK_BYTES: number = 64 * 1024;

@@ -32,9 +32,9 @@
  * Thread:     main writes; any thread may read, and mark it as lent. Once frozen nothing else changes.
  * Not chosen: a growable buffer (length-tracking views measured 15 times slower); a second copy of each write for the log.
  */
-import { assert } from '../assert.ts';
-import { StorageError } from '../errors.ts';
-import { BUCKET_SHIFT } from '../log-format.ts';
+import { assert } from '../base/assert.ts';
+import { StorageError } from '../base/errors.ts';
+import { BUCKET_SHIFT } from '../log/log-format.ts';
 
 export const HEADER_BYTES = 128;
 const LAYOUT_VERSION = 2;

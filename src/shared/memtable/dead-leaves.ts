@@ -16,7 +16,7 @@
  * Thread:     main alone: threads would have to agree on deadFrom. Others evaluate a leaf each time, or step.
  * Not chosen: noting whole stretches of leaves: each delete at the head of a queue changes one leaf and would end the stretch.
  */
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { relativeSequence } from './arena.ts';
 import { DEAD_MARK, HEADS, NODE_COUNT, NODE_REFS, NODE_VERSION, PREVIOUS_LEAF } from './tree-node.ts';
 

@@ -8,13 +8,13 @@
  * Thread:     main for a live memtable; any thread for a frozen one.
  */
 
-import { compareBytes } from '../bytes.ts';
-import type { EntryBatch } from '../entry-batch.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyLimit } from '../iterator.ts';
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { compareBytes } from '../base/bytes.ts';
+import type { EntryBatch } from '../base/entry-batch.ts';
+import { Entry, EntryKind, type InternalIterator, type KeyLimit } from '../base/iterator.ts';
+import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { FIRST_LEAF, LAST_LEAF, relativeSequence } from './arena.ts';
 import { isDeadLeaf, isSameKey } from './dead-leaves.ts';
-import { addToBatch, fetchEntries, readEntry } from './entry-codec.ts';
 import { Memtable } from './memtable.ts';
 import { NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS, NODE_VERSION, PREVIOUS_LEAF } from './tree-node.ts';

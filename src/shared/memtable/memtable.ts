@@ -7,8 +7,9 @@
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
  */
-import { copyInto } from '../bytes.ts';
-import { type Entry, EntryKind } from '../iterator.ts';
+import { copyInto } from '../base/bytes.ts';
+import { type Entry, EntryKind } from '../base/iterator.ts';
+import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
   BUCKET_SHIFT,
   ENTRY_PREFIX_BYTES,
@@ -16,7 +17,7 @@ import {
   entryKeyEnd,
   entryKeyStart,
   entryValueEnd,
-} from '../log-format.ts';
+} from '../log/log-format.ts';
 import {
   BUCKETS,
   DATA_END,
@@ -28,7 +29,6 @@ import {
   relativeSequence,
   TOMBSTONE_COUNT,
 } from './arena.ts';
-import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from './entry-codec.ts';
 import { worstCaseNodeBytes } from './node-room.ts';
 import { MemtableTree, NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS } from './tree-node.ts';

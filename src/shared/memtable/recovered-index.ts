@@ -4,8 +4,9 @@
  * Invariants: the logs were judged (log-reader.ts), so what stands in them is taken at its word.
  * Thread:     main.
  */
-import { compareBytes } from '../bytes.ts';
-import { EntryKind } from '../iterator.ts';
+import { compareBytes } from '../base/bytes.ts';
+import { EntryKind } from '../base/iterator.ts';
+import { SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
   BUCKET_SHIFT,
   claimedEnd,
@@ -17,9 +18,8 @@ import {
   entryValueEnd,
   RECORD_HEADER_BYTES,
   RecordType,
-} from '../log-format.ts';
+} from '../log/log-format.ts';
 import { BUCKETS, type MemtableArena, RAW_BYTES, TOMBSTONE_COUNT } from './arena.ts';
-import { SHORT_HEADER_BYTES } from './entry-codec.ts';
 import { sortRefs } from './ref-sort.ts';
 import { buildTree } from './tree-builder.ts';
 

@@ -11,8 +11,8 @@
  * Not chosen: inserting one by one into the tree: for 1,000,000 random keys six times as long. A radix sort from the lowest byte
  *             up: twice the memory, which a process that starts again may not have.
  */
-import { headOf, sharedPrefixLength } from '../bytes.ts';
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { headOf, sharedPrefixLength } from '../base/bytes.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { compareEntry } from './tree-node.ts';
 
 const HEAD_BYTES = 4;

@@ -9,9 +9,9 @@
  * Invariants: the arena has no index yet, and is as it was allocated: all its free bytes are zero.
  * Thread:     main.
  */
-import { assert } from '../assert.ts';
-import { sharedPrefixLength } from '../bytes.ts';
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { assert } from '../base/assert.ts';
+import { sharedPrefixLength } from '../base/bytes.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import {
   DATA_END,
   ENTRY_COUNT,

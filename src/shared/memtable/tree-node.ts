@@ -20,8 +20,8 @@
  * Thread:     any. Pure. A reader beside the writer sees nonsense at worst, and finds out from the version (tree.ts).
  * Not chosen: bisecting the heads: six mispredictions or misses in a row per node.
  */
-import { compareBytes } from '../bytes.ts';
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { compareBytes } from '../base/bytes.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 
 export const NODE_VERSION = 0;
 export const NODE_COUNT = 1;

@@ -5,7 +5,7 @@
  *
  * Concurrent readers: a node's version is odd while main changes it. A reader on another thread reads the version, then
  * the node, then the version again, and starts over when it moved (optimistic lock coupling; Leis et al., "The ART of
- * Practical Synchronization", 2016): shared-tree.ts. Such readers never block main and take no lock. INDEX_VERSION is to
+ * Practical Synchronization", 2016): concurrent-tree.ts. Such readers never block main and take no lock. INDEX_VERSION is to
  * the root what a node's version is to its children. A split changes several nodes as one: all are odd until it is whole,
  * so that nobody comes to a left half by a path that does not know the right one. A new node is filled before it is linked.
  *
@@ -13,8 +13,8 @@
  * Thread:     main inserts; iterators on main use versions to notice changes; frozen trees are plain data.
  * Not chosen: a skiplist: at 500,000 random entries it measured twice the time per insert (a cache miss per hop).
  */
-import { sharedPrefixLength } from '../bytes.ts';
-import { entryKeyEnd, entryKeyStart } from '../log-format.ts';
+import { sharedPrefixLength } from '../base/bytes.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import {
   DATA_END,
   ENTRY_COUNT,

@@ -10,16 +10,17 @@
  * Invariants: all keys of a getMany are of one moment.
  * Thread:     any; one per engine or client.
  */
+
+import { type Entry, EntryKind } from '../base/iterator.ts';
+import { now } from '../base/timers.ts';
 import type { Disk } from '../disk/disk.ts';
 import { PendingReads, type WaitingRead } from '../disk/pending-reads.ts';
 import type { Needed } from '../disk/would-wait.ts';
-import { type Entry, EntryKind } from '../iterator.ts';
 import type { BlockCache } from '../table/block-cache.ts';
-import { now } from '../timers.ts';
+import { lookupTables } from './lookup.ts';
 import { keepKeys, type ManyJob, type ManyLookup, type ManySources } from './many-lookup.ts';
 import { takeValue } from './read-options.ts';
 import { type ReadTurns, TURN_MS } from './read-turns.ts';
-import { lookupTables } from './read-view.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 

@@ -16,17 +16,18 @@
  *
  * Measured: 100 keys at random, of which the cache has 60 % of the blocks, take 1.0 us each instead of 1.4.
  *
- * Invariants: the same answers as lookup (read-view.ts), key by key.
+ * Invariants: the same answers as lookup (lookup.ts), key by key.
  * Thread:     any; within one synchronous call.
  * Not chosen: sorting the keys, so that neighbours share a block: among 100 of a million there are none.
  */
+
+import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../base/input-bytes.ts';
+import { Entry, EntryKind } from '../base/iterator.ts';
 import { WouldWait } from '../disk/would-wait.ts';
-import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../input-bytes.ts';
-import { Entry, EntryKind } from '../iterator.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
+import { lookupMemtables, lookupTables, type ReadableMemtables, TableSearch } from './lookup.ts';
 import { takeValue } from './read-options.ts';
-import { lookupMemtables, lookupTables, type ReadableMemtables, TableSearch } from './read-view.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 

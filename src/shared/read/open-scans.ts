@@ -4,13 +4,13 @@
  *
  * Thread: any.      Owns: the cores of open scans.
  */
-import { keySuccessor } from '../bytes.ts';
-import type { StorageError } from '../errors.ts';
-import type { ForgottenWarning } from '../forgotten.ts';
-import type { InternalIterator, KeyRange } from '../iterator.ts';
-import { MergingIterator } from '../merging-iterator.ts';
-import { setImmediate } from '../timers.ts';
-import { openSources, type ScanSources } from './read-view.ts';
+import { keySuccessor } from '../base/bytes.ts';
+import type { StorageError } from '../base/errors.ts';
+import type { ForgottenWarning } from '../base/forgotten.ts';
+import type { InternalIterator, KeyRange } from '../base/iterator.ts';
+import { setImmediate } from '../base/timers.ts';
+import { MergingIterator } from '../merge/merging-iterator.ts';
+import { openSources, type ScanSources } from './lookup.ts';
 import type { Scan } from './scan.ts';
 import { ScanCore, type ScanReader } from './scan-core.ts';
 import { ScanReads } from './scan-reads.ts';

@@ -8,13 +8,13 @@
  *
  * Thread: any. Pure.
  */
-import { compareKeys, keySuccessor } from '../bytes.ts';
-import { invalidArgument } from '../errors.ts';
-import { type Bytes, describe, ownedKeyBytes } from '../input-bytes.ts';
-import type { Entry, KeyRange } from '../iterator.ts';
+import { compareKeys, keySuccessor } from '../base/bytes.ts';
+import { invalidArgument } from '../base/errors.ts';
+import { type Bytes, describe, ownedKeyBytes } from '../base/input-bytes.ts';
+import type { Entry, KeyRange } from '../base/iterator.ts';
+import { boolean, checkObject } from '../base/option-checks.ts';
+import { signalOption, throwIfAborted } from '../base/signals.ts';
 import { viewInArena } from '../memtable/value-view.ts';
-import { boolean, checkObject } from '../option-checks.ts';
-import { signalOption, throwIfAborted } from '../signals.ts';
 import type { ScanLimits } from './scan.ts';
 import { slab } from './slab.ts';
 

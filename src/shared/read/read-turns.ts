@@ -17,7 +17,7 @@
  *             decompressed. The global setImmediate: where an application's tests have put a false clock, no turn would ever
  *             come.
  */
-import { now, setImmediate } from '../timers.ts';
+import { now, setImmediate } from '../base/timers.ts';
 
 /** How long reads go on without a turn. */
 export const TURN_MS = 1;

@@ -9,15 +9,16 @@
  * Invariants: gives the pin back exactly once. Once ended it holds nothing of the store.
  * Thread:     any.      Owns: the pin, the iterators, what is read ahead.
  */
+
+import { StorageError } from '../base/errors.ts';
+import type { ForgottenWarning } from '../base/forgotten.ts';
+import type { Entry } from '../base/iterator.ts';
+import { whenAborted } from '../base/signals.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { PendingReads } from '../disk/pending-reads.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
-import { StorageError } from '../errors.ts';
-import type { ForgottenWarning } from '../forgotten.ts';
-import type { Entry } from '../iterator.ts';
-import { MergedRun } from '../merged-run.ts';
-import { whenAborted } from '../signals.ts';
-import { BlockRun } from '../table/block-run.ts';
+import { MergedRun } from '../merge/merged-span.ts';
+import { BlockRun } from '../table/block-span.ts';
 import type { ReadTurns } from './read-turns.ts';
 import type { ScanReads } from './scan-reads.ts';
 import { slab } from './slab.ts';

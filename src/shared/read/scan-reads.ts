@@ -19,13 +19,13 @@
  *             under way a window is one block.
  */
 
-import { firstTableReaching, lastTableStartingBefore } from '../concat-iterator.ts';
+import type { KeyRange } from '../base/iterator.ts';
+import type { TableMeta } from '../base/version-edit.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
-import type { KeyRange } from '../iterator.ts';
+import { firstTableReaching, lastTableStartingBefore } from '../merge/concat-iterator.ts';
 import type { TableReader } from '../table/table-reader.ts';
-import type { TableMeta } from '../version-edit.ts';
-import { meets, runsOf, type TableRun } from './read-view.ts';
+import { meets, runsOf, type TableRun } from './lookup.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 

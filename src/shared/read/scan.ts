@@ -12,10 +12,11 @@
  *             on behind the last key that was decided on. The synchronous iterator and nextMany wait.
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
+
+import { StorageError } from '../base/errors.ts';
+import type { Entry } from '../base/iterator.ts';
+import { isAborted, throwIfAborted } from '../base/signals.ts';
 import { WouldWait } from '../disk/would-wait.ts';
-import { StorageError } from '../errors.ts';
-import type { Entry } from '../iterator.ts';
-import { isAborted, throwIfAborted } from '../signals.ts';
 import type { ScanCore, ScanEntry } from './scan-core.ts';
 import { slab } from './slab.ts';
 

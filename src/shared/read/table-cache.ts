@@ -14,20 +14,20 @@
  * The only importer of lru-cache.
  */
 import { LRUCache } from 'lru-cache';
-import { assert } from '../assert.ts';
+import { assert } from '../base/assert.ts';
+import { CorruptionError, StorageError, systemErrorCode } from '../base/errors.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { InternalIterator } from '../base/iterator.ts';
+import type { TableMeta } from '../base/version-edit.ts';
 import type { Disk } from '../disk/disk.ts';
 import { QueueTicket, WITHDRAWN } from '../disk/disk-queue.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
-import { CorruptionError, StorageError, systemErrorCode } from '../errors.ts';
-import { closeQuietly, type FileSystem, type StorageFile } from '../file-system.ts';
-import type { FileNumber } from '../ids.ts';
-import type { InternalIterator } from '../iterator.ts';
+import { closeQuietly, type FileSystem, type StorageFile } from '../files/file-system.ts';
 import type { BlockCache } from '../table/block-cache.ts';
 import { type BlockSource, openSource } from '../table/block-source.ts';
 import { openTableFile, openTableFileLater } from '../table/table-file.ts';
 import { type Lease, type ScanPart, TableIterator } from '../table/table-iterator.ts';
 import { type TableCounters, TableReader, type TableReaderOptions } from '../table/table-reader.ts';
-import type { TableMeta } from '../version-edit.ts';
 
 class OpenTable implements Lease {
   readonly reader: TableReader;

@@ -16,10 +16,10 @@
  * Not chosen: a balanced tree. Two steps do for a million tables, and a chunk is walked as an array. The manifest's pages
  *             (manifest-pages.ts) as chunks: they are cut by bytes, and of small levels and in other threads there are none.
  */
-import { compareKeys } from '../bytes.ts';
-import { firstTableReaching, lastTableStartingBefore, type SortedTables } from '../concat-iterator.ts';
-import type { FileNumber } from '../ids.ts';
-import type { TableMeta } from '../version-edit.ts';
+import { compareKeys } from '../base/bytes.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { TableMeta } from '../base/version-edit.ts';
+import { firstTableReaching, lastTableStartingBefore, type SortedTables } from '../merge/concat-iterator.ts';
 
 type Tables = readonly TableMeta[];
 type Order = (a: TableMeta, b: TableMeta) => number;

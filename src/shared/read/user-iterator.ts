@@ -12,11 +12,11 @@
  * Thread:     any.     Owns: the merged iterator.
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
-import { compareBytes, compareKeys, copyInto } from '../bytes.ts';
-import { Entry, EntryKind, type InternalIterator, KeyLimit, type KeyRange } from '../iterator.ts';
-import type { MergedRun } from '../merged-run.ts';
-import { MergingIterator } from '../merging-iterator.ts';
-import type { BlockRun } from '../table/block-run.ts';
+import { compareBytes, compareKeys, copyInto } from '../base/bytes.ts';
+import { Entry, EntryKind, type InternalIterator, KeyLimit, type KeyRange } from '../base/iterator.ts';
+import type { MergedRun } from '../merge/merged-span.ts';
+import { MergingIterator } from '../merge/merging-iterator.ts';
+import type { BlockRun } from '../table/block-span.ts';
 
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;

@@ -14,8 +14,8 @@
  * Not chosen: reference counts per table: a pin would cost as much as there are tables. Sets of numbers per version: likewise for an
  *             edit.
  */
-import type { FileNumber } from '../ids.ts';
-import type { TableMeta, VersionEdit } from '../version-edit.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { TableMeta, VersionEdit } from '../base/version-edit.ts';
 import type { PlacedTable, Version } from './version.ts';
 
 /** Keeps a version, and so its tables, until released. */

@@ -12,10 +12,10 @@
  * Thread:     main. Pure: no clock, no disk.
  * Not chosen: an interval tree for L0. It holds a dozen tables, and a scan over them beats any structure.
  */
-import { assert } from '../assert.ts';
-import { compareKeys } from '../bytes.ts';
-import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../ids.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../version-edit.ts';
+import { assert } from '../base/assert.ts';
+import { compareKeys } from '../base/bytes.ts';
+import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../base/ids.ts';
+import type { LeveledTable, TableMeta, VersionEdit } from '../base/version-edit.ts';
 import { TableList, type TableSequence } from './table-list.ts';
 
 /** A range of user keys with both bounds inclusive; undefined = unbounded. Tables know their keys in this form. */

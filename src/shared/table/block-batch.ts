@@ -3,9 +3,9 @@
  *
  * Thread: any; the scratch header is used within one synchronous call.
  */
-import type { EntryBatch } from '../entry-batch.ts';
-import { CorruptionError } from '../errors.ts';
-import type { Entry } from '../iterator.ts';
+import type { EntryBatch } from '../base/entry-batch.ts';
+import { CorruptionError } from '../base/errors.ts';
+import type { Entry } from '../base/iterator.ts';
 import { type Block, EntryHeader } from './block.ts';
 
 /** Longer keys are handed out alone: they would fill the room of a batch. */

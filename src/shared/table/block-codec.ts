@@ -5,11 +5,11 @@
  *             before anything else is believed.
  * Thread: any. Pure.
  */
-import { readU32, writeU32 } from '../bytes.ts';
-import { CODEC_NONE, type Codec, CodecError, codecById } from '../compression.ts';
-import { CorruptionError } from '../errors.ts';
+import { readU32, writeU32 } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
 import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
 import { blockChecksum } from './block-checksum.ts';
+import { CODEC_NONE, type Codec, CodecError, codecById } from './compression.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from './format.ts';
 
 /** A room grown for one huge value is not kept for the small blocks after it. */

@@ -12,7 +12,7 @@
  * Invariants: made of a block all of whose entries decode.
  * Thread:     any.
  */
-import { headOf, sharedPrefixLength } from '../bytes.ts';
+import { headOf, sharedPrefixLength } from '../base/bytes.ts';
 import { type BlockIndex, blockModule } from '../wasm/block-module.ts';
 import type { Block } from './block.ts';
 import { BlockIterator } from './block-iterator.ts';

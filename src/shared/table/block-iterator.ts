@@ -12,12 +12,12 @@
  * Thread: the one that made it.
  * Not chosen: keeping whole keys of the interval for `prev`: damaged blocks could ask for gigabytes of them.
  */
-import { compareBytes, copyInto, sharedPrefixLength } from '../bytes.ts';
-import { ROW_FIELDS as BATCH_FIELDS, type EntryBatch } from '../entry-batch.ts';
-import { Entry, type InternalIterator } from '../iterator.ts';
+import { compareBytes, copyInto, sharedPrefixLength } from '../base/bytes.ts';
+import { ROW_FIELDS as BATCH_FIELDS, type EntryBatch } from '../base/entry-batch.ts';
+import { Entry, type InternalIterator } from '../base/iterator.ts';
 import { type Block, EntryHeader, findRestart } from './block.ts';
 import { fillBatch } from './block-batch.ts';
-import type { BlockRun } from './block-run.ts';
+import type { BlockRun } from './block-span.ts';
 import { MAX_RESTART_INTERVAL } from './format.ts';
 
 const ROW_FIELDS = 3;

@@ -8,12 +8,13 @@
  * Owns: a source owns its file; close is idempotent.
  * Thread: the one that made it.
  */
+
+import { CorruptionError } from '../base/errors.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { QueueTicket } from '../disk/disk-queue.ts';
 import { PageResidency } from '../disk/page-residency.ts';
-import { CorruptionError } from '../errors.ts';
-import { readFully, type StorageFile } from '../file-system.ts';
-import type { FileMapping, PageMap } from '../memory-map.ts';
+import { readFully, type StorageFile } from '../files/file-system.ts';
+import type { FileMapping, PageMap } from '../files/memory-map.ts';
 
 export interface BlockSource {
   readonly path: string;

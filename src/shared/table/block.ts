@@ -14,10 +14,10 @@
  * Thread: any; the scratch header below is used within one synchronous call.
  * Not chosen: a hash index inside the block. 16 short steps cost less than the cache misses of a probe.
  */
-import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../bytes.ts';
-import { CorruptionError } from '../errors.ts';
-import { type Entry, EntryKind } from '../iterator.ts';
-import { MAX_KEY_BYTES } from '../limits.ts';
+import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../base/bytes.ts';
+import { CorruptionError } from '../base/errors.ts';
+import { type Entry, EntryKind } from '../base/iterator.ts';
+import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { U32_BYTES } from './format.ts';
 
 export class Block {

@@ -13,7 +13,7 @@
  * Not chosen: a classic filter over the whole bit array. It needs 0.9 bits per key less for 1% false positives and
  *             takes a cache miss per probe, six of them, where this takes one.
  */
-import { readU32, writeU32 } from '../bytes.ts';
+import { readU32, writeU32 } from '../base/bytes.ts';
 
 const LINE_WORDS = 16;
 const LINE_BYTES = 64;

@@ -19,7 +19,7 @@
  *     Every restart interval's first entry has overlap 0 and its offset among the restarts; the first is at 0.
  *     Entries rise by user key, then fall by sequence.
  *
- *   meta     = section*                                     meta.ts
+ *   meta     = section*                                     meta-block.ts
  *   section  = u8 tag  u32 length  bytes                    unknown tags are skipped
  *     1 properties = (varint tag  varint length  bytes)*    properties.ts; unknown tags are skipped
  *     2 index      = u32 n  u32 block size * n  u32 separator end * n  separators      sparse-index.ts
@@ -42,9 +42,9 @@
  *             prefix-compressed separators (0.2% of the file, but then opening decodes instead of copying).
  */
 
-import { readU32, readU64, writeU32, writeU64 } from '../bytes.ts';
-import { crc32 } from '../checksum.ts';
-import { CorruptionError, StorageError } from '../errors.ts';
+import { readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
+import { crc32 } from '../base/checksum.ts';
+import { CorruptionError, StorageError } from '../base/errors.ts';
 
 export const TABLE_FORMAT_VERSION = 1;
 

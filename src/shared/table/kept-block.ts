@@ -27,8 +27,8 @@
  *             The index in the table's format: it would not shrink much under compression, and only blocks that stay in
  *             the cache are worth one.
  */
-import { compareBytes, headOf, VarintReader } from '../bytes.ts';
-import type { Entry } from '../iterator.ts';
+import { compareBytes, headOf, VarintReader } from '../base/bytes.ts';
+import type { Entry } from '../base/iterator.ts';
 import { type Block, Found } from './block.ts';
 import { type BlockIndex, indexInWasm, indexLength, prefixWords, SlowBlockIndex } from './block-index.ts';
 

@@ -9,10 +9,10 @@
  *             facts without a new format version; a fact that readers must understand needs one.
  * Thread: any. Pure.
  */
-import { copyBytes, VarintReader, varintLength, writeVarint } from '../bytes.ts';
-import { type CodecName, codecById, codecByName } from '../compression.ts';
-import type { CorruptionError } from '../errors.ts';
-import type { FileNumber, SequenceNumber } from '../ids.ts';
+import { copyBytes, VarintReader, varintLength, writeVarint } from '../base/bytes.ts';
+import type { CorruptionError } from '../base/errors.ts';
+import type { FileNumber, SequenceNumber } from '../base/ids.ts';
+import { type CodecName, codecById, codecByName } from './compression.ts';
 import { PropertyTag } from './format.ts';
 
 export interface TableProperties {

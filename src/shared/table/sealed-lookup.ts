@@ -8,10 +8,11 @@
  *             way, no WebAssembly. The caller then goes that way, which tells what is wrong.
  * Thread:     any.
  */
-import { codecByName } from '../compression.ts';
-import type { Entry } from '../iterator.ts';
+
+import type { Entry } from '../base/iterator.ts';
 import { blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
 import { Found } from './block.ts';
+import { codecByName } from './compression.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed, U32_BYTES } from './format.ts';
 
 const SNAPPY: number = codecByName('snappy').id;

@@ -13,7 +13,7 @@
  * Thread: any.
  * Not chosen: an object per block; 30,000 of them per table would be the largest thing on the heap.
  */
-import { compareBytes, headOf, readU32, sharedPrefixLength, writeU32 } from '../bytes.ts';
+import { compareBytes, headOf, readU32, sharedPrefixLength, writeU32 } from '../base/bytes.ts';
 import { BLOCK_TRAILER_BYTES, U32_BYTES } from './format.ts';
 
 export class SparseIndex {

@@ -6,10 +6,10 @@
  *
  * Thread: any.
  */
-import { systemErrorCode } from '../errors.ts';
-import { newTablePath, tablePath } from '../file-names.ts';
-import type { FileStat, FileSystem, StorageFile } from '../file-system.ts';
-import type { FileNumber } from '../ids.ts';
+import { systemErrorCode } from '../base/errors.ts';
+import type { FileNumber } from '../base/ids.ts';
+import { newTablePath, tablePath } from '../files/file-names.ts';
+import type { FileStat, FileSystem, StorageFile } from '../files/file-system.ts';
 
 type Opener = Pick<FileSystem, 'openRead' | 'openReadAsync'>;
 

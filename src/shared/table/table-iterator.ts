@@ -6,11 +6,11 @@
  * Lifetime: see iterator.ts. The reader must stay open while blocks are still to be read.
  * Thread: the reader's.
  */
-import type { EntryBatch } from '../entry-batch.ts';
-import { Entry, type InternalIterator } from '../iterator.ts';
+import type { EntryBatch } from '../base/entry-batch.ts';
+import { Entry, type InternalIterator } from '../base/iterator.ts';
 import { DecodeRoom } from './block-codec.ts';
 import { BlockIterator } from './block-iterator.ts';
-import type { BlockRun } from './block-run.ts';
+import type { BlockRun } from './block-span.ts';
 import type { TableReader } from './table-reader.ts';
 
 /** A walk offers this many blocks to the cache. A longer one is a large scan, which would push out what lookups need. */
@@ -106,7 +106,7 @@ export class TableIterator implements InternalIterator {
     return this.#block.prev() || this.#enterPrevious();
   }
 
-  /** The entry it stands on and those behind it in the same block: see block-run.ts. */
+  /** The entry it stands on and those behind it in the same block: see block-span.ts. */
   lookAhead(run: BlockRun): boolean {
     return this.#block.lookAhead(run);
   }

@@ -12,21 +12,21 @@
  * Thread:   the one that opened it.
  * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
  */
-import { crc32 } from '../checksum.ts';
-import { requireCodec } from '../compression.ts';
+import { crc32 } from '../base/checksum.ts';
+import { CorruptionError } from '../base/errors.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { Entry, InternalIterator } from '../base/iterator.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { QueueTicket } from '../disk/disk-queue.ts';
 import { type Fetched, WouldWait } from '../disk/would-wait.ts';
-import { CorruptionError } from '../errors.ts';
-import type { FileNumber } from '../ids.ts';
-import type { Entry, InternalIterator } from '../iterator.ts';
 import { Block, Found, findInBlock } from './block.ts';
 import type { BlockCache, CachedTable } from './block-cache.ts';
 import { type DecodeRoom, openBlock, viewBlock } from './block-codec.ts';
 import type { BlockSource } from './block-source.ts';
+import { requireCodec } from './compression.ts';
 import { decodeFooter, FOOTER_BYTES, type Footer } from './format.ts';
 import { Landings } from './landings.ts';
-import { decodeMeta, type TableMetaBlock } from './meta.ts';
+import { decodeMeta, type TableMetaBlock } from './meta-block.ts';
 import type { TableProperties } from './properties.ts';
 import { contentOfSealed, findInSealed } from './sealed-lookup.ts';
 import type { SparseIndex } from './sparse-index.ts';

@@ -16,7 +16,7 @@
  * Thread:     any; each has a module and a memory of its own, made at the first use.
  * Not chosen: the native package `snappy`, which needs a binary per platform and measured slower.
  */
-import { copyInto } from '../bytes.ts';
+import { copyInto } from '../base/bytes.ts';
 import { BLOCKS_WASM } from './blocks-binary.ts';
 
 const PAGE_BYTES = 65536;

@@ -8,8 +8,8 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openEngine } from '../../../src/main/engine.ts';
-import type { EngineOptions } from '../../../src/main/options.ts';
-import type { ModuleSpec } from '../../../src/shared/file-system.ts';
+import type { EngineOptions } from '../../../src/main/store/options.ts';
+import type { ModuleSpec } from '../../../src/shared/files/file-system.ts';
 import { seededRandom } from '../rng.ts';
 import { SMALL_PAGES } from '../small-pages.ts';
 import { type CrashState, fateOf } from './disk-model.ts';

@@ -7,9 +7,9 @@
  * Every step has a time limit: a store that answers nothing is as bad as one that lies.
  */
 import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
-import type { BackgroundErrorEvent } from '../../../src/main/events.ts';
-import type { ModuleSpec } from '../../../src/shared/file-system.ts';
-import { WriteBatch } from '../../../src/shared/write-batch.ts';
+import type { BackgroundErrorEvent } from '../../../src/main/store/events.ts';
+import type { ModuleSpec } from '../../../src/shared/files/file-system.ts';
+import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { type Change, WriteModel } from './write-model.ts';
 
 export interface ScriptReport {

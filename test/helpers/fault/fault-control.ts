@@ -15,7 +15,7 @@
  * Thread: any; words are only touched through Atomics.
  */
 import { basename } from 'node:path';
-import { parseFileName } from '../../../src/shared/file-names.ts';
+import { parseFileName } from '../../../src/shared/files/file-names.ts';
 
 export const OPERATION_KINDS = [
   'open',

@@ -15,9 +15,9 @@
  * Thread: any.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { ioError } from '../../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
+import { ioError } from '../../../src/shared/base/errors.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { type Fault, FaultControl, type FileType, fileTypeOf, type OperationKind } from './fault-control.ts';
 import { Trace, type TraceHeader } from './trace.ts';
 

@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { StorageEngine } from '../../../src/main/engine.ts';
-import { systemErrorCode } from '../../../src/shared/errors.ts';
+import { systemErrorCode } from '../../../src/shared/base/errors.ts';
 import { seededRandom } from '../rng.ts';
 
 export interface LimitsReport {

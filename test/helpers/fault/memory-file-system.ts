@@ -8,8 +8,8 @@
  *                   opened there as well (crash-search.ts).
  */
 import { basename } from 'node:path';
-import { ioError } from '../../../src/shared/errors.ts';
-import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/file-system.ts';
+import { ioError } from '../../../src/shared/base/errors.ts';
+import type { FileSystem, ModuleSpec, StorageFile } from '../../../src/shared/files/file-system.ts';
 
 /** A file's bytes, made when first needed. */
 export interface LazyFile {

@@ -7,8 +7,8 @@
  * threads do; the writes themselves are those of the seed.
  */
 import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
-import type { EngineOptions } from '../../../src/main/options.ts';
-import { WriteBatch } from '../../../src/shared/write-batch.ts';
+import type { EngineOptions } from '../../../src/main/store/options.ts';
+import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { type Random, seededRandom } from '../rng.ts';
 import { SMALL_PAGES } from '../small-pages.ts';
 import { DiskModel } from './disk-model.ts';

@@ -7,7 +7,7 @@
  * Moments come from the trace's clock: a write counts as submitted before it is handed to the store, and as durable
  * once the store has said so.
  */
-import { crc32 } from '../../../src/shared/checksum.ts';
+import { crc32 } from '../../../src/shared/base/checksum.ts';
 
 /** One atomic write: a put, a delete, or a batch. undefined removes the key. */
 export type Change = readonly (readonly [key: string, value: Uint8Array | undefined])[];

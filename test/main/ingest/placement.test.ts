@@ -1,10 +1,14 @@
 /** placeTables(): as deep as the order of age allows. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type BusyTables, busyTables, type CompactionOptions } from '../../../src/main/compaction-picker.ts';
-import { planFor } from '../../../src/main/compaction-plan.ts';
+import {
+  type BusyTables,
+  busyTables,
+  type CompactionOptions,
+} from '../../../src/main/compaction/compaction-picker.ts';
+import { planFor } from '../../../src/main/compaction/compaction-plan.ts';
 import { placeTables } from '../../../src/main/ingest/placement.ts';
-import { level, type SequenceNumber } from '../../../src/shared/ids.ts';
+import { level, type SequenceNumber } from '../../../src/shared/base/ids.ts';
 import { parseVersion, tableMeta } from '../../helpers/table-meta.ts';
 
 const options: CompactionOptions = {

@@ -16,10 +16,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { StorageError } from '../../../src/shared/base/errors.ts';
 import { Disk, MAX_IN_FLIGHT, POOL_SLOTS } from '../../../src/shared/disk/disk.ts';
-import type { StorageError } from '../../../src/shared/errors.ts';
-import { type FileSystem, type StorageFile, writeFully } from '../../../src/shared/file-system.ts';
-import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
+import { type FileSystem, type StorageFile, writeFully } from '../../../src/shared/files/file-system.ts';
+import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { openSource, PreadSource } from '../../../src/shared/table/block-source.ts';
 import { FaultControl } from '../../helpers/fault/fault-control.ts';
 import { createFileSystem } from '../../helpers/fault/faulty-file-system.ts';

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Disk } from '../../../src/shared/disk/disk.ts';
 import { PageClock, PageResidency } from '../../../src/shared/disk/page-residency.ts';
-import { systemCalls } from '../../../src/shared/disk/system-calls.ts';
-import type { PageMap } from '../../../src/shared/memory-map.ts';
-import { nodeFileSystem } from '../../../src/shared/node-file-system.ts';
+import type { PageMap } from '../../../src/shared/files/memory-map.ts';
+import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
+import { systemCalls } from '../../../src/shared/files/system-calls.ts';
 import { openSource } from '../../../src/shared/table/block-source.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';
 

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareKeys } from '../../../src/shared/bytes.ts';
+import { compareKeys } from '../../../src/shared/base/bytes.ts';
 import { IngestChunk } from '../../../src/shared/ingest/chunk.ts';
 import { RecordTable, sortRecords } from '../../../src/shared/ingest/record-sort.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';

@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { capacityFor, dataStartOf, MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { memtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
-import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import { KeyGenerator, MIXED_KEYS } from '../../helpers/key-generator.ts';
 import { MemtableModel } from '../../helpers/memtable-model.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';

@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EntryBatch } from '../../../src/shared/entry-batch.ts';
-import { Entry, type InternalIterator } from '../../../src/shared/iterator.ts';
-import { RECORD_HEADER_BYTES } from '../../../src/shared/log-format.ts';
+import { EntryBatch } from '../../../src/shared/base/entry-batch.ts';
+import { Entry, type InternalIterator } from '../../../src/shared/base/iterator.ts';
+import { RECORD_HEADER_BYTES } from '../../../src/shared/log/log-format.ts';
+import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { relativeSequence } from '../../../src/shared/memtable/arena.ts';
+import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
 import { MemtableIterator, memtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
-import { SharedMemtable } from '../../../src/shared/memtable/shared-memtable.ts';
-import { WriteBatch } from '../../../src/shared/write-batch.ts';
 import {
   assertIterates,
   assertSameWrites,

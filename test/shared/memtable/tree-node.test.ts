@@ -3,8 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { headOf } from '../../../src/shared/bytes.ts';
-import { encodedEntryBytes, encodeEntry } from '../../../src/shared/memtable/entry-codec.ts';
+import { headOf } from '../../../src/shared/base/bytes.ts';
+import { encodedEntryBytes, encodeEntry } from '../../../src/shared/log/entry-codec.ts';
 import {
   FILLER,
   HEADS,

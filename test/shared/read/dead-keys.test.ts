@@ -3,11 +3,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EntryKind, type KeyRange } from '../../../src/shared/iterator.ts';
+import { EntryKind, type KeyRange } from '../../../src/shared/base/iterator.ts';
 import { MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
-import { MergingIterator } from '../../../src/shared/merging-iterator.ts';
+import { MergingIterator } from '../../../src/shared/merge/merging-iterator.ts';
 import { UserIterator } from '../../../src/shared/read/user-iterator.ts';
 import { bytesOf } from '../../helpers/array-iterator.ts';
 import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { StorageError } from '../../../src/shared/errors.ts';
-import { ForgottenWarning } from '../../../src/shared/forgotten.ts';
-import { LEVEL_COUNT, sequenceNumber } from '../../../src/shared/ids.ts';
+import { StorageError } from '../../../src/shared/base/errors.ts';
+import { ForgottenWarning } from '../../../src/shared/base/forgotten.ts';
+import { LEVEL_COUNT, sequenceNumber } from '../../../src/shared/base/ids.ts';
 import { OpenScans } from '../../../src/shared/read/open-scans.ts';
 import { Scan } from '../../../src/shared/read/scan.ts';
 import type { ScanCore } from '../../../src/shared/read/scan-core.ts';

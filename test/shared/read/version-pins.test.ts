@@ -1,9 +1,9 @@
 /** Which tables may go, against a model that looks at every pinned version. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { TableMeta } from '../../../src/shared/base/version-edit.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { type PinnedVersion, VersionPins } from '../../../src/shared/read/version-pins.ts';
-import type { TableMeta } from '../../../src/shared/version-edit.ts';
 import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 

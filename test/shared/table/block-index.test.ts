@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { codecByName } from '../../../src/shared/compression.ts';
 import { Block } from '../../../src/shared/table/block.ts';
 import { maxSealedLength, sealBlock, viewBlock } from '../../../src/shared/table/block-codec.ts';
 import {
@@ -13,6 +12,7 @@ import {
   indexLength,
   SlowBlockIndex,
 } from '../../../src/shared/table/block-index.ts';
+import { codecByName } from '../../../src/shared/table/compression.ts';
 import { sampleBlock } from '../../helpers/blocks.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 

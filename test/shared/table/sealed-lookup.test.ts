@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { writeU32, writeVarint } from '../../../src/shared/bytes.ts';
-import { type CodecName, codecByName } from '../../../src/shared/compression.ts';
-import { Entry } from '../../../src/shared/iterator.ts';
+import { writeU32, writeVarint } from '../../../src/shared/base/bytes.ts';
+import { Entry } from '../../../src/shared/base/iterator.ts';
 import { Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { blockChecksum } from '../../../src/shared/table/block-checksum.ts';
 import { maxSealedLength, sealBlock, viewBlock } from '../../../src/shared/table/block-codec.ts';
+import { type CodecName, codecByName } from '../../../src/shared/table/compression.ts';
 import { blockSeed } from '../../../src/shared/table/format.ts';
 import { contentOfSealed, findInSealed } from '../../../src/shared/table/sealed-lookup.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';

@@ -1,7 +1,7 @@
 /** Separators and the search for the block of a key. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compareKeys } from '../../../src/shared/bytes.ts';
+import { compareKeys } from '../../../src/shared/base/bytes.ts';
 import {
   SparseIndex,
   SparseIndexBuilder,

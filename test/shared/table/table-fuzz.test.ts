@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
-import { codecByName } from '../../../src/shared/compression.ts';
-import { CorruptionError } from '../../../src/shared/errors.ts';
-import { Entry, type InternalIterator } from '../../../src/shared/iterator.ts';
+import { CorruptionError } from '../../../src/shared/base/errors.ts';
+import { Entry, type InternalIterator } from '../../../src/shared/base/iterator.ts';
 import { Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { openBlock } from '../../../src/shared/table/block-codec.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
+import { codecByName } from '../../../src/shared/table/compression.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { metaOf, sealedAs, withMeta } from '../../helpers/table-surgery.ts';

@@ -1,0 +1,197 @@
+/**
+ * Picks what is worth rewriting for the garbage in it: tombstones with what they hide, and versions kept for snapshots that
+ * have been closed.
+ *
+ *   table                              plan                       is due
+ *   mostly tombstones                  goes down, or in place     always: scans step over each of them
+ *   nothing below its keys             in place                   a quarter of what is rewritten would go; at rest a sixteenth
+ *   something below                    -> the next level with it  likewise, judged by what tombstones hide there on average
+ *   in L0                              -> the base level          likewise, but at rest only: a busy L0 goes down soon enough
+ *
+ * So an idle store holds at most a sixteenth of such garbage, and a byte of it costs sixteen of rewriting at most. What a table
+ * holds for an open snapshot that is older than its newest entry is left until that is closed.
+ *
+ * Of thousands of tables few have garbage worth a look: chunks of a level in which none has (chunk-sums.ts) are passed over.
+ *
+ * Invariants: a plan leaves less than before: what is rewritten in place has nothing left to shed, all else goes deeper. So a
+ *             store at rest comes to rest.
+ * Thread:     main. Pure.
+ * Not chosen: marking every bottom table with an old sequence (RocksDB's bottommost files): a large table would be rewritten for
+ *             one entry.
+ */
+import { LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
+import type { TableMeta } from '../../shared/base/version-edit.ts';
+import { totalBytes, type Version } from '../../shared/read/version.ts';
+import { averageEntryBytesOf, sumsOf } from './chunk-sums.ts';
+import {
+  type BusyTables,
+  type CompactionOptions,
+  type CompactionPlan,
+  canShedTombstones,
+  isBottom,
+  isDense,
+  isTombstoneDense,
+  nextLevelWithData,
+  planFor,
+} from './compaction-plan.ts';
+import { planLevelZero } from './level-zero.ts';
+
+/** Of what a plan rewrites, so much must be garbage while the store is in use. */
+const BUSY_SHARE: number = 1 / 4;
+/** ... and while it is not. */
+const REST_SHARE: number = 1 / 16;
+/** Planning costs microseconds: of thousands of tables only those with the most garbage are looked at closely. */
+const MAX_TRIED = 32;
+/** What tombstones hide may be so much larger than entries are on average, for a table to be looked at closely. */
+const SLACK = 4;
+
+interface Candidate {
+  readonly level: Level;
+  readonly table: TableMeta;
+  readonly garbageBytes: number;
+}
+
+export function pickGarbage(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+): CompactionPlan | undefined {
+  return (
+    pickTombstones(version, options, busy, baseLevel) ??
+    pickByShare(version, options, busy, baseLevel, options.isAtRest === true ? REST_SHARE : BUSY_SHARE)
+  );
+}
+
+/** Scans over a queue step over every tombstone at its head: such tables are worth a compaction of their own. */
+function pickTombstones(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+): CompactionPlan | undefined {
+  for (let i = 0; i < LEVEL_COUNT; i++) {
+    for (const table of tombstoneDense(version, i)) {
+      if (busy.numbers.has(table.number)) continue;
+      const plan =
+        i === 0
+          ? planLevelZero(version, table, () => baseLevel, 'tombstones', options, busy)
+          : planTombstones(version, toLevel(i), table, options, busy);
+      if (plan !== undefined) return plan;
+    }
+  }
+  return undefined;
+}
+
+/** Tables of the level that are mostly tombstones. */
+function* tombstoneDense(version: Version, level: number): Iterable<TableMeta> {
+  for (const chunk of version.lists[level]!.chunks) {
+    const { tombstones, tombstoneShare } = sumsOf(chunk).most;
+    if (!isDense(tombstones, tombstoneShare)) continue;
+    for (const table of chunk.tables) if (isTombstoneDense(table)) yield table;
+  }
+}
+
+function planTombstones(
+  version: Version,
+  level: Level,
+  table: TableMeta,
+  options: CompactionOptions,
+  busy: BusyTables,
+): CompactionPlan | undefined {
+  if (!isBottom(version, level, table)) {
+    return planFor(version, level, toLevel(level + 1), [table], 'tombstones', options, busy);
+  }
+  return canShedTombstones(table, options)
+    ? planFor(version, level, level, [table], 'tombstones', options, busy)
+    : undefined;
+}
+
+function pickByShare(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+  share: number,
+): CompactionPlan | undefined {
+  for (const { level, table } of candidates(version, options, busy, share)) {
+    const plan = planGarbage(version, level, table, options, busy, baseLevel);
+    if (plan !== undefined && gainOf(plan) >= share * rewrittenBytes(plan)) return plan;
+  }
+  return undefined;
+}
+
+/** What may be worth it, going by the table alone; the most garbage first, and no more than are tried. */
+function candidates(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  share: number,
+): readonly Candidate[] {
+  const found: Candidate[] = [];
+  const entryBytes = averageEntryBytesOf(version);
+  for (let i = options.isAtRest === true ? 0 : 1; i < LEVEL_COUNT; i++) {
+    for (const chunk of version.lists[i]!.chunks) {
+      const { garbageShare, tombstonesPerByte } = sumsOf(chunk).most;
+      // What a table is measured by below, per byte of it: no table of the chunk has more. Rounding may differ by a little.
+      if (SLACK * (garbageShare + tombstonesPerByte * entryBytes) < 0.99 * share) continue;
+      for (const table of chunk.tables) {
+        if (table.tombstoneCount + table.shadowedCount === 0) continue;
+        if (!canShedTombstones(table, options) || busy.numbers.has(table.number)) continue;
+        const garbageBytes = ownGarbageBytes(table) + table.tombstoneCount * entryBytes;
+        if (SLACK * garbageBytes < share * table.sizeBytes) continue;
+        insert(found, { level: toLevel(i), table, garbageBytes });
+      }
+    }
+  }
+  return found;
+}
+
+/** Into `found`, which keeps the MAX_TRIED with the most garbage, in that order; of equals the first stays first. */
+function insert(found: Candidate[], candidate: Candidate): void {
+  let place = found.length;
+  while (place > 0 && found[place - 1]!.garbageBytes < candidate.garbageBytes) place--;
+  if (place === MAX_TRIED) return;
+  found.splice(place, 0, candidate);
+  if (found.length > MAX_TRIED) found.pop();
+}
+
+function planGarbage(
+  version: Version,
+  level: Level,
+  table: TableMeta,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+): CompactionPlan | undefined {
+  const reason = table.shadowedCount > table.tombstoneCount ? 'shadowed' : 'tombstones';
+  if (level === 0) return planLevelZero(version, table, () => baseLevel, reason, options, busy);
+  if (table.tombstoneCount === 0 || isBottom(version, level, table))
+    return planFor(version, level, level, [table], reason, options, busy);
+  const range = { start: table.smallestKey, end: table.largestKey };
+  const output = nextLevelWithData(version, level, range, toLevel(LEVEL_COUNT - 1), busy);
+  return planFor(version, level, output, [table], reason, options, busy);
+}
+
+/** Bytes that a plan would rid the store of, about. */
+function gainOf(plan: CompactionPlan): number {
+  if (plan.level === plan.outputLevel)
+    return plan.inputs.reduce((sum, table) => sum + ownGarbageBytes(table), 0);
+  const entryBytes = averageEntryBytes([...plan.inputs, ...plan.overlapping]);
+  const dead = plan.inputs.reduce((sum, table) => sum + table.shadowedCount + table.tombstoneCount, 0);
+  return dead * entryBytes;
+}
+
+function rewrittenBytes(plan: CompactionPlan): number {
+  return plan.kind === 'move' ? 0 : totalBytes(plan.inputs) + totalBytes(plan.overlapping);
+}
+
+/** Its share of tombstones and shadowed versions. */
+function ownGarbageBytes(table: TableMeta): number {
+  return ((table.tombstoneCount + table.shadowedCount) / Math.max(1, table.entryCount)) * table.sizeBytes;
+}
+
+function averageEntryBytes(tables: readonly TableMeta[]): number {
+  const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
+  return entries === 0 ? 0 : totalBytes(tables) / entries;
+}

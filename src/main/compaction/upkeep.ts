@@ -1,0 +1,126 @@
+/**
+ * Notices when what was deleted should leave memory and disk although nothing is full: a memtable of a small queue never is.
+ *
+ *   every REST_MS, while there are writes     many deletes in memory      -> flush
+ *   REST_MS after the last write              deletes that count at all   -> flush; and the store is at rest: the compactor
+ *                                                                           clears away what is not worth it otherwise
+ *   a snapshot was closed                     the compactor looks for what was kept for it; then as after a write
+ *   the store was opened                      as after a write: of what an earlier run left
+ *
+ * What is flushed has its tombstones in a table, which compaction-garbage.ts takes to where the data is.
+ *
+ * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script that
+ *             opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
+ * Thread:     main.     Owns: the timer.
+ * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
+ */
+import { LEVEL_COUNT, level as toLevel } from '../../shared/base/ids.ts';
+import { clearTimeout, setImmediate, setTimeout } from '../../shared/base/timers.ts';
+import { totalBytes } from '../../shared/read/version.ts';
+import type { Store } from '../store.ts';
+import type { LiveMemtable } from '../write/memtable-list.ts';
+import type { Scheduler } from './scheduler.ts';
+
+const LEVELS = Array.from({ length: LEVEL_COUNT }, (_, i) => toLevel(i));
+
+/** Nobody has written for so long: most programs that write now and then do so more often. */
+const REST_MS = 2000;
+/** So many deletes are worth a flush while writes go on, if they are a quarter of what is in memory. */
+const BUSY_TOMBSTONES = 32768;
+const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
+/** At rest: fewer cost a scan some microseconds. */
+const REST_TOMBSTONES = 256;
+/** Fewer are worth a flush at rest if they hide so much, and so large a part of the tables that they would have to be merged with. */
+const REST_HIDDEN_BYTES = 65536;
+const REST_HIDDEN_SHARE: number = 1 / 16;
+
+export class Upkeep {
+  readonly #store: Store;
+  readonly #scheduler: Scheduler;
+  readonly #restMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #isLookDue = false;
+  /** What was visible when the timer was set. */
+  #sequence = 0;
+  #isStopped = false;
+
+  constructor(store: Store, scheduler: Scheduler, restMs: number = REST_MS) {
+    this.#store = store;
+    this.#scheduler = scheduler;
+    this.#restMs = restMs;
+  }
+
+  /** The store is open, for writing. */
+  start(): void {
+    this.#store.snapshots.onReleased = () => this.#noteRelease();
+    this.#arm();
+  }
+
+  /** Costs a comparison, but for once in a while. */
+  noteWrite(): void {
+    if (this.#timer === undefined) this.#arm();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** In a turn of its own, for all that are closed in this one. */
+  #noteRelease(): void {
+    if (this.#isLookDue || this.#isStopped) return;
+    this.#isLookDue = true;
+    setImmediate(() => {
+      this.#isLookDue = false;
+      if (this.#isStopped) return;
+      this.#scheduler.update();
+      if (this.#timer === undefined) this.#arm();
+    }).unref();
+  }
+
+  #arm(): void {
+    if (this.#isStopped) return;
+    this.#scheduler.setRest(false);
+    this.#sequence = this.#store.visibleSequence();
+    this.#timer = setTimeout(() => this.#look(), this.#restMs).unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    if (this.#isStopped) return;
+    const { memtables } = this.#store;
+    const live = memtables.active === undefined ? memtables.frozen : [...memtables.frozen, memtables.active];
+    if (this.#store.visibleSequence() !== this.#sequence) {
+      this.#arm();
+      if (isWorthFlushing(live)) this.#scheduler.flushSoon();
+      return;
+    }
+    if (this.#isWorthFlushingAtRest(live)) this.#scheduler.flushSoon();
+    this.#scheduler.setRest(true);
+  }
+
+  #isWorthFlushingAtRest(live: readonly LiveMemtable[]): boolean {
+    const tombstones = tombstonesOf(live);
+    if (tombstones === 0 || tombstones >= REST_TOMBSTONES) return tombstones > 0;
+    const { current } = this.#store.versions;
+    const ranges = live.map((one) => one.keyRange()).filter((range) => range !== undefined);
+    const tables = [
+      ...new Set(ranges.flatMap((range) => LEVELS.flatMap((i) => current.overlapping(i, range)))),
+    ];
+    const entryCount = tables.reduce((sum, table) => sum + table.entryCount, 0);
+    const bytes = totalBytes(tables);
+    const hiddenBytes = entryCount === 0 ? 0 : Math.min(bytes, (tombstones * bytes) / entryCount);
+    return hiddenBytes >= REST_HIDDEN_BYTES && hiddenBytes >= REST_HIDDEN_SHARE * bytes;
+  }
+}
+
+function isWorthFlushing(live: readonly LiveMemtable[]): boolean {
+  const tombstones = tombstonesOf(live);
+  const entries = live.reduce((sum, { memtable }) => sum + memtable.arena.entryCount, 0);
+  return tombstones >= BUSY_TOMBSTONES && tombstones >= BUSY_TOMBSTONE_SHARE * entries;
+}
+
+function tombstonesOf(live: readonly LiveMemtable[]): number {
+  return live.reduce((sum, { memtable }) => sum + memtable.arena.tombstoneCount, 0);
+}

@@ -1,0 +1,89 @@
+/**
+ * One set of threads for all stores of a process, as RocksDB's environment has them.
+ *
+ * A thread costs some 35 ms to start, ten times that until its code is compiled, and 15 MiB: the threads that one store has warmed
+ * serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts); how many all of them run,
+ * and whose is next, is that of thread-turns.ts. Threads are as many as jobs run at once, and end when idle.
+ *
+ *   a store opens -> shareThreads() ... close() of the last one -> LINGER_MS, or the end of the process -> they end
+ *
+ * Invariants: whoever closed their share has no job here. Without a store there is no thread after LINGER_MS, and none when the
+ *             process ends by itself.
+ * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package that was loaded.
+ * Not chosen: one set for all threads of the application that open stores. They share nothing but what is handed to them, and a
+ *             job's promise and its descriptors belong to the thread that started it.
+ */
+
+import { clearTimeout, setTimeout } from '../../shared/base/timers.ts';
+import type { Job } from '../../shared/threads/jobs.ts';
+import { PiscinaThreads, type Place, type Threads } from './job-threads.ts';
+import { type ThreadShare, ThreadTurns, type ThreadUser } from './thread-turns.ts';
+
+/** Long enough for a program that opens one store after another. */
+const LINGER_MS = 2000;
+/** Beyond what is ever run at once: thread-turns.ts has the bound, which moves with the stores that are open. */
+const MAX_THREADS = 4096;
+
+/** Threads, and the right to use them. */
+export interface SharedPlace {
+  readonly threads: Threads;
+  readonly share: ThreadShare;
+}
+
+const byWorker = new Map<string, SharedThreads>();
+
+class SharedThreads {
+  readonly #threads: PiscinaThreads;
+  readonly #turns = new ThreadTurns();
+  #users = 0;
+  #lingering: NodeJS.Timeout | undefined;
+  readonly #end: () => void;
+
+  constructor(workerUrl: URL) {
+    this.#threads = new PiscinaThreads(MAX_THREADS, workerUrl);
+    this.#end = () => {
+      this.#stopLingering();
+      // Whoever comes now gets others: these may take a while to end.
+      byWorker.delete(workerUrl.href);
+      // Whether they end well or not: nobody has a job here, and nobody is told.
+      this.#threads.close().catch(() => undefined);
+    };
+  }
+
+  join(user: ThreadUser): SharedPlace {
+    this.#users++;
+    this.#stopLingering();
+    const share = this.#turns.join(user);
+    const threads: Threads = {
+      isForeign: false,
+      run: (job: Job, keepAlive: boolean, place: Place) => this.#threads.run(job, keepAlive, place),
+      terminate: (place) => this.#threads.terminate(place),
+      close: async () => {
+        share.leave();
+        if (--this.#users === 0) this.#linger();
+      },
+    };
+    return { threads, share };
+  }
+
+  #linger(): void {
+    this.#lingering = setTimeout(this.#end, LINGER_MS).unref();
+    process.once('beforeExit', this.#end);
+  }
+
+  #stopLingering(): void {
+    clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+    process.removeListener('beforeExit', this.#end);
+  }
+}
+
+/** A share in the threads that run this worker. Closing it, which is done once, leaves them to the others. */
+export function shareThreads(workerUrl: URL, user: ThreadUser): SharedPlace {
+  let threads = byWorker.get(workerUrl.href);
+  if (threads === undefined) {
+    threads = new SharedThreads(workerUrl);
+    byWorker.set(workerUrl.href, threads);
+  }
+  return threads.join(user);
+}

@@ -1,0 +1,158 @@
+/**
+ * The part of a store's lock that reaches across network namespaces of one kernel: a Unix socket in the directory itself, as
+ * containers with one volume have it in common (Linux).
+ *
+ *   LOCK-0a1b2c3d4e5f6071.sock     one for each claim, under a name that was never used before
+ *
+ *   1. bind and listen at a name of our own
+ *   2. list the directory, and connect to every other socket in it:
+ *        refused                        its owner is dead, or has not come to listening: see below
+ *        accepted, and LOCK names it    somebody owns the store: give up
+ *        accepted, not named            a rival at this same step. The smaller name goes first: the other one gives up at
+ *                                       once; the first waits until the other has given up, or owns the store after all
+ *   3. nobody else is left: we own the store. Delete the sockets of the dead
+ *   release: close the socket, which deletes its name (a directory with a socket in it can't be copied)
+ *
+ * Why there is one owner: of two rivals, whoever lists later sees the other's name, as binding comes before listing. Refused
+ * means dead or not yet listening; who is not yet listening has not yet listed, will find us listening, and can't own the
+ * store without our giving up. A name is never used twice, so deleting the name of the dead deletes nobody else's. Had we
+ * deleted that of one who was about to listen, he misses his own name in the list and starts again.
+ *
+ * Invariants: a name is bound once. Only sockets with our names are deleted, and only refused ones.
+ * Thread:     main.     Owns: the listening socket.
+ * Not chosen: one name for all, unlinked when it is stale: two that find it stale unlink each other's, and both own the store.
+ *             Renaming a claim to a lock: whoever lists meanwhile may see neither name.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { ioError, systemErrorCode } from '../../shared/base/errors.ts';
+import { delay } from '../../shared/base/timers.ts';
+import { lockSocketName, parseFileName } from '../../shared/files/file-names.ts';
+import { listNames, removeSocket, restrictSocket } from '../../shared/files/lock-files.ts';
+
+/** What sun_path holds on Linux, less the zero at its end. Node cuts longer names off without a word. */
+const MAX_SOCKET_PATH = 107;
+/** A rival has its answer after a few milliseconds, unless it was stopped: then it may go on at any time, and owns the store. */
+const RIVAL_ATTEMPTS = 200;
+const RIVAL_POLL_MS = 10;
+/** How often our name may be taken for that of the dead. */
+const CLAIM_ATTEMPTS = 20;
+/** How file systems say that they have no sockets, or that this is no place to make one. */
+const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
+  'EPERM',
+  'EACCES',
+  'EROFS',
+  'EINVAL',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+]);
+
+/** A socket that shows others who look into the directory that its owner lives. */
+export interface SocketClaim {
+  /** Its name in the directory; undefined where the file system has no sockets: then nobody is kept out. */
+  readonly name: string | undefined;
+  release(): Promise<void>;
+}
+
+/** undefined: somebody else has the store, or is about to. */
+export async function claimBySocket(
+  directory: string,
+  ownerName: () => string | undefined,
+): Promise<SocketClaim | undefined> {
+  for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+    const name = lockSocketName(randomBytes(8).toString('hex'));
+    const server = await listenAt(join(directory, name));
+    const release = (): Promise<void> => (server === undefined ? Promise.resolve() : closeServer(server));
+    try {
+      const outcome = await settle(directory, server === undefined ? undefined : name, ownerName);
+      if (outcome === 'won') return { name: server === undefined ? undefined : name, release };
+      await release();
+      if (outcome === 'lost') return undefined;
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+type Life = 'alive' | 'dead' | 'gone';
+
+/** Step 2 and 3. `own` is undefined for one without a socket, who can only give way. */
+async function settle(
+  directory: string,
+  own: string | undefined,
+  ownerName: () => string | undefined,
+): Promise<'won' | 'lost' | 'again'> {
+  for (let attempt = 0; attempt < RIVAL_ATTEMPTS; attempt++) {
+    const names = listNames(directory).filter((name) => parseFileName(name)?.kind === 'lock-socket');
+    if (own !== undefined && !names.includes(own)) return 'again';
+    const others = names.filter((name) => name !== own);
+    const lives = await Promise.all(others.map((name) => lookAt(join(directory, name))));
+    const rivals = others.filter((_, i) => lives[i] === 'alive');
+    if (rivals.length === 0) {
+      if (own !== undefined)
+        for (const [i, name] of others.entries())
+          if (lives[i] === 'dead') removeSocket(join(directory, name));
+      return 'won';
+    }
+    const owner = ownerName();
+    if (own === undefined || rivals.some((name) => name === owner || name < own)) return 'lost';
+    await delay(RIVAL_POLL_MS);
+  }
+  return 'lost';
+}
+
+/** Whether anybody listens at a socket. What can't be told counts as alive: a socket of another user, one that is overrun. */
+function lookAt(path: string): Promise<Life> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve('alive');
+    });
+    socket.on('error', (error) => {
+      const code = systemErrorCode(error);
+      resolve(code === 'ECONNREFUSED' ? 'dead' : code === 'ENOENT' ? 'gone' : 'alive');
+    });
+  });
+}
+
+/** undefined where there can be no socket. */
+async function listenAt(path: string): Promise<Server | undefined> {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) return undefined;
+  try {
+    const server = await listen(path, path);
+    try {
+      restrictSocket(path);
+    } catch (error) {
+      await closeServer(server);
+      throw error;
+    }
+    return server;
+  } catch (error) {
+    if (NO_SOCKETS.has(systemErrorCode(error))) return undefined;
+    throw error;
+  }
+}
+
+/** A server that sends everybody away: being reachable is all it does. `what` is named in errors. */
+export function listen(path: string, what: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    // Whoever connects is sent away at once, as an open connection would keep the server from closing.
+    const server = createServer((socket) => socket.destroy());
+    server.on('error', (error) => reject(ioError('lock', what, error)));
+    // `exclusive`: a cluster worker would otherwise share the primary's handle with its siblings, and all would win.
+    server.listen({ path, exclusive: true }, () => resolve(server));
+    // A store left open must not keep its process alive.
+    server.unref();
+  });
+}
+
+export function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.close((error) => (error === undefined ? resolve() : reject(error)));
+  });
+}

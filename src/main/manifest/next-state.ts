@@ -1,0 +1,78 @@
+/**
+ * The state of the manifest after an edit: what version-set.ts writes.
+ *
+ * Invariants: `logNumber`, `lastSequence` and `lastTime` never fall. Sealed logs below the log number are forgotten.
+ * Thread:     main. Pure, but for the list of obsolete files, which is asked.
+ */
+import { assert } from '../../shared/base/assert.ts';
+import type { FileNumber } from '../../shared/base/ids.ts';
+import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { TableSequence } from '../../shared/read/table-list.ts';
+import type { Version } from '../../shared/read/version.ts';
+import { editProblem, type ManifestState, type SealedLog, type TablePage } from './manifest-state.ts';
+import type { ObsoleteList } from './obsolete-list.ts';
+
+/** What the manifest learns along with an edit. */
+export interface EditExtra {
+  /** The last sequence number in use; a lower one than known is ignored. */
+  readonly lastSequence: number;
+  /** Logs sealed since the last edit, with their final length. They are forgotten once `logNumber` passes them. */
+  readonly sealedLogs?: readonly SealedLog[];
+  /** The latest time the store has seen, in milliseconds since 1970; an earlier one than known is ignored. */
+  readonly lastTime?: number;
+}
+
+export interface NextState {
+  readonly version: Version;
+  readonly edit: VersionEdit;
+  readonly extra: EditExtra;
+  /** Tables that are in no level any more. */
+  readonly removed: readonly TableMeta[];
+  /** Tables that were in none before. */
+  readonly added: readonly TableMeta[];
+  readonly pages: readonly TablePage[];
+  readonly nextFileNumber: number;
+  readonly ownerEpoch: number;
+}
+
+export function nextState(
+  before: ManifestState<TableSequence>,
+  obsolete: ObsoleteList,
+  next: NextState,
+): ManifestState<TableSequence> {
+  const { version, edit, extra, removed, added, pages, nextFileNumber, ownerEpoch } = next;
+  const logNumber = Math.max(before.logNumber, edit.logNumber ?? 0);
+  const kept = new Set(pages);
+  const oldPages = before.pages.filter((page) => !kept.has(page));
+  const state = {
+    ...before,
+    ownerEpoch,
+    lastTime: Math.max(before.lastTime, extra.lastTime ?? 0),
+    nextFileNumber,
+    lastSequence: edit.added.reduce(
+      (highest, { table }) => Math.max(highest, table.largestSequence),
+      Math.max(before.lastSequence, extra.lastSequence),
+    ),
+    logNumber,
+    sealedLogs: sealedAfter(before.sealedLogs, extra.sealedLogs ?? [], logNumber),
+    ...obsolete.after(removed, logNumber, oldPages),
+    pages,
+    levels: version.lists,
+  };
+  const problem = editProblem(state, added);
+  assert(problem === undefined, `the manifest to be written is invalid: ${problem}`);
+  return state;
+}
+
+function sealedAfter(
+  before: readonly SealedLog[],
+  more: readonly SealedLog[],
+  logNumber: number,
+): readonly SealedLog[] {
+  const sealed = new Map<FileNumber, SealedLog>(before.map((log) => [log.number, log]));
+  for (const log of more) {
+    assert((sealed.get(log.number)?.sizeBytes ?? log.sizeBytes) === log.sizeBytes, 'a sealed log has grown');
+    sealed.set(log.number, log);
+  }
+  return [...sealed.values()].filter((log) => log.number >= logNumber).sort((a, b) => a.number - b.number);
+}

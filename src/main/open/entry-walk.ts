@@ -1,0 +1,101 @@
+/**
+ * Walks the entries of a log's records, trusting nothing in them, and counts them. What clients send in the form of the log is
+ * read by the same reader before it is written there.
+ *
+ * Every entry has to have the ordinal that its place gives it (log-format.ts), so the walk goes on from record to record.
+ * Whoever comes to a record without having walked those before it begins anew there.
+ *
+ * Invariants: positions are those in the log: its first byte is bytes[0].
+ * Thread:     any; pure.
+ */
+import { VarintReader, varintLength } from '../../shared/base/bytes.ts';
+import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../shared/base/limits.ts';
+import {
+  BUCKET_SHIFT,
+  ENTRY_PREFIX_BYTES,
+  entryEnd,
+  KIND_END,
+  KIND_ESCAPE,
+  MIN_ENTRY_BYTES,
+} from '../../shared/log/log-format.ts';
+
+const varint = new VarintReader();
+
+/** Reads single entries, trusting nothing in them. */
+export class EntryReader {
+  keyLength = 0;
+  valueLength = 0;
+
+  /** Where the entry at `position` ends; -1 when no whole entry stands there before `end`. */
+  read(bytes: Uint8Array, position: number, end: number): number {
+    const lengths = position + ENTRY_PREFIX_BYTES;
+    const valueAt = varint.read(bytes, lengths, end);
+    const keyLength = varint.value;
+    const keyAt = valueAt < 0 ? -1 : varint.read(bytes, valueAt, end);
+    if (keyAt < 0 || keyLength > MAX_KEY_BYTES || varint.value > MAX_VALUE_BYTES) return -1;
+    const valueEnd = keyAt + keyLength + varint.value;
+    const next = entryEnd(position, valueEnd);
+    // A length that takes more bytes than it needs would be read differently by a memtable, which knows how many there can be.
+    const isShort = keyAt - lengths === varintLength(keyLength) + varintLength(varint.value);
+    if (!isShort || next > end || !isZero(bytes, valueEnd, next)) return -1;
+    this.keyLength = keyLength;
+    this.valueLength = varint.value;
+    return next;
+  }
+}
+
+const reader = new EntryReader();
+
+export class EntryWalk {
+  /** Of the last entry. */
+  #bucket = -1;
+  #ordinal = 0;
+
+  /** What came before `position` is not known: the ordinal of the entry there is right as it is. */
+  beginAt(bytes: Uint8Array, position: number): void {
+    this.#bucket = position >>> BUCKET_SHIFT;
+    this.#ordinal = (bytes[position]! >>> 1) - 1;
+  }
+
+  /** How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. */
+  count(bytes: Uint8Array, start: number, end: number, path: string): number {
+    let position = start;
+    let count = 0;
+    while (position < end) {
+      const keyLength = bytes[position + ENTRY_PREFIX_BYTES]!;
+      const valueLength = bytes[position + ENTRY_PREFIX_BYTES + 1]!;
+      let next = position + ENTRY_PREFIX_BYTES + 2 + keyLength + valueLength;
+      // Nearly every entry has two short lengths, and its size.
+      const isPlain = (keyLength | valueLength) < 128 && next >= position + MIN_ENTRY_BYTES && next <= end;
+      if (!isPlain) next = reader.read(bytes, position, end);
+      if (next < 0 || bytes[position]! >>> 1 !== this.#ordinalAt(position))
+        throw malformed(bytes, position, end, path);
+      count++;
+      position = next;
+    }
+    return count;
+  }
+
+  #ordinalAt(position: number): number {
+    const bucket = position >>> BUCKET_SHIFT;
+    this.#ordinal = bucket === this.#bucket ? this.#ordinal + 1 : 0;
+    this.#bucket = bucket;
+    return this.#ordinal;
+  }
+}
+
+/** What stands there is no entry: damage, unless it is one of a kind that this release does not know. */
+function malformed(bytes: Uint8Array, position: number, end: number, path: string): StorageError {
+  const isWhole = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end) >= 0;
+  return isWhole && varint.value >= KIND_ESCAPE && varint.value < KIND_END
+    ? new StorageError('STRATA_UNSUPPORTED', `${path} has a log with entries of a later release`, {
+        file: path,
+      })
+    : new CorruptionError('a log entry is malformed', { file: path, offset: position });
+}
+
+function isZero(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (bytes[at] !== 0) return false;
+  return true;
+}

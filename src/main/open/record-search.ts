@@ -1,0 +1,58 @@
+/**
+ * Finds the intact records of a log that no record before leads to: behind damage.
+ *
+ * Any position may be the start of one, and what stands there may claim any length. Each candidate costs the same small
+ * amount (checksum-range.ts), so the whole search takes time in proportion to the log, whatever its bytes are.
+ *
+ * Thread: main; pure.
+ */
+import { readU32 } from '../../shared/base/bytes.ts';
+import { ChecksumRange } from '../../shared/files/checksum-range.ts';
+import {
+  claimedEnd,
+  claimedType,
+  RECORD_HEADER_BYTES,
+  type RecordHeader,
+  RecordType,
+  readHeader,
+} from '../../shared/log/log-format.ts';
+
+export interface FoundRecord {
+  readonly at: number;
+  readonly header: RecordHeader;
+}
+
+export class RecordSearch {
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #end: number;
+  readonly #logNumber: number;
+  /** Made for the first candidate: most logs have none. */
+  #checksums: ChecksumRange | undefined;
+
+  /** Looks for records of log `logNumber` that lie in bytes[start, end). */
+  constructor(bytes: Uint8Array, start: number, end: number, logNumber: number) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    this.#logNumber = logNumber;
+  }
+
+  /** The first intact record at or behind `from`, which is at least the `start` given to the constructor. */
+  next(from: number): FoundRecord | undefined {
+    const bytes = this.#bytes;
+    for (let at = from; at + RECORD_HEADER_BYTES <= this.#end; at++) {
+      const type = claimedType(bytes, at);
+      if (type === 0 || type > RecordType.Note || !this.#matches(at)) continue;
+      return { at, header: readHeader(bytes, at, this.#logNumber) };
+    }
+    return undefined;
+  }
+
+  #matches(at: number): boolean {
+    const end = claimedEnd(this.#bytes, at, this.#end);
+    if (end < 0) return false;
+    this.#checksums ??= new ChecksumRange(this.#bytes, this.#start, this.#end);
+    return this.#checksums.of(at + 4, end, this.#logNumber) === readU32(this.#bytes, at);
+  }
+}

@@ -1,0 +1,397 @@
+/**
+ * A running store: the parts, wired together, and their lifecycle.
+ *
+ *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
+ *              accepted writes and flushes complete
+ *           2. what is in memory goes to tables, unless it is little: so the next open has little to replay. If that fails,
+ *              the logs have it
+ *           3. logs are synced and measured in the manifest: any later damage to them can be told from a crash
+ *           4. scans end, threads end, files are closed, the lock is given up
+ *
+ *   A disk that does not answer (close-limit.ts): every promise is rejected, and close() as well. What is under way on the disk
+ *   can't be taken back, so steps 1, 2 and 4 go on by themselves as it ends: the lock is not given up while anything may write.
+ *
+ *   becomeReadOnly   the first failure that ends all writing: writes are refused, background work is cancelled, loads end
+ *
+ * Invariants: every promise ever given out settles by the time close() settles.
+ * Thread:     main.     Owns: all parts.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { StorageError } from '../shared/base/errors.ts';
+import { ForgottenWarning } from '../shared/base/forgotten.ts';
+import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
+import { setImmediate } from '../shared/base/timers.ts';
+import { Disk } from '../shared/disk/disk.ts';
+import { OpenScans } from '../shared/read/open-scans.ts';
+import type { ResolvedScan } from '../shared/read/read-options.ts';
+import type { ScanCore } from '../shared/read/scan-core.ts';
+import { TableCache } from '../shared/read/table-cache.ts';
+import { BlockCache } from '../shared/table/block-cache.ts';
+import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
+import { readOnlyAfter, reportDeletion, toStorageError } from './compaction/background-errors.ts';
+import { ReadPressure } from './compaction/read-pressure.ts';
+import { Scheduler } from './compaction/scheduler.ts';
+import { Upkeep } from './compaction/upkeep.ts';
+import type { EngineStatus } from './engine.ts';
+import { EngineReads } from './engine-reads.ts';
+import type { Ownership } from './files/ownership.ts';
+import { Ingester } from './ingest/ingester.ts';
+import { clientChunkBytes } from './ingest/pool-sorter.ts';
+import { JobRunner } from './jobs/job-runner.ts';
+import { WorkerPool } from './jobs/worker-pool.ts';
+import type { OpenedStore, OpenInternals } from './open/open-store.ts';
+import { Operations } from './operations.ts';
+import type { LoadReceiver } from './share/client-ingestions.ts';
+import type { SharedOwner } from './share/client-session.ts';
+import { Shares } from './share/shares.ts';
+import type { ViewStats } from './share/view-publisher.ts';
+import { Counters } from './store/counters.ts';
+import type { TellEvent } from './store/events.ts';
+import { SnapshotList } from './store/snapshot.ts';
+import { StoreClock } from './store/store-clock.ts';
+import type { Store } from './store.ts';
+import { StoreFiles } from './store-files.ts';
+import { ArenaPool } from './write/arena-pool.ts';
+import { CommitPipeline } from './write/commit-pipeline.ts';
+import { RecoveredLogFile } from './write/log-writer.ts';
+import { MemtableList } from './write/memtable-list.ts';
+import { WriteGate } from './write/write-gate.ts';
+
+export class Runtime {
+  readonly store: Store;
+  readonly scheduler: Scheduler;
+  readonly scans: OpenScans;
+  readonly reads: EngineReads;
+  readonly ingester: Ingester;
+  readonly #lock: OpenedStore['lock'];
+  #ownership!: Ownership;
+  readonly #upkeep: Upkeep;
+  readonly #operations = new Operations();
+  readonly #closeLimitMs: number;
+  #status: EngineStatus;
+  #visibleSequence: SequenceNumber;
+  #closing: Promise<void> | undefined;
+  #hasGivenUp = false;
+  /** The first failure that ended all writing, and what writers are told of it. */
+  #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
+  /** Made by the first share(). */
+  #shares: Shares | undefined;
+
+  constructor(opened: OpenedStore, internals: OpenInternals, tell: TellEvent) {
+    // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
+    this.#lock = opened.lock;
+    this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
+    this.#status = opened.options.readOnly ? 'read-only' : 'open';
+    this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
+    opened.control.publishSequence(this.#visibleSequence);
+    this.store = this.#assemble(opened, internals, tell);
+    this.scheduler = new Scheduler(this.store);
+    this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
+    this.reads = new EngineReads(this.store, () => this.checkReadable());
+    this.scans = new OpenScans(
+      this.store.tables,
+      this.reads.awaited,
+      new ForgottenWarning('scan', opened.path),
+    );
+    this.ingester = new Ingester({
+      store: this.store,
+      scheduler: this.scheduler,
+      sequenceHeadroom: internals.ingestHeadroom,
+      lastSequence: () => this.#encodedSequence(),
+      publish: (sequence) => this.#publish(sequence, 0),
+      checkWritable: () => this.checkWritable(),
+    });
+    // Later, when the caller of open() has had the chance to listen.
+    for (const error of opened.deletionErrors) setImmediate(() => reportDeletion(this.store, error)).unref();
+    if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
+    else {
+      this.scheduler.update();
+      this.#upkeep.start();
+    }
+  }
+
+  #assemble(opened: OpenedStore, internals: OpenInternals, tell: TellEvent): Store {
+    const { fs, path, directory, options, control } = opened;
+    const counters = new Counters();
+    const blocks = new BlockCache(options.cacheBytes);
+    const disk = new Disk(fs, { use: control.diskUse });
+    const tables = new TableCache(fs, directory, options, blocks, disk);
+    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
+    const memtables = new MemtableList(opened.recovered.memtables, (live) =>
+      arenas.give(live.memtable.arena),
+    );
+    const files = new StoreFiles(opened, tables, {
+      lost: (error) => void this.#becomeReadOnly('directory', error),
+      deletionFailed: (error) => reportDeletion(this.store, error),
+    });
+    this.#ownership = files.ownership;
+    const clock = new StoreClock(Math.max(opened.recovered.latestMs, files.versions.lastTime));
+    const gate = new WriteGate((event) => this.store.report('stall', event));
+    const { threads, pool: givenPool, bulkThreads } = options;
+    const { fileSystem, workerUrl, stallLimitMs } = internals;
+    // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
+    const isShared = fileSystem === undefined;
+    const pool = new WorkerPool({ threads, pool: givenPool, bulkThreads, isShared, workerUrl, stallLimitMs });
+    const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
+    const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
+    const runtime = this;
+    const pipeline = new CommitPipeline({
+      memtables,
+      gate,
+      maxHeldBytes: options.maxHeldBytes,
+      arenas,
+      recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
+      get lastSequence() {
+        return runtime.#encodedSequence();
+      },
+      ownerEpoch: files.versions.ownerEpoch,
+      time: () => clock.now(),
+      createLog: () => files.createLog(),
+      discardLog: (writer) => files.discardLog(writer),
+      syncDirectory: () => fs.syncDirectoryAsync(directory),
+      publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
+      frozen: () => this.scheduler.update(),
+      failed: (operation, error) => this.#becomeReadOnly(operation, error),
+    });
+    return {
+      fs,
+      path,
+      directory,
+      options,
+      control,
+      versions: files.versions,
+      clock,
+      memtables,
+      arenas,
+      pipeline,
+      gate,
+      disk,
+      tables,
+      blocks,
+      counters,
+      deletions: files.deletions,
+      // In a turn of its own: a reader should not wait for the planning.
+      readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
+      snapshots: new SnapshotList(new ForgottenWarning('snapshot', path)),
+      jobs: new JobRunner(pool, control, fs, directory, counters),
+      visibleSequence: () => this.#visibleSequence,
+      isClosing: () => this.#closing !== undefined,
+      report: tell,
+      becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
+    };
+  }
+
+  #relieveReaders(): void {
+    if (this.#status === 'open') this.scheduler.update();
+  }
+
+  get status(): EngineStatus {
+    return this.#status;
+  }
+
+  /** The last sequence given to any write, published or not. */
+  #encodedSequence(): number {
+    const { memtables } = this.store;
+    const newest = memtables.active ?? memtables.frozen.at(-1);
+    return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
+  }
+
+  #publish(sequence: number, logBytes: number): void {
+    this.#visibleSequence = sequenceNumber(sequence);
+    this.store.control.publishSequence(this.#visibleSequence);
+    this.store.counters.walBytes += logBytes;
+    this.#ownership.noteWrite();
+    this.#upkeep.noteWrite();
+  }
+
+  /** Returns what writers are told: of the first failure, whatever fails after it. */
+  #becomeReadOnly(operation: string, cause: unknown): StorageError {
+    if (this.#failure !== undefined) return this.#failure.refusal;
+    const error = toStorageError(cause, `the ${operation} failed`);
+    const refusal = readOnlyAfter(operation, error);
+    this.#failure = { error, refusal };
+    if (this.#status === 'open') this.#status = 'read-only';
+    this.store.pipeline.refuse(refusal);
+    this.scheduler.halt(refusal);
+    this.#upkeep.stop();
+    this.ingester.stop(refusal);
+    this.store.report('backgroundError', { error, operation, willRetry: false });
+    return refusal;
+  }
+
+  checkReadable(): void {
+    if (this.#status === 'closing' || this.#status === 'closed') throw closedError();
+  }
+
+  checkWritable(): void {
+    if (this.#status === 'open') return;
+    this.checkReadable();
+    throw this.#failure?.refusal ?? readOnlyError();
+  }
+
+  /** The last failure of background work that has not been overcome. */
+  get backgroundError(): StorageError | undefined {
+    return this.#failure?.error ?? this.scheduler.error;
+  }
+
+  /** Runs on behalf of a caller: keeps the process alive, and close() waits for it. */
+  operation<T>(work: Promise<T>): Promise<T> {
+    return this.#operations.run(work);
+  }
+
+  /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
+  openScan(
+    { range, reverse, fillCache }: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'fillCache'>,
+    sequence: SequenceNumber,
+  ): ScanCore {
+    const { memtables, versions } = this.store;
+    const pin = versions.pin();
+    this.store.readPressure.noteScan(pin.version);
+    const held = memtables.holdForScan();
+    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    return this.scans.open(sources, range, reverse, () => {
+      pin.release();
+      memtables.releaseFromScan(held);
+    });
+  }
+
+  /** A port through which another thread can attach. */
+  share(owner: SharedOwner): MessagePort {
+    this.#shares ??= new Shares(this.store, this.#loadReceiver(), (write) => {
+      this.checkWritable();
+      const { pipeline, counters } = this.store;
+      const written = pipeline.appendEncoded(write, true);
+      counters.userBytes += write.dataBytes;
+      return written;
+    });
+    return this.#shares.open(owner);
+  }
+
+  #loadReceiver(): LoadReceiver {
+    return {
+      begin: () => {
+        this.checkWritable();
+        return this.ingester.receive();
+      },
+      chunkBytes: clientChunkBytes(this.store),
+    };
+  }
+
+  get clientCount(): number {
+    return this.#shares?.clientCount ?? 0;
+  }
+
+  /** Bytes of clients' writes that wait here for room. */
+  get queuedClientBytes(): number {
+    return this.#shares?.queuedBytes ?? 0;
+  }
+
+  get clientViews(): ViewStats {
+    return this.#shares?.viewStats ?? { kept: 0, unread: 0 };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { store, scheduler } = this;
+    const canSync = !store.options.readOnly;
+    this.#status = 'closing';
+    this.reads.close(closedError());
+    this.#upkeep.stop();
+    this.#lock.noteClosing();
+    store.control.diskUse.beginClose();
+    store.jobs.beginClose();
+    this.ingester.stop(closedError());
+    scheduler.cancelCompactions(closedError());
+    store.jobs.cancel('ordinary');
+    const orderly = this.#closeInOrder(canSync);
+    await unlessStuck(
+      orderly,
+      () => closePulse(store, this.#operations.count),
+      this.#closeLimitMs,
+      (error) => this.#giveUp(error),
+    );
+  }
+
+  async #closeInOrder(canSync: boolean): Promise<void> {
+    const { store, scheduler } = this;
+    const { pipeline, versions } = store;
+    try {
+      const stuck = scheduler.flushError;
+      if (stuck !== undefined) pipeline.rejectHeld(stuck);
+      // Operations first: they may need the scheduler to make room for held writes.
+      await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
+      await scheduler.stop(closedError());
+      // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
+      if (canSync && !pipeline.hasFailed && !this.#hasGivenUp) {
+        await pipeline.syncAll();
+        if (this.#failure === undefined && !versions.isPoisoned && !this.#hasGivenUp) await this.#sealLogs();
+      }
+    } finally {
+      await this.#release();
+    }
+  }
+
+  /** The disk does not answer. #closeInOrder() goes on when it does; nothing that it does by then starts anything new. */
+  #giveUp(error: StorageError): void {
+    const { store } = this;
+    this.#hasGivenUp = true;
+    this.#status = 'closed';
+    store.control.markClosed();
+    store.pipeline.abandon(error);
+    this.scheduler.halt(error);
+    store.jobs.cancel('all');
+    this.#operations.abandon(error);
+    this.scans.closeAll(closedError());
+    store.disk.close();
+    // comlink posts an answer some microtasks after its call has settled.
+    setImmediate(() => this.#shares?.end());
+  }
+
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  async #sealLogs(): Promise<void> {
+    const { memtables, versions, clock } = this.store;
+    const known = new Set(versions.sealedLogs.map((log) => log.number));
+    const sealedLogs = memtables
+      .logs()
+      .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
+      .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
+    if (sealedLogs.length === 0) return;
+    const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
+    await versions.apply({ added: [], removed: [] }, extra);
+  }
+
+  async #release(): Promise<void> {
+    const { store } = this;
+    this.#ownership.stop();
+    store.snapshots.end();
+    store.control.markClosed();
+    store.pipeline.refuse(closedError());
+    this.scans.closeAll(closedError());
+    for (const live of [...store.memtables.frozen, store.memtables.active]) live?.writer?.retire();
+    try {
+      await this.#shares?.close();
+      await store.jobs.close();
+    } finally {
+      store.disk.close();
+      store.tables.close();
+      store.blocks.clear();
+      store.memtables.close();
+      store.arenas.close();
+      await store.deletions.done().finally(() => this.#lock.release());
+      this.#status = 'closed';
+    }
+  }
+}
+
+function closedError(): StorageError {
+  return new StorageError('STRATA_CLOSED', 'the store is closed');
+}
+
+function readOnlyError(): StorageError {
+  return new StorageError('STRATA_READ_ONLY', 'the store is read-only');
+}

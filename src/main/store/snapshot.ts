@@ -1,0 +1,122 @@
+/**
+ * Snapshots: read points that compaction keeps alive.
+ *
+ * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
+ * compaction are told all open ones and keep, for each, the version it sees.
+ *
+ * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through it
+ * has pinned what it reads, and goes on.
+ *
+ * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
+ * Thread:     main.     Owns: the open snapshots.
+ */
+import { StorageError } from '../../shared/base/errors.ts';
+import type { ForgottenWarning } from '../../shared/base/forgotten.ts';
+import type { SequenceNumber } from '../../shared/base/ids.ts';
+
+/** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
+interface Hold {
+  readonly list: SnapshotList;
+  readonly sequence: SequenceNumber;
+}
+
+const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.forget(sequence));
+
+/**
+ * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it. One that
+ * is forgotten is closed when the garbage collector finds it, with a warning (`STRATAKV_FORGOTTEN_SNAPSHOT`).
+ *
+ * @example
+ * const snapshot = engine.snapshot();
+ * try {
+ *   await engine.put('k', 'new');
+ *   engine.getSync('k', { snapshot }); // the value of before
+ * } finally {
+ *   snapshot.close();
+ * }
+ */
+export class Snapshot {
+  /** undefined: closed. */
+  #list: SnapshotList | undefined;
+  readonly #sequence: SequenceNumber;
+
+  /** @internal Use {@link StorageEngine.snapshot}. */
+  constructor(list: SnapshotList, sequence: SequenceNumber) {
+    this.#list = list;
+    this.#sequence = sequence;
+    forgotten.register(this, { list, sequence }, this);
+  }
+
+  /** Reading through a closed snapshot is STRATA_CLOSED. */
+  get isClosed(): boolean {
+    return this.#list === undefined;
+  }
+
+  /** Gives the moment up. Idempotent. */
+  close(): void {
+    const list = this.#list;
+    if (list === undefined) return;
+    this.#list = undefined;
+    forgotten.unregister(this);
+    list.remove(this.#sequence);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal The read point for `list`'s store; throws for a closed snapshot or one of another store. */
+  static sequenceOf(snapshot: unknown, list: SnapshotList): SequenceNumber {
+    if (!(snapshot instanceof Snapshot) || (snapshot.#list !== undefined && snapshot.#list !== list))
+      throw new StorageError('STRATA_INVALID_ARGUMENT', 'the snapshot is not one of this store');
+    if (snapshot.#list === undefined) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
+    return snapshot.#sequence;
+  }
+}
+
+export class SnapshotList {
+  /** How many open snapshots there are at each sequence. */
+  readonly #counts = new Map<SequenceNumber, number>();
+  readonly #warning: ForgottenWarning;
+  /** The last one at its sequence was closed: what was kept for it may go. */
+  onReleased: () => void = () => {};
+
+  constructor(warning: ForgottenWarning) {
+    this.#warning = warning;
+  }
+
+  get size(): number {
+    let total = 0;
+    for (const count of this.#counts.values()) total += count;
+    return total;
+  }
+
+  take(sequence: SequenceNumber): Snapshot {
+    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
+    return new Snapshot(this, sequence);
+  }
+
+  remove(sequence: SequenceNumber): void {
+    const count = this.#counts.get(sequence) ?? 0;
+    if (count > 1) this.#counts.set(sequence, count - 1);
+    else if (this.#counts.delete(sequence)) this.onReleased();
+  }
+
+  /** {@link remove}, for a snapshot that was collected. */
+  forget(sequence: SequenceNumber): void {
+    this.#warning.tell();
+    this.remove(sequence);
+  }
+
+  /** The store is closed: what is forgotten from now on is nobody's mistake. */
+  end(): void {
+    this.#warning.end();
+    // The application may go on to hold some.
+    this.onReleased = () => {};
+  }
+
+  /** All read points, ascending: what a job is told. */
+  sequences(): SequenceNumber[] {
+    return [...this.#counts.keys()].sort((a, b) => a - b);
+  }
+}

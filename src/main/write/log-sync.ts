@@ -1,0 +1,108 @@
+/**
+ * Shared fdatasync: all writers that wait for one are served by the next, and one runs at a time.
+ *
+ *   request(group) -> sync every log with unsynced bytes, oldest first -> the groups written before it began are durable
+ *
+ * A write is durable only when everything before it is, so a sync covers older logs too, in order.
+ *
+ * A sync that fails ends all writing ("fsyncgate"). One that could not be asked for, as there was no descriptor to open the
+ * directory with, ends nothing: those that waited for it hear that their writes may not be durable, and the next one makes up.
+ *
+ * Thread: main.     Owns: which logs have unsynced bytes, and the waiting groups.
+ */
+import { isOutOfDescriptors } from '../../shared/base/errors.ts';
+import type { FileNumber } from '../../shared/base/ids.ts';
+import type { CommitGroup } from './commit-group.ts';
+
+/** A log with bytes to make durable. */
+export interface SyncableLog {
+  readonly number: FileNumber;
+  readonly writtenUpTo: number;
+  /** How far a completed sync reaches. */
+  readonly syncedUpTo: number;
+  sync(): Promise<void>;
+}
+
+export class LogSync {
+  readonly #onFailure: (error: unknown) => void;
+  /** Oldest first. */
+  #unsynced: SyncableLog[];
+  #waiting: CommitGroup[] = [];
+  /** By the sync that runs. */
+  #served: CommitGroup[] = [];
+  #running: Promise<void> | undefined;
+
+  /** `recovered`: logs of before, which the crash may have left in the page cache only. */
+  constructor(recovered: readonly SyncableLog[], onFailure: (error: unknown) => void) {
+    this.#unsynced = [...recovered];
+    this.#onFailure = onFailure;
+  }
+
+  /** `writer` has bytes that no sync covers. */
+  written(writer: SyncableLog): void {
+    if (this.#unsynced.at(-1) !== writer) this.#unsynced.push(writer);
+  }
+
+  /** `group` is written and waits for a sync. */
+  request(group: CommitGroup): void {
+    this.#waiting.push(group);
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when no writer waits for a sync. */
+  async idle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      this.#served = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.syncAll();
+        for (const group of this.#served) group.outcome.synced();
+      } catch (error) {
+        for (const group of this.#served) group.outcome.fail(error);
+        if (isOutOfDescriptors(error)) continue;
+        this.#onFailure(error);
+        break;
+      }
+    }
+    this.#served = [];
+    this.#running = undefined;
+  }
+
+  async syncAll(): Promise<void> {
+    for (const writer of [...this.#unsynced]) {
+      // Forgotten while an older one was synced: a flush has made a table of it, and deletes the file.
+      if (!this.#unsynced.includes(writer)) continue;
+      const upTo = writer.writtenUpTo;
+      await writer.sync();
+      // The newest log may have been written to meanwhile; an older one never is.
+      if (writer.writtenUpTo === upTo) this.#unsynced = this.#unsynced.filter((other) => other !== writer);
+    }
+  }
+
+  /** How much of a recovered log that is still needed would survive power loss now. */
+  durableBytes(log: { readonly number: FileNumber; readonly sizeBytes: number }): number {
+    return this.#unsynced.find((other) => other.number === log.number)?.syncedUpTo ?? log.sizeBytes;
+  }
+
+  /** The log needs no sync any more: its writes are in a table. */
+  forget(number: FileNumber): void {
+    this.#unsynced = this.#unsynced.filter((log) => log.number !== number);
+  }
+
+  /** Fails those that wait for a sync to come. The one that runs tells its own. */
+  fail(error: unknown): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const group of waiting) group.outcome.fail(error);
+  }
+
+  /** Fails all that wait, whatever the running sync may yet come to. */
+  abandon(error: unknown): void {
+    for (const group of this.#served) group.outcome.fail(error);
+    this.fail(error);
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
+ */
+import { copyInto, varintLength, writeVarint } from '../base/bytes.ts';
+import type { EntryBatch } from '../base/entry-batch.ts';
+import type { Entry } from '../base/iterator.ts';
+import {
+  ENTRY_PREFIX_BYTES,
+  entryKeyEnd,
+  entryKeyStart,
+  entryValueEnd,
+  MIN_ENTRY_BYTES,
+} from './log-format.ts';
+
+/** The tag and two lengths below 128: how nearly every entry begins. */
+export const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
+
+/** Entries of neighbouring keys lie anywhere in the arena: so much of each is fetched ahead of a walk. */
+const FETCHED_BYTES = 192;
+const CACHE_LINE_BYTES = 64;
+
+/** What an entry takes in the arena and in the log. */
+export function encodedEntryBytes(keyLength: number, valueLength: number): number {
+  const lengths = varintLength(keyLength) + varintLength(valueLength);
+  return Math.max(MIN_ENTRY_BYTES, ENTRY_PREFIX_BYTES + lengths + keyLength + valueLength);
+}
+
+/** Fills `entry` from the encoded entry at `ref`, which does not say its `sequence` (arena.ts). */
+export function readEntry(bytes: Uint8Array, ref: number, sequence: number, entry: Entry): void {
+  const keyStart = entryKeyStart(bytes, ref);
+  const keyEnd = entryKeyEnd(bytes, ref, keyStart);
+  entry.keyBytes = bytes;
+  entry.keyStart = keyStart;
+  entry.keyEnd = keyEnd;
+  entry.valueBytes = bytes;
+  entry.valueStart = keyEnd;
+  entry.valueEnd = entryValueEnd(bytes, ref, keyEnd);
+  entry.sequence = sequence;
+  entry.kind = bytes[ref]! & 1;
+}
+
+/**
+ * Touches the entries at refs[from, to) one right after the other, so that their cache misses overlap. What it returns has no
+ * meaning, but has to be kept: bytes that nobody uses would not be fetched.
+ */
+export function fetchEntries(bytes: Uint8Array, refs: Uint32Array, from: number, to: number): number {
+  let sum = 0;
+  for (let at = from; at < to; at++) {
+    const ref = refs[at]!;
+    for (let line = 0; line < FETCHED_BYTES; line += CACHE_LINE_BYTES) sum += bytes[ref + line] ?? 0;
+  }
+  return sum;
+}
+
+/** Appends the encoded entry at `ref` to a scattered batch. */
+export function addToBatch(bytes: Uint8Array, ref: number, sequence: number, batch: EntryBatch): void {
+  const keyLength = bytes[ref + ENTRY_PREFIX_BYTES]!;
+  const valueLength = bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
+  let keyStart = ref + SHORT_HEADER_BYTES;
+  let keyEnd = keyStart + keyLength;
+  let valueEnd = keyEnd + valueLength;
+  if ((keyLength | valueLength) >= 128) {
+    keyStart = entryKeyStart(bytes, ref);
+    keyEnd = entryKeyEnd(bytes, ref, keyStart);
+    valueEnd = entryValueEnd(bytes, ref, keyEnd);
+  }
+  batch.refs[batch.count] = ref;
+  batch.add(keyStart, keyEnd, keyEnd, valueEnd, sequence, bytes[ref]! & 1);
+}
+
+/**
+ * Writes one entry at `position` and returns the position behind it. `tag` as in log-format.ts: the kind alone, where the
+ * entry has no place in a log yet.
+ */
+export function encodeEntry(
+  to: Uint8Array,
+  position: number,
+  tag: number,
+  key: Uint8Array,
+  keyStart: number,
+  keyEnd: number,
+  value: Uint8Array,
+  valueStart: number,
+  valueEnd: number,
+): number {
+  to[position] = tag;
+  let at = writeVarint(to, position + ENTRY_PREFIX_BYTES, keyEnd - keyStart);
+  at = writeVarint(to, at, valueEnd - valueStart);
+  copyInto(to, at, key, keyStart, keyEnd);
+  at += keyEnd - keyStart;
+  copyInto(to, at, value, valueStart, valueEnd);
+  at += valueEnd - valueStart;
+  while (at < position + MIN_ENTRY_BYTES) to[at++] = 0;
+  return at;
+}

@@ -1,0 +1,139 @@
+/**
+ * WriteBatch: writes that become visible and durable together or not at all.
+ *
+ * It holds its entries encoded as in the log (log-format.ts), ordinals left zero, so that writing it is one
+ * copy into the memtable's arena and an index insert per entry.
+ *
+ * Invariants: what the caller handed in is copied in `put`/`delete`; the engine copies the batch in `write`, so a batch
+ *             may be changed, cleared and written again at any time.
+ * Thread:     any.
+ */
+import { invalidArgument } from '../base/errors.ts';
+import { type Bytes, InputBytes } from '../base/input-bytes.ts';
+import { EntryKind } from '../base/iterator.ts';
+import { MAX_BATCH_BYTES } from '../base/limits.ts';
+import { encodedEntryBytes, encodeEntry } from './entry-codec.ts';
+
+const INITIAL_BYTES = 512;
+/** A batch is mostly written once and dropped: fewer copies are worth more than the room that is left over. */
+const GROWTH = 4;
+/** Beyond this, room left over is worth more. */
+const GROWTH_DOUBLES_AT = 262144;
+const NOTHING = new Uint8Array(0);
+const key = new InputBytes();
+const value = new InputBytes();
+
+/**
+ * A list of puts and deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
+ *
+ * @example
+ * const batch = new WriteBatch().put('user:2', 'Bob').put('user:3', 'Charlie').delete('user:1');
+ * await engine.write(batch);
+ */
+export class WriteBatch {
+  #bytes: Uint8Array = NOTHING;
+  #end = 0;
+  #count = 0;
+  #dataBytes = 0;
+
+  /**
+   * Adds a put. Copies both arguments.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT: wrong type, lone surrogates, a key over 64 KiB, a value over
+   * 256 MiB, or a batch over 1 GiB. The batch is unchanged then.
+   */
+  put(keyInput: Bytes, valueInput: Bytes): this {
+    key.setKey(keyInput);
+    value.setValue(valueInput);
+    this.#append(EntryKind.Put);
+    return this;
+  }
+
+  /** Adds a delete of a key, which need not exist. Throws as {@link WriteBatch.put} does. */
+  delete(keyInput: Bytes): this {
+    key.setKey(keyInput);
+    value.end = 0;
+    this.#append(EntryKind.Delete);
+    return this;
+  }
+
+  /** Forgets all operations. */
+  clear(): this {
+    this.#end = 0;
+    this.#count = 0;
+    this.#dataBytes = 0;
+    return this;
+  }
+
+  /** How many operations the batch holds. */
+  get length(): number {
+    return this.#count;
+  }
+
+  /** What the batch takes in the log, in bytes. */
+  get byteLength(): number {
+    return this.#end;
+  }
+
+  /** @internal Bytes of keys and values alone. */
+  get dataByteLength(): number {
+    return this.#dataBytes;
+  }
+
+  /** @internal Whether `value` is a batch, and not merely something with its prototype. */
+  static isBatch(value: unknown): value is WriteBatch {
+    return typeof value === 'object' && value !== null && #bytes in value;
+  }
+
+  /** @internal The encoded entries: for the engine, valid until the batch changes. */
+  static encoded(batch: WriteBatch): Uint8Array {
+    return batch.#bytes.subarray(0, batch.#end);
+  }
+
+  /**
+   * @internal The same operations, over the same bytes, as a plain batch: valid until `batch` changes. What a class derived from
+   * WriteBatch says of itself is not relied on.
+   */
+  static plain(batch: WriteBatch): WriteBatch {
+    return WriteBatch.fromEncoded(batch.#bytes.subarray(0, batch.#end), batch.#count, batch.#dataBytes);
+  }
+
+  /** @internal A batch over entries encoded already, which it takes over: what a client in another thread sent. */
+  static fromEncoded(bytes: Uint8Array, count: number, dataByteLength: number): WriteBatch {
+    const batch = new WriteBatch();
+    batch.#bytes = bytes;
+    batch.#end = bytes.length;
+    batch.#count = count;
+    batch.#dataBytes = dataByteLength;
+    return batch;
+  }
+
+  /** @internal A batch of its own with the same operations. */
+  static copy(batch: WriteBatch): WriteBatch {
+    const copy = new WriteBatch();
+    copy.#bytes = batch.#bytes.slice(0, batch.#end);
+    copy.#end = batch.#end;
+    copy.#count = batch.#count;
+    copy.#dataBytes = batch.#dataBytes;
+    return copy;
+  }
+
+  #append(kind: EntryKind): void {
+    const needed = encodedEntryBytes(key.end, value.end);
+    if (this.#end + needed > MAX_BATCH_BYTES)
+      throw invalidArgument(`a batch has at most ${MAX_BATCH_BYTES} bytes`);
+    this.#grow(this.#end + needed);
+    encodeEntry(this.#bytes, this.#end, kind, key.bytes, 0, key.end, value.bytes, 0, value.end);
+    this.#end += needed;
+    this.#count++;
+    this.#dataBytes += key.end + value.end;
+  }
+
+  #grow(needed: number): void {
+    if (needed <= this.#bytes.length) return;
+    const size = this.#bytes.length;
+    const next = size < GROWTH_DOUBLES_AT ? size * GROWTH : size * 2;
+    const grown = new Uint8Array(Math.min(MAX_BATCH_BYTES, Math.max(needed, next, INITIAL_BYTES)));
+    grown.set(this.#bytes.subarray(0, this.#end));
+    this.#bytes = grown;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * What the owner of a store and its clients in other threads say to each other.
+ *
+ *   call port   the one that share() gives out. Waiting in it, from the start: {@link Hello}. Then calls (calls.ts)
+ *   view port   made by the client when it attaches. Owner to client: {@link ViewChange}, each making view n + 1 of view n.
+ *               Client to owner: a number, the view that the client has got to. Then the owner looks at the client's slots
+ *               (view-slots.ts), which say what it reads with
+ *
+ * A *view* is what a read needs besides a sequence: the memtables and the version. Views are numbered. The owner posts a
+ * change to every client, then puts its number into the control block (the view epoch), then publishes whatever sequence
+ * needs it. A post is in the receiver's queue when postMessage returns, so a client that sees the epoch can take the changes
+ * out by receiveMessageOnPort, within a synchronous read, and needs no turn of anybody's event loop.
+ *
+ * The view port is apart from the call port as receiveMessageOnPort takes whatever comes next, and must not take replies.
+ *
+ * Thread: any. Plain data only.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { WireError } from '../base/errors.ts';
+import type { FileNumber } from '../base/ids.ts';
+import type { TableMeta, VersionEdit } from '../base/version-edit.ts';
+import type { FileSystemSpec } from '../files/file-system.ts';
+import type { IngestReport } from '../ingest/ingest-options.ts';
+import type { RunMeta } from '../ingest/run.ts';
+
+/** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
+export const SHARE_PROTOCOL_VERSION = 3;
+
+/** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
+export interface Hello {
+  readonly stratakv: 'share';
+  readonly protocolVersion: number;
+}
+
+export function isHello(message: unknown): message is Hello {
+  return typeof message === 'object' && message !== null && (message as Hello).stratakv === 'share';
+}
+
+/** A memtable of a view. Only the last one of a view may still change. */
+export interface SharedMemtableState {
+  /** Rises with each memtable of the store. Its memory may be another's as soon as no view in use has it: open it only then. */
+  readonly id: number;
+  readonly buffer: SharedArrayBuffer;
+  /** Nothing will be added to it. */
+  readonly isFrozen: boolean;
+}
+
+export interface ViewState {
+  readonly number: number;
+  /** Oldest first. */
+  readonly memtables: readonly SharedMemtableState[];
+  readonly levels: readonly (readonly TableMeta[])[];
+}
+
+/** View `number`, as a change of the one before. */
+export type ViewChange =
+  /** A new memtable takes the writes: those before it are frozen. */
+  | { readonly kind: 'activated'; readonly number: number; readonly memtable: SharedMemtableState }
+  /** Its entries are in the tables of the version. */
+  | { readonly kind: 'removed'; readonly number: number; readonly id: number }
+  | {
+      readonly kind: 'edited';
+      readonly number: number;
+      readonly edit: Pick<VersionEdit, 'added' | 'removed'>;
+    }
+  /** The owner has given memory of memtables up: objects for it that are garbage in the client's heap still keep it. */
+  | { readonly kind: 'reclaim'; readonly number: number }
+  /** No change follows: the client is too far behind. */
+  | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
+
+/** What a client is told once. */
+export interface Attachment {
+  readonly directory: string;
+  readonly control: SharedArrayBuffer;
+  readonly fileSystem: FileSystemSpec | undefined;
+  readonly maxOpenFiles: number;
+  readonly cacheBytes: number;
+  /** What writes do that don't say. */
+  readonly sync: boolean;
+  /** When more bytes of its writes wait in its thread, the client refuses further ones. */
+  readonly maxHeldBytes: number;
+  /** Bytes at which a unit of writes takes no more (write-unit.ts). */
+  readonly unitBytes: number;
+  /** A ViewSlots. */
+  readonly slots: SharedArrayBuffer;
+  readonly view: ViewState;
+}
+
+/** The writes of a turn, or of several, in their order, in the form of the log (log-format.ts). */
+export interface WireWrites {
+  readonly bytes: Uint8Array;
+  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or fails. */
+  readonly marks: Uint32Array;
+}
+
+export const MARK_WORDS = 4;
+
+/** A unit that failed: its place among those of the call. */
+export interface FailedWrite {
+  readonly index: number;
+  readonly error: WireError;
+}
+
+/** Consecutive numbers of files: first .. first + count - 1. */
+export interface NumberRange {
+  readonly first: FileNumber;
+  readonly count: number;
+}
+
+/** What a client needs to build the runs of a bulk load. */
+export interface IngestTerms {
+  /** Of the client's loads. */
+  readonly id: number;
+  readonly chunkBytes: number;
+  /** An IngestLatch. */
+  readonly latch: SharedArrayBuffer;
+  /** For its first runs, to be used in their order. */
+  readonly numbers: NumberRange;
+}
+
+/** What a client has made of its records. */
+export interface WireRuns {
+  /** Oldest first. */
+  readonly runs: readonly RunMeta[];
+  readonly recordCount: number;
+  /** Of keys and values. */
+  readonly byteCount: number;
+}
+
+/** What a client asks of the owner. */
+export interface OwnerCalls {
+  attach(viewPort: MessagePort): Attachment;
+  /** Settled when every write of the turn is, each as durable as asked. The ones that failed. */
+  write(writes: WireWrites): Promise<FailedWrite[]>;
+  flush(): Promise<void>;
+  compact(range: { readonly start?: Uint8Array; readonly end?: Uint8Array }): Promise<void>;
+  /** A bulk load, whose runs the client builds. */
+  ingestBegin(): IngestTerms;
+  /** More file numbers, to be used when those before are used up. */
+  ingestReserve(id: number): NumberRange;
+  /** Merges and commits the runs. Progress goes to the port, if there is one. */
+  ingestFinish(id: number, sorted: WireRuns, progressPort: MessagePort | undefined): Promise<IngestReport>;
+  /** Settled when nothing of the load is left. Meanwhile ingestFinish may have made it durable. */
+  ingestAbort(id: number): Promise<void>;
+}
