@@ -2,7 +2,7 @@
  * The memtable: insertion in random and in key order, look-ups, a walk. Sizes that fit the caches and one that does not.
  * An insertion's share of a fresh arena (pages touched for the first time) and of making the key is part of it.
  */
-import { Entry, EntryKind } from '../../src/shared/base/iterator.ts';
+import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { memtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';

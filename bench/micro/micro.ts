@@ -4,7 +4,7 @@
  * They tell where a change in a structure shows; whether it matters, only the workloads tell.
  */
 
-import { type Entry, EntryKind } from '../../src/shared/base/iterator.ts';
+import { type Entry, EntryKind } from '../../src/shared/base/entry.ts';
 import { Dataset } from '../data/dataset.ts';
 import { Random } from '../data/random.ts';
 import { DEFAULT_SHAPE } from '../workloads/workload.ts';

@@ -3,7 +3,8 @@
  */
 import { crc32 } from '../../src/shared/base/checksum.ts';
 import type { FileNumber } from '../../src/shared/base/ids.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
+import { type InternalIterator } from '../../src/shared/base/iterator.ts';
 import type { StorageFile } from '../../src/shared/files/file-system.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';

@@ -3,7 +3,7 @@
  */
 
 import { sharedPrefixLength } from '../../src/shared/base/bytes.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { Block, findInBlock } from '../../src/shared/table/block.ts';
 import { maxSealedLength, openBlock, sealBlock } from '../../src/shared/table/block-codec.ts';
 import { BlockIterator } from '../../src/shared/table/block-iterator.ts';

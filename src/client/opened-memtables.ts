@@ -10,7 +10,7 @@ import { assert } from '../shared/base/assert.ts';
 import { SharedMemtable } from '../shared/memtable/concurrent-memtable.ts';
 import { Memtable } from '../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../shared/memtable/memtable-iterator.ts';
-import type { ReadableMemtable, ReadableMemtables } from '../shared/read/lookup.ts';
+import type { ReadableMemtable, ReadableMemtables } from '../shared/read/readable-memtables.ts';
 import type { SharedMemtableState } from '../shared/threads/share-protocol.ts';
 
 interface OpenedMemtable extends ReadableMemtable {

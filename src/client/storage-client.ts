@@ -15,11 +15,11 @@
  * Long:       the whole public face in one place; most of it are contracts.
  */
 
+import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/base/iterator.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
 import { Disk } from '../shared/disk/disk.ts';
 import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
@@ -31,7 +31,7 @@ import {
 } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import { AwaitedReads } from '../shared/read/awaited-reads.ts';
-import { lookup, newestFirst } from '../shared/read/lookup.ts';
+import { lookup } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import {
@@ -47,6 +47,7 @@ import {
   type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { TableCache } from '../shared/read/table-cache.ts';

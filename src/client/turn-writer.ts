@@ -18,9 +18,9 @@
  */
 import { copyInto } from '../shared/base/bytes.ts';
 import { Deferred } from '../shared/base/deferred.ts';
+import { EntryKind } from '../shared/base/entry.ts';
 import { errorFromWire, StorageError } from '../shared/base/errors.ts';
 import type { InputBytes } from '../shared/base/input-bytes.ts';
-import { EntryKind } from '../shared/base/iterator.ts';
 import { queueMicrotask } from '../shared/base/timers.ts';
 import { MAX_UNIT_WRITES } from '../shared/base/write-unit.ts';
 import { encodedEntryBytes, encodeEntry } from '../shared/log/entry-codec.ts';

@@ -25,7 +25,7 @@ import { StorageError } from '../shared/base/errors.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { noteUnused, reclaimSoon } from '../shared/base/reclaim.ts';
 import type { VersionEdit } from '../shared/base/version-edit.ts';
-import type { ReadableMemtables } from '../shared/read/lookup.ts';
+import type { ReadableMemtables } from '../shared/read/readable-memtables.ts';
 import { Version } from '../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../shared/read/version-pins.ts';
 import type { ControlBlock } from '../shared/threads/control-block.ts';

@@ -11,9 +11,15 @@
  *             Looks are counted, not time (job-watchdog.ts): a process that was stopped has not waited.
  * Thread:     main.
  */
+
 import { StorageError } from '../shared/base/errors.ts';
+import type { ControlBlock } from '../shared/threads/control-block.ts';
+import type { DeletionQueue } from './files/deletion-queue.ts';
+import type { JobRunner } from './jobs/job-runner.ts';
 import { watchJob } from './jobs/job-watchdog.ts';
-import type { Store } from './store.ts';
+import type { Counters } from './store/counters.ts';
+import type { CommitPipeline } from './write/commit-pipeline.ts';
+import type { MemtableList } from './write/memtable-list.ts';
 
 /** Above what a busy disk takes for any one thing, and about as long as a service manager waits before it kills. */
 export const CLOSE_LIMIT_MS = 30_000;
@@ -47,8 +53,18 @@ export function unlessStuck(
   });
 }
 
+/** What close() waits for. */
+export interface ClosingParts {
+  readonly jobs: JobRunner;
+  readonly counters: Counters;
+  readonly pipeline: CommitPipeline;
+  readonly memtables: MemtableList;
+  readonly deletions: DeletionQueue;
+  readonly control: ControlBlock;
+}
+
 /** Changes as long as what close() waits for gets on. */
-export function closePulse(store: Store, operationCount: number): string {
+export function closePulse(store: ClosingParts, operationCount: number): string {
   const { jobs, counters, pipeline, memtables, deletions, control } = store;
   const all = [...memtables.frozen, memtables.active];
   const logSteps = all.reduce((sum, live) => sum + (live?.writer?.steps ?? 0), 0);

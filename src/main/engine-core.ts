@@ -21,7 +21,7 @@ import { type OpenInternals, openStore } from './open/open-store.ts';
 import { Runtime } from './running-store.ts';
 import type { EngineStats } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
-import type { EngineOptions } from './store/options.ts';
+import type { EngineOptions } from './store/open-request.ts';
 import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import { storeStats } from './store-stats.ts';

@@ -10,41 +10,61 @@
  * Thread:     main.     Owns: the reads that wait.
  */
 
+import { Entry, EntryKind } from '../shared/base/entry.ts';
 import type { StorageError } from '../shared/base/errors.ts';
 import { invalidArgument } from '../shared/base/errors.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
 import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
-import { Entry, EntryKind } from '../shared/base/iterator.ts';
+import type { Disk } from '../shared/disk/disk.ts';
 import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
+import type { TableCache } from '../shared/read/table-cache.ts';
+import type { BlockCache } from '../shared/table/block-cache.ts';
+import type { ReadPressure } from './compaction/read-pressure.ts';
+import type { VersionSet } from './manifest/version-set.ts';
 import type { ReadOptions } from './store/read-options.ts';
+import type { SnapshotList } from './store/snapshot.ts';
 import { Snapshot } from './store/snapshot.ts';
-import type { Store } from './store.ts';
+import type { ArenaPool } from './write/arena-pool.ts';
+import type { MemtableList } from './write/memtable-list.ts';
 
 const FOUND = Buffer.alloc(0);
 
 type Options = ResolvedRead<Snapshot> | undefined;
 
+/** What point reads need of a store. */
+export interface ReadParts {
+  readonly memtables: MemtableList;
+  readonly versions: VersionSet;
+  readonly tables: TableCache;
+  readonly blocks: BlockCache;
+  readonly disk: Disk;
+  readonly snapshots: SnapshotList;
+  readonly arenas: ArenaPool;
+  readonly readPressure: ReadPressure;
+  visibleSequence(): SequenceNumber;
+}
+
 export class EngineReads {
   readonly turns: ReadTurns = new ReadTurns();
-  readonly #store: Store;
+  readonly #parts: ReadParts;
   readonly #checkReadable: () => void;
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
   /** For scans as well, which wait in the same way. */
   readonly awaited: AwaitedReads;
 
-  constructor(store: Store, checkReadable: () => void) {
-    this.#store = store;
+  constructor(parts: ReadParts, checkReadable: () => void) {
+    this.#parts = parts;
     this.#checkReadable = checkReadable;
-    const { disk, tables, blocks } = store;
-    const parts = { disk, tables, blocks, turns: this.turns, many: this.#many, entry: this.#entry };
-    this.awaited = new AwaitedReads(parts);
-    for (const entry of [this.#entry, this.#many.scratch]) store.arenas.addScratch(entry);
+    const { disk, tables, blocks } = parts;
+    const waiting = { disk, tables, blocks, turns: this.turns, many: this.#many, entry: this.#entry };
+    this.awaited = new AwaitedReads(waiting);
+    for (const entry of [this.#entry, this.#many.scratch]) parts.arenas.addScratch(entry);
   }
 
   getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
@@ -61,7 +81,7 @@ export class EngineReads {
   async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
-    const { disk } = this.#store;
+    const { disk } = this.#parts;
     let found: Buffer | undefined;
     const bytes = lookupKeyBytes(key);
     disk.mayWait = false;
@@ -83,7 +103,7 @@ export class EngineReads {
     const read = this.#resolve(options);
     const job = manyJob(keys, read);
     const sequence = this.sequenceOf(read?.snapshot);
-    const { memtables, versions, tables, readPressure } = this.#store;
+    const { memtables, versions, tables, readPressure } = this.#parts;
     const version = versions.current;
     this.awaited.manyNow(job, { memtables, version, tables }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
@@ -99,8 +119,8 @@ export class EngineReads {
   }
 
   sequenceOf(snapshot: Snapshot | undefined): SequenceNumber {
-    const store = this.#store;
-    return snapshot === undefined ? store.visibleSequence() : Snapshot.sequenceOf(snapshot, store.snapshots);
+    const { visibleSequence, snapshots } = this.#parts;
+    return snapshot === undefined ? visibleSequence() : Snapshot.sequenceOf(snapshot, snapshots);
   }
 
   #resolve(options: ReadOptions | undefined): Options {
@@ -115,7 +135,7 @@ export class EngineReads {
   #look(key: Uint8Array, sequence: number, read: Options, copies: boolean): Buffer | undefined {
     const isFound =
       read?.fillCache === false
-        ? this.#store.blocks.bypassed(() => this.#find(key, sequence))
+        ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
         : this.#find(key, sequence);
     if (!isFound) return undefined;
     return copies ? takeValue(this.#entry, read) : FOUND;
@@ -123,7 +143,7 @@ export class EngineReads {
 
   /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
   #find(key: Uint8Array, sequence: number): boolean {
-    const { memtables, versions, tables, readPressure } = this.#store;
+    const { memtables, versions, tables, readPressure } = this.#parts;
     const entry = this.#entry;
     if (!lookupMemtables(memtables, key, sequence, entry)) {
       const version = versions.current;
@@ -134,17 +154,17 @@ export class EngineReads {
   }
 
   #pinTables(sequence: number): PinnedTables {
-    const pin = this.#store.versions.pin();
+    const pin = this.#parts.versions.pin();
     return { version: pin.version, sequence, release: () => pin.release() };
   }
 
   #pinMoment(sequence: number): PinnedTables & {
     readonly held: {
       readonly active: undefined;
-      readonly frozen: ReturnType<Store['memtables']['holdForScan']>;
+      readonly frozen: ReturnType<MemtableList['holdForScan']>;
     };
   } {
-    const { memtables } = this.#store;
+    const { memtables } = this.#parts;
     const tables = this.#pinTables(sequence);
     const held = memtables.holdForScan();
     return {

@@ -20,9 +20,9 @@
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
+import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
-import { EntryKind } from '../shared/base/iterator.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
@@ -31,17 +31,15 @@ import type { Scan } from '../shared/read/scan.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
+import { readRepairOptions } from './repair/repair-report.ts';
 import type { Runtime } from './running-store.ts';
-import type { EngineStats } from './store/counters.ts';
+import type { EngineStats, EngineStatus } from './store/counters.ts';
 import { type EngineEvents, report } from './store/events.ts';
-import { readOpenOptions, readRepairOptions, resolveDirectory } from './store/open-request.ts';
-import type { EngineOptions } from './store/options.ts';
+import type { EngineOptions } from './store/open-request.ts';
+import { readOpenOptions, resolveDirectory } from './store/open-request.ts';
 import type { ReadOptions, ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
-
-/** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
-export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
 
 /**
  * An embedded, ordered, persistent key-value store.

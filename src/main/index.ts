@@ -13,12 +13,12 @@ export type {
 export { WriteBatch } from '../shared/log/write-batch.ts';
 export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
-export { type EngineStatus, StorageEngine } from './engine.ts';
+export { StorageEngine } from './engine.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
-export type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
+export type { ArenaStats, EngineStats, EngineStatus, LevelStats } from './store/counters.ts';
 export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './store/events.ts';
-export type { EngineOptions } from './store/options.ts';
+export type { EngineOptions } from './store/open-request.ts';
 export type { ReadOptions, ScanOptions } from './store/read-options.ts';
 export type { Snapshot } from './store/snapshot.ts';
+export type { GateState, StallEvent, StallReason } from './store/stalls.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';
-export type { GateState, StallEvent, StallReason } from './write/write-gate.ts';

@@ -18,6 +18,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../shared/base/errors.ts';
+import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
@@ -28,12 +29,12 @@ import type { ScanCore } from '../shared/read/scan-core.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
-import { readOnlyAfter, reportDeletion, toStorageError } from './compaction/background-errors.ts';
 import { ReadPressure } from './compaction/read-pressure.ts';
+import { RunningPlans } from './compaction/running-plans.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
-import type { EngineStatus } from './engine.ts';
 import { EngineReads } from './engine-reads.ts';
+import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
@@ -45,12 +46,13 @@ import type { LoadReceiver } from './share/client-ingestions.ts';
 import type { SharedOwner } from './share/client-session.ts';
 import { Shares } from './share/shares.ts';
 import type { ViewStats } from './share/view-publisher.ts';
+import type { EngineStatus } from './store/counters.ts';
 import { Counters } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
 import { SnapshotList } from './store/snapshot.ts';
 import { StoreClock } from './store/store-clock.ts';
-import type { Store } from './store.ts';
 import { StoreFiles } from './store-files.ts';
+import type { StoreParts } from './store-parts.ts';
 import { ArenaPool } from './write/arena-pool.ts';
 import { CommitPipeline } from './write/commit-pipeline.ts';
 import { RecoveredLogFile } from './write/log-writer.ts';
@@ -58,7 +60,7 @@ import { MemtableList } from './write/memtable-list.ts';
 import { WriteGate } from './write/write-gate.ts';
 
 export class Runtime {
-  readonly store: Store;
+  readonly store: StoreParts;
   readonly scheduler: Scheduler;
   readonly scans: OpenScans;
   readonly reads: EngineReads;
@@ -102,7 +104,8 @@ export class Runtime {
       checkWritable: () => this.checkWritable(),
     });
     // Later, when the caller of open() has had the chance to listen.
-    for (const error of opened.deletionErrors) setImmediate(() => reportDeletion(this.store, error)).unref();
+    for (const error of opened.deletionErrors)
+      setImmediate(() => reportDeletion(this.store.report, error)).unref();
     if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
     else {
       this.scheduler.update();
@@ -110,23 +113,36 @@ export class Runtime {
     }
   }
 
-  #assemble(opened: OpenedStore, internals: OpenInternals, tell: TellEvent): Store {
+  #assemble(opened: OpenedStore, internals: OpenInternals, tell: TellEvent): StoreParts {
     const { fs, path, directory, options, control } = opened;
     const counters = new Counters();
     const blocks = new BlockCache(options.cacheBytes);
     const disk = new Disk(fs, { use: control.diskUse });
     const tables = new TableCache(fs, directory, options, blocks, disk);
-    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs);
-    const memtables = new MemtableList(opened.recovered.memtables, (live) =>
-      arenas.give(live.memtable.arena),
-    );
+    // Clients in other threads hear of changes to memtables and tables first.
+    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs, {
+      givenUp: (byteLength) => this.#shares?.views.noteGivenUp(byteLength),
+      mayRest: () => this.#shares?.views.isCaughtUp ?? true,
+    });
+    const memtables = new MemtableList(opened.recovered.memtables, {
+      activated: (live) => this.#shares?.views.activated(live),
+      removed: (live) => this.#shares?.views.removed(live),
+      unused: (live) => arenas.give(live.memtable.arena),
+    });
+    const runningPlans = new RunningPlans();
     const files = new StoreFiles(opened, tables, {
       lost: (error) => void this.#becomeReadOnly('directory', error),
-      deletionFailed: (error) => reportDeletion(this.store, error),
+      deletionFailed: (error) => reportDeletion(tell, error),
+      installed: (edit) => this.#shares?.views.installed(edit),
+      reservedRanges: () => runningPlans.ranges(),
+      poisoned: (error) => void this.#becomeReadOnly('manifest', error),
     });
     this.#ownership = files.ownership;
     const clock = new StoreClock(Math.max(opened.recovered.latestMs, files.versions.lastTime));
-    const gate = new WriteGate((event) => this.store.report('stall', event));
+    const gate = new WriteGate(
+      (event) => tell('stall', event),
+      () => pipeline.rateChanged(),
+    );
     const { threads, pool: givenPool, bulkThreads } = options;
     const { fileSystem, workerUrl, stallLimitMs } = internals;
     // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
@@ -134,16 +150,13 @@ export class Runtime {
     const pool = new WorkerPool({ threads, pool: givenPool, bulkThreads, isShared, workerUrl, stallLimitMs });
     const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
     const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
-    const runtime = this;
-    const pipeline = new CommitPipeline({
+    const pipeline: CommitPipeline = new CommitPipeline({
       memtables,
       gate,
       maxHeldBytes: options.maxHeldBytes,
       arenas,
       recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
-      get lastSequence() {
-        return runtime.#encodedSequence();
-      },
+      lastSequence: () => this.#encodedSequence(),
       ownerEpoch: files.versions.ownerEpoch,
       time: () => clock.now(),
       createLog: () => files.createLog(),
@@ -170,9 +183,10 @@ export class Runtime {
       blocks,
       counters,
       deletions: files.deletions,
+      runningPlans,
       // In a turn of its own: a reader should not wait for the planning.
       readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
-      snapshots: new SnapshotList(new ForgottenWarning('snapshot', path)),
+      snapshots: new SnapshotList(new ForgottenWarning('snapshot', path), () => this.#upkeep.noteRelease()),
       jobs: new JobRunner(pool, control, fs, directory, counters),
       visibleSequence: () => this.#visibleSequence,
       isClosing: () => this.#closing !== undefined,

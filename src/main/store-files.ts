@@ -17,12 +17,12 @@ import { type Identity, identityOf } from '../shared/files/lock-files.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import { DeletionQueue, nameTables } from './files/deletion-queue.ts';
 import { Ownership } from './files/ownership.ts';
-import { changedError, type VersionFiles, VersionSet } from './manifest/version-set.ts';
+import { changedError, type VersionHost, VersionSet } from './manifest/version-set.ts';
 import type { OpenedStore } from './open/open-store.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Whom the files tell. */
-export interface FilesHost {
+export interface FilesHost extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'poisoned'> {
   /** The directory is another's, or another owner's. */
   lost(error: StorageError): void;
   deletionFailed(error: unknown): void;
@@ -70,7 +70,7 @@ export class StoreFiles {
 
   #makeVersions(opened: OpenedStore, tables: TableCache): VersionSet {
     const { fs, directory, control, state, logs, highestFileNumber, pageLimits } = opened;
-    const files: VersionFiles = {
+    const host: VersionHost = {
       checkOwnership: () => this.ownership.check(),
       nameForGood: (added) =>
         nameTables(
@@ -85,8 +85,11 @@ export class StoreFiles {
       },
       obsoletePages: (numbers, wereNamed) =>
         this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
+      installed: (edit) => this.#host.installed(edit),
+      reservedRanges: () => this.#host.reservedRanges(),
+      poisoned: (error) => this.#host.poisoned(error),
     };
-    const versions = VersionSet.create(fs, directory, control, state, files, logs, pageLimits);
+    const versions = VersionSet.create(fs, directory, control, state, host, logs, pageLimits);
     versions.bumpFileNumber(highestFileNumber);
     versions.raiseOwnerEpoch(opened.recovered.latestEpoch + 1);
     // What is listed as obsolete and could be deleted is gone by now.

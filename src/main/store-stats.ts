@@ -7,11 +7,14 @@
 import { systemErrorCode } from '../shared/base/errors.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import type { TableList } from '../shared/read/table-list.ts';
+import type { ControlBlock } from '../shared/threads/control-block.ts';
 import { sumsOf } from './compaction/chunk-sums.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction/compaction-picker.ts';
+import { compactionOptions } from './compaction/compaction-plan.ts';
 import type { Runtime } from './running-store.ts';
 import type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
-import { compactionOptions, type Store } from './store.ts';
+import type { ArenaPool } from './write/arena-pool.ts';
+import type { MemtableList } from './write/memtable-list.ts';
 
 export function storeStats(runtime: Runtime): EngineStats {
   const { store } = runtime;
@@ -23,8 +26,8 @@ export function storeStats(runtime: Runtime): EngineStats {
     path: store.path,
     levels: version.lists.map(levelStats),
     tableBytes: version.sizeBytes,
-    memtables: memtableStats(store),
-    arenas: arenaStats(store),
+    memtables: memtableStats(store.memtables),
+    arenas: arenaStats(store.memtables, store.arenas),
     ...readerStats(tables, blocks, store.options.cacheBytes, runtime.reads.awaited),
     bytesWritten: {
       wal: counters.walBytes,
@@ -53,7 +56,7 @@ export function storeStats(runtime: Runtime): EngineStats {
       moves: counters.moveCount,
       retried: counters.retriedJobCount,
     },
-    background: backgroundStats(store),
+    background: backgroundStats(store.control),
     compactionScore: compactionScore(version, shape),
     pendingCompactionBytes: pendingCompactionBytes(version, shape),
     openTables: tables.openCount,
@@ -85,7 +88,7 @@ function levelStats({ chunks, length }: TableList, level: number): LevelStats {
   };
 }
 
-function memtableStats({ memtables }: Store): EngineStats['memtables'] {
+function memtableStats(memtables: MemtableList): EngineStats['memtables'] {
   const all = memtables.active === undefined ? memtables.frozen : [...memtables.frozen, memtables.active];
   return {
     count: all.length,
@@ -94,7 +97,7 @@ function memtableStats({ memtables }: Store): EngineStats['memtables'] {
   };
 }
 
-function arenaStats({ memtables, arenas }: Store): ArenaStats {
+function arenaStats(memtables: MemtableList, arenas: ArenaPool): ArenaStats {
   const held = memtables.memory();
   const { freeBytes } = arenas;
   return {
@@ -108,7 +111,7 @@ function arenaStats({ memtables, arenas }: Store): ArenaStats {
   };
 }
 
-function backgroundStats({ control: { diskUse } }: Store): EngineStats['background'] {
+function backgroundStats({ diskUse }: ControlBlock): EngineStats['background'] {
   const { bytesRead, bytesWritten, pausedMs } = diskUse.totals;
   return {
     bytesRead,

@@ -9,17 +9,22 @@
  *
  * Thread: main plans and sums up; workers read.
  */
+
 import { CorruptionError, invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { checkObject } from '../shared/base/option-checks.ts';
 import { now, setImmediate } from '../shared/base/timers.ts';
 import type { TableMeta } from '../shared/base/version-edit.ts';
 import { logPath } from '../shared/files/file-names.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
 import { readFully } from '../shared/files/file-system.ts';
 import type { VerifyResult } from '../shared/threads/jobs.ts';
+import type { JobRunner } from './jobs/job-runner.ts';
 import { CancelToken } from './jobs/job-runner.ts';
 import { readPage } from './manifest/page-files.ts';
+import type { VersionSet } from './manifest/version-set.ts';
 import { readLog } from './open/log-reader.ts';
-import type { Store } from './store.ts';
+import type { ResolvedOptions } from './store/options.ts';
+import type { MemtableList } from './write/memtable-list.ts';
 
 /** How far verify() has come through the tables; logs are not counted. */
 export interface VerifyProgress {
@@ -47,7 +52,18 @@ export interface VerifyReport {
   readonly elapsedMs: number;
 }
 
-export async function verifyStore(store: Store, options: VerifyOptions = {}): Promise<VerifyReport> {
+/** What verify() needs of a store. */
+export interface VerifyParts {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly versions: VersionSet;
+  readonly memtables: MemtableList;
+  readonly jobs: JobRunner;
+  readonly options: Pick<ResolvedOptions, 'threads'>;
+  isClosing(): boolean;
+}
+
+export async function verifyStore(store: VerifyParts, options: VerifyOptions = {}): Promise<VerifyReport> {
   checkObject(options, 'verify options', new Set(['onProgress']));
   const { onProgress } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function')
@@ -76,7 +92,7 @@ export async function verifyStore(store: Store, options: VerifyOptions = {}): Pr
 
 /** A few tables at once, so that other jobs find their turn. The first damage cancels the rest. */
 async function verifyTables(
-  store: Store,
+  store: Pick<VerifyParts, 'jobs' | 'options'>,
   tables: readonly TableMeta[],
   onProgress: (progress: VerifyProgress) => void,
 ): Promise<VerifyResult[]> {
@@ -135,7 +151,11 @@ async function verifyTables(
 }
 
 /** The manifest's pages, one at a time. One that an edit has replaced meanwhile may be gone. */
-async function verifyPages({ fs, directory, versions }: Store): Promise<void> {
+async function verifyPages({
+  fs,
+  directory,
+  versions,
+}: Pick<VerifyParts, 'fs' | 'directory' | 'versions'>): Promise<void> {
   for (const { tables, ...page } of versions.pages) {
     await new Promise<void>((resolve) => setImmediate(resolve));
     if (!versions.pages.some(({ number }) => number === page.number)) continue;
@@ -144,7 +164,10 @@ async function verifyPages({ fs, directory, versions }: Store): Promise<void> {
 }
 
 /** The logs behind the memtables, as far as they are written now: every acknowledged write is. */
-function verifyLogs(store: Store): { readonly count: number; readonly bytes: number } {
+function verifyLogs(store: Pick<VerifyParts, 'fs' | 'directory' | 'memtables'>): {
+  readonly count: number;
+  readonly bytes: number;
+} {
   const { fs, directory, memtables } = store;
   let bytes = 0;
   const logs = memtables.writtenLogs();

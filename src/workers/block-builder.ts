@@ -5,7 +5,7 @@
  * Thread: the builder's. Keys and values may lie in shared memory; they are copied at once.
  */
 import { copyInto, writeU32, writeVarint } from '../shared/base/bytes.ts';
-import type { Entry } from '../shared/base/iterator.ts';
+import type { Entry } from '../shared/base/entry.ts';
 import { U32_BYTES } from '../shared/table/format.ts';
 
 /** Overlap, diff length and value length (5 each at most), kind, sequence (8). */

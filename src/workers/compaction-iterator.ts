@@ -35,9 +35,10 @@
  *             for as long as that snapshot is open.
  */
 import { compareBytes } from '../shared/base/bytes.ts';
+import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { StorageError } from '../shared/base/errors.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyRange } from '../shared/base/iterator.ts';
+import type { InternalIterator, KeyRange } from '../shared/base/iterator.ts';
 import type { DeeperLevels } from './deeper-levels.ts';
 
 /** How much input goes by between two calls of `onPulse`, in raw bytes: a few blocks. */

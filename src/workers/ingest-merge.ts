@@ -10,7 +10,7 @@
  * Owns:       the runs' files, for the length of the job.
  */
 
-import { Entry, EntryKind } from '../shared/base/iterator.ts';
+import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { runPath } from '../shared/files/file-names.ts';
 import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
 import { RunWriter } from '../shared/ingest/run-writer.ts';

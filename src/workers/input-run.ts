@@ -12,6 +12,7 @@ import type { TableMeta } from '../shared/base/version-edit.ts';
 import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
 import { ConcatIterator } from '../shared/merge/concat-iterator.ts';
 import { openTableFile } from '../shared/table/table-file.ts';
+import { TableIterator } from '../shared/table/table-iterator.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
 import { ReadAheadSource } from './read-ahead-source.ts';
 
@@ -51,7 +52,7 @@ export class InputRun {
       file.close();
       throw error;
     }
-    return this.#reader.iterator({ fillCache: false });
+    return new TableIterator(this.#reader, false);
   }
 
   #closeReader(): void {

@@ -16,7 +16,7 @@
  */
 import { assert } from '../shared/base/assert.ts';
 import { compareBytes } from '../shared/base/bytes.ts';
-import type { Entry } from '../shared/base/iterator.ts';
+import type { Entry } from '../shared/base/entry.ts';
 import type { TableMeta } from '../shared/base/version-edit.ts';
 import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/threads/output-count.ts';
 

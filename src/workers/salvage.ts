@@ -16,8 +16,8 @@
 import { join } from 'node:path';
 import { compareBytes, copyBytes, readU32 } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
+import { type Entry, EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import { type Entry, EntryKind } from '../shared/base/iterator.ts';
 import type { TableMeta } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { Block } from '../shared/table/block.ts';

@@ -13,8 +13,8 @@
 import { assert } from '../shared/base/assert.ts';
 import { copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
+import { type Entry, EntryKind } from '../shared/base/entry.ts';
 import type { FileNumber, SequenceNumber } from '../shared/base/ids.ts';
-import { type Entry, EntryKind } from '../shared/base/iterator.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableMeta } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';

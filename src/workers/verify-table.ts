@@ -9,8 +9,8 @@
  */
 import { compareBytes, compareKeys, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
+import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import { EntryKind } from '../shared/base/iterator.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
 import type { TableMeta } from '../shared/base/version-edit.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type TestContext, test } from 'node:test';
 import { type EngineOptions, StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
-import type { ForeignPool } from '../../src/main/jobs/worker-pool.ts';
+import type { ForeignPool } from '../../src/main/store/open-request.ts';
 import { fill, newPath, TINY, turn } from '../helpers/engines.ts';
 
 /** What the application does at the hook. */

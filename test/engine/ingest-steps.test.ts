@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CompactionEvent, StallEvent, StorageEngine } from '../../src/main/index.ts';
-import type { ForeignPool } from '../../src/main/jobs/worker-pool.ts';
+import type { ForeignPool } from '../../src/main/store/open-request.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { keyOf, openTiny, textsOf, until, valueFor } from '../helpers/engines.ts';
 import { recordsOf } from '../helpers/loads.ts';

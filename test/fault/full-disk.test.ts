@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
 import type { EngineEvents } from '../../src/main/store/events.ts';
-import type { EngineOptions } from '../../src/main/store/options.ts';
+import type { EngineOptions } from '../../src/main/store/open-request.ts';
 import { systemErrorCode } from '../../src/shared/base/errors.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';

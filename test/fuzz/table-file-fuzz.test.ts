@@ -3,13 +3,15 @@
  * lookups through bloom filter and index, and repair's search for blocks. (Blocks, payloads and meta blocks by themselves
  * are fuzzed in test/shared/table/table-fuzz.test.ts.)
  */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { fileNumber } from '../../src/shared/base/ids.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
 import type { FileSystem } from '../../src/shared/files/file-system.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
+import { TableIterator } from '../../src/shared/table/table-iterator.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { ControlBlock } from '../../src/shared/threads/control-block.ts';
 import { JobOutputs } from '../../src/workers/job-outputs.ts';
@@ -60,7 +62,7 @@ test('TableReader and lookup meet damaged files with CorruptionError only, check
       const reader = openTable(mutant);
       const key = utf8(`k${random.below(3000)}`);
       reader.lookup(key, hashKey(key, 0, key.length), random.below(300), entry);
-      assert.ok(collect(reader.iterator()).length <= mutant.length);
+      assert.ok(collect(new TableIterator(reader)).length <= mutant.length);
     });
   });
 });
@@ -111,7 +113,9 @@ test('salvage copies only what was written, with its sequence numbers, whatever 
     return onlyCorruption(() => {
       const result = salvage(job, fs, new JobOutputs(fs, '/db'));
       const copied =
-        result.output === undefined ? [] : collect(openTable(output.content, {}, fileNumber(99)).iterator());
+        result.output === undefined
+          ? []
+          : collect(new TableIterator(openTable(output.content, {}, fileNumber(99))));
       assert.equal(copied.length, result.output === undefined ? 0 : result.entryCount);
       if (isForged) return;
       const known = new Set(rows.map((row) => show(row)));

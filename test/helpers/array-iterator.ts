@@ -6,7 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import { compareKeys } from '../../src/shared/base/bytes.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
+import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 
 export interface ArrayEntry {
   readonly key: Uint8Array;

@@ -1,6 +1,6 @@
 /** Blocks of random entries, and answers of lookups in a form that can be compared. */
 import { sharedPrefixLength } from '../../src/shared/base/bytes.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { Block, Found } from '../../src/shared/table/block.ts';
 import { BlockBuilder } from '../../src/workers/block-builder.ts';
 import type { Random } from './rng.ts';

@@ -4,14 +4,14 @@
 import type { TestContext } from 'node:test';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import type { Runtime } from '../../src/main/running-store.ts';
-import type { Store } from '../../src/main/store.ts';
+import type { StoreParts } from '../../src/main/store-parts.ts';
 import type { WriteGate } from '../../src/main/write/write-gate.ts';
 import { openTiny } from './engines.ts';
 
 export interface HeldGate {
   readonly engine: StorageEngine;
   readonly gate: WriteGate;
-  readonly store: Store;
+  readonly store: StoreParts;
   /** Writes are held from now on: nothing in the store asks for anything else until it has something to do. */
   hold(): void;
   /** The gate is the store's own again. */

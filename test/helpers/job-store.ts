@@ -4,12 +4,13 @@
  *
  * Owns: the directory, removed when the test ends.
  */
+
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { fileNumber, level, type SequenceNumber } from '../../src/shared/base/ids.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
 import type { TableMeta } from '../../src/shared/base/version-edit.ts';
 import { tablePath } from '../../src/shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../../src/shared/files/file-system.ts';
@@ -18,6 +19,7 @@ import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { openTableFile } from '../../src/shared/table/table-file.ts';
+import { TableIterator } from '../../src/shared/table/table-iterator.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { ControlBlock } from '../../src/shared/threads/control-block.ts';
 import type { CompactJob, FlushJob, TableOptions, VerifyJob } from '../../src/shared/threads/jobs.ts';
@@ -102,7 +104,7 @@ export class JobStore {
   readTable(table: TableMeta): ArrayEntry[] {
     const file = openTableFile(nodeFileSystem, this.directory, table.number);
     const reader = TableReader.open(new PreadSource(file), table);
-    const iterator = reader.iterator();
+    const iterator = new TableIterator(reader);
     const entries: ArrayEntry[] = [];
     for (let on = iterator.seekToFirst(); on; on = iterator.next()) entries.push(copyEntry(iterator.entry));
     reader.close();

@@ -2,7 +2,8 @@
  * A memtable beside a plain list of the same writes, for the tests of the tree, the iterator and the room arithmetic.
  */
 import assert from 'node:assert/strict';
-import { type Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import { type Entry, EntryKind } from '../../src/shared/base/entry.ts';
+import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import { encodedEntryBytes } from '../../src/shared/log/entry-codec.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';

@@ -3,12 +3,14 @@
  * single tables, levels of several tables, plain arrays.
  */
 
-import { EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import { EntryKind } from '../../src/shared/base/entry.ts';
+import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { SharedMemtable } from '../../src/shared/memtable/concurrent-memtable.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
 import { ConcatIterator } from '../../src/shared/merge/concat-iterator.ts';
+import { TableIterator } from '../../src/shared/table/table-iterator.ts';
 import { ArrayIterator } from './array-iterator.ts';
 import type { Random } from './rng.ts';
 import { buildTable, compareRows, openTable, type Row } from './tables.ts';
@@ -69,7 +71,7 @@ function levelOf(rows: readonly Row[], random: Random): InternalIterator {
   }
   const bounds = parts.map((part) => ({ smallestKey: part[0]!.key, largestKey: part.at(-1)!.key }));
   const readers = parts.map((part) => openTable(buildTable(part, options).bytes));
-  return new ConcatIterator(bounds, (index) => readers[index]!.iterator());
+  return new ConcatIterator(bounds, (index) => new TableIterator(readers[index]!));
 }
 
 export function randomSources(random: Random, count: number): MergeSources {

@@ -1,8 +1,10 @@
 /**
  * Builds tables in memory and reads them back, for the tests of the table format.
  */
+
+import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
 import { type FileNumber, fileNumber } from '../../src/shared/base/ids.ts';
-import { Entry, EntryKind, type InternalIterator } from '../../src/shared/base/iterator.ts';
+import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import type { TableMeta } from '../../src/shared/base/version-edit.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { TableReader, type TableReaderOptions } from '../../src/shared/table/table-reader.ts';

@@ -8,7 +8,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import type { ForeignPool } from '../../src/main/jobs/worker-pool.ts';
+import type { ForeignPool } from '../../src/main/store/open-request.ts';
 import { seededRandom } from '../helpers/rng.ts';
 
 const KIB = 1024;

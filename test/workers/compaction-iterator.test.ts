@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EntryKind } from '../../src/shared/base/entry.ts';
 import type { SequenceNumber } from '../../src/shared/base/ids.ts';
-import { EntryKind, type KeyRange } from '../../src/shared/base/iterator.ts';
+import type { KeyRange } from '../../src/shared/base/iterator.ts';
 import { MergingIterator } from '../../src/shared/merge/merging-iterator.ts';
 import type { KeyBounds } from '../../src/shared/threads/jobs.ts';
 import { CompactionIterator, type CompactionIteratorOptions } from '../../src/workers/compaction-iterator.ts';

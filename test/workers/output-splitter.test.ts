@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Entry } from '../../src/shared/base/iterator.ts';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { OutputSplitter, type OutputSplitterOptions } from '../../src/workers/output-splitter.ts';
 import { bytesOf } from '../helpers/array-iterator.ts';
 

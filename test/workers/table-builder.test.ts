@@ -1,12 +1,14 @@
 /** What goes into a table comes out of it: scans, seeks and lookups against a sorted array. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareKeys } from '../../src/shared/base/bytes.ts';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { StorageError } from '../../src/shared/base/errors.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { type CodecName, isCodecAvailable } from '../../src/shared/table/compression.ts';
+import { TableIterator } from '../../src/shared/table/table-iterator.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { verifyTable } from '../../src/workers/verify-table.ts';
@@ -51,7 +53,7 @@ function lookup(reader: TableReader, key: Uint8Array, maxSequence: number): Row 
 }
 
 function checkSeeks(reader: TableReader, rows: readonly Row[], key: Uint8Array): void {
-  const iterator = reader.iterator();
+  const iterator = new TableIterator(reader);
   const first = rows.findIndex((row) => compareKeys(row.key, key) >= 0);
   assert.equal(iterator.seek(key), first >= 0);
   if (first >= 0) assert.deepEqual(rowOf(iterator.entry), rows[first]);
@@ -67,7 +69,7 @@ function checkLookup(reader: TableReader, rows: readonly Row[], key: Uint8Array,
 
 /** Random steps in both directions must show the same rows as an index into the array. */
 function checkWalk(reader: TableReader, rows: readonly Row[], random: Random): void {
-  const iterator = reader.iterator();
+  const iterator = new TableIterator(reader);
   let at = random.below(rows.length);
   assert.ok(iterator.seek(rows[at]!.key));
   at = rows.findIndex((row) => compareKeys(row.key, rows[at]!.key) === 0);
@@ -94,8 +96,8 @@ test('TableBuilder tables scan, seek and look up like a sorted array', (t) => {
       bloomBitsPerKey: random.pick([0, 10]),
     });
     const reader = openTable(bytes);
-    assert.deepEqual(collect(reader.iterator()), rows);
-    assert.deepEqual(collectBackwards(reader.iterator()), [...rows].reverse());
+    assert.deepEqual(collect(new TableIterator(reader)), rows);
+    assert.deepEqual(collectBackwards(new TableIterator(reader)), [...rows].reverse());
     for (let i = 0; i < 60; i++) {
       const near = random.pick(rows).key;
       const key = random.pick([near, near.slice(0, -1), Uint8Array.from([...near, 0]), random.bytes(3)]);
@@ -139,8 +141,8 @@ test('TableBuilder takes empty keys and values, keys of 64 KiB and values of meg
   for (const compression of ['snappy', 'none'] as const) {
     const { bytes, meta } = buildTable(rows, { compression });
     const reader = openTable(bytes);
-    assert.deepEqual(collect(reader.iterator()), rows);
-    assert.deepEqual(collectBackwards(reader.iterator()), [...rows].reverse());
+    assert.deepEqual(collect(new TableIterator(reader)), rows);
+    assert.deepEqual(collectBackwards(new TableIterator(reader)), [...rows].reverse());
     for (const row of rows) checkLookup(reader, rows, row.key, row.sequence);
     verifyTable(sourceOf(bytes), meta);
   }
@@ -183,7 +185,7 @@ test('TableBuilder copies from shared memory, and survives short writes', () => 
   }
   const meta = builder.finish();
   const source = new PreadSource(new MemoryFile('000007.sst', file.content, 100));
-  assert.deepEqual(collect(TableReader.open(source, meta).iterator()), rows);
+  assert.deepEqual(collect(new TableIterator(TableReader.open(source, meta))), rows);
   assert.ok(file.syncCount > 0);
 });
 

@@ -1,11 +1,13 @@
 /** No flipped byte and no truncation goes unnoticed, and no read ever returns wrong data. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Entry } from '../../src/shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../src/shared/base/errors.ts';
 import { fileNumber } from '../../src/shared/base/ids.ts';
-import { Entry } from '../../src/shared/base/iterator.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { CODEC_NONE, type CodecName, isCodecAvailable } from '../../src/shared/table/compression.ts';
+import { TableIterator } from '../../src/shared/table/table-iterator.ts';
 import { verifyTable } from '../../src/workers/verify-table.ts';
 import { resealBlock, sealedAs } from '../helpers/table-surgery.ts';
 import {
@@ -54,8 +56,10 @@ function failsCleanly(read: () => void): boolean {
 
 /** A damaged table may answer rightly or refuse; it may not answer wrongly. */
 function checkReads(bytes: Uint8Array, rows: readonly Row[]): void {
-  failsCleanly(() => assert.deepEqual(collect(openTable(bytes).iterator()), rows));
-  failsCleanly(() => assert.deepEqual(collectBackwards(openTable(bytes).iterator()), [...rows].reverse()));
+  failsCleanly(() => assert.deepEqual(collect(new TableIterator(openTable(bytes))), rows));
+  failsCleanly(() =>
+    assert.deepEqual(collectBackwards(new TableIterator(openTable(bytes))), [...rows].reverse()),
+  );
   const entry = new Entry();
   for (const row of [rows[0]!, rows[20]!, rows.at(-1)!]) {
     failsCleanly(() => {

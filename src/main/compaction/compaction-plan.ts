@@ -17,6 +17,7 @@
  *             `outputLevel` holds a key of the hull, or old data would end up above new.
  * Thread:     main. Pure.
  */
+
 import { compareKeys } from '../../shared/base/bytes.ts';
 import {
   type FileNumber,
@@ -27,6 +28,8 @@ import {
 } from '../../shared/base/ids.ts';
 import type { TableMeta } from '../../shared/base/version-edit.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
+import type { ResolvedOptions } from '../store/options.ts';
+import type { SnapshotList } from '../store/snapshot.ts';
 
 export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'shadowed' | 'manual';
 
@@ -58,6 +61,30 @@ export interface CompactionOptions {
   readonly oldestSnapshot?: SequenceNumber | undefined;
   /** Nobody has written for a while: garbage is worth more than work. */
   readonly isAtRest?: boolean | undefined;
+}
+
+/** What the shape of a store depends on. */
+export interface ShapedStore {
+  readonly options: Pick<ResolvedOptions, 'writeBufferBytes' | 'maxFileSizeBytes'>;
+  readonly snapshots: Pick<SnapshotList, 'sequences'>;
+}
+
+/** So many L0 tables call for a compaction (LevelDB: 4). */
+const L0_COMPACTION_TRIGGER = 4;
+/** Compactions read at most about this many tables' worth, so that one ends within seconds. */
+const COMPACTION_TABLES = 10;
+
+/** How levels are shaped. Everything scales with the write buffer, so that a small store behaves like a large one. */
+export function compactionOptions(store: ShapedStore): CompactionOptions {
+  const { writeBufferBytes, maxFileSizeBytes } = store.options;
+  return {
+    l0CompactionTrigger: L0_COMPACTION_TRIGGER,
+    levelBaseBytes: L0_COMPACTION_TRIGGER * writeBufferBytes,
+    levelMultiplier: 10,
+    maxFileSizeBytes,
+    maxCompactionBytes: COMPACTION_TABLES * maxFileSizeBytes,
+    oldestSnapshot: store.snapshots.sequences()[0],
+  };
 }
 
 /** What running plans have taken. Make it with busyTables(). */

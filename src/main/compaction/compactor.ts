@@ -17,16 +17,22 @@
  *             or, if it died, by the next open.
  * Thread:     main.
  */
+
 import { assert } from '../../shared/base/assert.ts';
 import type { StorageError } from '../../shared/base/errors.ts';
+import { isCancelled, isExhaustion, toStorageError } from '../../shared/base/failures.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { CompactResult } from '../../shared/threads/jobs.ts';
+import type { ReadPressure } from '../compaction/read-pressure.ts';
+import { discardOutputs } from '../files/job-outputs.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
-import { compactionOptions, type Store } from '../store.ts';
-import { discardOutputs, isCancelled, isExhaustion, toStorageError } from './background-errors.ts';
+import type { Counters } from '../store/counters.ts';
+import type { StoreClock } from '../store/store-clock.ts';
+import type { CommitPipeline } from '../write/commit-pipeline.ts';
+import type { WriteGate } from '../write/write-gate.ts';
 import {
   advanceCursor,
   type BusyTables,
@@ -38,11 +44,12 @@ import {
   pickCompaction,
   planOldest,
 } from './compaction-picker.ts';
-import { planBytes, planRange } from './compaction-plan.ts';
+import { compactionOptions, planBytes } from './compaction-plan.ts';
 import { LevelZeroPace } from './level-zero-pace.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
-import { mergeInParts, partsOf } from './subcompactions.ts';
+import type { RunningPlans } from './running-plans.ts';
+import { type MergeParts, mergeInParts, partsOf } from './subcompactions.ts';
 
 /** Between attempts, while writers wait for one to succeed. */
 const LONGEST_HELD_RETRY_MS = 8000;
@@ -62,8 +69,20 @@ interface Pause {
   readonly end: () => void;
 }
 
+/** What compactions need of a store. */
+export interface CompactorParts extends MergeParts {
+  readonly counters: Counters;
+  readonly clock: StoreClock;
+  readonly readPressure: ReadPressure;
+  readonly gate: WriteGate;
+  readonly pipeline: CommitPipeline;
+  /** Where the compactor notes what runs. */
+  readonly runningPlans: RunningPlans;
+  becomeReadOnly(operation: string, error: unknown): StorageError;
+}
+
 export class Compactor {
-  readonly #store: Store;
+  readonly #parts: CompactorParts;
   readonly #onDone: () => void;
   readonly #retry: RetryDelay;
   readonly #running = new Set<Running>();
@@ -81,11 +100,10 @@ export class Compactor {
   /** The last failure, until a compaction succeeds. */
   error: StorageError | undefined;
 
-  constructor(store: Store, onDone: () => void) {
-    this.#store = store;
+  constructor(parts: CompactorParts, onDone: () => void) {
+    this.#parts = parts;
     this.#onDone = onDone;
     this.#retry = new RetryDelay(onDone);
-    store.versions.reservedRanges = () => [...this.#running].map(({ plan }) => planRange(plan));
   }
 
   /** Whether a compaction is running or will start by itself. */
@@ -95,14 +113,14 @@ export class Compactor {
 
   /** In milliseconds, about: when L0 will be smaller. */
   levelZeroEtaMs(): number {
-    const { versions } = this.#store;
-    return this.#pace.etaMs([...this.#running], versions.current, compactionOptions(this.#store));
+    const { versions } = this.#parts;
+    return this.#pace.etaMs([...this.#running], versions.current, compactionOptions(this.#parts));
   }
 
   /** Starts what is due, as far as threads and running compactions allow. */
   start(): void {
     if (this.#pause !== undefined || this.#ended !== undefined || this.#retry.isWaiting) return;
-    const { versions, options } = this.#store;
+    const { versions, options } = this.#parts;
     const idle = Math.max(1, options.threads) - this.#threadsInUse;
     const plans: CompactionPlan[] = [];
     while (plans.length < idle) {
@@ -148,7 +166,7 @@ export class Compactor {
    * fails or can't be is left there.
    */
   async clearLevelZero(steps: 'all' | 'moves' = 'all'): Promise<void> {
-    const { versions, options } = this.#store;
+    const { versions, options } = this.#parts;
     const upTo = versions.current.levelZero[0]?.largestSequence ?? 0;
     while (this.#pause === undefined && this.#ended === undefined && !this.#retry.isWaiting) {
       const oldest = versions.current.levelZero.at(-1);
@@ -169,7 +187,7 @@ export class Compactor {
 
   /** Everything in `range` (both bounds inclusive) down to the bottom level. The caller has flushed. */
   async compactRange(range: KeyRange): Promise<void> {
-    const { versions } = this.#store;
+    const { versions } = this.#parts;
     const upTo = versions.lastSequence;
     for (;;) {
       if (this.#ended !== undefined) throw this.#ended;
@@ -180,13 +198,13 @@ export class Compactor {
       const step = planManualCompaction(
         versions.current,
         range,
-        compactionOptions(this.#store),
+        compactionOptions(this.#parts),
         this.#busy(false),
         upTo,
       );
       if (step.status === 'done') return;
       if (step.status === 'ready') {
-        await this.#launch(step.plan, this.#store.options.bulkThreads, false).done;
+        await this.#launch(step.plan, this.#parts.options.bulkThreads, false).done;
         continue;
       }
       // Blocked: one of the running ones is in the way; how it ends is its own affair.
@@ -214,8 +232,8 @@ export class Compactor {
 
   /** What a compaction that starts by itself goes by: when readers suffer from L0, two tables are enough. */
   #options(): CompactionOptions {
-    const options = { ...compactionOptions(this.#store), isAtRest: this.isAtRest };
-    const { readPressure, versions } = this.#store;
+    const options = { ...compactionOptions(this.#parts), isAtRest: this.isAtRest };
+    const { readPressure, versions } = this.#parts;
     return readPressure.isDue(versions.current) ? { ...options, l0CompactionTrigger: 2 } : options;
   }
 
@@ -228,7 +246,7 @@ export class Compactor {
   /** In at most `parts` parts. `isOwn`: nobody asked for it, and nobody hears of its end but by #failed(). */
   #launch(plan: CompactionPlan, parts: number, isOwn: boolean): Running {
     const token = new CancelToken();
-    const ranges = partsOf(this.#store, plan, parts);
+    const ranges = partsOf(this.#parts, plan, parts);
     const running: Running = {
       plan,
       startedAt: now(),
@@ -243,6 +261,7 @@ export class Compactor {
         .finally(() => this.#leave(running)),
     };
     this.#running.add(running);
+    this.#parts.runningPlans.add(plan);
     return running;
   }
 
@@ -254,6 +273,7 @@ export class Compactor {
 
   #leave(running: Running): void {
     this.#running.delete(running);
+    this.#parts.runningPlans.delete(running.plan);
     this.#onDone();
   }
 
@@ -267,19 +287,19 @@ export class Compactor {
     if (plan.kind === 'move') {
       await this.#install(plan, plan.inputs);
       if (plan.level === 0) this.#failuresInTheWay = 0;
-      this.#store.counters.moveCount++;
+      this.#parts.counters.moveCount++;
       this.#reportDone(plan, undefined, now() - startedAt);
       return;
     }
-    const result = await mergeInParts(this.#store, plan, ranges, token, onPartDone);
+    const result = await mergeInParts(this.#parts, plan, ranges, token, onPartDone);
     try {
       await this.#install(plan, result.outputs);
     } catch (error) {
-      await discardOutputs(this.#store, result.outputs);
+      await discardOutputs(this.#parts, result.outputs);
       throw error;
     }
     this.#pace.noteMerge(plan, now() - startedAt);
-    const { counters } = this.#store;
+    const { counters } = this.#parts;
     counters.compactionCount++;
     counters.compactionBytes += result.stats.bytesWritten;
     counters.compactionReadBytes += result.stats.bytesRead;
@@ -297,17 +317,12 @@ export class Compactor {
         ...plan.overlapping.map(({ number }) => ({ level: plan.outputLevel, number })),
       ],
     };
-    const { versions, clock } = this.#store;
-    try {
-      await versions.apply(edit, { lastSequence: 0, lastTime: clock.now() });
-    } catch (error) {
-      if (versions.isPoisoned) this.#store.becomeReadOnly('manifest', error);
-      throw error;
-    }
+    const { versions, clock } = this.#parts;
+    await versions.apply(edit, { lastSequence: 0, lastTime: clock.now() });
   }
 
   #reportDone(plan: CompactionPlan, result: CompactResult | undefined, elapsedMs: number): void {
-    this.#store.report('compaction', {
+    this.#parts.report('compaction', {
       reason: plan.reason,
       isMove: result === undefined,
       level: plan.level,
@@ -324,7 +339,7 @@ export class Compactor {
   #failed(cause: unknown, running: Running, isOwn: boolean): unknown {
     // It was cancelled, or what failed has been told.
     if (this.#ended !== undefined) return isCancelled(cause) ? this.#ended : cause;
-    if (isExhaustion(cause)) this.#store.becomeReadOnly('file numbers', cause);
+    if (isExhaustion(cause)) this.#parts.becomeReadOnly('file numbers', cause);
     else if (isOwn) this.#failedOnItsOwn(toStorageError(cause, 'a compaction failed'), running);
     return cause;
   }
@@ -333,14 +348,14 @@ export class Compactor {
     const { plan } = running;
     const isDamage = error.code === 'STRATA_CORRUPTION';
     this.error = error;
-    this.#store.report('backgroundError', { error, operation: 'compaction', willRetry: !isDamage });
+    this.#parts.report('backgroundError', { error, operation: 'compaction', willRetry: !isDamage });
     if (isDamage) {
       for (const table of [...plan.inputs, ...plan.overlapping]) this.#damaged.add(table.number);
       return;
     }
     this.#retry.failed();
     this.#failuresInTheWay++;
-    const { gate, pipeline } = this.#store;
+    const { gate, pipeline } = this.#parts;
     if (gate.state !== 'closed' || gate.reason !== 'level0') return;
     this.hurry();
     const mayStillHelp = [...this.#running].some((other) => other !== running && other.plan.level === 0);

@@ -21,19 +21,22 @@
  *             moment both are there, which reads don't mind.
  * Thread:     main.
  */
+
 import type { StorageError } from '../../shared/base/errors.ts';
+import { isCancelled, isExhaustion, isRoomProblem, toStorageError } from '../../shared/base/failures.ts';
 import { level as toLevel } from '../../shared/base/ids.ts';
 import type { FlushResult } from '../../shared/threads/jobs.ts';
+import type { DeletionQueue } from '../files/deletion-queue.ts';
+import type { OutputFiles } from '../files/job-outputs.ts';
+import { discardOutputs } from '../files/job-outputs.ts';
+import type { JobRunner } from '../jobs/job-runner.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
-import type { Store } from '../store.ts';
-import type { LiveMemtable } from '../write/memtable-list.ts';
-import {
-  discardOutputs,
-  isCancelled,
-  isExhaustion,
-  isRoomProblem,
-  toStorageError,
-} from './background-errors.ts';
+import type { Counters } from '../store/counters.ts';
+import type { ResolvedOptions } from '../store/options.ts';
+import type { SnapshotList } from '../store/snapshot.ts';
+import type { StoreClock } from '../store/store-clock.ts';
+import type { CommitPipeline } from '../write/commit-pipeline.ts';
+import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { deeperBounds } from './deeper-bounds.ts';
 import { RetryDelay } from './retry-delay.ts';
 
@@ -48,8 +51,22 @@ const CLOSED_LOG_BYTES: number = RECOVERED_FLUSH_BYTES;
 /** Held writers wait no longer than this to hear that there is still no room. */
 const LONGEST_RETRY_MS = 8000;
 
+/** What flushes need of a store. */
+export interface FlusherParts extends OutputFiles {
+  readonly memtables: MemtableList;
+  readonly pipeline: CommitPipeline;
+  readonly jobs: JobRunner;
+  readonly options: Pick<ResolvedOptions, 'table'>;
+  readonly snapshots: SnapshotList;
+  readonly counters: Counters;
+  readonly clock: StoreClock;
+  readonly deletions: DeletionQueue;
+  isClosing(): boolean;
+  becomeReadOnly(operation: string, error: unknown): StorageError;
+}
+
 export class Flusher {
-  readonly #store: Store;
+  readonly #parts: FlusherParts;
   readonly #onDone: () => void;
   readonly #retry: RetryDelay;
   #running: Promise<void> | undefined;
@@ -66,22 +83,22 @@ export class Flusher {
   /** The last failure, until a flush succeeds. */
   error: StorageError | undefined;
 
-  constructor(store: Store, onDone: () => void) {
-    this.#store = store;
+  constructor(parts: FlusherParts, onDone: () => void) {
+    this.#parts = parts;
     this.#onDone = onDone;
     this.#retry = new RetryDelay(() => this.start(), LONGEST_RETRY_MS);
   }
 
   /** Whether a flush is running or will start by itself: when its memtable settles, or after a failure. */
   get hasWork(): boolean {
-    const isSettling = this.#store.memtables.frozen[0]?.isSettled === false;
+    const isSettling = this.#parts.memtables.frozen[0]?.isSettled === false;
     return this.#running !== undefined || this.#retry.isWaiting || isSettling;
   }
 
   /** Starts a flush if one is due and none runs. */
   start(): void {
     if (this.#running !== undefined || this.#ended !== undefined || this.#retry.isWaiting) return;
-    const live = this.#store.memtables.frozen[0];
+    const live = this.#parts.memtables.frozen[0];
     if (live === undefined || !live.isSettled || !this.#isDue(live)) return;
     this.#running = this.#flush(live).finally(() => {
       this.#running = undefined;
@@ -92,13 +109,13 @@ export class Flusher {
 
   /** Everything frozen now is due, however small. */
   request(): void {
-    this.#requested = this.#store.memtables.frozen.at(-1);
+    this.#requested = this.#parts.memtables.frozen.at(-1);
     this.start();
   }
 
   /** Resolves once everything frozen now is in tables; rejects with what keeps it from getting there. */
   async flushFrozen(): Promise<void> {
-    const { memtables, pipeline } = this.#store;
+    const { memtables, pipeline } = this.#parts;
     const last = memtables.frozen.at(-1);
     if (last === undefined) return;
     this.#requested = last;
@@ -118,7 +135,7 @@ export class Flusher {
    * depends on that: after a failure, which is told, the logs have it.
    */
   async flushBeforeClose(): Promise<void> {
-    const { memtables, pipeline } = this.#store;
+    const { memtables, pipeline } = this.#parts;
     if (this.#ended !== undefined || memtables.memoryBytes < CLOSED_LOG_BYTES) return;
     this.#isClosing = true;
     pipeline.freezeActive();
@@ -142,7 +159,7 @@ export class Flusher {
   }
 
   #isDue(live: LiveMemtable): boolean {
-    const { memtables } = this.#store;
+    const { memtables } = this.#parts;
     if (live.writer !== undefined || memtables.frozen.length > 1) return true;
     if (this.#requested !== undefined && memtables.frozen.includes(this.#requested)) return true;
     return (
@@ -164,7 +181,7 @@ export class Flusher {
   }
 
   async #runJob(live: LiveMemtable): Promise<FlushResult> {
-    const { jobs, versions, options, snapshots } = this.#store;
+    const { jobs, versions, options, snapshots } = this.#parts;
     const range = live.keyRange() ?? {};
     return await jobs.run<'flush'>(
       (context) => ({
@@ -182,8 +199,8 @@ export class Flusher {
   }
 
   async #install(live: LiveMemtable, { output, stats }: FlushResult): Promise<void> {
-    const store = this.#store;
-    const { versions, memtables, counters, clock } = store;
+    const parts = this.#parts;
+    const { versions, memtables, counters, clock } = parts;
     const { arena } = live.memtable;
     // Without another: whichever comes next bears this number or a higher one.
     const next = memtables.oldestLogAfter(live) ?? versions.nextFileNumber;
@@ -193,22 +210,22 @@ export class Flusher {
     try {
       await versions.apply({ added, removed: [], logNumber: next }, { lastSequence, lastTime: clock.now() });
     } catch (error) {
-      await discardOutputs(store, output === undefined ? [] : [output]);
+      await discardOutputs(parts, output === undefined ? [] : [output]);
       throw error;
     }
     // Whoever holds on to it holds on to its memory.
     if (this.#requested === live) this.#requested = undefined;
     memtables.removeOldest(live);
-    store.pipeline.retire(live);
+    parts.pipeline.retire(live);
     counters.flushCount++;
     counters.flushBytes += stats.bytesWritten;
-    store.report('flush', {
+    parts.report('flush', {
       entries: stats.entriesWritten,
       bytes: stats.bytesWritten,
       elapsedMs: stats.elapsedMs,
     });
     // In the background: what can't be deleted now is an orphan for the next open.
-    store.deletions.remove({ logs });
+    parts.deletions.remove({ logs });
   }
 
   #failed(cause: unknown): void {
@@ -218,19 +235,20 @@ export class Flusher {
     this.error = error;
     this.#failures++;
     this.#failureCount++;
-    if (this.#ended !== undefined || (this.#isClosing && !this.#store.versions.isPoisoned)) {
+    // The version set has reported it, and all writing has ended.
+    if (this.#parts.versions.isPoisoned) return;
+    if (this.#ended !== undefined || this.#isClosing) {
       // The store closes, or takes no more writes; its log keeps what the table would have held.
       this.#ended ??= error;
-      this.#store.report('backgroundError', { error, operation: 'flush', willRetry: false });
+      this.#parts.report('backgroundError', { error, operation: 'flush', willRetry: false });
       return;
     }
-    const isPassing = isRoomProblem(cause) || (this.#failures === 1 && !isExhaustion(cause));
-    const willRetry = !this.#store.versions.isPoisoned && isPassing;
-    if (willRetry) this.#store.report('backgroundError', { error, operation: 'flush', willRetry });
+    const willRetry = isRoomProblem(cause) || (this.#failures === 1 && !isExhaustion(cause));
+    if (willRetry) this.#parts.report('backgroundError', { error, operation: 'flush', willRetry });
     // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and
     // nobody waits for room once the store closes.
-    if (this.#failures > 1 || this.#store.isClosing()) this.#store.pipeline.rejectHeld(error);
+    if (this.#failures > 1 || this.#parts.isClosing()) this.#parts.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();
-    else this.#store.becomeReadOnly(this.#store.versions.isPoisoned ? 'manifest' : 'flush', cause);
+    else this.#parts.becomeReadOnly('flush', cause);
   }
 }

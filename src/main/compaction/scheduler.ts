@@ -24,11 +24,13 @@ import { unless } from '../../shared/base/abortable.ts';
 import type { StorageError } from '../../shared/base/errors.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
-import { compactionOptions, type Store } from '../store.ts';
+import type { ControlBlock } from '../../shared/threads/control-block.ts';
+import type { ResolvedOptions } from '../store/options.ts';
 import { MAX_FROZEN_MEMTABLES } from '../write/commit-pipeline.ts';
 import { type BusyTables, pendingCompactionBytes } from './compaction-picker.ts';
-import { Compactor } from './compactor.ts';
-import { Flusher } from './flusher.ts';
+import { compactionOptions } from './compaction-plan.ts';
+import { Compactor, type CompactorParts } from './compactor.ts';
+import { Flusher, type FlusherParts } from './flusher.ts';
 
 const L0_SLOWDOWN = 12;
 const L0_STOP = 20;
@@ -51,8 +53,14 @@ const WORTHWHILE_SHARE = 0.9;
 const ENTRY_SHARE = 0.5;
 const MAX_FLUSH_ROUNDS = 12;
 
+/** What background work needs of a store. */
+export interface SchedulerParts extends FlusherParts, CompactorParts {
+  readonly options: ResolvedOptions;
+  readonly control: ControlBlock;
+}
+
 export class Scheduler {
-  readonly #store: Store;
+  readonly #parts: SchedulerParts;
   readonly #flusher: Flusher;
   readonly #compactor: Compactor;
   #isEnded = false;
@@ -60,10 +68,10 @@ export class Scheduler {
   /** While less and less is flushed before a bulk load enters: how fast writes may enter. */
   #entryBytesPerMs: number | undefined;
 
-  constructor(store: Store) {
-    this.#store = store;
-    this.#flusher = new Flusher(store, () => this.update());
-    this.#compactor = new Compactor(store, () => this.update());
+  constructor(parts: SchedulerParts) {
+    this.#parts = parts;
+    this.#flusher = new Flusher(parts, () => this.update());
+    this.#compactor = new Compactor(parts, () => this.update());
   }
 
   /** The failure of background work that is yet to be overcome. */
@@ -82,17 +90,17 @@ export class Scheduler {
       this.#flusher.start();
       this.#compactor.start();
       this.#setGate();
-      if (this.#store.gate.state !== 'closed' && this.#store.pipeline.held.count > 0)
-        this.#store.pipeline.release();
+      if (this.#parts.gate.state !== 'closed' && this.#parts.pipeline.held.count > 0)
+        this.#parts.pipeline.release();
     } catch (error) {
-      this.#store.becomeReadOnly('background work', error);
+      this.#parts.becomeReadOnly('background work', error);
     }
   }
 
   /** What is in memory becomes tables when it can, however small; nobody waits for it. */
   flushSoon(): void {
     if (this.#isEnded) return;
-    this.#store.pipeline.freezeActive();
+    this.#parts.pipeline.freezeActive();
     this.#flusher.request();
   }
 
@@ -104,7 +112,7 @@ export class Scheduler {
 
   /** Everything written before the call is in tables when this resolves. */
   async flush(): Promise<void> {
-    const { pipeline } = this.#store;
+    const { pipeline } = this.#parts;
     pipeline.freezeActive();
     const held = pipeline.heldEntered();
     await this.#flusher.flushFrozen();
@@ -133,7 +141,7 @@ export class Scheduler {
       await unless(signal, this.#flushMost());
       this.#isAtRest = true;
       this.#setGate();
-      this.#store.pipeline.freezeActive();
+      this.#parts.pipeline.freezeActive();
       await unless(signal, this.#flusher.flushFrozen());
       await unless(signal, this.#compactor.clearLevelZero('moves'));
       return await work(this.#compactor.pause());
@@ -149,7 +157,7 @@ export class Scheduler {
    * less than its speed, or those that are nearly as fast would have to wait for the last flush of all that they brought.
    */
   async #flushMost(): Promise<void> {
-    const { memtables } = this.#store;
+    const { memtables } = this.#parts;
     let before = Number.POSITIVE_INFINITY;
     try {
       for (let round = 0; round < MAX_FLUSH_ROUNDS; round++) {
@@ -193,11 +201,11 @@ export class Scheduler {
     this.#isEnded = true;
     this.#compactor.end(error);
     this.#flusher.halt(error);
-    this.#store.gate.set('open');
+    this.#parts.gate.set('open');
   }
 
   #setGate(): void {
-    const { gate, versions, memtables, pipeline, options } = this.#store;
+    const { gate, versions, memtables, pipeline, options } = this.#parts;
     const isFull = memtables.frozen.length >= MAX_FROZEN_MEMTABLES;
     const bound = options.backgroundBytesPerSecond;
     const files = versions.current.levelZeroRuns.length;
@@ -216,12 +224,12 @@ export class Scheduler {
       gate.set('slow', 'memtables', (WRITERS_SHARE_OF_BOUND * bound) / 1000);
     else gate.set('open');
     const isBehind = canShrink && (files >= L0_URGENT || this.#debt() > DEBT_URGENT);
-    this.#store.control.diskUse.setHaste(gate.state !== 'open' || isFull || isBehind);
+    this.#parts.control.diskUse.setHaste(gate.state !== 'open' || isFull || isBehind);
   }
 
   /** What L0 still takes until it is full comes in while a compaction makes room (level-zero-pace.ts). */
   #rateFor(files: number): number {
-    const { memtables, options } = this.#store;
+    const { memtables, options } = this.#parts;
     const room = (L0_STOP - files - memtables.frozen.length) * options.writeBufferBytes;
     const active = memtables.active?.memtable.arena.usedBytes ?? 0;
     const pace = (room - active) / Math.max(1, this.#compactor.levelZeroEtaMs());
@@ -230,7 +238,7 @@ export class Scheduler {
   }
 
   #debt(): number {
-    const options = compactionOptions(this.#store);
-    return pendingCompactionBytes(this.#store.versions.current, options) / options.levelBaseBytes;
+    const options = compactionOptions(this.#parts);
+    return pendingCompactionBytes(this.#parts.versions.current, options) / options.levelBaseBytes;
   }
 }

@@ -10,8 +10,10 @@
  *             part, since parts are cut by key.
  * Thread:     main.
  */
+
 import { CorruptionError } from '../../shared/base/errors.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
+import type { TableCache } from '../../shared/read/table-cache.ts';
 import { levelZeroRuns, totalBytes } from '../../shared/read/version.ts';
 import type {
   CompactJob,
@@ -22,10 +24,12 @@ import type {
 } from '../../shared/threads/jobs.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
-import type { CancelToken } from '../jobs/job-runner.ts';
+import type { OutputFiles } from '../files/job-outputs.ts';
+import { discardOutputs } from '../files/job-outputs.ts';
+import type { CancelToken, JobRunner } from '../jobs/job-runner.ts';
+import type { ResolvedOptions } from '../store/options.ts';
+import type { SnapshotList } from '../store/snapshot.ts';
 import { fileSizeFor } from '../store/table-size.ts';
-import type { Store } from '../store.ts';
-import { discardOutputs } from './background-errors.ts';
 import { type CompactionPlan, planBytes, planRange } from './compaction-plan.ts';
 import { deeperBounds } from './deeper-bounds.ts';
 import { splitKeys, tableSamples } from './key-split.ts';
@@ -33,8 +37,20 @@ import { splitKeys, tableSamples } from './key-split.ts';
 /** A part is worth a job when it fills about this many tables. */
 const TABLES_PER_PART = 2;
 
+/** What a merge needs of a store. */
+export interface MergeParts extends OutputFiles {
+  readonly jobs: JobRunner;
+  readonly options: ResolvedOptions;
+  readonly snapshots: SnapshotList;
+  readonly tables: TableCache;
+}
+
 /** The ranges that `plan` is merged in: at most `parts`, one where it is small or its tables tell no keys to cut at. */
-export function partsOf(store: Store, plan: CompactionPlan, parts: number): readonly KeyRange[] {
+export function partsOf(
+  store: Pick<MergeParts, 'options' | 'tables'>,
+  plan: CompactionPlan,
+  parts: number,
+): readonly KeyRange[] {
   const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
   const count = Math.min(parts, worth);
   if (plan.kind === 'move' || count < 2) return [{}];
@@ -52,7 +68,7 @@ export function partsOf(store: Store, plan: CompactionPlan, parts: number): read
 
 /** Runs the parts; `onPartDone` hears of each that ends, well or not. */
 export async function mergeInParts(
-  store: Store,
+  store: MergeParts,
   plan: CompactionPlan,
   ranges: readonly KeyRange[],
   token: CancelToken,
@@ -102,7 +118,12 @@ function combine(results: readonly CompactResult[]): CompactResult {
   };
 }
 
-function compactJob(store: Store, plan: CompactionPlan, range: KeyRange, context: JobContext): CompactJob {
+function compactJob(
+  store: MergeParts,
+  plan: CompactionPlan,
+  range: KeyRange,
+  context: JobContext,
+): CompactJob {
   const { versions, options, snapshots } = store;
   const hull = planRange(plan);
   const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);

@@ -14,11 +14,12 @@
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
  */
+import type { SequenceNumber } from '../../shared/base/ids.ts';
 import { LEVEL_COUNT, level as toLevel } from '../../shared/base/ids.ts';
 import { clearTimeout, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { totalBytes } from '../../shared/read/version.ts';
-import type { Store } from '../store.ts';
-import type { LiveMemtable } from '../write/memtable-list.ts';
+import type { VersionSet } from '../manifest/version-set.ts';
+import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import type { Scheduler } from './scheduler.ts';
 
 const LEVELS = Array.from({ length: LEVEL_COUNT }, (_, i) => toLevel(i));
@@ -34,25 +35,32 @@ const REST_TOMBSTONES = 256;
 const REST_HIDDEN_BYTES = 65536;
 const REST_HIDDEN_SHARE: number = 1 / 16;
 
+/** What upkeep looks at. */
+export interface UpkeepParts {
+  readonly memtables: MemtableList;
+  readonly versions: VersionSet;
+  visibleSequence(): SequenceNumber;
+}
+
 export class Upkeep {
-  readonly #store: Store;
+  readonly #parts: UpkeepParts;
   readonly #scheduler: Scheduler;
   readonly #restMs: number;
   #timer: NodeJS.Timeout | undefined;
   #isLookDue = false;
   /** What was visible when the timer was set. */
   #sequence = 0;
-  #isStopped = false;
+  #isRunning = false;
 
-  constructor(store: Store, scheduler: Scheduler, restMs: number = REST_MS) {
-    this.#store = store;
+  constructor(parts: UpkeepParts, scheduler: Scheduler, restMs: number = REST_MS) {
+    this.#parts = parts;
     this.#scheduler = scheduler;
     this.#restMs = restMs;
   }
 
   /** The store is open, for writing. */
   start(): void {
-    this.#store.snapshots.onReleased = () => this.#noteRelease();
+    this.#isRunning = true;
     this.#arm();
   }
 
@@ -62,36 +70,36 @@ export class Upkeep {
   }
 
   stop(): void {
-    this.#isStopped = true;
+    this.#isRunning = false;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  /** In a turn of its own, for all that are closed in this one. */
-  #noteRelease(): void {
-    if (this.#isLookDue || this.#isStopped) return;
+  /** A snapshot was closed: what was kept for it may go. In a turn of its own, for all that are closed in this one. */
+  noteRelease(): void {
+    if (this.#isLookDue || !this.#isRunning) return;
     this.#isLookDue = true;
     setImmediate(() => {
       this.#isLookDue = false;
-      if (this.#isStopped) return;
+      if (!this.#isRunning) return;
       this.#scheduler.update();
       if (this.#timer === undefined) this.#arm();
     }).unref();
   }
 
   #arm(): void {
-    if (this.#isStopped) return;
+    if (!this.#isRunning) return;
     this.#scheduler.setRest(false);
-    this.#sequence = this.#store.visibleSequence();
+    this.#sequence = this.#parts.visibleSequence();
     this.#timer = setTimeout(() => this.#look(), this.#restMs).unref();
   }
 
   #look(): void {
     this.#timer = undefined;
-    if (this.#isStopped) return;
-    const { memtables } = this.#store;
+    if (!this.#isRunning) return;
+    const { memtables } = this.#parts;
     const live = memtables.active === undefined ? memtables.frozen : [...memtables.frozen, memtables.active];
-    if (this.#store.visibleSequence() !== this.#sequence) {
+    if (this.#parts.visibleSequence() !== this.#sequence) {
       this.#arm();
       if (isWorthFlushing(live)) this.#scheduler.flushSoon();
       return;
@@ -103,7 +111,7 @@ export class Upkeep {
   #isWorthFlushingAtRest(live: readonly LiveMemtable[]): boolean {
     const tombstones = tombstonesOf(live);
     if (tombstones === 0 || tombstones >= REST_TOMBSTONES) return tombstones > 0;
-    const { current } = this.#store.versions;
+    const { current } = this.#parts.versions;
     const ranges = live.map((one) => one.keyRange()).filter((range) => range !== undefined);
     const tables = [
       ...new Set(ranges.flatMap((range) => LEVELS.flatMap((i) => current.overlapping(i, range)))),

@@ -18,6 +18,7 @@
  * Not chosen: building tables from sorted input without runs. It would save a tenth, and S would have to be known before the
  *             source has ended, perhaps hours before the commit.
  */
+
 import { assert } from '../../shared/base/assert.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
@@ -31,13 +32,20 @@ import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { Grandparents, IngestMergeJob, IngestMergeResult } from '../../shared/threads/jobs.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
-import { discardOutputs, reportDeletion } from '../compaction/background-errors.ts';
 import type { BusyTables } from '../compaction/compaction-picker.ts';
+import { compactionOptions } from '../compaction/compaction-plan.ts';
 import { maxLevelZeroBytes } from '../compaction/level-zero.ts';
 import type { Scheduler } from '../compaction/scheduler.ts';
 import { removeObsoleteFiles } from '../files/deletion-queue.ts';
+import type { OutputFiles } from '../files/job-outputs.ts';
+import { discardOutputs, discardTables, reportDeletion } from '../files/job-outputs.ts';
+import type { JobRunner } from '../jobs/job-runner.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
-import { compactionOptions, type Store } from '../store.ts';
+import type { Counters } from '../store/counters.ts';
+import type { ResolvedOptions } from '../store/options.ts';
+import type { SnapshotList } from '../store/snapshot.ts';
+import type { StoreClock } from '../store/store-clock.ts';
+import type { MemtableList } from '../write/memtable-list.ts';
 import { placeTables } from './placement.ts';
 import { planRanges, type RunRange } from './run-ranges.ts';
 import { Turns } from './turns.ts';
@@ -55,9 +63,19 @@ const MAX_RANGE_BYTES: number = 64 * 1024 * 1024;
 /** The smallest load takes some milliseconds. */
 const MIN_HEADROOM = 4096;
 
-/** What a load needs of the running store. */
+/** The parts of a store that an ingestion works with. */
+export interface IngestParts extends OutputFiles {
+  readonly memtables: MemtableList;
+  readonly counters: Counters;
+  readonly clock: StoreClock;
+  readonly jobs: JobRunner;
+  readonly options: ResolvedOptions;
+  readonly snapshots: SnapshotList;
+}
+
+/** What an ingestion needs of the running store. */
 export interface IngestHost {
-  readonly store: Store;
+  readonly store: IngestParts;
   readonly scheduler: Scheduler;
   /** How many writes may be made while tables are built; undefined: as {@link headroomFor} says. */
   readonly sequenceHeadroom: number | undefined;
@@ -297,12 +315,7 @@ export class BulkLoad {
     assert(memtables.newest === undefined, 'a bulk load enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
     const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
-    try {
-      await versions.apply({ added, removed: [] }, { lastSequence: sequence, lastTime: clock.now() });
-    } catch (error) {
-      if (versions.isPoisoned) store.becomeReadOnly('manifest', error);
-      throw error;
-    }
+    await versions.apply({ added, removed: [] }, { lastSequence: sequence, lastTime: clock.now() });
     this.#host.publish(sequence);
     counters.ingestCount++;
     counters.ingestBytes += this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);
@@ -315,10 +328,7 @@ export class BulkLoad {
     const { store } = this.#host;
     const live = store.versions.liveFileNumbers();
     const tables = this.#tableNumbers.flatMap(({ taken }) => taken.filter((number) => !live.has(number)));
-    if (store.versions.isPoisoned) return;
-    await removeObsoleteFiles(store.fs, store.directory, { newTables: tables }, (error) =>
-      reportDeletion(store, error),
-    );
+    await discardTables(store, tables);
   }
 
   async #discardTables(): Promise<void> {
@@ -329,7 +339,9 @@ export class BulkLoad {
 
   async #deleteRuns(runs: readonly FileNumber[]): Promise<void> {
     const { store } = this.#host;
-    await removeObsoleteFiles(store.fs, store.directory, { runs }, (error) => reportDeletion(store, error));
+    await removeObsoleteFiles(store.fs, store.directory, { runs }, (error) =>
+      reportDeletion(store.report, error),
+    );
   }
 
   #tell(phase: 'merging' | 'installing', records: number, bytes: number, always = false): void {

@@ -13,15 +13,22 @@ import type { IngestSource } from '../../shared/ingest/ingest-options.ts';
 import { RecordPacker } from '../../shared/ingest/record-packer.ts';
 import { takeRecords } from '../../shared/ingest/record-source.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
-import type { Store } from '../store.ts';
+import type { JobRunner } from '../jobs/job-runner.ts';
+import type { ResolvedOptions } from '../store/options.ts';
 import { type BulkLoad, INLINE_BYTES, type SortedRecords } from './ingestion.ts';
 
 const MIN_CHUNK_BYTES = 4096;
 const MAX_CHUNK_BYTES: number = 32 * 1024 * 1024;
 const MAX_CLIENT_CHUNK_BYTES: number = 8 * 1024 * 1024;
 
+/** What sorting in the pool needs of a store. */
+export interface SortParts {
+  readonly jobs: JobRunner;
+  readonly options: ResolvedOptions;
+}
+
 export class PoolSorter {
-  readonly #store: Store;
+  readonly #store: SortParts;
   readonly #load: BulkLoad;
   readonly #packer: RecordPacker;
   readonly #estimatedTotal: number | undefined;
@@ -29,7 +36,7 @@ export class PoolSorter {
   readonly #runs: (RunMeta | undefined)[] = [];
   readonly #jobs = new Set<Promise<void>>();
 
-  constructor(store: Store, load: BulkLoad, estimatedTotal: number | undefined) {
+  constructor(store: SortParts, load: BulkLoad, estimatedTotal: number | undefined) {
     this.#store = store;
     this.#load = load;
     this.#estimatedTotal = estimatedTotal;
@@ -90,11 +97,11 @@ export class PoolSorter {
 }
 
 /** A client sorts and writes a chunk within one turn of its event loop. */
-export function clientChunkBytes(store: Store): number {
+export function clientChunkBytes(store: Pick<SortParts, 'options'>): number {
   return chunkBytes(store, MAX_CLIENT_CHUNK_BYTES);
 }
 
 /** Of a store with small buffers chunks are small, too. */
-function chunkBytes({ options }: Store, most: number): number {
+function chunkBytes({ options }: Pick<SortParts, 'options'>, most: number): number {
   return Math.min(most, Math.max(MIN_CHUNK_BYTES, Math.ceil(options.writeBufferBytes / 2)));
 }

@@ -4,10 +4,12 @@
  * Invariants: run() rejects only when the worker failed; what a job answers, an error included, is its reply.
  * Thread:     main only.
  */
+
 import type { Piscina, TaskQueue } from 'piscina';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { hasWorkingDirectory } from '../../shared/files/node-file-system.ts';
 import type { Job } from '../../shared/threads/jobs.ts';
+import type { ForeignPool } from '../store/open-request.ts';
 
 /** Long enough to bridge the pauses of a busy store, short enough to give memory back to a quiet one. */
 const IDLE_TIMEOUT_MS = 5000;
@@ -16,11 +18,6 @@ const IDLE_TIMEOUT_MS = 5000;
  * more while a store was filled, which took as long.
  */
 const YOUNG_GENERATION_MIB = 12;
-
-/** What we need of a pool the application gives us: any version of piscina has it. */
-export interface ForeignPool {
-  run(task: unknown, options: { readonly filename: string; readonly name: string }): Promise<unknown>;
-}
 
 /** Which thread runs a job, once one does. */
 export interface Place {

@@ -24,26 +24,20 @@
  * Not chosen: piscina's own queue (first in, first out, so a flush would wait behind every compaction) and its
  *             close() (gives up after 30 s, in the middle of a job).
  */
+
 import { extname } from 'node:path';
 import { StorageError } from '../../shared/base/errors.ts';
 import { awaited, keepProcessAlive } from '../../shared/base/process-keeper.ts';
 import { JobCancelledError } from '../../shared/threads/control-block.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../../shared/threads/jobs.ts';
+import type { ForeignPool } from '../store/open-request.ts';
 import { abandonedJob, isAbandoned, readReply, workerFault } from './job-reply.ts';
-import {
-  type ForeignPool,
-  ForeignThreads,
-  InlineThread,
-  PiscinaThreads,
-  type Place,
-  type Threads,
-} from './job-threads.ts';
+import { ForeignThreads, InlineThread, PiscinaThreads, type Place, type Threads } from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
 import { shareThreads } from './process-threads.ts';
 import type { ThreadShare, ThreadUser, Turn, TurnKind } from './thread-turns.ts';
 
 export { isAbandoned, isWorkerFault } from './job-reply.ts';
-export type { ForeignPool } from './job-threads.ts';
 
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
 const WORKER_URL: URL = new URL(`../../workers/worker${extname(import.meta.url)}`, import.meta.url);

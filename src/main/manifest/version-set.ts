@@ -25,6 +25,7 @@
  */
 import { join } from 'node:path';
 import { StorageError } from '../../shared/base/errors.ts';
+import { isExhaustion, isRoomProblem } from '../../shared/base/failures.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
 import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
@@ -33,7 +34,6 @@ import type { TableSequence } from '../../shared/read/table-list.ts';
 import { type InclusiveRange, type PlacedTable, Version } from '../../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../../shared/read/version-pins.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
-import { isExhaustion, isRoomProblem } from '../compaction/background-errors.ts';
 import {
   type ManifestState,
   manifestStamp,
@@ -52,8 +52,8 @@ import { shortenEdit } from './short-edit.ts';
 export type { PinnedVersion } from '../../shared/read/version-pins.ts';
 export type { EditExtra } from './next-state.ts';
 
-/** The files that an edit is about. */
-export interface VersionFiles {
+/** The files that an edit is about, and who has to hear of it. */
+export interface VersionHost {
   /** The manifest is about to be put in force; throws when the directory is not this store's any more. */
   checkOwnership(): void;
   /** A durable manifest names these tables for the first time. */
@@ -62,6 +62,12 @@ export interface VersionFiles {
   obsolete(tables: TableMeta[]): void;
   /** The manifest in force has not got these pages; with their first names where it never had. Must not throw. */
   obsoletePages(numbers: FileNumber[], wereNamed: boolean): void;
+  /** A version has become current, in this step: clients in other threads must hear of it. */
+  installed(edit: VersionEdit): void;
+  /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
+  reservedRanges(): readonly InclusiveRange[];
+  /** Nobody knows which manifest the next open will find: told once, before the edit rejects. */
+  poisoned(error: unknown): void;
 }
 
 /** An edit that has been worked out. */
@@ -76,25 +82,28 @@ interface Step {
   readonly added: readonly TableMeta[];
 }
 
-const NO_FILES: VersionFiles = {
+const NO_HOST: VersionHost = {
   checkOwnership: () => undefined,
   nameForGood: () => Promise.resolve(),
   obsolete: () => undefined,
   obsoletePages: () => undefined,
+  installed: () => undefined,
+  reservedRanges: () => [],
+  poisoned: () => undefined,
 };
 
 export class VersionSet {
   readonly #fs: FileSystem;
   readonly #directory: string;
   readonly #control: ControlBlock;
-  readonly #files: VersionFiles;
+  readonly #host: VersionHost;
   readonly #obsolete: ObsoleteList;
   readonly #limits: PageLimits;
   /** What the manifest on disk says; file numbers in the control block run ahead. */
   #state: ManifestState<TableSequence>;
   #current: Version;
   readonly #pins = new VersionPins((tables) => {
-    if (this.#poison === undefined) this.#files.obsolete(tables);
+    if (this.#poison === undefined) this.#host.obsolete(tables);
   });
   #ownerEpoch: number;
   #queue: Promise<void> = Promise.resolve();
@@ -105,24 +114,20 @@ export class VersionSet {
   /** Of the manifest on disk, as this set left it. */
   #stamp: string | undefined;
   #isApplying = false;
-  /** Told in the step in which a version becomes current: clients in other threads must hear of it (view-publisher.ts). */
-  onInstalled: (edit: VersionEdit) => void = () => {};
-  /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
-  reservedRanges: () => readonly InclusiveRange[] = () => [];
 
   private constructor(
     fs: FileSystem,
     directory: string,
     control: ControlBlock,
     state: ManifestState,
-    files: VersionFiles,
+    host: VersionHost,
     logs: readonly ObsoleteLog[],
     limits: PageLimits,
   ) {
     this.#fs = fs;
     this.#directory = directory;
     this.#control = control;
-    this.#files = files;
+    this.#host = host;
     this.#obsolete = new ObsoleteList(state, logs);
     this.#limits = limits;
     this.#state = state;
@@ -137,11 +142,11 @@ export class VersionSet {
     directory: string,
     control: ControlBlock,
     state: ManifestState,
-    files: Partial<VersionFiles> = {},
+    host: Partial<VersionHost> = {},
     logs: readonly ObsoleteLog[] = [],
     limits: PageLimits = PAGE_LIMITS,
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, { ...NO_FILES, ...files }, logs, limits);
+    const set = new VersionSet(fs, directory, control, state, { ...NO_HOST, ...host }, logs, limits);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -281,7 +286,7 @@ export class VersionSet {
     const newPages: FileNumber[] = [];
     this.#isApplying = true;
     try {
-      step = this.#stepOf(shortenEdit(this.#current, given, this.reservedRanges()));
+      step = this.#stepOf(shortenEdit(this.#current, given, this.#host.reservedRanges()));
       const pages = await this.#writePages(step, newPages);
       state = nextState(this.#state, this.#obsolete, {
         ...step,
@@ -297,7 +302,7 @@ export class VersionSet {
       await publishManifest(this.#fs, this.#directory);
       this.#obsolete.published(publication, state);
       this.#stamp = manifestStamp(this.#fs, this.#directory);
-      await this.#files.nameForGood(step.added);
+      await this.#host.nameForGood(step.added);
       await namePages(
         this.#fs,
         this.#directory,
@@ -307,9 +312,10 @@ export class VersionSet {
       if (!mayBePublished && (isRoomProblem(error) || isExhaustion(error))) {
         this.#failures++;
         this.#lastFailure = error;
-        if (newPages.length > 0) this.#files.obsoletePages(newPages, false);
+        if (newPages.length > 0) this.#host.obsoletePages(newPages, false);
       } else {
         this.#poison = { error };
+        this.#host.poisoned(error);
       }
       throw error;
     } finally {
@@ -325,8 +331,8 @@ export class VersionSet {
     this.#control.bumpVersionCounter();
     // First: whoever hears of the new version may pin it, and release older ones.
     this.#pins.advance(removed, added);
-    this.onInstalled(edit);
-    if (oldPages.length > 0) this.#files.obsoletePages(oldPages, true);
+    this.#host.installed(edit);
+    if (oldPages.length > 0) this.#host.obsoletePages(oldPages, true);
   }
 
   #stepOf(edit: VersionEdit): Step {
@@ -350,7 +356,7 @@ export class VersionSet {
 
   /** Neither the directory nor the manifest in it may be somebody else's. */
   #checkUnchanged(newTables: readonly TableMeta[], newPages: readonly FileNumber[]): void {
-    this.#files.checkOwnership();
+    this.#host.checkOwnership();
     if (manifestStamp(this.#fs, this.#directory) !== this.#stamp)
       throw changedError(join(this.#directory, MANIFEST_NAME));
     // Naming a table or page must not replace one that somebody has put there.

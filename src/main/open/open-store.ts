@@ -28,8 +28,8 @@ import { checkTables, FULLY_CHECKED_TABLES } from '../manifest/check-tables.ts';
 import { emptyState, loadManifest, type ManifestState, saveManifest } from '../manifest/manifest.ts';
 import { PAGE_LIMITS, type PageLimits } from '../manifest/manifest-pages.ts';
 import type { ObsoleteLog } from '../manifest/manifest-state.ts';
-import { resolveDirectory } from '../store/open-request.ts';
-import { type EngineOptions, type ResolvedOptions, resolveOptions } from '../store/options.ts';
+import { type EngineOptions, resolveDirectory } from '../store/open-request.ts';
+import { type ResolvedOptions, resolveOptions } from '../store/options.ts';
 import { type RecoveredState, recoverLogs } from './recovery.ts';
 
 /** What tests may put in place of the real thing. */

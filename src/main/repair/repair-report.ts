@@ -1,6 +1,8 @@
 /**
  * What repair says it did: plain data, safe for JSON.
  */
+import { checkObject, readOnce } from '../../shared/base/option-checks.ts';
+
 import type { DamagedRange } from '../../shared/threads/jobs.ts';
 
 export type { DamagedRange } from '../../shared/threads/jobs.ts';
@@ -88,4 +90,13 @@ export class RepairLog {
       );
     }
   }
+}
+
+/** Every option of repair(). */
+export const REPAIR_OPTION_NAMES: ReadonlySet<string> = new Set<keyof RepairOptions>(['dryRun']);
+
+/** A copy of the options of repair(), each read once; throws STRATA_INVALID_ARGUMENT for unknown ones. */
+export function readRepairOptions(given: RepairOptions = {}): RepairOptions {
+  checkObject(given, 'repair options', REPAIR_OPTION_NAMES);
+  return readOnce(given, REPAIR_OPTION_NAMES);
 }

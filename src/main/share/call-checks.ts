@@ -11,7 +11,7 @@
 import { types } from 'node:util';
 import { MessagePort } from 'node:worker_threads';
 import { compareKeys } from '../../shared/base/bytes.ts';
-import { EntryKind } from '../../shared/base/iterator.ts';
+import { EntryKind } from '../../shared/base/entry.ts';
 import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
 import type { ArgumentChecks } from '../../shared/threads/calls.ts';

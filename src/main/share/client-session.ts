@@ -14,12 +14,15 @@
  *             is pinned for it, and nothing of its bulk loads stays.
  * Thread:     main.     Owns: its ends of both ports.
  */
+
 import type { MessagePort } from 'node:worker_threads';
 import { errorToWire, invalidArgument } from '../../shared/base/errors.ts';
 import { freeBuffer } from '../../shared/base/free-buffer.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
+import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { CompactRange } from '../../shared/read/read-options.ts';
 import { type Handlers, serveCalls } from '../../shared/threads/calls.ts';
+import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import {
   type Attachment,
   type FailedWrite,
@@ -29,8 +32,8 @@ import {
   SHARE_PROTOCOL_VERSION,
   type WireWrites,
 } from '../../shared/threads/share-protocol.ts';
-import type { Store } from '../store.ts';
-import type { EncodedWrite } from '../write/commit-pipeline.ts';
+import type { ResolvedOptions } from '../store/options.ts';
+import type { CommitPipeline, EncodedWrite } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
 import { ClientLoads, type LoadReceiver } from './client-ingestions.ts';
 import type { Follower, SharedViews } from './view-publisher.ts';
@@ -41,9 +44,18 @@ export interface SharedOwner {
   compact(range?: CompactRange): Promise<void>;
 }
 
+/** What a client is told of the store when it attaches, and the way of its writes. */
+export interface SessionParts {
+  readonly directory: string;
+  readonly control: ControlBlock;
+  readonly fs: FileSystem;
+  readonly options: ResolvedOptions;
+  readonly pipeline: CommitPipeline;
+}
+
 /** What all sessions of a store have in common. */
 export interface SessionHost {
-  readonly store: Store;
+  readonly parts: SessionParts;
   readonly views: SharedViews;
   readonly receiver: LoadReceiver;
   /** As StorageEngine.write, but never STRATA_BUSY. */
@@ -58,7 +70,7 @@ export interface ClientUnit extends EncodedWrite {
 
 export class ClientSession {
   readonly #host: SessionHost;
-  readonly #store: Store;
+  readonly #parts: SessionParts;
   readonly #owner: SharedOwner;
   readonly #views: SharedViews;
   readonly #port: MessagePort;
@@ -70,9 +82,9 @@ export class ClientSession {
   #queuedBytes = 0;
 
   constructor(host: SessionHost, owner: SharedOwner, port: MessagePort, onEnd: () => void) {
-    const { store, views, receiver } = host;
+    const { parts, views, receiver } = host;
     this.#host = host;
-    this.#store = store;
+    this.#parts = parts;
     this.#owner = owner;
     this.#views = views;
     this.#loads = new ClientLoads(receiver);
@@ -133,7 +145,7 @@ export class ClientSession {
 
   #attach(viewPort: MessagePort): Attachment {
     if (this.#follower !== undefined) throw invalidArgument('a client attaches once');
-    const { directory, control, fs, options } = this.#store;
+    const { directory, control, fs, options } = this.#parts;
     const { follower, view } = this.#views.follow(viewPort);
     this.#follower = follower;
     viewPort.on('message', (view: unknown) => this.#views.advance(follower, view));
@@ -155,7 +167,7 @@ export class ClientSession {
   }
 
   #write(writes: WireWrites): Promise<FailedWrite[]> {
-    if (this.#queue === undefined && this.#store.pipeline.held.roomForClients() === undefined)
+    if (this.#queue === undefined && this.#parts.pipeline.held.roomForClients() === undefined)
       return this.#enter(writes);
     const byteLength = writes.bytes.length;
     this.#queuedBytes += byteLength;
@@ -171,7 +183,7 @@ export class ClientSession {
 
   async #waitForRoom(before: Promise<void> | undefined): Promise<void> {
     await before;
-    const { held } = this.#store.pipeline;
+    const { held } = this.#parts.pipeline;
     // Other clients may have taken it.
     for (let room = held.roomForClients(); room !== undefined; room = held.roomForClients()) await room;
   }

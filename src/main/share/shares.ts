@@ -3,22 +3,28 @@
  *
  * Thread: main.     Owns: the sessions. A port that nobody attaches to costs a few kilobytes until it is closed or the store is.
  */
+
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { setImmediate } from '../../shared/base/timers.ts';
-import type { Store } from '../store.ts';
+import type { VersionSet } from '../manifest/version-set.ts';
+import type { MemtableList } from '../write/memtable-list.ts';
 import type { LoadReceiver } from './client-ingestions.ts';
-import { ClientSession, type SessionHost, type SharedOwner } from './client-session.ts';
+import { ClientSession, type SessionHost, type SessionParts, type SharedOwner } from './client-session.ts';
 import { SharedViews, type ViewStats } from './view-publisher.ts';
+
+/** What clients in other threads need of a store. */
+export interface ShareParts extends SessionParts {
+  readonly memtables: MemtableList;
+  readonly versions: VersionSet;
+}
 
 export class Shares {
   readonly #host: SessionHost;
   readonly #sessions = new Set<ClientSession>();
 
-  constructor(store: Store, receiver: LoadReceiver, write: SessionHost['write']) {
-    const views = new SharedViews(store.control, store.memtables, store.versions);
-    store.arenas.onGivenUp = (byteLength) => views.noteGivenUp(byteLength);
-    store.arenas.mayRest = () => views.isCaughtUp;
-    this.#host = { store, views, receiver, write };
+  constructor(parts: ShareParts, receiver: LoadReceiver, write: SessionHost['write']) {
+    const views = new SharedViews(parts.control, parts.memtables, parts.versions);
+    this.#host = { parts, views, receiver, write };
   }
 
   /** Bytes of clients' writes that have come and wait for room. */
@@ -26,6 +32,11 @@ export class Shares {
     let total = 0;
     for (const session of this.#sessions) total += session.queuedBytes;
     return total;
+  }
+
+  /** Hears of every change to memtables and tables. */
+  get views(): SharedViews {
+    return this.#host.views;
   }
 
   /** How many threads are attached now. */

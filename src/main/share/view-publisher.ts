@@ -84,15 +84,18 @@ export class SharedViews {
     this.#limits = limits;
     const { active, frozen } = memtables;
     this.#announced = active === undefined ? frozen : [...frozen, active];
-    memtables.onActivated = (live) => {
-      this.#announced = [...this.#announced, live];
-      this.#announce({ kind: 'activated', memtable: this.#stateOf(live, false) });
-    };
-    memtables.onRemoved = (live) => {
-      this.#announced = this.#announced.filter((other) => other !== live);
-      this.#announce({ kind: 'removed', id: this.#idOf(live) });
-    };
-    versions.onInstalled = (edit) => this.#installed(edit);
+  }
+
+  /** A memtable takes writes from now on. */
+  activated(live: LiveMemtable): void {
+    this.#announced = [...this.#announced, live];
+    this.#announce({ kind: 'activated', memtable: this.#stateOf(live, false) });
+  }
+
+  /** A memtable has left: its writes are in a table. */
+  removed(live: LiveMemtable): void {
+    this.#announced = this.#announced.filter((other) => other !== live);
+    this.#announce({ kind: 'removed', id: this.#idOf(live) });
   }
 
   get followerCount(): number {
@@ -152,7 +155,7 @@ export class SharedViews {
     }).unref();
   }
 
-  #installed(edit: VersionEdit): void {
+  installed(edit: VersionEdit): void {
     // Nothing that a read needs: it only moved the logs on.
     if (edit.added.length === 0 && edit.removed.length === 0) return;
     this.#announce({ kind: 'edited', edit: { added: edit.added, removed: edit.removed } });

@@ -4,7 +4,7 @@
  * Thread: main. Numbers since open, in bytes and counts; nothing here is persisted.
  */
 import type { ReaderStats } from '../../shared/read/reader-stats.ts';
-import type { GateState, StallReason } from '../write/write-gate.ts';
+import type { GateState, StallReason } from '../store/stalls.ts';
 
 export class Counters {
   /** Keys and values as handed in by the user. */
@@ -53,10 +53,13 @@ export interface ArenaStats {
   readonly reused: number;
 }
 
+/** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
+export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
+
 /** A plain object, safe for JSON. Bytes and counts since open, unless said otherwise. */
 export interface EngineStats extends ReaderStats {
   /** As {@link StorageEngine.status}. */
-  readonly status: string;
+  readonly status: EngineStatus;
   /** As {@link StorageEngine.path}. */
   readonly path: string;
   /** L0 to L7, now. */

@@ -16,7 +16,7 @@ import { type Channel, channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { StorageError } from '../../shared/base/errors.ts';
 import { queueMicrotask, setImmediate } from '../../shared/base/timers.ts';
-import type { StallEvent } from '../write/write-gate.ts';
+import type { StallEvent } from '../store/stalls.ts';
 
 /** A memtable has become a table of L0. */
 export interface FlushEvent {

@@ -78,11 +78,13 @@ export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
   readonly #warning: ForgottenWarning;
-  /** The last one at its sequence was closed: what was kept for it may go. */
-  onReleased: () => void = () => {};
+  readonly #onReleased: () => void;
+  #isEnded = false;
 
-  constructor(warning: ForgottenWarning) {
+  /** `onReleased`: the last one at its sequence was closed, and what was kept for it may go. */
+  constructor(warning: ForgottenWarning, onReleased: () => void) {
     this.#warning = warning;
+    this.#onReleased = onReleased;
   }
 
   get size(): number {
@@ -99,7 +101,7 @@ export class SnapshotList {
   remove(sequence: SequenceNumber): void {
     const count = this.#counts.get(sequence) ?? 0;
     if (count > 1) this.#counts.set(sequence, count - 1);
-    else if (this.#counts.delete(sequence)) this.onReleased();
+    else if (this.#counts.delete(sequence) && !this.#isEnded) this.#onReleased();
   }
 
   /** {@link remove}, for a snapshot that was collected. */
@@ -112,7 +114,7 @@ export class SnapshotList {
   end(): void {
     this.#warning.end();
     // The application may go on to hold some.
-    this.onReleased = () => {};
+    this.#isEnded = true;
   }
 
   /** All read points, ascending: what a job is told. */

@@ -11,7 +11,7 @@
  *             those in use included, and one more while scans or clients keep so many back.
  * Thread:     main.     Owns: the free arenas.
  */
-import type { Entry } from '../../shared/base/iterator.ts';
+import type { Entry } from '../../shared/base/entry.ts';
 import { givenUp, noteGivenUp } from '../../shared/base/reclaim.ts';
 import { clearTimeout, setTimeout } from '../../shared/base/timers.ts';
 import { MemtableArena } from '../../shared/memtable/arena.ts';
@@ -20,6 +20,16 @@ import { MemtableArena } from '../../shared/memtable/arena.ts';
 const MAX_ARENAS = 3;
 /** A store that fills no memtable for so long gives the free ones up. Touching new memory costs it some 20 ms, once. */
 const REST_MS = 4000;
+
+/** Who else has to do with the memory. */
+export interface ArenaHost {
+  /** Told in the step in which memory is given up. */
+  givenUp(byteLength: number): void;
+  /** While messages to clients refer to free arenas, giving these up would free nothing, and new ones would come on top. */
+  mayRest(): boolean;
+}
+
+const ALONE: ArenaHost = { givenUp: () => undefined, mayRest: () => true };
 
 export class ArenaPool {
   /** The usual size, that of the write buffer. */
@@ -33,12 +43,10 @@ export class ArenaPool {
   #resting: NodeJS.Timeout | undefined;
   #isClosed = false;
   #reusedCount = 0;
-  /** Told in the step in which memory is given up. */
-  onGivenUp: (byteLength: number) => void = () => {};
-  /** While messages to clients refer to free arenas, giving these up would free nothing, and new ones would come on top. */
-  mayRest: () => boolean = () => true;
+  readonly #host: ArenaHost;
 
-  constructor(arenaBytes: number, restMs: number = REST_MS) {
+  constructor(arenaBytes: number, restMs: number = REST_MS, host: ArenaHost = ALONE) {
+    this.#host = host;
     this.arenaBytes = arenaBytes;
     this.#restMs = restMs;
   }
@@ -116,7 +124,7 @@ export class ArenaPool {
 
   #haveRested(): void {
     this.#resting = undefined;
-    if (this.mayRest()) this.#giveUp(this.#free.splice(0));
+    if (this.#host.mayRest()) this.#giveUp(this.#free.splice(0));
     else this.#rest();
   }
 
@@ -127,6 +135,6 @@ export class ArenaPool {
       noteGivenUp(buffer);
       byteLength += buffer.byteLength;
     }
-    if (byteLength > 0) this.onGivenUp(byteLength);
+    if (byteLength > 0) this.#host.givenUp(byteLength);
   }
 }

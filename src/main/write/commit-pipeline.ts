@@ -20,15 +20,15 @@
  */
 
 import { copyInto } from '../../shared/base/bytes.ts';
+import { EntryKind } from '../../shared/base/entry.ts';
 import { isError, StorageError } from '../../shared/base/errors.ts';
+import { isExhaustion, isRoomProblem, toStorageError } from '../../shared/base/failures.ts';
 import type { InputBytes } from '../../shared/base/input-bytes.ts';
-import { EntryKind } from '../../shared/base/iterator.ts';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
 import { encodedEntryBytes, encodeEntry } from '../../shared/log/entry-codec.ts';
 import { RECORD_HEADER_BYTES } from '../../shared/log/log-format.ts';
 import { WriteBatch } from '../../shared/log/write-batch.ts';
-import { isExhaustion, isRoomProblem, toStorageError } from '../compaction/background-errors.ts';
 import { CommitGroup } from './commit-group.ts';
 import { type HeldGroup, HeldWrites } from './held-writes.ts';
 import { type LogEnvironment, LogQueue } from './log-queue.ts';
@@ -82,7 +82,6 @@ export class CommitPipeline {
   constructor(env: CommitEnvironment) {
     this.#env = env;
     this.#held = new HeldWrites(unitBytes(env.arenas.arenaBytes), env.maxHeldBytes);
-    env.gate.onRate = () => this.#reschedule();
     const takeOpen = (): CommitGroup | undefined => {
       const open = this.#open;
       this.#open = undefined;
@@ -184,7 +183,7 @@ export class CommitPipeline {
   }
 
   /** The gate has changed: the open group, if it waits for it, ends when it says now. */
-  #reschedule(): void {
+  rateChanged(): void {
     if (this.#open === undefined || this.#timer === undefined) return;
     this.#stopTimer();
     this.#schedule(this.#open);
@@ -200,7 +199,7 @@ export class CommitPipeline {
   #activate(dataBytes: number, count: number): void {
     // The log of the memtable before it has failed on the way here.
     if (this.#error !== undefined) throw this.#error;
-    this.#isNearTheEnd = this.#env.lastSequence > NEAR_THE_END;
+    this.#isNearTheEnd = this.#env.lastSequence() > NEAR_THE_END;
     if (this.#isNearTheEnd) this.#checkSequences(count);
     let live: LiveMemtable;
     try {
@@ -216,7 +215,7 @@ export class CommitPipeline {
 
   /** The last sequence is given to a write like any other; one for which there is none is refused, with all that follow. */
   #checkSequences(count: number): void {
-    if (this.#env.lastSequence <= Number.MAX_SAFE_INTEGER - count) return;
+    if (this.#env.lastSequence() <= Number.MAX_SAFE_INTEGER - count) return;
     const message = 'the store takes no more writes: its sequence numbers are used up';
     throw this.#env.failed('sequence numbers', new StorageError('STRATA_READ_ONLY', message));
   }

@@ -17,8 +17,8 @@
  * Thread:     main.     Owns: the groups that are complete, until their log write has ended.
  */
 import type { StorageError } from '../../shared/base/errors.ts';
+import { isRoomProblem, toStorageError } from '../../shared/base/failures.ts';
 import { RECORD_HEADER_BYTES, RecordType, sealRecord } from '../../shared/log/log-format.ts';
-import { isRoomProblem, toStorageError } from '../compaction/background-errors.ts';
 import type { CommitGroup } from './commit-group.ts';
 import { LogSync, type SyncableLog } from './log-sync.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -179,7 +179,7 @@ export class LogQueue {
     live.pendingGroups -= groups.length;
     for (const group of groups) group.outcome.written();
     this.sync.written(writer);
-    for (const group of groups) if (group.outcome.wantsSync) this.sync.request(group);
+    for (const group of groups) if (group.outcome.wantsSync) this.sync.request(group.outcome);
     if (live.isSettled) this.#env.frozen();
   }
 

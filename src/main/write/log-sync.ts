@@ -1,18 +1,17 @@
 /**
  * Shared fdatasync: all writers that wait for one are served by the next, and one runs at a time.
  *
- *   request(group) -> sync every log with unsynced bytes, oldest first -> the groups written before it began are durable
+ *   request(writers) -> sync every log with unsynced bytes, oldest first -> what was written before it began is durable
  *
  * A write is durable only when everything before it is, so a sync covers older logs too, in order.
  *
  * A sync that fails ends all writing ("fsyncgate"). One that could not be asked for, as there was no descriptor to open the
  * directory with, ends nothing: those that waited for it hear that their writes may not be durable, and the next one makes up.
  *
- * Thread: main.     Owns: which logs have unsynced bytes, and the waiting groups.
+ * Thread: main.     Owns: which logs have unsynced bytes, and who waits.
  */
 import { isOutOfDescriptors } from '../../shared/base/errors.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { CommitGroup } from './commit-group.ts';
 
 /** A log with bytes to make durable. */
 export interface SyncableLog {
@@ -23,13 +22,19 @@ export interface SyncableLog {
   sync(): Promise<void>;
 }
 
+/** The writers of a group, who wait for the disk. */
+export interface SyncWaiter {
+  synced(): void;
+  fail(error: unknown): void;
+}
+
 export class LogSync {
   readonly #onFailure: (error: unknown) => void;
   /** Oldest first. */
   #unsynced: SyncableLog[];
-  #waiting: CommitGroup[] = [];
+  #waiting: SyncWaiter[] = [];
   /** By the sync that runs. */
-  #served: CommitGroup[] = [];
+  #served: SyncWaiter[] = [];
   #running: Promise<void> | undefined;
 
   /** `recovered`: logs of before, which the crash may have left in the page cache only. */
@@ -43,9 +48,9 @@ export class LogSync {
     if (this.#unsynced.at(-1) !== writer) this.#unsynced.push(writer);
   }
 
-  /** `group` is written and waits for a sync. */
-  request(group: CommitGroup): void {
-    this.#waiting.push(group);
+  /** What `waiter` wrote is in its log, and it waits for a sync. */
+  request(waiter: SyncWaiter): void {
+    this.#waiting.push(waiter);
     this.#running ??= this.#run();
   }
 
@@ -60,9 +65,9 @@ export class LogSync {
       this.#waiting = [];
       try {
         await this.syncAll();
-        for (const group of this.#served) group.outcome.synced();
+        for (const waiter of this.#served) waiter.synced();
       } catch (error) {
-        for (const group of this.#served) group.outcome.fail(error);
+        for (const waiter of this.#served) waiter.fail(error);
         if (isOutOfDescriptors(error)) continue;
         this.#onFailure(error);
         break;
@@ -97,12 +102,12 @@ export class LogSync {
   fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const group of waiting) group.outcome.fail(error);
+    for (const waiter of waiting) waiter.fail(error);
   }
 
   /** Fails all that wait, whatever the running sync may yet come to. */
   abandon(error: unknown): void {
-    for (const group of this.#served) group.outcome.fail(error);
+    for (const waiter of this.#served) waiter.fail(error);
     this.fail(error);
   }
 }

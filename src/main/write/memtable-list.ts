@@ -16,13 +16,14 @@
  */
 import { assert } from '../../shared/base/assert.ts';
 import { copyBytes } from '../../shared/base/bytes.ts';
+import type { Entry } from '../../shared/base/entry.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { Entry, InternalIterator } from '../../shared/base/iterator.ts';
+import type { InternalIterator } from '../../shared/base/iterator.ts';
 import { START_RECORD_BYTES } from '../../shared/log/log-format.ts';
 import { capacityFor, MemtableArena } from '../../shared/memtable/arena.ts';
 import { Memtable } from '../../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../shared/memtable/memtable-iterator.ts';
-import { newestFirst } from '../../shared/read/lookup.ts';
+import { newestFirst } from '../../shared/read/readable-memtables.ts';
 import type { LogWriter } from './log-writer.ts';
 
 /** A log that holds a memtable's writes, with the length that counts. */
@@ -108,21 +109,33 @@ export interface MemtableMemory {
   readonly clients: number;
 }
 
+/** Who hears of changes, within the call that makes them: clients in other threads must hear of them first. */
+export interface MemtableHost {
+  /** It takes writes from now on. */
+  activated(live: LiveMemtable): void;
+  /** It has left the list: what it holds is in a table. */
+  removed(live: LiveMemtable): void;
+  /** Nobody can read it any more. */
+  unused(live: LiveMemtable): void;
+}
+
+const NOBODY: MemtableHost = {
+  activated: () => undefined,
+  removed: () => undefined,
+  unused: () => undefined,
+};
+
 export class MemtableList {
   #active: LiveMemtable | undefined;
   #frozen: readonly LiveMemtable[];
   /** Those that have left, and are held. */
   readonly #held = new Set<LiveMemtable>();
-  /** Nobody can read it any more. */
-  readonly #onUnused: (live: LiveMemtable) => void;
-  /** Told within the call that makes the change: clients in other threads must hear of it first (view-publisher.ts). */
-  onActivated: (live: LiveMemtable) => void = () => {};
-  onRemoved: (live: LiveMemtable) => void = () => {};
+  readonly #host: MemtableHost;
 
-  constructor(recovered: readonly LiveMemtable[], onUnused: (live: LiveMemtable) => void = () => {}) {
+  constructor(recovered: readonly LiveMemtable[], host: Partial<MemtableHost> = {}) {
     for (const live of recovered) live.freeze();
     this.#frozen = recovered;
-    this.#onUnused = onUnused;
+    this.#host = { ...NOBODY, ...host };
   }
 
   /** undefined until the first write after opening or after a flush of everything. */
@@ -186,19 +199,19 @@ export class MemtableList {
     this.#held.clear();
     this.#frozen = [];
     this.#active = undefined;
-    for (const live of all) this.#onUnused(live);
+    for (const live of all) this.#host.unused(live);
   }
 
   /** It has left the list. */
   #leave(live: LiveMemtable): void {
     this.#held.add(live);
-    this.onRemoved(live);
+    this.#host.removed(live);
     this.#releaseUnheld(live);
   }
 
   #releaseUnheld(live: LiveMemtable): void {
     if (live.scanHolds > 0 || live.viewHolds > 0 || !this.#held.delete(live)) return;
-    this.#onUnused(live);
+    this.#host.unused(live);
   }
 
   /** The newest memtable: the next log's start record names its last log. */
@@ -229,7 +242,7 @@ export class MemtableList {
   activate(live: LiveMemtable): void {
     assert(this.#active === undefined, 'there is an active memtable already');
     this.#active = live;
-    this.onActivated(live);
+    this.#host.activated(live);
   }
 
   /** Freezes the active memtable. */

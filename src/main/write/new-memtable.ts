@@ -21,7 +21,7 @@ export interface MemtableEnvironment {
   readonly memtables: MemtableList;
   readonly arenas: ArenaPool;
   /** The last sequence in use: the next write gets the one after it. */
-  readonly lastSequence: number;
+  lastSequence(): number;
   /** Which opening of the store this is, of those that write. */
   readonly ownerEpoch: number;
   /** Milliseconds since 1970, never before what the store has seen. */
@@ -45,7 +45,7 @@ export function newMemtable(
   try {
     const minimum = dataBytes + RECORD_HEADER_BYTES + worstCaseNodeBytes(count, 0);
     const { arenas } = env;
-    const memtable = createMemtable(arenas.arenaBytes, minimum, env.lastSequence + 1, (bytes, first) =>
+    const memtable = createMemtable(arenas.arenaBytes, minimum, env.lastSequence() + 1, (bytes, first) =>
       arenas.take(bytes, first),
     );
     const { bytes, dataStart, firstSequence } = memtable.arena;

@@ -16,24 +16,7 @@
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
  */
 import { now } from '../../shared/base/timers.ts';
-
-/**
- * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact; a bulk
- * load is taking its place in the order of writes.
- */
-export type StallReason = 'memtables' | 'level0' | 'compaction-debt' | 'ingest';
-
-/** How writes enter: at once, at a limited rate, or not until there is room. */
-export type GateState = 'open' | 'slow' | 'closed';
-
-/** A stall began, changed or, with state `open`, ended. */
-export interface StallEvent {
-  readonly state: GateState;
-  /** Absent when the stall ended. */
-  readonly reason?: StallReason;
-  /** When a stall ended: how long it lasted, slow and closed together. */
-  readonly stalledMs?: number;
-}
+import type { GateState, StallEvent, StallReason } from '../store/stalls.ts';
 
 /** So long a group waits at most: what a large batch brought beyond it is not charged, as it has entered long since. */
 export const MAX_DELAY_MS = 1000;
@@ -49,11 +32,12 @@ export class WriteGate {
   #stalledMs = 0;
   #stallCount = 0;
   readonly #onChange: (event: StallEvent) => void;
-  /** Told when the state or the rate has changed: {@link delayMs} may give another answer. */
-  onRate: () => void = () => {};
+  readonly #onRate: () => void;
 
-  constructor(onChange: (event: StallEvent) => void) {
+  /** `onRate` hears when the state or the rate has changed: {@link delayMs} may give another answer. */
+  constructor(onChange: (event: StallEvent) => void, onRate: () => void = () => undefined) {
     this.#onChange = onChange;
+    this.#onRate = onRate;
   }
 
   get state(): GateState {
@@ -84,7 +68,7 @@ export class WriteGate {
     if (state !== 'slow') this.#debtBytes = 0;
     else if (isSlower) this.#capDebt();
     if (state !== before || reason !== this.#reason) this.#change(state, reason);
-    if (hasNewRate) this.onRate();
+    if (hasNewRate) this.#onRate();
   }
 
   #change(state: GateState, reason: StallReason | undefined): void {

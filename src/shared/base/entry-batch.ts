@@ -14,7 +14,7 @@
  * Lifetime:   valid until the iterator moves; `moveTo` takes it to a row. `release` lets go of all bytes.
  */
 import { copyInto, headOf } from './bytes.ts';
-import type { Entry } from './iterator.ts';
+import type { Entry } from './entry.ts';
 
 export const MAX_BATCH_ROWS = 256;
 export const ROW_FIELDS = 4;

@@ -15,34 +15,9 @@
  * Not chosen: `{ key, value }` objects or generators, which allocate per entry in the merge loop.
  */
 
-import type { BlockRun } from '../table/block-span.ts';
 import { compareBytes } from './bytes.ts';
+import type { Entry } from './entry.ts';
 import type { EntryBatch } from './entry-batch.ts';
-
-const EMPTY: Uint8Array = new Uint8Array(0);
-
-/** Where an entry's key and value stand, without copying them. One hidden class for all iterators. */
-export class Entry {
-  keyBytes: Uint8Array = EMPTY;
-  keyStart = 0;
-  keyEnd = 0;
-  valueBytes: Uint8Array = EMPTY;
-  valueStart = 0;
-  valueEnd = 0;
-  sequence = 0;
-  /** One of {@link EntryKind}. */
-  kind = 0;
-
-  /** Keeps no memory any more: what it points to is another's from now on. */
-  release(): void {
-    this.keyBytes = EMPTY;
-    this.valueBytes = EMPTY;
-  }
-}
-
-/** On disk and in logs. Never renumber. 2..255 are reserved: range delete, expiry, merge operand, separated value. */
-export const EntryKind = { Delete: 0, Put: 1 } as const;
-export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
 
 export interface InternalIterator {
   readonly entry: Entry;
@@ -52,11 +27,6 @@ export interface InternalIterator {
   seekToLast(): boolean;
   seekBefore(key: Uint8Array): boolean;
   prev(): boolean;
-  /**
-   * Going forward: decodes the entry it stands on and those behind it into `run`, without moving; false when there is no
-   * run to be had. Landing the run moves the iterator. Missing where entries don't lie in blocks.
-   */
-  lookAhead?(run: BlockRun): boolean;
   /**
    * Going forward: decodes the entry it stands on and some of those behind it, `maxRows` at most, into `batch`, without moving.
    * Missing where nothing is gained by it.
@@ -78,6 +48,8 @@ export interface InternalIterator {
   /** Gives up what the iterator holds. Idempotent. */
   close(): void;
 }
+
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 /** A key that is not to be reached; without one, there is no limit. */
 export class KeyLimit {

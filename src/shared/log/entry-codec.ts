@@ -2,8 +2,8 @@
  * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
  */
 import { copyInto, varintLength, writeVarint } from '../base/bytes.ts';
+import type { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import type { Entry } from '../base/iterator.ts';
 import {
   ENTRY_PREFIX_BYTES,
   entryKeyEnd,

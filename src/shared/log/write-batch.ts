@@ -8,9 +8,10 @@
  *             may be changed, cleared and written again at any time.
  * Thread:     any.
  */
+
+import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
-import { EntryKind } from '../base/iterator.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import { encodedEntryBytes, encodeEntry } from './entry-codec.ts';
 

@@ -9,8 +9,10 @@
  * Invariants: `maxSequence` was visible before the reader was given it, so every entry up to it is in the tree for good.
  * Thread:     any but main. For a frozen memtable Memtable itself will do, on any thread.
  */
+
+import { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import { Entry, type InternalIterator } from '../base/iterator.ts';
+import type { InternalIterator } from '../base/iterator.ts';
 import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { MemtableArena, relativeSequence } from './arena.ts';

@@ -9,8 +9,9 @@
  */
 
 import { compareBytes } from '../base/bytes.ts';
+import { Entry, EntryKind } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import { Entry, EntryKind, type InternalIterator, type KeyLimit } from '../base/iterator.ts';
+import type { InternalIterator, KeyLimit } from '../base/iterator.ts';
 import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { FIRST_LEAF, LAST_LEAF, relativeSequence } from './arena.ts';

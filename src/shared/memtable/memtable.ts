@@ -8,7 +8,7 @@
  * Owns:   nothing beyond the arena it is given.
  */
 import { copyInto } from '../base/bytes.ts';
-import { type Entry, EntryKind } from '../base/iterator.ts';
+import { type Entry, EntryKind } from '../base/entry.ts';
 import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
   BUCKET_SHIFT,

@@ -5,7 +5,7 @@
  * Thread:     main.
  */
 import { compareBytes } from '../base/bytes.ts';
-import { EntryKind } from '../base/iterator.ts';
+import { EntryKind } from '../base/entry.ts';
 import { SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
   BUCKET_SHIFT,

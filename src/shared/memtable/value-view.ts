@@ -6,7 +6,7 @@
  * Thread: any.
  */
 import { types } from 'node:util';
-import type { Entry } from '../base/iterator.ts';
+import type { Entry } from '../base/entry.ts';
 import { lend } from './arena.ts';
 
 /** The entry's value as a view of the arena it lies in; undefined: it lies in none, and has to be copied. */

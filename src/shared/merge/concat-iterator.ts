@@ -11,10 +11,10 @@
  */
 import { assert } from '../base/assert.ts';
 import { compareKeys } from '../base/bytes.ts';
+import { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import { Entry, type InternalIterator } from '../base/iterator.ts';
 import type { TableMeta } from '../base/version-edit.ts';
-import type { BlockRun } from '../table/block-span.ts';
+import type { BlockSpan, SpanIterator } from '../table/block-span.ts';
 
 /** Where an iterator without an open child stands. */
 const NOWHERE = new Entry();
@@ -51,16 +51,16 @@ class ArrayOfTables implements SortedTables {
   }
 }
 
-export class ConcatIterator implements InternalIterator {
+export class ConcatIterator implements SpanIterator {
   readonly #tables: SortedTables;
-  readonly #open: (index: number) => InternalIterator;
+  readonly #open: (index: number) => SpanIterator;
   /** Of the open child; -1 when none is open. */
   #index = -1;
-  #child: InternalIterator | undefined;
+  #child: SpanIterator | undefined;
 
   entry: Entry = NOWHERE;
 
-  constructor(tables: readonly TableBounds[] | SortedTables, open: (index: number) => InternalIterator) {
+  constructor(tables: readonly TableBounds[] | SortedTables, open: (index: number) => SpanIterator) {
     this.#tables = 'firstReaching' in tables ? tables : new ArrayOfTables(tables);
     this.#open = open;
   }
@@ -93,8 +93,8 @@ export class ConcatIterator implements InternalIterator {
     return this.#standing().prev() ? this.#stand() : this.#enterBackward(this.#index - 1);
   }
 
-  lookAhead(run: BlockRun): boolean {
-    return this.#standing().lookAhead?.(run) ?? false;
+  lookAhead(span: BlockSpan): boolean {
+    return this.#standing().lookAhead?.(span) ?? false;
   }
 
   readBatch(batch: EntryBatch, maxRows: number): void {
@@ -126,13 +126,13 @@ export class ConcatIterator implements InternalIterator {
     return this.#leave();
   }
 
-  #standing(): InternalIterator {
+  #standing(): SpanIterator {
     assert(this.#child !== undefined, 'move on an iterator that stands nowhere');
     return this.#child;
   }
 
   /** Makes table `index` the open one. A seek within the open table keeps it open. */
-  #enter(index: number): InternalIterator {
+  #enter(index: number): SpanIterator {
     if (this.#child !== undefined && this.#index === index) return this.#child;
     this.#leave();
     this.#child = this.#open(index);

@@ -1,10 +1,10 @@
 /**
- * A run of a merge: rows of several sources' batches in the order in which they are handed out, to be copied out together.
+ * A span of a merge: rows of several sources' batches in the order in which they are handed out, to be copied out together.
  *
  *   batches   those that rows were picked from; each notes the piece of it that holds them, from the first to the last
  *   picks     place of the batch in `batches` * MAX_BATCH_ROWS + row
  *
- * Only what the user sees and small entries are picked; a large key or value, which gets memory of its own, ends the run.
+ * Only what the user sees and small entries are picked; a large key or value, which gets memory of its own, ends the span.
  *
  * Invariants: a piece of a block's batch is copied in one go, with what lies between its rows, and is counted so.
  * Lifetime:   filled and taken within one synchronous call; `clear` lets go of the batches. Those that stay in the list behind
@@ -16,7 +16,7 @@ import { LARGE_BYTES } from '../table/block-span.ts';
 
 const MIN_KEY_BYTES = 64;
 
-export class MergedRun {
+export class MergedSpan {
   readonly picks: Int32Array = new Int32Array(MAX_BATCH_ROWS);
   /** The first `batchCount` of these. */
   readonly batches: EntryBatch[] = [];
@@ -24,19 +24,19 @@ export class MergedRun {
   count = 0;
   /** Empty for want of room, and for nothing else. */
   isCramped = false;
-  /** The merge stands behind the run on an entry that was not looked at; otherwise on one that is done with. */
+  /** The merge stands behind the span on an entry that was not looked at; otherwise on one that is done with. */
   isAhead = false;
   /** The last key that was decided on, in the first `keyLength` bytes: nobody sees its other versions. */
   key: Uint8Array = new Uint8Array(MIN_KEY_BYTES);
   keyLength = 0;
   maxRows = 0;
   maxSequence = 0;
-  /** Keys from this one on are not part of the run. */
+  /** Keys from this one on are not part of the span. */
   end: Uint8Array | undefined;
   #maxBytes = 0;
   #used = 0;
 
-  /** Begins an empty run: at most `maxRows` (> 0) entries that take at most `maxBytes`, with sequences up to `maxSequence`. */
+  /** Begins an empty span: at most `maxRows` (> 0) entries that take at most `maxBytes`, with sequences up to `maxSequence`. */
   begin(maxRows: number, maxBytes: number, maxSequence: number, end: Uint8Array | undefined): void {
     this.clear();
     this.isCramped = false;

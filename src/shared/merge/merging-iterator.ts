@@ -23,10 +23,11 @@
  */
 import { assert } from '../base/assert.ts';
 import { compareBytes, sharedPrefixLength } from '../base/bytes.ts';
+import { Entry, EntryKind } from '../base/entry.ts';
 import { giveBack, ROW_FIELDS } from '../base/entry-batch.ts';
-import { Entry, EntryKind, type InternalIterator, KeyLimit } from '../base/iterator.ts';
+import { type InternalIterator, KeyLimit } from '../base/iterator.ts';
 import { compareRows, compareSources, Source } from './merge-source.ts';
-import type { MergedRun } from './merged-span.ts';
+import type { MergedSpan } from './merged-span.ts';
 
 /** How much of a child is read ahead at first: as much as is asked for, within limits. Then more and more. */
 const MIN_REACH = 4;
@@ -113,21 +114,21 @@ export class MergingIterator implements InternalIterator {
 
   /**
    * Going forward: picks the entry it stands on, which the user sees, and those behind it that the user sees, as far as the
-   * batches go, and moves behind them as `run.isAhead` says; false when not even that entry can be part of a run.
+   * batches go, and moves behind them as `span.isAhead` says; false when not even that entry can be part of a span.
    */
-  take(run: MergedRun): boolean {
+  take(span: MergedSpan): boolean {
     assert(this.#size > 0 && this.#direction === 1, 'take() where the iterator stands, going forward');
-    const reach = Math.max(MIN_REACH, Math.min(run.maxRows, MAX_FIRST_REACH));
+    const reach = Math.max(MIN_REACH, Math.min(span.maxRows, MAX_FIRST_REACH));
     let leader = this.#ranks[0]!;
     if (leader.reach === 1) this.#extend(leader, reach);
-    if (!run.pick(leader.batch, leader.row)) return false;
-    const { maxRows, maxSequence } = run;
-    let mayPassEnd = run.end !== undefined && this.#reaches(run.end);
+    if (!span.pick(leader.batch, leader.row)) return false;
+    const { maxRows, maxSequence } = span;
+    let mayPassEnd = span.end !== undefined && this.#reaches(span.end);
     let prefix = this.#prefix;
     let decided = leader;
     let decidedRow = leader.row;
     let decidedHead = leader.head;
-    while (run.count < maxRows) {
+    while (span.count < maxRows) {
       if (leader.row + 1 === leader.batch.count) break;
       leader.head = leader.batch.headOf(++leader.row, prefix);
       leader = this.#resettle(leader);
@@ -135,16 +136,16 @@ export class MergingIterator implements InternalIterator {
         this.#extend(leader, reach);
         prefix = this.#prefix;
         decidedHead = decided.batch.headOf(decidedRow, prefix);
-        mayPassEnd ||= run.end !== undefined && this.#reaches(run.end);
+        mayPassEnd ||= span.end !== undefined && this.#reaches(span.end);
       }
       const { batch, row } = leader;
       if (batch.sequences[row]! > maxSequence) continue;
       // Whole keys: the one decided on is behind all batches, and need not begin as what is left in them does.
       if (leader.head === decidedHead && compareRows(leader, row, decided, decidedRow, 0) === 0) continue;
-      run.isAhead = mayPassEnd && this.#isFrom(leader, run.end!);
-      if (run.isAhead) break;
-      if (batch.kinds[row] === EntryKind.Put && !run.pick(batch, row)) {
-        run.isAhead = true;
+      span.isAhead = mayPassEnd && this.#isFrom(leader, span.end!);
+      if (span.isAhead) break;
+      if (batch.kinds[row] === EntryKind.Put && !span.pick(batch, row)) {
+        span.isAhead = true;
         break;
       }
       decided = leader;
@@ -152,7 +153,7 @@ export class MergingIterator implements InternalIterator {
       decidedHead = leader.head;
     }
     const { batch } = decided;
-    run.setKey(
+    span.setKey(
       batch.keyBytes,
       batch.rows[decidedRow * ROW_FIELDS]!,
       batch.rows[decidedRow * ROW_FIELDS + 1]!,
@@ -343,7 +344,7 @@ export class MergingIterator implements InternalIterator {
     return this.#rank();
   }
 
-  /** For a run, a source that was only just positioned reads ahead when its turn comes: in many short scans it never does. */
+  /** For a span, a source that was only just positioned reads ahead when its turn comes: in many short scans it never does. */
   #extend(source: Source, reach: number): void {
     source.reach = reach;
     source.readAhead();

@@ -11,7 +11,7 @@
  * Thread:     any; one per engine or client.
  */
 
-import { type Entry, EntryKind } from '../base/iterator.ts';
+import { type Entry, EntryKind } from '../base/entry.ts';
 import { now } from '../base/timers.ts';
 import type { Disk } from '../disk/disk.ts';
 import { PendingReads, type WaitingRead } from '../disk/pending-reads.ts';

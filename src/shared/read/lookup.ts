@@ -1,5 +1,5 @@
 /**
- * Everything one read needs of one moment: memtables, version, sequence; and the point lookup through it.
+ * The point lookup: the newest version of a key in the memtables and tables of one moment.
  *
  *   memtables, newest first -> L0, newest first -> L1..L7, one table each
  *
@@ -10,29 +10,14 @@
  * Thread:     any.      Lifetime: a view over the current state is good for one synchronous call.
  */
 import { compareKeys } from '../base/bytes.ts';
+import type { Entry } from '../base/entry.ts';
 import { LEVEL_COUNT, type Level } from '../base/ids.ts';
-import type { Entry, InternalIterator, KeyRange } from '../base/iterator.ts';
 import type { TableMeta } from '../base/version-edit.ts';
-import { ConcatIterator } from '../merge/concat-iterator.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
-import type { ScanReads } from './scan-reads.ts';
+import type { ReadableMemtables } from './readable-memtables.ts';
 import type { TableCache } from './table-cache.ts';
-import type { TableList } from './table-list.ts';
 import type { Version } from './version.ts';
-
-/** A memtable as reads see it. */
-export interface ReadableMemtable {
-  readonly memtable: { lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean };
-  /** Over the entries up to `maxSequence`, however long it lives. */
-  iterator(maxSequence: number): InternalIterator;
-}
-
-export interface ReadableMemtables {
-  readonly active: ReadableMemtable | undefined;
-  /** Oldest first. */
-  readonly frozen: readonly ReadableMemtable[];
-}
 
 /**
  * The newest version of `key` at or below `sequence`, in `into`; false: there is none anywhere. A tombstone is found,
@@ -117,75 +102,4 @@ export class TableSearch {
 
 function holdsKey(table: TableMeta, key: Uint8Array): boolean {
   return compareKeys(table.smallestKey, key) <= 0 && compareKeys(key, table.largestKey) <= 0;
-}
-
-/** What a scan reads: fixed when the scan is made, whatever happens to the store meanwhile. */
-export interface ScanSources {
-  /** Newest first. */
-  readonly memtables: readonly ReadableMemtable[];
-  readonly version: Version;
-  readonly sequence: number;
-  /** false: blocks that are not cached are read past the cache. */
-  readonly fillCache: boolean;
-}
-
-/** Of a moment's memtables, newest first. */
-export function newestFirst<M extends ReadableMemtable>({
-  active,
-  frozen,
-}: {
-  readonly active: M | undefined;
-  readonly frozen: readonly M[];
-}): readonly M[] {
-  if (frozen.length === 0) return active === undefined ? NO_MEMTABLES : [active];
-  const memtables = frozen.toReversed();
-  if (active !== undefined) memtables.unshift(active);
-  return memtables;
-}
-
-const NO_MEMTABLES: readonly never[] = [];
-
-/** Iterators over all sources that may have keys in the range, newest first: the children of a merge. `reads`: the scan's. */
-export function openSources(
-  { memtables, version, sequence, fillCache }: ScanSources,
-  tables: TableCache,
-  range: KeyRange,
-  reads: ScanReads,
-): InternalIterator[] {
-  const iterators: InternalIterator[] = [];
-  for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
-  const runs = version.levelZeroRuns;
-  for (let order = 0; order < runs.length; order++) {
-    const run = runs[order]!;
-    if (!meets(run, range)) continue;
-    const open = (place: number): InternalIterator =>
-      tables.iterator(run[place]!, fillCache, { scan: reads, order, place });
-    iterators.push(new ConcatIterator(run, open));
-  }
-  for (let level = 1; level < LEVEL_COUNT; level++) {
-    const list = version.lists[level]!;
-    if (!meets(list, range)) continue;
-    const order = runs.length + level - 1;
-    const open = (place: number): InternalIterator =>
-      tables.iterator(list.at(place)!, fillCache, { scan: reads, order, place });
-    iterators.push(new ConcatIterator(list, open));
-  }
-  return iterators;
-}
-
-/** The tables of a version as sorted runs, newest first, as {@link openSources} counts them. */
-export function runsOf(version: Version): readonly TableRun[] {
-  return [...version.levelZeroRuns, ...version.lists.slice(1)];
-}
-
-/** Sorted and disjoint tables. */
-export type TableRun = readonly TableMeta[] | TableList;
-
-/** Whether keys of these tables, which are sorted, may lie in the range. */
-export function meets(metas: TableRun, { start, end }: KeyRange): boolean {
-  return (
-    metas.length > 0 &&
-    (start === undefined || compareKeys(start, metas.at(metas.length - 1)!.largestKey) <= 0) &&
-    (end === undefined || compareKeys(metas.at(0)!.smallestKey, end) < 0)
-  );
 }

@@ -21,13 +21,14 @@
  * Not chosen: sorting the keys, so that neighbours share a block: among 100 of a million there are none.
  */
 
+import { Entry, EntryKind } from '../base/entry.ts';
 import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../base/input-bytes.ts';
-import { Entry, EntryKind } from '../base/iterator.ts';
 import { WouldWait } from '../disk/would-wait.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
-import { lookupMemtables, lookupTables, type ReadableMemtables, TableSearch } from './lookup.ts';
+import { lookupMemtables, lookupTables, TableSearch } from './lookup.ts';
 import { takeValue } from './read-options.ts';
+import type { ReadableMemtables } from './readable-memtables.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 

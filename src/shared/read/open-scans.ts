@@ -7,13 +7,14 @@
 import { keySuccessor } from '../base/bytes.ts';
 import type { StorageError } from '../base/errors.ts';
 import type { ForgottenWarning } from '../base/forgotten.ts';
-import type { InternalIterator, KeyRange } from '../base/iterator.ts';
+import type { KeyRange } from '../base/iterator.ts';
 import { setImmediate } from '../base/timers.ts';
 import { MergingIterator } from '../merge/merging-iterator.ts';
-import { openSources, type ScanSources } from './lookup.ts';
+import type { SpanIterator } from '../table/block-span.ts';
 import type { Scan } from './scan.ts';
 import { ScanCore, type ScanReader } from './scan-core.ts';
 import { ScanReads } from './scan-reads.ts';
+import { openSources, type ScanSources } from './scan-sources.ts';
 import type { TableCache } from './table-cache.ts';
 import { isEmptyRange, UserIterator } from './user-iterator.ts';
 
@@ -144,7 +145,7 @@ function restOf(range: KeyRange, decided: Uint8Array, reverse: boolean): KeyRang
 }
 
 /** Tables of one level need no merging: the usual case of a compacted store. A memtable's runs are those of a merge. */
-function merge(sources: InternalIterator[]): InternalIterator {
+function merge(sources: SpanIterator[]): SpanIterator {
   const first = sources[0];
   return sources.length === 1 && first?.lookAhead !== undefined ? first : new MergingIterator(sources);
 }

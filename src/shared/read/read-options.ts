@@ -9,9 +9,10 @@
  * Thread: any. Pure.
  */
 import { compareKeys, keySuccessor } from '../base/bytes.ts';
+import type { Entry } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { type Bytes, describe, ownedKeyBytes } from '../base/input-bytes.ts';
-import type { Entry, KeyRange } from '../base/iterator.ts';
+import type { KeyRange } from '../base/iterator.ts';
 import { boolean, checkObject } from '../base/option-checks.ts';
 import { signalOption, throwIfAborted } from '../base/signals.ts';
 import { viewInArena } from '../memtable/value-view.ts';

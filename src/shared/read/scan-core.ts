@@ -2,7 +2,7 @@
  * What a scan holds: the pin of its moment, and the iterators. Apart from Scan (scan.ts), so that a forgotten Scan can be collected
  * and this then closed.
  *
- *   next, takeRun    the next entry, and a run of those behind it
+ *   next, takeSpan    the next entry, and a span of those behind it
  *   whenThere        the same, once what it needs is there: a move that would have to wait for the disk (would-wait.ts) ends the
  *                    iterators, and others go on behind the last key that was decided on
  *
@@ -10,15 +10,15 @@
  * Thread:     any.      Owns: the pin, the iterators, what is read ahead.
  */
 
+import type { Entry } from '../base/entry.ts';
 import { StorageError } from '../base/errors.ts';
 import type { ForgottenWarning } from '../base/forgotten.ts';
-import type { Entry } from '../base/iterator.ts';
 import { whenAborted } from '../base/signals.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { PendingReads } from '../disk/pending-reads.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
-import { MergedRun } from '../merge/merged-span.ts';
-import { BlockRun } from '../table/block-span.ts';
+import { MergedSpan } from '../merge/merged-span.ts';
+import { BlockSpan } from '../table/block-span.ts';
 import type { ReadTurns } from './read-turns.ts';
 import type { ScanReads } from './scan-reads.ts';
 import { slab } from './slab.ts';
@@ -28,8 +28,8 @@ import type { UserIterator } from './user-iterator.ts';
 export type ScanEntry = [Buffer, Buffer];
 
 /** Filled and taken within one call, so one of each is enough. */
-const run = new BlockRun();
-const mergedRun = new MergedRun();
+const span = new BlockSpan();
+const mergedSpan = new MergedSpan();
 /** What the reader has for its scans. */
 export interface ScanReader {
   readonly disk: Disk;
@@ -152,35 +152,35 @@ export class ScanCore {
   }
 
   /**
-   * Behind `next`: appends the entry that it gave and up to `count` - 1 of those behind it, if they can be had as a run;
+   * Behind `next`: appends the entry that it gave and up to `count` - 1 of those behind it, if they can be had as a span;
    * else false.
    */
-  takeRun(count: number, keys: boolean, values: boolean, into: ScanEntry[]): boolean {
+  takeSpan(count: number, keys: boolean, values: boolean, into: ScanEntry[]): boolean {
     const iterator = this.#iterator;
     if (iterator === undefined) return false;
     try {
       if (iterator.isMerge) {
-        if (!iterator.take(mergedRun, count, slab.room)) {
-          if (!mergedRun.isCramped) return false;
+        if (!iterator.take(mergedSpan, count, slab.room)) {
+          if (!mergedSpan.isCramped) return false;
           slab.renew();
-          if (!iterator.take(mergedRun, count, slab.room)) return false;
+          if (!iterator.take(mergedSpan, count, slab.room)) return false;
         }
-        slab.copyMergedRun(mergedRun, keys, values, into);
+        slab.copyMergedSpan(mergedSpan, keys, values, into);
         return true;
       }
-      if (!iterator.lookAhead(run, count, slab.room)) {
-        if (!run.isCramped) return false;
+      if (!iterator.lookAhead(span, count, slab.room)) {
+        if (!span.isCramped) return false;
         slab.renew();
-        if (!iterator.lookAhead(run, count, slab.room)) return false;
+        if (!iterator.lookAhead(span, count, slab.room)) return false;
       }
-      slab.copyRun(run, keys, values, into);
+      slab.copySpan(span, keys, values, into);
       return true;
     } catch (error) {
       this.close();
       throw error;
     } finally {
-      run.clear();
-      mergedRun.clear();
+      span.clear();
+      mergedSpan.clear();
     }
   }
 

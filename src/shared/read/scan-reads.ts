@@ -25,8 +25,8 @@ import type { Disk } from '../disk/disk.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import { firstTableReaching, lastTableStartingBefore } from '../merge/concat-iterator.ts';
 import type { TableReader } from '../table/table-reader.ts';
-import { meets, runsOf, type TableRun } from './lookup.ts';
 import type { TableCache } from './table-cache.ts';
+import { meets, runsOf, type TableRun } from './table-runs.ts';
 import type { Version } from './version.ts';
 
 /** The first window, of a scan that may end soon. */

@@ -13,8 +13,8 @@
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
+import type { Entry } from '../base/entry.ts';
 import { StorageError } from '../base/errors.ts';
-import type { Entry } from '../base/iterator.ts';
 import { isAborted, throwIfAborted } from '../base/signals.ts';
 import { WouldWait } from '../disk/would-wait.ts';
 import type { ScanCore, ScanEntry } from './scan-core.ts';
@@ -96,7 +96,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       if (entry === undefined) break;
       const wanted = Math.min(count - entries.length, this.#remaining);
       const before = entries.length;
-      if (wanted === 1 || !core.takeRun(wanted, this.#keys, this.#values, entries))
+      if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, entries))
         entries.push(this.#copy(entry));
       this.#spend(entries.length - before);
     }
@@ -195,7 +195,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     this.#reach = this.#reach === 1 ? FIRST_REACH : Math.min(this.#reach * 2, MAX_REACH);
     core.ahead = [];
     this.#aheadTaken = 0;
-    if (wanted === 1 || !core.takeRun(wanted, this.#keys, this.#values, core.ahead)) {
+    if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, core.ahead)) {
       const copied = this.#copy(entry);
       this.#spend(1);
       return copied;

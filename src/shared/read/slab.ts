@@ -1,12 +1,12 @@
 /**
  * Cuts private buffers out of larger allocations, as Buffer.from does: each belongs to the caller alone.
  *
- * A run of entries is copied out in one piece: one native copy for all values, with what lies between them, and the keys built
+ * A span of entries is copied out in one piece: one native copy for all values, with what lies between them, and the keys built
  * behind it, each from the one before.
  *
  *   slab   .. | value  header diff  value  header diff  value | key key key | free
  *
- * A run of a merge is copied batch by batch: of a block first the keys, then the values in one piece; of a memtable each entry.
+ * A span of a merge is copied batch by batch: of a block first the keys, then the values in one piece; of a memtable each entry.
  *
  * Invariants: no two buffers handed out share a byte. What a buffer keeps alive besides itself is one slab at most.
  * Thread:     each has its own.     Owns: the slab that is being filled.
@@ -14,8 +14,8 @@
  */
 import { copyInto } from '../base/bytes.ts';
 import { type EntryBatch, MAX_BATCH_ROWS } from '../base/entry-batch.ts';
-import type { MergedRun } from '../merge/merged-span.ts';
-import { type BlockRun, LARGE_BYTES, ROW_FIELDS } from '../table/block-span.ts';
+import type { MergedSpan } from '../merge/merged-span.ts';
+import { type BlockSpan, LARGE_BYTES, ROW_FIELDS } from '../table/block-span.ts';
 
 const SLAB_BYTES = 16384;
 /** Copying a key's beginning goes on to the next multiple of this. */
@@ -46,12 +46,12 @@ class Slab {
   #words: DataView = new DataView(this.#memory);
   #used = 0;
 
-  /** What a run may take of the slab. */
+  /** What a span may take of the slab. */
   get room(): number {
     return SLAB_BYTES - WORD_BYTES - this.#used;
   }
 
-  /** Begins another slab, which has room for any entry that may be part of a run. */
+  /** Begins another slab, which has room for any entry that may be part of a span. */
   renew(): void {
     this.#bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
     this.#memory = this.#bytes.buffer as ArrayBuffer;
@@ -74,12 +74,12 @@ class Slab {
     return new View(this.#memory, at, length);
   }
 
-  /** Copies out all entries of `run`, which must fit into the room, and moves its iterator to the last of them. */
-  copyRun(run: BlockRun, keys: boolean, values: boolean, into: [Buffer, Buffer][]): void {
+  /** Copies out all entries of `span`, which must fit into the room, and moves its iterator to the last of them. */
+  copySpan(span: BlockSpan, keys: boolean, values: boolean, into: [Buffer, Buffer][]): void {
     const slab = this.#bytes;
     const memory = this.#memory;
     const words = this.#words;
-    const { rows, bytes, count } = run;
+    const { rows, bytes, count } = span;
     const valuesStart = rows[2]!;
     // What takes a place in the block to its place in the slab.
     const shift = this.#used - valuesStart;
@@ -89,8 +89,8 @@ class Slab {
       this.#used += end - valuesStart;
     }
     let keyStart = this.#used;
-    let keyEnd = keyStart + run.keyLength;
-    copyInto(slab, keyStart, run.keyBytes, 0, run.keyLength);
+    let keyEnd = keyStart + span.keyLength;
+    copyInto(slab, keyStart, span.keyBytes, 0, span.keyLength);
     for (let row = 0; ; ) {
       const key = keys ? new View(memory, keyStart, keyEnd - keyStart) : undefined;
       const at = row * ROW_FIELDS;
@@ -102,7 +102,7 @@ class Slab {
       const diffStart = rows[at + ROW_FIELDS + 1]!;
       const diffEnd = rows[at + ROW_FIELDS + 2]!;
       if (overlap > LOOP_COPY_BYTES) slab.copyWithin(keyEnd, keyStart, keyStart + overlap);
-      // By words: what the last one takes too much lies under the diff, or behind the run.
+      // By words: what the last one takes too much lies under the diff, or behind the span.
       else
         for (let i = 0; i < overlap; i += WORD_BYTES)
           words.setInt32(keyEnd + i, words.getInt32(keyStart + i, true), true);
@@ -110,14 +110,14 @@ class Slab {
       keyStart = keyEnd;
       keyEnd += overlap + diffEnd - diffStart;
     }
-    run.land(slab, keyStart, keyEnd);
+    span.land(slab, keyStart, keyEnd);
     if (keys) this.#used = keyEnd;
   }
 
-  /** Copies out all entries of `run`, which must fit into the room. */
-  copyMergedRun(run: MergedRun, keys: boolean, values: boolean, into: [Buffer, Buffer][]): void {
+  /** Copies out all entries of `span`, which must fit into the room. */
+  copyMergedSpan(span: MergedSpan, keys: boolean, values: boolean, into: [Buffer, Buffer][]): void {
     const memory = this.#memory;
-    const { batches, batchCount, picks, count } = run;
+    const { batches, batchCount, picks, count } = span;
     for (let i = 0; i < batchCount; i++)
       if (!batches[i]!.isScattered) this.#copyPiece(batches[i]!, keys, values);
     for (let i = 0; i < count; i++) {

@@ -17,7 +17,6 @@ import { LRUCache } from 'lru-cache';
 import { assert } from '../base/assert.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../base/errors.ts';
 import type { FileNumber } from '../base/ids.ts';
-import type { InternalIterator } from '../base/iterator.ts';
 import type { TableMeta } from '../base/version-edit.ts';
 import type { Disk } from '../disk/disk.ts';
 import { QueueTicket, WITHDRAWN } from '../disk/disk-queue.ts';
@@ -126,7 +125,7 @@ export class TableCache {
   }
 
   /** An iterator over a live table that keeps it open until closed. */
-  iterator(meta: TableMeta, fillCache: boolean, scan?: ScanPart): InternalIterator {
+  iterator(meta: TableMeta, fillCache: boolean, scan?: ScanPart): TableIterator {
     const table = this.#get(meta);
     this.#lease(table);
     return new TableIterator(table.reader, fillCache, table, scan);

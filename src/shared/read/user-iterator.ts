@@ -13,10 +13,11 @@
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
 import { compareBytes, compareKeys, copyInto } from '../base/bytes.ts';
-import { Entry, EntryKind, type InternalIterator, KeyLimit, type KeyRange } from '../base/iterator.ts';
-import type { MergedRun } from '../merge/merged-span.ts';
+import { Entry, EntryKind } from '../base/entry.ts';
+import { KeyLimit, type KeyRange } from '../base/iterator.ts';
+import type { MergedSpan } from '../merge/merged-span.ts';
 import { MergingIterator } from '../merge/merging-iterator.ts';
-import type { BlockRun } from '../table/block-span.ts';
+import type { BlockSpan, SpanIterator } from '../table/block-span.ts';
 
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
@@ -55,7 +56,7 @@ const NO_KEY = new Held();
 export class UserIterator {
   /** The entry the iterator stands on: of the merged iterator going forward, held aside going backward. */
   entry: Entry = NOWHERE;
-  readonly #source: InternalIterator;
+  readonly #source: SpanIterator;
   readonly #merge: MergingIterator | undefined;
   readonly #range: KeyRange;
   readonly #sequence: number;
@@ -72,13 +73,13 @@ export class UserIterator {
   #state: 'new' | 'standing' | 'ended' = 'new';
   /** Whether the source stands on an entry not yet looked at: backward the oldest version of the next key. Forward, see below. */
   #sourceStands = false;
-  /** Forward only: a run was taken. `entry` is none, #key is the run's last key, and #sourceStands holds. */
+  /** Forward only: a span was taken. `entry` is none, #key is the span's last key, and #sourceStands holds. */
   #isTaken = false;
 
   /** The last skip went row by row, which costs less than steps however little it passes. */
   #isWalking = false;
 
-  constructor(source: InternalIterator, range: KeyRange, sequence: number, reverse: boolean) {
+  constructor(source: SpanIterator, range: KeyRange, sequence: number, reverse: boolean) {
     this.#source = source;
     this.#merge = source instanceof MergingIterator ? source : undefined;
     this.#range = range;
@@ -99,28 +100,28 @@ export class UserIterator {
   }
 
   /**
-   * Forward only: the entry it stands on and those behind it that the user sees as they are, in `run`; landing that moves
+   * Forward only: the entry it stands on and those behind it that the user sees as they are, in `span`; landing that moves
    * this iterator. false: go on with `next`.
    */
-  lookAhead(run: BlockRun, maxRows: number, maxBytes: number): boolean {
+  lookAhead(span: BlockSpan, maxRows: number, maxBytes: number): boolean {
     const source = this.#source;
     if (this.#reverse || this.#state !== 'standing' || source.lookAhead === undefined) return false;
     const { end } = this.#range;
-    run.begin(maxRows, maxBytes, this.#sequence);
-    if (end !== undefined) run.boundBy(end, 0, end.length);
-    return source.lookAhead(run);
+    span.begin(maxRows, maxBytes, this.#sequence);
+    if (end !== undefined) span.boundBy(end, 0, end.length);
+    return source.lookAhead(span);
   }
 
   /** The same, where the source is a merge; false and not cramped: go on with `next`, too. */
-  take(run: MergedRun, maxRows: number, maxBytes: number): boolean {
+  take(span: MergedSpan, maxRows: number, maxBytes: number): boolean {
     const merge = this.#merge;
     if (merge === undefined || this.#reverse || this.#state !== 'standing' || this.#isTaken) return false;
-    run.begin(maxRows, maxBytes, this.#sequence, this.#range.end);
-    if (!merge.take(run)) return false;
-    this.#key.set(run.key, 0, run.keyLength);
+    span.begin(maxRows, maxBytes, this.#sequence, this.#range.end);
+    if (!merge.take(span)) return false;
+    this.#key.set(span.key, 0, span.keyLength);
     this.#isDecided = true;
     this.#isTaken = true;
-    this.#sourceStands = run.isAhead;
+    this.#sourceStands = span.isAhead;
     return true;
   }
 

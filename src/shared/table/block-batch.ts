@@ -3,9 +3,10 @@
  *
  * Thread: any; the scratch header is used within one synchronous call.
  */
+
+import type { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
 import { CorruptionError } from '../base/errors.ts';
-import type { Entry } from '../base/iterator.ts';
 import { type Block, EntryHeader } from './block.ts';
 
 /** Longer keys are handed out alone: they would fill the room of a batch. */

@@ -16,7 +16,7 @@
  *             waiting for memory, and each one that came or went was an allocation of 4 KiB for the collector. One list
  *             in order of use would cost every hit three writes to cold memory; a bit in the slot is in a line just read.
  */
-import type { Entry } from '../base/iterator.ts';
+import type { Entry } from '../base/entry.ts';
 import type { Block, Found } from './block.ts';
 import {
   copyContent,

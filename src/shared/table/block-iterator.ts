@@ -13,11 +13,11 @@
  * Not chosen: keeping whole keys of the interval for `prev`: damaged blocks could ask for gigabytes of them.
  */
 import { compareBytes, copyInto, sharedPrefixLength } from '../base/bytes.ts';
+import { Entry } from '../base/entry.ts';
 import { ROW_FIELDS as BATCH_FIELDS, type EntryBatch } from '../base/entry-batch.ts';
-import { Entry, type InternalIterator } from '../base/iterator.ts';
 import { type Block, EntryHeader, findRestart } from './block.ts';
 import { fillBatch } from './block-batch.ts';
-import type { BlockRun } from './block-span.ts';
+import type { BlockSpan, SpanIterator } from './block-span.ts';
 import { MAX_RESTART_INTERVAL } from './format.ts';
 
 const ROW_FIELDS = 3;
@@ -27,7 +27,7 @@ const INITIAL_KEY_BYTES = 48;
 const MAX_IDLE_KEY_BYTES = 1024;
 const NOTHING = new Uint8Array(0);
 
-export class BlockIterator implements InternalIterator {
+export class BlockIterator implements SpanIterator {
   readonly entry: Entry = new Entry();
   readonly #header = new EntryHeader();
   #block: Block | undefined;
@@ -95,11 +95,11 @@ export class BlockIterator implements InternalIterator {
     return true;
   }
 
-  /** Decodes the entry it stands on and those behind it into `run`. */
-  lookAhead(run: BlockRun): boolean {
+  /** Decodes the entry it stands on and those behind it into `span`. */
+  lookAhead(span: BlockSpan): boolean {
     if (this.#offset < 0) return false;
-    run.fill(this.#current(), this, this.entry);
-    return run.count > 0;
+    span.fill(this.#current(), this, this.entry);
+    return span.count > 0;
   }
 
   readBatch(batch: EntryBatch, maxRows: number): void {
@@ -114,7 +114,7 @@ export class BlockIterator implements InternalIterator {
     this.skipTo(rows[at - 1]!, keyBytes, rows[at]!, rows[at + 1]!);
   }
 
-  /** Stands on the entry at `offset`, whose key is key[start, end): a row of a run. */
+  /** Stands on the entry at `offset`, whose key is key[start, end): a row of a span or a batch. */
   skipTo(offset: number, key: Uint8Array, start: number, end: number): void {
     const length = end - start;
     this.#header.read(this.#current(), offset, length);

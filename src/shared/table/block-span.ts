@@ -1,10 +1,10 @@
 /**
- * A run: the entry that a block iterator stands on and those right behind it that are handed out as they are, decoded in one
+ * A span: the entry that a block iterator stands on and those right behind it that are handed out as they are, decoded in one
  * go. So a scan asks the chain of its iterators once per block instead of once per entry.
  *
  *   row   overlap | start of the diff | start of the value = end of the diff | end of the value
  *
- * Only the plain case is part of a run, which ends before
+ * Only the plain case is part of a span, which ends before
  *   - a tombstone, an entry above the sequence, another version of the key before it: these take the long way
  *   - a large key or value, which gets memory of its own
  *   - the first key at or above the bound, the end of the range
@@ -12,12 +12,12 @@
  * Whether a key is below the bound is known without building it: see block.ts on `matched`.
  *
  * Invariants: row 0 is the entry stood on, with its whole key in `keyBytes`. Nothing moves before `land`.
- * Lifetime:   a run is filled, taken and landed within one synchronous call; `clear` lets go of the block.
+ * Lifetime:   a span is filled, taken and landed within one synchronous call; `clear` lets go of the block.
  */
 import { compareBytes, sharedPrefixLength } from '../base/bytes.ts';
-import { type Entry, EntryKind } from '../base/iterator.ts';
+import { type Entry, EntryKind } from '../base/entry.ts';
+import type { InternalIterator } from '../base/iterator.ts';
 import { type Block, EntryHeader } from './block.ts';
-import type { BlockIterator } from './block-iterator.ts';
 
 /** From here on keys and values get memory of their own when they are handed out. */
 export const LARGE_BYTES = 2048;
@@ -26,7 +26,21 @@ const MAX_ROWS = 256;
 const NOTHING = new Uint8Array(0);
 const header = new EntryHeader();
 
-export class BlockRun {
+/** Where a span lands: the iterator over its block. */
+interface Landing {
+  skipTo(offset: number, key: Uint8Array, start: number, end: number): void;
+}
+
+/** An iterator that can be asked for spans where its entries lie in blocks. */
+export interface SpanIterator extends InternalIterator {
+  /**
+   * Going forward: decodes the entry it stands on and those behind it into `span`, without moving; false when there is no
+   * span to be had. Landing the span moves the iterator. Missing where entries don't lie in blocks.
+   */
+  lookAhead?(span: BlockSpan): boolean;
+}
+
+export class BlockSpan {
   readonly rows: Int32Array = new Int32Array(MAX_ROWS * ROW_FIELDS);
   count = 0;
   /** Empty for want of room, and for nothing else. */
@@ -36,7 +50,7 @@ export class BlockRun {
   /** The key of row 0: the first `keyLength` of these bytes. */
   keyBytes: Uint8Array = NOTHING;
   keyLength = 0;
-  #iterator: BlockIterator | undefined;
+  #iterator: Landing | undefined;
   #maxRows = 0;
   #maxBytes = 0;
   #maxSequence = 0;
@@ -45,7 +59,7 @@ export class BlockRun {
   #boundStart = 0;
   #boundEnd = 0;
 
-  /** Begins an empty run: at most `maxRows` (> 0) entries that take at most `maxBytes`, with sequences up to `maxSequence`. */
+  /** Begins an empty span: at most `maxRows` (> 0) entries that take at most `maxBytes`, with sequences up to `maxSequence`. */
   begin(maxRows: number, maxBytes: number, maxSequence: number): void {
     this.count = 0;
     this.isCramped = false;
@@ -55,7 +69,7 @@ export class BlockRun {
     this.#hasBound = false;
   }
 
-  /** Keys from this one on are not part of the run. */
+  /** Keys from this one on are not part of the span. */
   boundBy(bytes: Uint8Array, start: number, end: number): void {
     if (
       this.#hasBound &&
@@ -68,8 +82,8 @@ export class BlockRun {
     this.#boundEnd = end;
   }
 
-  /** Decodes from `current`, where `iterator` stands in `block`. Leaves the run empty when not even that one is plain. */
-  fill(block: Block, iterator: BlockIterator, current: Entry): void {
+  /** Decodes from `current`, where `iterator` stands in `block`. Leaves the span empty when not even that one is plain. */
+  fill(block: Block, iterator: Landing, current: Entry): void {
     const { keyEnd, valueStart, valueEnd } = current;
     let used = keyEnd + valueEnd - valueStart;
     if (keyEnd >= LARGE_BYTES || valueEnd - valueStart >= LARGE_BYTES) return;

@@ -15,8 +15,8 @@
  * Not chosen: a hash index inside the block. 16 short steps cost less than the cache misses of a probe.
  */
 import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../base/bytes.ts';
+import { type Entry, EntryKind } from '../base/entry.ts';
 import { CorruptionError } from '../base/errors.ts';
-import { type Entry, EntryKind } from '../base/iterator.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { U32_BYTES } from './format.ts';
 

@@ -28,7 +28,7 @@
  *             the cache are worth one.
  */
 import { compareBytes, headOf, VarintReader } from '../base/bytes.ts';
-import type { Entry } from '../base/iterator.ts';
+import type { Entry } from '../base/entry.ts';
 import { type Block, Found } from './block.ts';
 import { type BlockIndex, indexInWasm, indexLength, prefixWords, SlowBlockIndex } from './block-index.ts';
 

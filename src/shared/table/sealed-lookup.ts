@@ -9,7 +9,7 @@
  * Thread:     any.
  */
 
-import type { Entry } from '../base/iterator.ts';
+import type { Entry } from '../base/entry.ts';
 import { blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
 import { Found } from './block.ts';
 import { codecByName } from './compression.ts';

@@ -6,11 +6,12 @@
  * Lifetime: see iterator.ts. The reader must stay open while blocks are still to be read.
  * Thread: the reader's.
  */
+
+import { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import { Entry, type InternalIterator } from '../base/iterator.ts';
 import { DecodeRoom } from './block-codec.ts';
 import { BlockIterator } from './block-iterator.ts';
-import type { BlockRun } from './block-span.ts';
+import type { BlockSpan, SpanIterator } from './block-span.ts';
 import type { TableReader } from './table-reader.ts';
 
 /** A walk offers this many blocks to the cache. A longer one is a large scan, which would push out what lookups need. */
@@ -52,7 +53,7 @@ export interface ScanPart {
   readonly place: number;
 }
 
-export class TableIterator implements InternalIterator {
+export class TableIterator implements SpanIterator {
   readonly #reader: TableReader;
   readonly #fillCache: boolean;
   #lease: Lease | undefined;
@@ -65,7 +66,7 @@ export class TableIterator implements InternalIterator {
   entry: Entry;
 
   /** `lease` is released when the iterator is closed. */
-  constructor(reader: TableReader, fillCache: boolean, lease?: Lease, part?: ScanPart) {
+  constructor(reader: TableReader, fillCache = true, lease?: Lease, part?: ScanPart) {
     this.#part = part;
     this.#reader = reader;
     this.#fillCache = fillCache;
@@ -107,8 +108,8 @@ export class TableIterator implements InternalIterator {
   }
 
   /** The entry it stands on and those behind it in the same block: see block-span.ts. */
-  lookAhead(run: BlockRun): boolean {
-    return this.#block.lookAhead(run);
+  lookAhead(span: BlockSpan): boolean {
+    return this.#block.lookAhead(span);
   }
 
   /** As far as the block goes: the next one may be damaged, and is read when the walk comes to it. */

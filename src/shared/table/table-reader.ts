@@ -13,9 +13,9 @@
  * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
  */
 import { crc32 } from '../base/checksum.ts';
+import type { Entry } from '../base/entry.ts';
 import { CorruptionError } from '../base/errors.ts';
 import type { FileNumber } from '../base/ids.ts';
-import type { Entry, InternalIterator } from '../base/iterator.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { QueueTicket } from '../disk/disk-queue.ts';
 import { type Fetched, WouldWait } from '../disk/would-wait.ts';
@@ -30,7 +30,6 @@ import { decodeMeta, type TableMetaBlock } from './meta-block.ts';
 import type { TableProperties } from './properties.ts';
 import { contentOfSealed, findInSealed } from './sealed-lookup.ts';
 import type { SparseIndex } from './sparse-index.ts';
-import { TableIterator } from './table-iterator.ts';
 
 /** Counted up by every reader that shares them. */
 export interface TableCounters {
@@ -249,10 +248,6 @@ export class TableReader {
     if (this.#admits(index))
       this.#cache!.keep(this.#cached!, index, this.#blockOf(index, contentOfSealed(sealed)));
     return found;
-  }
-
-  iterator(options: TableIteratorOptions = {}): InternalIterator {
-    return new TableIterator(this, options.fillCache ?? true);
   }
 
   /** Block `index`, from the cache or the file: in `room`, if there is one, else in memory of its own. */

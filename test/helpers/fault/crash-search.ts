@@ -8,7 +8,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openEngine } from '../../../src/main/engine.ts';
-import type { EngineOptions } from '../../../src/main/store/options.ts';
+import type { EngineOptions } from '../../../src/main/store/open-request.ts';
 import type { ModuleSpec } from '../../../src/shared/files/file-system.ts';
 import { seededRandom } from '../rng.ts';
 import { SMALL_PAGES } from '../small-pages.ts';

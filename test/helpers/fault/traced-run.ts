@@ -7,7 +7,7 @@
  * threads do; the writes themselves are those of the seed.
  */
 import { openEngine, type StorageEngine } from '../../../src/main/engine.ts';
-import type { EngineOptions } from '../../../src/main/store/options.ts';
+import type { EngineOptions } from '../../../src/main/store/open-request.ts';
 import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { type Random, seededRandom } from '../rng.ts';
 import { SMALL_PAGES } from '../small-pages.ts';

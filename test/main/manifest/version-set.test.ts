@@ -25,11 +25,16 @@ interface Subject {
   readonly obsolete: number[];
 }
 
-function subject(t: TestContext, fs: FileSystem = nodeFileSystem): Subject {
+function subject(
+  t: TestContext,
+  fs: FileSystem = nodeFileSystem,
+  installed: () => void = () => undefined,
+): Subject {
   const directory = temporaryDirectory(t);
   const control = new ControlBlock();
   const obsolete: number[] = [];
-  const files = {
+  const host = {
+    installed,
     obsolete: (tables: TableMeta[]): void => {
       obsolete.push(...tables.map((table) => table.number));
     },
@@ -39,7 +44,7 @@ function subject(t: TestContext, fs: FileSystem = nodeFileSystem): Subject {
     directory,
     control,
     { ...emptyState(STORE_ID), nextFileNumber: 100 },
-    files,
+    host,
   );
   return { set, control, directory, obsolete };
 }
@@ -148,19 +153,20 @@ test('VersionSet.pin() keeps the tables of an older version until the last relea
   assert.deepEqual([...set.liveFileNumbers()], [3]);
 });
 
-test('VersionSet.onInstalled() may pin the new version and release the one before: no table stays, and none goes too early', async (t) => {
-  const { set, obsolete } = subject(t);
-  let pin = set.pin();
-  set.onInstalled = () => {
+test('whoever hears that a version was installed may pin the new version and release the one before: no table stays, and none goes too early', async (t) => {
+  let hears = true;
+  const { set, obsolete } = subject(t, nodeFileSystem, () => {
+    if (!hears) return;
     const before = pin;
     pin = set.pin();
     before.release();
-  };
+  });
+  let pin = set.pin();
   await set.apply(add(7, '1:[a-b]', '2:[c-d]'), extra);
   await set.apply(remove(7, 1), extra);
   assert.deepEqual(obsolete, [1]);
   const kept = pin;
-  set.onInstalled = () => undefined;
+  hears = false;
   await set.apply(remove(7, 2), extra);
   assert.deepEqual(obsolete, [1]);
   kept.release();

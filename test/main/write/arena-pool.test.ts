@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ArenaPool } from '../../../src/main/write/arena-pool.ts';
-import { Entry, EntryKind } from '../../../src/shared/base/iterator.ts';
+import { Entry, EntryKind } from '../../../src/shared/base/entry.ts';
 import { givenUp } from '../../../src/shared/base/reclaim.ts';
 import { lend, type MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';
@@ -99,17 +99,18 @@ test('lent memory, memory of another size and what exceeds the bound are not use
 
 test('free memory is given up after a rest, not before what waits for clients, and the collector frees it by itself', async () => {
   const size = 32 * 1024 * 1024;
-  const pool = new ArenaPool(size, 50);
   let mayRest = false;
   let asked = 0;
   let told = 0;
-  pool.mayRest = () => {
-    asked++;
-    return mayRest;
-  };
-  pool.onGivenUp = (byteLength) => {
-    told += byteLength;
-  };
+  const pool = new ArenaPool(size, 50, {
+    mayRest: () => {
+      asked++;
+      return mayRest;
+    },
+    givenUp: (byteLength) => {
+      told += byteLength;
+    },
+  });
   const before = givenUp().count;
   (() => {
     const arenas = [pool.take(size, 1), pool.take(size, 1)];

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { readLog } from '../../../src/main/open/log-reader.ts';
 import { recoverLogs } from '../../../src/main/open/recovery.ts';
 import { createMemtable } from '../../../src/main/write/memtable-list.ts';
+import { EntryKind } from '../../../src/shared/base/entry.ts';
 import { CorruptionError } from '../../../src/shared/base/errors.ts';
-import { EntryKind } from '../../../src/shared/base/iterator.ts';
 import {
   entryEnd,
   entryKeyEnd,

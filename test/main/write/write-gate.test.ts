@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MAX_DELAY_MS, type StallEvent, WriteGate } from '../../../src/main/write/write-gate.ts';
+import type { StallEvent } from '../../../src/main/store/stalls.ts';
+import { MAX_DELAY_MS, WriteGate } from '../../../src/main/write/write-gate.ts';
 
 test('a stall is told when it begins, changes and ends, and counted once', async () => {
   const events: StallEvent[] = [];
@@ -47,9 +48,11 @@ test('while slow, the next group waits until the bytes of the last are paid for'
 });
 
 test('no debt is longer than a second, and a change of the rate is one for those who wait', () => {
-  const gate = new WriteGate(() => {});
   let looks = 0;
-  gate.onRate = () => looks++;
+  const gate = new WriteGate(
+    () => {},
+    () => looks++,
+  );
   gate.set('slow', 'level0', 1000);
   gate.charge(128 * 1024 * 1024);
   assert.ok(gate.delayMs() <= MAX_DELAY_MS && gate.delayMs() > MAX_DELAY_MS / 2, 'a large batch');

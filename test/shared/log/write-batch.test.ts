@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EntryKind } from '../../../src/shared/base/entry.ts';
 import { StorageError } from '../../../src/shared/base/errors.ts';
 import type { Bytes } from '../../../src/shared/base/input-bytes.ts';
-import { EntryKind } from '../../../src/shared/base/iterator.ts';
 import { entryEnd, entryKeyEnd, entryKeyStart, entryValueEnd } from '../../../src/shared/log/log-format.ts';
 import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { Entry, EntryKind } from '../../../src/shared/base/iterator.ts';
+import { Entry, EntryKind } from '../../../src/shared/base/entry.ts';
 import { RECORD_HEADER_BYTES } from '../../../src/shared/log/log-format.ts';
 import { INDEX_VERSION, LEAF_COUNT, MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';

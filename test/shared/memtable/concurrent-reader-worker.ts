@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { parentPort, workerData } from 'node:worker_threads';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { MemtableIterator, memtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
 import { KeyGenerator } from '../../helpers/key-generator.ts';
 import { SHAPES } from '../../helpers/key-shapes.ts';

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { RECORD_HEADER_BYTES, RecordType, sealRecord } from '../../../src/shared/log/log-format.ts';
 import { capacityFor, MemtableArena, NODE_START } from '../../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';

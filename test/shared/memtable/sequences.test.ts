@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { EntryBatch } from '../../../src/shared/base/entry-batch.ts';
-import { Entry, type InternalIterator } from '../../../src/shared/base/iterator.ts';
+import type { InternalIterator } from '../../../src/shared/base/iterator.ts';
 import { RECORD_HEADER_BYTES } from '../../../src/shared/log/log-format.ts';
 import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { relativeSequence } from '../../../src/shared/memtable/arena.ts';

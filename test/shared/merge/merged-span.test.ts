@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareKeys } from '../../../src/shared/base/bytes.ts';
+import { EntryKind } from '../../../src/shared/base/entry.ts';
 import { CorruptionError } from '../../../src/shared/base/errors.ts';
-import { EntryKind, type InternalIterator, type KeyRange } from '../../../src/shared/base/iterator.ts';
+import type { InternalIterator, KeyRange } from '../../../src/shared/base/iterator.ts';
 import { MergingIterator } from '../../../src/shared/merge/merging-iterator.ts';
 import { Scan, type ScanEntry, type ScanLimits } from '../../../src/shared/read/scan.ts';
 import { ScanCore } from '../../../src/shared/read/scan-core.ts';

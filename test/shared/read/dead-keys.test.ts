@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EntryKind, type KeyRange } from '../../../src/shared/base/iterator.ts';
+import { EntryKind } from '../../../src/shared/base/entry.ts';
+import type { KeyRange } from '../../../src/shared/base/iterator.ts';
 import { MemtableArena } from '../../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';

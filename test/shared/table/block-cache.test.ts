@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { type Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { BlockCache, type CachedTable } from '../../../src/shared/table/block-cache.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';

@@ -2,17 +2,20 @@
  * Scans that take runs of entries out of blocks: the same entries as one by one, whatever the blocks hold and however the
  * sources interleave; buffers that are the caller's alone; and iterators that share what they reuse with nobody.
  */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareKeys } from '../../../src/shared/base/bytes.ts';
+import { EntryKind } from '../../../src/shared/base/entry.ts';
 import { CorruptionError } from '../../../src/shared/base/errors.ts';
-import { EntryKind, type InternalIterator, type KeyRange } from '../../../src/shared/base/iterator.ts';
+import type { InternalIterator, KeyRange } from '../../../src/shared/base/iterator.ts';
 import { MergingIterator } from '../../../src/shared/merge/merging-iterator.ts';
 import { Scan, type ScanEntry, type ScanLimits } from '../../../src/shared/read/scan.ts';
 import { ScanCore } from '../../../src/shared/read/scan-core.ts';
 import { isEmptyRange, UserIterator } from '../../../src/shared/read/user-iterator.ts';
 import { Block } from '../../../src/shared/table/block.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
+import { TableIterator } from '../../../src/shared/table/table-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { NO_READ_AHEAD, scanReader } from '../../helpers/scan-reader.ts';
@@ -51,7 +54,7 @@ function walkOver(rows: readonly Row[], random: Random): InternalIterator {
     blockSizeBytes: random.pick([64, 300, 4096]),
     restartInterval: random.pick([1, 2, 16, 256]),
   };
-  return openTable(buildTable(rows, options).bytes).iterator();
+  return new TableIterator(openTable(buildTable(rows, options).bytes));
 }
 
 /** As the user sees it: `key=value`, in hex. */
@@ -147,7 +150,7 @@ test('a seek in a block lands on the first key that is not below the target', (t
   reportSeed(t, random.seed);
   for (let round = 0; round < 200; round++) {
     const rows = randomRows(random);
-    const iterator = openTable(buildTable(rows, { blockSizeBytes: 1 << 22 }).bytes).iterator();
+    const iterator = new TableIterator(openTable(buildTable(rows, { blockSizeBytes: 1 << 22 }).bytes));
     for (let i = 0; i < 30; i++) {
       const key = random.chance(0.5) ? randomKey(random) : random.pick(rows).key;
       const from = rows.findIndex((row) => compareKeys(row.key, key) >= 0);
@@ -168,7 +171,7 @@ test('buffers of a scan share no byte, and a large value does not cost a slab', 
   const rows = Array.from({ length: 600 }, (_, i) =>
     put(`key-${String(i).padStart(5, '0')}`, 1, new Uint8Array(i % 50 === 0 ? 3000 : 60).fill(i)),
   );
-  const scan = scanOver(openTable(buildTable(rows).bytes).iterator(), {}, 1, EVERYTHING);
+  const scan = scanOver(new TableIterator(openTable(buildTable(rows).bytes)), {}, 1, EVERYTHING);
   const buffers = scan.nextMany(1000).flat();
   assert.equal(buffers.length, 1200);
   const slabs = new Set<ArrayBufferLike>();
@@ -212,17 +215,17 @@ test('damaged blocks end a scan with CorruptionError only', (t) => {
 test('a closed table iterator stands nowhere, and closing it again does not disturb the next one', () => {
   const rows = Array.from({ length: 300 }, (_, i) => put(String(1000 + i), 1, `value ${i}`));
   const reader = openTable(buildTable(rows).bytes);
-  const first = reader.iterator();
+  const first = new TableIterator(reader);
   assert.ok(first.seekToFirst());
   first.close();
   first.close();
   assert.equal(first.entry.valueBytes.length, 0);
   assert.throws(() => first.next(), /closed/);
   assert.throws(() => first.seekToFirst(), /closed/);
-  const second = reader.iterator();
+  const second = new TableIterator(reader);
   assert.ok(second.seek(rows[150]!.key));
   first.close();
-  const third = reader.iterator();
+  const third = new TableIterator(reader);
   assert.equal(collect(third).length, rows.length);
   assert.deepEqual(
     Buffer.from(second.entry.keyBytes.subarray(0, second.entry.keyEnd)),

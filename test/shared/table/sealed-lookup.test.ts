@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { writeU32, writeVarint } from '../../../src/shared/base/bytes.ts';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { blockChecksum } from '../../../src/shared/table/block-checksum.ts';
 import { maxSealedLength, sealBlock, viewBlock } from '../../../src/shared/table/block-codec.ts';

@@ -2,15 +2,18 @@
  * Decoders against structured garbage whose checksums are right: only CorruptionError, bounded time, no endless loop.
  * FUZZ_SECONDS lengthens the run.
  */
+
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { test } from 'node:test';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { CorruptionError } from '../../../src/shared/base/errors.ts';
-import { Entry, type InternalIterator } from '../../../src/shared/base/iterator.ts';
+import type { InternalIterator } from '../../../src/shared/base/iterator.ts';
 import { Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { openBlock } from '../../../src/shared/table/block-codec.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
+import { TableIterator } from '../../../src/shared/table/table-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { metaOf, sealedAs, withMeta } from '../../helpers/table-surgery.ts';
@@ -153,7 +156,7 @@ test('TableReader meets damaged meta blocks with CorruptionError only, checksums
     () => {
       const table = random.pick(tables);
       const mutant = withMeta(table, mutate(metaOf(table), random));
-      onlyCorruption(() => exercise(openTable(mutant).iterator(), random, 100));
+      onlyCorruption(() => exercise(new TableIterator(openTable(mutant)), random, 100));
     },
   );
 });

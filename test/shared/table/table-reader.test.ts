@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { BlockCache } from '../../../src/shared/table/block-cache.ts';
 import { hashKey } from '../../../src/shared/table/bloom-filter.ts';
 import type { TableReader } from '../../../src/shared/table/table-reader.ts';

@@ -1,12 +1,9 @@
 /**
- * What flusher, compactor and log do alike when they fail.
+ * What a failure means for what goes on: a shortage that passes, the end of all numbers, a job that was cancelled.
  *
- * Thread: main.
+ * Each of these judgements stands here and nowhere else.
  */
-import { isDiskFull, isOutOfDescriptors, StorageError } from '../../shared/base/errors.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
-import { removeObsoleteFiles } from '../files/deletion-queue.ts';
-import type { Store } from '../store.ts';
+import { isDiskFull, isOutOfDescriptors, StorageError } from './errors.ts';
 
 /** Problems that end when room returns: a full disk, no file descriptors left. */
 export function isRoomProblem(error: unknown): boolean {
@@ -34,21 +31,4 @@ export function toStorageError(cause: unknown, message: string): StorageError {
   return cause instanceof StorageError
     ? cause
     : new StorageError('STRATA_IO', `${message}: ${String(cause)}`, { cause });
-}
-
-export function reportDeletion(store: Store, cause: unknown): void {
-  const error = toStorageError(cause, 'a file that is no longer needed could not be deleted');
-  store.report('backgroundError', { error, operation: 'delete', willRetry: false });
-}
-
-/**
- * Deletes tables that a job made and no manifest will ever name, because the edit that adds them failed. Where the manifest's
- * state is unknown they stay: it may name them after all.
- */
-export async function discardOutputs(store: Store, outputs: readonly TableMeta[]): Promise<void> {
-  if (store.versions.isPoisoned) return;
-  const tables = outputs.map((table) => table.number);
-  await removeObsoleteFiles(store.fs, store.directory, { newTables: tables }, (error) =>
-    reportDeletion(store, error),
-  );
 }
