@@ -7,6 +7,7 @@ import { dirname, join, sep } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkHouseRules, type SourceFile } from './helpers/house-rules.ts';
+import { ROOMS } from './helpers/rooms.ts';
 import { findFunctions, viewSource } from './helpers/source-text.ts';
 
 const HEADER = '/** A sample. */\n';
@@ -66,6 +67,18 @@ const SAMPLES: readonly {
     path: 'src/main/a.ts',
     text: `${HEADER}const url = new URL('../workers/worker.js', import.meta.url);\n`,
     says: /only src\/main\/jobs\/worker-pool\.ts names the workers/,
+  },
+  {
+    rule: 'imports between rooms run downwards',
+    path: 'src/main/write/a.ts',
+    text: `${HEADER}import type { b } from '../compaction/b.ts';\n`,
+    says: /src\/main\/write is below src\/main\/compaction and may not import/,
+  },
+  {
+    rule: 'a new folder has its place among the rooms',
+    path: 'src/main/attic/a.ts',
+    text: `${HEADER}import { b } from '../store/b.ts';\n`,
+    says: /src\/main\/attic is no room; give it a place/,
   },
   {
     rule: 'layers are closed',
@@ -134,7 +147,7 @@ const SAMPLES: readonly {
     'Date.now()',
     'new Date()',
     'AbortSignal.timeout(1)',
-    "import { now } from '../shared/timers.ts'; setTimeout(now, 1)",
+    "import { now } from '../shared/base/timers.ts'; setTimeout(now, 1)",
   ].map((use) => ({
     rule: `time has one home: ${use}`,
     path: 'src/main/a.ts',
@@ -197,6 +210,33 @@ test('the rule fires: comlink and koffi have one importer at most', () => {
   assert.deepEqual(complaints, ['src/main/b.ts:1: src/shared/a.ts already imports koffi; go through it']);
 });
 
+test('the rule fires: no circle of files', () => {
+  const importer = (path: string, target: string): SourceFile => ({
+    path,
+    text: `${HEADER}import type { a } from '${target}';\n`,
+  });
+  const files = [
+    importer('src/main/a.ts', './b.ts'),
+    importer('src/main/b.ts', './store/c.ts'),
+    importer('src/main/store/c.ts', './d.ts'),
+  ];
+  assert.deepEqual(checkHouseRules(files), []);
+  assert.deepEqual(checkHouseRules([...files, importer('src/main/d.ts', './a.ts')]), []);
+  const complaints = checkHouseRules([...files.slice(0, 1), importer('src/main/b.ts', './a.ts')]);
+  assert.deepEqual(complaints, [
+    'src/main/a.ts:1: a circle of imports: src/main/a.ts, src/main/b.ts; move what they share down, or pass it in',
+  ]);
+});
+
+test('every folder of src is a room, and every room a folder', () => {
+  const folders = new Set(
+    readSources(findRoot())
+      .filter(({ path }) => path.startsWith('src/'))
+      .map(({ path }) => dirname(path)),
+  );
+  assert.deepEqual([...folders].sort(), [...ROOMS].sort());
+});
+
 const INNOCENT: readonly { readonly what: string; readonly path: string; readonly text: string }[] = [
   {
     what: 'banned words in strings and comments',
@@ -206,7 +246,7 @@ const INNOCENT: readonly { readonly what: string; readonly path: string; readonl
   {
     what: 'classes of our own, and timers from their home',
     path: 'src/main/a.ts',
-    text: `${HEADER}import { setTimeout } from '../shared/timers.ts';\nif (a instanceof StorageError || b instanceof CorruptionError) setTimeout(c, 1);\n`,
+    text: `${HEADER}import { setTimeout } from '../shared/base/timers.ts';\nif (a instanceof StorageError || b instanceof CorruptionError) setTimeout(c, 1);\n`,
   },
   { what: 'a reasoned skip', path: 'test/a.test.ts', text: `${HEADER}t.skip('needs koffi');\n` },
   {

@@ -2,9 +2,9 @@
  * Long runs of entries: the merge of several sources, a whole table built and read, the checksum.
  */
 import { crc32 } from '../../src/shared/base/checksum.ts';
-import type { FileNumber } from '../../src/shared/base/ids.ts';
 import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
-import { type InternalIterator } from '../../src/shared/base/iterator.ts';
+import type { FileNumber } from '../../src/shared/base/ids.ts';
+import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import type { StorageFile } from '../../src/shared/files/file-system.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';

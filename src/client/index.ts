@@ -1,5 +1,6 @@
 /** The public surface of stratakv/worker: a store that another thread has open. */
 
+export type { CompactRange } from '../shared/base/compact-range.ts';
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
 export type { Bytes } from '../shared/base/input-bytes.ts';
 export type {
@@ -11,7 +12,7 @@ export type {
   IngestSource,
 } from '../shared/ingest/ingest-options.ts';
 export { WriteBatch } from '../shared/log/write-batch.ts';
-export type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
+export type { WriteOptions } from '../shared/log/write-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
 export type { AttachOptions } from './attach.ts';
 export type { ClientSnapshot } from './client-snapshot.ts';

@@ -1,5 +1,5 @@
 /**
- * A bulk load from an application's own thread: the thread packs, sorts and writes the runs (docs/architecture.md, path 4); the
+ * An ingestion from an application's own thread: the thread packs, sorts and writes the runs (docs/architecture.md, path 4); the
  * owner merges and commits them.
  *
  *   put                   record-packer.ts; a full chunk becomes a run at once (run-store.ts)
@@ -33,7 +33,7 @@ import { isProgress } from './answers.ts';
 import { RunStore, type WriterHost } from './run-store.ts';
 
 /**
- * A bulk load that is written record by record, from {@link StorageClient.ingestWriter}. Finish or abort it: until then its
+ * An ingestion that is written record by record, from {@link StorageClient.ingestWriter}. Finish or abort it: until then its
  * files stay on the disk, as long as the client lives.
  *
  * Every so many megabytes a put sorts them and writes them to a file, within the call: some tens of milliseconds.
@@ -86,7 +86,7 @@ export class IngestWriter {
 
   /**
    * Adds a record: in any order; of equal keys the last one counts. Key and value are copied before it returns. Nothing is
-   * visible before {@link IngestWriter.finish}. A record that is refused is not in the load, which goes on.
+   * visible before {@link IngestWriter.finish}. A record that is refused is not in the ingestion, which goes on.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED once the writer, the client or the store has ended,
    * STRATA_IO when a file can't be written, which ends the writer.
    */
@@ -100,7 +100,7 @@ export class IngestWriter {
   /**
    * Resolves when all records are in the store, visible and durable: at once, and newer than whatever was written by then. Takes
    * `onProgress` and `signal` of the options of `ingest`.
-   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the load is in the store
+   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the ingestion is in the store
    * then, and the writer has ended.
    */
   async finish(options?: IngestOptions): Promise<IngestReport> {
@@ -132,9 +132,9 @@ export class IngestWriter {
     return await awaited(this.#toItsEnd(options, takeAll));
   }
 
-  /** Resolves when nothing of the load is left, in memory or on the disk. One that is finished stays. Idempotent. */
+  /** Resolves when nothing of the ingestion is left, in memory or on the disk. One that is finished stays. Idempotent. */
   async abort(): Promise<void> {
-    this.stop(new StorageError('STRATA_CLOSED', 'the load was aborted'));
+    this.stop(new StorageError('STRATA_CLOSED', 'the ingestion was aborted'));
     await this.#undone;
   }
 
@@ -143,7 +143,7 @@ export class IngestWriter {
     return this.abort();
   }
 
-  /** @internal Ends the load, whose promises reject with `reason`, unless it is being committed. */
+  /** @internal Ends the ingestion, whose promises reject with `reason`, unless it is being committed. */
   stop(reason: unknown): void {
     if (this.#state === 'ended') return;
     // One that is finishing may have been committed by now: only the owner's answer tells.
@@ -174,7 +174,7 @@ export class IngestWriter {
       if (!this.#store.isDrained) await unless(this.#abort.signal, this.#store.drained());
       // The owner merges for long, and nothing is to be packed any more.
       this.#packer.end();
-      // What this client wrote before the end is older than the load.
+      // What this client wrote before the end is older than the ingestion.
       const sent = this.#host.sent();
       if (sent !== undefined) await unless(this.#abort.signal, sent);
       throwIfAborted(this.#abort.signal);
@@ -233,9 +233,9 @@ export class IngestWriter {
 
   #whyEnded(): unknown {
     if (this.#state === 'finishing')
-      return new StorageError('STRATA_CLOSED', 'the load is being finished: it takes no more');
+      return new StorageError('STRATA_CLOSED', 'the ingestion is being finished: it takes no more');
     if (this.#state === 'open') this.stop(new StorageError('STRATA_CLOSED', 'the store is closed'));
     if (this.#reason !== undefined) return this.#reason.reason;
-    return new StorageError('STRATA_CLOSED', 'the load is finished');
+    return new StorageError('STRATA_CLOSED', 'the ingestion is finished');
   }
 }

@@ -60,12 +60,12 @@ export class RunStore {
     this.#onFailure = onFailure;
   }
 
-  /** The owner has ended the load. */
+  /** The owner has ended the ingestion. */
   get hasEnded(): boolean {
     return this.#latch.hasEnded;
   }
 
-  /** Throws STRATA_IO when the run can't be written, STRATA_CLOSED when the load has ended. */
+  /** Throws STRATA_IO when the run can't be written, STRATA_CLOSED when the ingestion has ended. */
   write(chunk: IngestChunk): void {
     this.#waiting.push(chunk);
     this.#writeWaiting();

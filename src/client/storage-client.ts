@@ -15,6 +15,7 @@
  * Long:       the whole public face in one place; most of it are contracts.
  */
 
+import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
@@ -30,21 +31,18 @@ import {
   resolveIngest,
 } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
+import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
 import { AwaitedReads } from '../shared/read/awaited-reads.ts';
 import { lookup } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import {
-  type CompactRange,
   type ReadOptionsOf,
   type ResolvedRead,
-  resolveCompactRange,
   resolveRead,
   resolveScan,
-  resolveSync,
   type ScanOptionsOf,
   takeValue,
-  type WriteOptions,
 } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
@@ -391,7 +389,7 @@ export class StorageClient {
   }
 
   /**
-   * Bulk load, as {@link StorageEngine.ingest}, with the same options and report: the records are taken, sorted and written here,
+   * As {@link StorageEngine.ingest}, with the same options and report: the records are taken, sorted and written here,
    * in this thread, and merged by the owner. Threads that ingest share the work of reading and sorting. With a source that is
    * ready at once this thread's event loop stands still for some tens of milliseconds every few megabytes.
    * @throws {@link StorageError} as {@link StorageEngine.ingest}; also what the source throws, or the signal's reason. Nothing of
@@ -409,7 +407,7 @@ export class StorageClient {
   }
 
   /**
-   * A bulk load record by record: {@link IngestWriter}.
+   * An ingestion record by record: {@link IngestWriter}.
    * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED.
    * @example
    * const writer = await client.ingestWriter();
@@ -462,7 +460,7 @@ export class StorageClient {
     };
   }
 
-  /** Waits for this client's writes and calls, and detaches; bulk loads that still take records end. Idempotent. The store
+  /** Waits for this client's writes and calls, and detaches; ingestions that still take records end. Idempotent. The store
    * stays open. */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -29,7 +29,7 @@ import type { ReadableMemtables } from '../shared/read/readable-memtables.ts';
 import { Version } from '../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../shared/read/version-pins.ts';
 import type { ControlBlock } from '../shared/threads/control-block.ts';
-import type { SharedMemtableState, ViewChange, ViewState } from '../shared/threads/share-protocol.ts';
+import type { MemtableState, ViewChange, ViewState } from '../shared/threads/share-protocol.ts';
 import type { ViewSlots } from '../shared/threads/view-slots.ts';
 import { checkMemtable, OpenedMemtables } from './opened-memtables.ts';
 
@@ -42,11 +42,11 @@ export interface ClientView {
 
 class View implements ClientView {
   readonly number: number;
-  readonly states: readonly SharedMemtableState[];
+  readonly states: readonly MemtableState[];
   readonly version: Version;
   #memtables: ReadableMemtables | undefined;
 
-  constructor(number: number, states: readonly SharedMemtableState[], version: Version) {
+  constructor(number: number, states: readonly MemtableState[], version: Version) {
     this.number = number;
     this.states = states;
     this.version = version;

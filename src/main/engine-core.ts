@@ -7,18 +7,14 @@
  *   scan                user-iterator.ts, scan.ts
  *
  * Invariants: nothing here is awaited between a call of the application and its read.
- * Thread:     main.     Owns: nothing; the parts are Runtime's.
+ * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
-import {
-  type CompactRange,
-  resolveCompactRange,
-  resolveScan,
-  resolveSync,
-  type WriteOptions,
-} from '../shared/read/read-options.ts';
+import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
+import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
-import { Runtime } from './running-store.ts';
+import { RunningStore } from './running-store.ts';
 import type { EngineStats } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
 import type { EngineOptions } from './store/open-request.ts';
@@ -38,58 +34,58 @@ export function openCore<T>(
   start: (make: MakeCore) => T,
 ): Promise<T> {
   return openStore(path, options, internals, (opened) =>
-    start((tell) => new EngineCore(new Runtime(opened, internals, tell))),
+    start((tell) => new EngineCore(new RunningStore(opened, internals, tell))),
   );
 }
 
 export class EngineCore {
-  readonly runtime: Runtime;
+  readonly store: RunningStore;
 
-  constructor(runtime: Runtime) {
-    this.runtime = runtime;
+  constructor(store: RunningStore) {
+    this.store = store;
   }
 
   scan(range: ScanOptions | undefined): Scan {
-    this.runtime.checkReadable();
+    this.store.checkReadable();
     const options = resolveScan(range);
-    const core = this.runtime.openScan(options, this.runtime.reads.sequenceOf(options.snapshot));
+    const core = this.store.openScan(options, this.store.reads.sequenceOf(options.snapshot));
     const scan = new Scan(core, options);
-    this.runtime.scans.watch(scan, core, options);
+    this.store.scans.watch(scan, core, options);
     return scan;
   }
 
   snapshot(): Snapshot {
-    this.runtime.checkReadable();
-    const { store } = this.runtime;
-    return store.snapshots.take(store.visibleSequence());
+    this.store.checkReadable();
+    const { parts } = this.store;
+    return parts.snapshots.take(parts.visibleSequence());
   }
 
   /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
   syncFor(options: WriteOptions | undefined): boolean {
-    const runtime = this.runtime;
-    runtime.checkWritable();
-    if (options === undefined) return runtime.store.options.sync;
-    const sync = resolveSync(options, runtime.store.options.sync);
-    runtime.checkWritable();
+    const store = this.store;
+    store.checkWritable();
+    if (options === undefined) return store.parts.options.sync;
+    const sync = resolveSync(options, store.parts.options.sync);
+    store.checkWritable();
     return sync;
   }
 
   async compact(range: CompactRange | undefined): Promise<void> {
-    const runtime = this.runtime;
-    runtime.checkWritable();
+    const store = this.store;
+    store.checkWritable();
     const resolved = resolveCompactRange(range);
     // Reading the range may have run code of the application.
-    runtime.checkWritable();
-    await runtime.operation(runtime.scheduler.compact(resolved));
+    store.checkWritable();
+    await store.operation(store.scheduler.compact(resolved));
   }
 
   stats(): EngineStats {
-    this.runtime.checkReadable();
-    return storeStats(this.runtime);
+    this.store.checkReadable();
+    return storeStats(this.store);
   }
 
   async verify(options: VerifyOptions | undefined): Promise<VerifyReport> {
-    this.runtime.checkReadable();
-    return await this.runtime.operation(verifyStore(this.runtime.store, options));
+    this.store.checkReadable();
+    return await this.store.operation(verifyStore(this.store.parts, options));
   }
 }

@@ -15,24 +15,25 @@
  * of events.ts, before somebody subscribes.
  *
  * Invariants: open(), destroy() and repair() read what they are given within the call (open-request.ts).
- * Thread:     main (the thread that opened the store).     Owns: nothing; the parts are Runtime's.
+ * Thread:     main (the thread that opened the store).     Owns: nothing; the parts are RunningStore's.
  * Long:       the whole public face in one place; most of it are contracts.
  */
 import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
+import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
-import type { CompactRange, WriteOptions } from '../shared/read/read-options.ts';
+import type { WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
 import { readRepairOptions } from './repair/repair-report.ts';
-import type { Runtime } from './running-store.ts';
+import type { RunningStore } from './running-store.ts';
 import type { EngineStats, EngineStatus } from './store/counters.ts';
 import { type EngineEvents, report } from './store/events.ts';
 import type { EngineOptions } from './store/open-request.ts';
@@ -64,15 +65,15 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   /** The absolute path of the store's directory. */
   readonly path: string;
   readonly #core: EngineCore;
-  readonly #runtime: Runtime;
+  readonly #store: RunningStore;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
 
   private constructor(core: EngineCore) {
     super();
     this.#core = core;
-    this.#runtime = core.runtime;
-    this.path = core.runtime.store.path;
+    this.#store = core.store;
+    this.path = core.store.parts.path;
   }
 
   /**
@@ -132,7 +133,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */
   get status(): EngineStatus {
-    return this.#runtime.status;
+    return this.#store.status;
   }
 
   /**
@@ -173,7 +174,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
-    const { pipeline, counters } = this.#runtime.store;
+    const { pipeline, counters } = this.#store.parts;
     const byteLength = this.#key.end + this.#value.end;
     const written = pipeline.append(kind, this.#key, this.#value, sync);
     counters.userBytes += byteLength;
@@ -190,7 +191,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const sync = this.#core.syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
-      const { pipeline, counters } = this.#runtime.store;
+      const { pipeline, counters } = this.#store.parts;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();
       const written = pipeline.appendBatch(plain, sync);
@@ -212,12 +213,12 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * }
    */
   async writable(): Promise<void> {
-    this.#runtime.checkWritable();
-    await this.#runtime.store.pipeline.writable();
+    this.#store.checkWritable();
+    await this.#store.parts.pipeline.writable();
   }
 
   /**
-   * Bulk load: stores the records of an iterable, sync or async, in any order and number, on all cores. All become visible and
+   * Bulk loading: stores the records of an iterable, sync or async, in any order and number, on all cores. All become visible and
    * durable at once, at the end, newer than whatever was written by then; of equal keys the last one counts.
    * @throws {@link StorageError} as {@link StorageEngine.put}; also what the source throws, or the signal's reason. Nothing
    * of the load is in the store then.
@@ -225,8 +226,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * await engine.ingest([['b', '2'], ['a', '1']], { onProgress: ({ phase, records }) => log(phase, records) });
    */
   async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
-    this.#runtime.checkWritable();
-    return await this.#runtime.operation(this.#runtime.ingester.run(source, options));
+    this.#store.checkWritable();
+    return await this.#store.operation(this.#store.ingester.run(source, options));
   }
 
   /**
@@ -236,7 +237,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.#runtime.reads.look(key, options, true);
+    return this.#store.reads.look(key, options, true);
   }
 
   /**
@@ -245,7 +246,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const name = engine.getSync('user:1')?.toString();
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
-    return this.#runtime.reads.getSync(key, options);
+    return this.#store.reads.getSync(key, options);
   }
 
   /**
@@ -256,17 +257,17 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * const [a, b] = await engine.getMany(['a', 'b']);
    */
   getMany(keys: readonly Bytes[], options?: ReadOptions): Promise<(Buffer | undefined)[]> {
-    return this.#runtime.reads.getMany(keys, options);
+    return this.#store.reads.getMany(keys, options);
   }
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return (await this.#runtime.reads.look(key, options, false)) !== undefined;
+    return (await this.#store.reads.look(key, options, false)) !== undefined;
   }
 
   /** As {@link StorageEngine.has}, without a promise: waits for the disk; throws what that rejects with. */
   hasSync(key: Bytes, options?: ReadOptions): boolean {
-    return this.#runtime.reads.hasSync(key, options);
+    return this.#store.reads.hasSync(key, options);
   }
 
   /**
@@ -294,8 +295,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * itself.
    */
   async flush(): Promise<void> {
-    this.#runtime.checkWritable();
-    await this.#runtime.operation(this.#runtime.scheduler.flush());
+    this.#store.checkWritable();
+    await this.#store.operation(this.#store.scheduler.flush());
   }
 
   /**
@@ -337,19 +338,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * new Worker('./reader.js', { workerData: { port }, transferList: [port] });
    */
   share(): MessagePort {
-    this.#runtime.checkReadable();
-    return this.#runtime.share(this);
+    this.#store.checkReadable();
+    return this.#store.share(this);
   }
 
   /**
    * Closes the store. Idempotent. Writes that were accepted and flushes complete, except writes held back while flushes fail,
-   * which are rejected; compactions, bulk loads and verify() are cancelled. What is in memory stays in the logs.
+   * which are rejected; compactions, ingestions and verify() are cancelled. What is in memory stays in the logs.
    * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then. Also when
    * the disk has not answered for 30 s: all promises are settled, and the store stays locked until it does.
    */
   close(): Promise<void> {
-    const closing = this.#runtime.close();
-    const reads = this.#runtime.reads.turns.settled();
+    const closing = this.#store.close();
+    const reads = this.#store.reads.turns.settled();
     return awaited(reads === undefined ? closing : Promise.allSettled([closing, reads]).then(() => closing));
   }
 

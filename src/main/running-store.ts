@@ -1,7 +1,7 @@
 /**
- * A running store: the parts, wired together, and their lifecycle.
+ * A running store: its parts (assemble-store.ts) and their lifecycle.
  *
- *   close   1. new calls are refused; compactions, bulk loads and verify() are cancelled, those that were asked for as well;
+ *   close   1. new calls are refused; compactions, ingestions and verify() are cancelled, those that were asked for as well;
  *              accepted writes and flushes complete
  *           2. what is in memory goes to tables, unless it is little: so the next open has little to replay. If that fails,
  *              the logs have it
@@ -11,7 +11,7 @@
  *   A disk that does not answer (close-limit.ts): every promise is rejected, and close() as well. What is under way on the disk
  *   can't be taken back, so steps 1, 2 and 4 go on by themselves as it ends: the lock is not given up while anything may write.
  *
- *   becomeReadOnly   the first failure that ends all writing: writes are refused, background work is cancelled, loads end
+ *   becomeReadOnly   the first failure that ends all writing: writes are refused, background work is cancelled, ingestions end
  *
  * Invariants: every promise ever given out settles by the time close() settles.
  * Thread:     main.     Owns: all parts.
@@ -22,15 +22,11 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
-import { Disk } from '../shared/disk/disk.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
-import { TableCache } from '../shared/read/table-cache.ts';
-import { BlockCache } from '../shared/table/block-cache.ts';
+import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
-import { ReadPressure } from './compaction/read-pressure.ts';
-import { RunningPlans } from './compaction/running-plans.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
 import { EngineReads } from './engine-reads.ts';
@@ -38,35 +34,24 @@ import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
 import { Ingester } from './ingest/ingester.ts';
 import { clientChunkBytes } from './ingest/pool-sorter.ts';
-import { JobRunner } from './jobs/job-runner.ts';
-import { WorkerPool } from './jobs/worker-pool.ts';
-import type { OpenedStore, OpenInternals } from './open/open-store.ts';
+import type { Opened, OpenInternals } from './open/open-store.ts';
 import { Operations } from './operations.ts';
-import type { LoadReceiver } from './share/client-ingestions.ts';
-import type { SharedOwner } from './share/client-session.ts';
+import type { IngestReceiver } from './share/client-ingestions.ts';
+import type { ClientService } from './share/client-session.ts';
 import { Shares } from './share/shares.ts';
 import type { ViewStats } from './share/view-publisher.ts';
 import type { EngineStatus } from './store/counters.ts';
-import { Counters } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
-import { SnapshotList } from './store/snapshot.ts';
-import { StoreClock } from './store/store-clock.ts';
-import { StoreFiles } from './store-files.ts';
 import type { StoreParts } from './store-parts.ts';
-import { ArenaPool } from './write/arena-pool.ts';
-import { CommitPipeline } from './write/commit-pipeline.ts';
-import { RecoveredLogFile } from './write/log-writer.ts';
-import { MemtableList } from './write/memtable-list.ts';
-import { WriteGate } from './write/write-gate.ts';
 
-export class Runtime {
-  readonly store: StoreParts;
+export class RunningStore {
+  readonly parts: StoreParts;
   readonly scheduler: Scheduler;
   readonly scans: OpenScans;
   readonly reads: EngineReads;
   readonly ingester: Ingester;
-  readonly #lock: OpenedStore['lock'];
-  #ownership!: Ownership;
+  readonly #lock: Opened['lock'];
+  readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
   readonly #operations = new Operations();
   readonly #closeLimitMs: number;
@@ -79,24 +64,26 @@ export class Runtime {
   /** Made by the first share(). */
   #shares: Shares | undefined;
 
-  constructor(opened: OpenedStore, internals: OpenInternals, tell: TellEvent) {
+  constructor(opened: Opened, internals: OpenInternals, report: TellEvent) {
     // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
     this.#lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
     opened.control.publishSequence(this.#visibleSequence);
-    this.store = this.#assemble(opened, internals, tell);
-    this.scheduler = new Scheduler(this.store);
-    this.#upkeep = new Upkeep(this.store, this.scheduler, internals.restMs);
-    this.reads = new EngineReads(this.store, () => this.checkReadable());
+    const { parts, ownership } = assembleStore(opened, internals, report, this.#host());
+    this.parts = parts;
+    this.#ownership = ownership;
+    this.scheduler = new Scheduler(this.parts);
+    this.#upkeep = new Upkeep(this.parts, this.scheduler, internals.restMs);
+    this.reads = new EngineReads(this.parts, () => this.checkReadable());
     this.scans = new OpenScans(
-      this.store.tables,
+      this.parts.tables,
       this.reads.awaited,
       new ForgottenWarning('scan', opened.path),
     );
     this.ingester = new Ingester({
-      store: this.store,
+      store: this.parts,
       scheduler: this.scheduler,
       sequenceHeadroom: internals.ingestHeadroom,
       lastSequence: () => this.#encodedSequence(),
@@ -105,98 +92,28 @@ export class Runtime {
     });
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
-      setImmediate(() => reportDeletion(this.store.report, error)).unref();
-    if (opened.options.readOnly) this.store.pipeline.refuse(readOnlyError());
+      setImmediate(() => reportDeletion(this.parts.report, error)).unref();
+    if (opened.options.readOnly) this.parts.pipeline.refuse(readOnlyError());
     else {
       this.scheduler.update();
       this.#upkeep.start();
     }
   }
 
-  #assemble(opened: OpenedStore, internals: OpenInternals, tell: TellEvent): StoreParts {
-    const { fs, path, directory, options, control } = opened;
-    const counters = new Counters();
-    const blocks = new BlockCache(options.cacheBytes);
-    const disk = new Disk(fs, { use: control.diskUse });
-    const tables = new TableCache(fs, directory, options, blocks, disk);
-    // Clients in other threads hear of changes to memtables and tables first.
-    const arenas = new ArenaPool(options.writeBufferBytes, internals.arenaRestMs, {
-      givenUp: (byteLength) => this.#shares?.views.noteGivenUp(byteLength),
-      mayRest: () => this.#shares?.views.isCaughtUp ?? true,
-    });
-    const memtables = new MemtableList(opened.recovered.memtables, {
-      activated: (live) => this.#shares?.views.activated(live),
-      removed: (live) => this.#shares?.views.removed(live),
-      unused: (live) => arenas.give(live.memtable.arena),
-    });
-    const runningPlans = new RunningPlans();
-    const files = new StoreFiles(opened, tables, {
-      lost: (error) => void this.#becomeReadOnly('directory', error),
-      deletionFailed: (error) => reportDeletion(tell, error),
-      installed: (edit) => this.#shares?.views.installed(edit),
-      reservedRanges: () => runningPlans.ranges(),
-      poisoned: (error) => void this.#becomeReadOnly('manifest', error),
-    });
-    this.#ownership = files.ownership;
-    const clock = new StoreClock(Math.max(opened.recovered.latestMs, files.versions.lastTime));
-    const gate = new WriteGate(
-      (event) => tell('stall', event),
-      () => pipeline.rateChanged(),
-    );
-    const { threads, pool: givenPool, bulkThreads } = options;
-    const { fileSystem, workerUrl, stallLimitMs } = internals;
-    // A disk that is not the system's may be one that fails or counts: what it does stays on its store's threads.
-    const isShared = fileSystem === undefined;
-    const pool = new WorkerPool({ threads, pool: givenPool, bulkThreads, isShared, workerUrl, stallLimitMs });
-    const sealed = new Set(opened.state.sealedLogs.map((log) => log.number));
-    const unsealed = opened.recovered.logs.filter((log) => !sealed.has(log.number));
-    const pipeline: CommitPipeline = new CommitPipeline({
-      memtables,
-      gate,
-      maxHeldBytes: options.maxHeldBytes,
-      arenas,
-      recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
-      lastSequence: () => this.#encodedSequence(),
-      ownerEpoch: files.versions.ownerEpoch,
-      time: () => clock.now(),
-      createLog: () => files.createLog(),
-      discardLog: (writer) => files.discardLog(writer),
-      syncDirectory: () => fs.syncDirectoryAsync(directory),
-      publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
-      frozen: () => this.scheduler.update(),
-      failed: (operation, error) => this.#becomeReadOnly(operation, error),
-    });
+  #host(): StoreHost {
     return {
-      fs,
-      path,
-      directory,
-      options,
-      control,
-      versions: files.versions,
-      clock,
-      memtables,
-      arenas,
-      pipeline,
-      gate,
-      disk,
-      tables,
-      blocks,
-      counters,
-      deletions: files.deletions,
-      runningPlans,
-      // In a turn of its own: a reader should not wait for the planning.
-      readPressure: new ReadPressure(() => setImmediate(() => this.#relieveReaders()).unref()),
-      snapshots: new SnapshotList(new ForgottenWarning('snapshot', path), () => this.#upkeep.noteRelease()),
-      jobs: new JobRunner(pool, control, fs, directory, counters),
+      views: () => this.#shares?.views,
+      lastSequence: () => this.#encodedSequence(),
       visibleSequence: () => this.#visibleSequence,
       isClosing: () => this.#closing !== undefined,
-      report: tell,
+      publish: (sequence, logBytes) => this.#publish(sequence, logBytes),
+      workMayBeDue: () => this.scheduler.update(),
+      readersSuffer: () => {
+        if (this.#status === 'open') this.scheduler.update();
+      },
+      snapshotReleased: () => this.#upkeep.noteRelease(),
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
-  }
-
-  #relieveReaders(): void {
-    if (this.#status === 'open') this.scheduler.update();
   }
 
   get status(): EngineStatus {
@@ -205,15 +122,15 @@ export class Runtime {
 
   /** The last sequence given to any write, published or not. */
   #encodedSequence(): number {
-    const { memtables } = this.store;
+    const { memtables } = this.parts;
     const newest = memtables.active ?? memtables.frozen.at(-1);
     return newest === undefined ? this.#visibleSequence : newest.memtable.nextSequence - 1;
   }
 
   #publish(sequence: number, logBytes: number): void {
     this.#visibleSequence = sequenceNumber(sequence);
-    this.store.control.publishSequence(this.#visibleSequence);
-    this.store.counters.walBytes += logBytes;
+    this.parts.control.publishSequence(this.#visibleSequence);
+    this.parts.counters.walBytes += logBytes;
     this.#ownership.noteWrite();
     this.#upkeep.noteWrite();
   }
@@ -225,11 +142,11 @@ export class Runtime {
     const refusal = readOnlyAfter(operation, error);
     this.#failure = { error, refusal };
     if (this.#status === 'open') this.#status = 'read-only';
-    this.store.pipeline.refuse(refusal);
+    this.parts.pipeline.refuse(refusal);
     this.scheduler.halt(refusal);
     this.#upkeep.stop();
     this.ingester.stop(refusal);
-    this.store.report('backgroundError', { error, operation, willRetry: false });
+    this.parts.report('backgroundError', { error, operation, willRetry: false });
     return refusal;
   }
 
@@ -258,9 +175,9 @@ export class Runtime {
     { range, reverse, fillCache }: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'fillCache'>,
     sequence: SequenceNumber,
   ): ScanCore {
-    const { memtables, versions } = this.store;
+    const { memtables, versions } = this.parts;
     const pin = versions.pin();
-    this.store.readPressure.noteScan(pin.version);
+    this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const sources = { memtables: held, version: pin.version, sequence, fillCache };
     return this.scans.open(sources, range, reverse, () => {
@@ -270,10 +187,10 @@ export class Runtime {
   }
 
   /** A port through which another thread can attach. */
-  share(owner: SharedOwner): MessagePort {
-    this.#shares ??= new Shares(this.store, this.#loadReceiver(), (write) => {
+  share(owner: ClientService): MessagePort {
+    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), (write) => {
       this.checkWritable();
-      const { pipeline, counters } = this.store;
+      const { pipeline, counters } = this.parts;
       const written = pipeline.appendEncoded(write, true);
       counters.userBytes += write.dataBytes;
       return written;
@@ -281,13 +198,13 @@ export class Runtime {
     return this.#shares.open(owner);
   }
 
-  #loadReceiver(): LoadReceiver {
+  #ingestReceiver(): IngestReceiver {
     return {
       begin: () => {
         this.checkWritable();
         return this.ingester.receive();
       },
-      chunkBytes: clientChunkBytes(this.store),
+      chunkBytes: clientChunkBytes(this.parts),
     };
   }
 
@@ -310,29 +227,29 @@ export class Runtime {
   }
 
   async #close(): Promise<void> {
-    const { store, scheduler } = this;
-    const canSync = !store.options.readOnly;
+    const { parts, scheduler } = this;
+    const canSync = !parts.options.readOnly;
     this.#status = 'closing';
     this.reads.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
-    store.control.diskUse.beginClose();
-    store.jobs.beginClose();
+    parts.control.diskUse.beginClose();
+    parts.jobs.beginClose();
     this.ingester.stop(closedError());
     scheduler.cancelCompactions(closedError());
-    store.jobs.cancel('ordinary');
+    parts.jobs.cancel('ordinary');
     const orderly = this.#closeInOrder(canSync);
     await unlessStuck(
       orderly,
-      () => closePulse(store, this.#operations.count),
+      () => closePulse(parts, this.#operations.count),
       this.#closeLimitMs,
       (error) => this.#giveUp(error),
     );
   }
 
   async #closeInOrder(canSync: boolean): Promise<void> {
-    const { store, scheduler } = this;
-    const { pipeline, versions } = store;
+    const { parts, scheduler } = this;
+    const { pipeline, versions } = parts;
     try {
       const stuck = scheduler.flushError;
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
@@ -352,23 +269,23 @@ export class Runtime {
 
   /** The disk does not answer. #closeInOrder() goes on when it does; nothing that it does by then starts anything new. */
   #giveUp(error: StorageError): void {
-    const { store } = this;
+    const { parts } = this;
     this.#hasGivenUp = true;
     this.#status = 'closed';
-    store.control.markClosed();
-    store.pipeline.abandon(error);
+    parts.control.markClosed();
+    parts.pipeline.abandon(error);
     this.scheduler.halt(error);
-    store.jobs.cancel('all');
+    parts.jobs.cancel('all');
     this.#operations.abandon(error);
     this.scans.closeAll(closedError());
-    store.disk.close();
+    parts.disk.close();
     // comlink posts an answer some microtasks after its call has settled.
     setImmediate(() => this.#shares?.end());
   }
 
   /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
   async #sealLogs(): Promise<void> {
-    const { memtables, versions, clock } = this.store;
+    const { memtables, versions, clock } = this.parts;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
     const sealedLogs = memtables
       .logs()
@@ -380,23 +297,23 @@ export class Runtime {
   }
 
   async #release(): Promise<void> {
-    const { store } = this;
+    const { parts } = this;
     this.#ownership.stop();
-    store.snapshots.end();
-    store.control.markClosed();
-    store.pipeline.refuse(closedError());
+    parts.snapshots.end();
+    parts.control.markClosed();
+    parts.pipeline.refuse(closedError());
     this.scans.closeAll(closedError());
-    for (const live of [...store.memtables.frozen, store.memtables.active]) live?.writer?.retire();
+    for (const live of [...parts.memtables.frozen, parts.memtables.active]) live?.writer?.retire();
     try {
       await this.#shares?.close();
-      await store.jobs.close();
+      await parts.jobs.close();
     } finally {
-      store.disk.close();
-      store.tables.close();
-      store.blocks.clear();
-      store.memtables.close();
-      store.arenas.close();
-      await store.deletions.done().finally(() => this.#lock.release());
+      parts.disk.close();
+      parts.tables.close();
+      parts.blocks.clear();
+      parts.memtables.close();
+      parts.arenas.close();
+      await parts.deletions.done().finally(() => this.#lock.release());
       this.#status = 'closed';
     }
   }

@@ -18,7 +18,7 @@ import type { TableCache } from '../shared/read/table-cache.ts';
 import { DeletionQueue, nameTables } from './files/deletion-queue.ts';
 import { Ownership } from './files/ownership.ts';
 import { changedError, type VersionHost, VersionSet } from './manifest/version-set.ts';
-import type { OpenedStore } from './open/open-store.ts';
+import type { Opened } from './open/open-store.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Whom the files tell. */
@@ -40,7 +40,7 @@ export class StoreFiles {
   readonly #within: Identity | undefined;
   #newestLog: LogWriter | undefined;
 
-  constructor(opened: OpenedStore, tables: TableCache, host: FilesHost) {
+  constructor(opened: Opened, tables: TableCache, host: FilesHost) {
     const { fs, path, directory, lock } = opened;
     this.#fs = fs;
     this.#directory = directory;
@@ -68,7 +68,7 @@ export class StoreFiles {
     };
   }
 
-  #makeVersions(opened: OpenedStore, tables: TableCache): VersionSet {
+  #makeVersions(opened: Opened, tables: TableCache): VersionSet {
     const { fs, directory, control, state, logs, highestFileNumber, pageLimits } = opened;
     const host: VersionHost = {
       checkOwnership: () => this.ownership.check(),

@@ -1,5 +1,5 @@
 /**
- * Builds what `stats()` returns from the parts of a store.
+ * Builds what `stats()` returns from the parts of a parts.
  *
  * Thread: main. Reads only memory.
  */
@@ -11,24 +11,24 @@ import type { ControlBlock } from '../shared/threads/control-block.ts';
 import { sumsOf } from './compaction/chunk-sums.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction/compaction-picker.ts';
 import { compactionOptions } from './compaction/compaction-plan.ts';
-import type { Runtime } from './running-store.ts';
+import type { RunningStore } from './running-store.ts';
 import type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
 import type { ArenaPool } from './write/arena-pool.ts';
 import type { MemtableList } from './write/memtable-list.ts';
 
-export function storeStats(runtime: Runtime): EngineStats {
-  const { store } = runtime;
-  const { counters, gate, jobs, tables, blocks, versions } = store;
+export function storeStats(store: RunningStore): EngineStats {
+  const { parts } = store;
+  const { counters, gate, jobs, tables, blocks, versions } = parts;
   const version = versions.current;
-  const shape = compactionOptions(store);
+  const shape = compactionOptions(parts);
   return {
-    status: runtime.status,
-    path: store.path,
+    status: store.status,
+    path: parts.path,
     levels: version.lists.map(levelStats),
     tableBytes: version.sizeBytes,
-    memtables: memtableStats(store.memtables),
-    arenas: arenaStats(store.memtables, store.arenas),
-    ...readerStats(tables, blocks, store.options.cacheBytes, runtime.reads.awaited),
+    memtables: memtableStats(parts.memtables),
+    arenas: arenaStats(parts.memtables, parts.arenas),
+    ...readerStats(tables, blocks, parts.options.cacheBytes, store.reads.awaited),
     bytesWritten: {
       wal: counters.walBytes,
       flush: counters.flushBytes,
@@ -42,10 +42,10 @@ export function storeStats(runtime: Runtime): EngineStats {
       stalledMs: Math.round(gate.stalledMs),
       state: gate.state,
       reason: gate.reason ?? null,
-      heldWrites: store.pipeline.held.count,
-      heldBytes: store.pipeline.held.byteLength,
-      heldMemoryBytes: store.pipeline.held.memoryBytes,
-      queuedClientBytes: runtime.queuedClientBytes,
+      heldWrites: parts.pipeline.held.count,
+      heldBytes: parts.pipeline.held.byteLength,
+      heldMemoryBytes: parts.pipeline.held.memoryBytes,
+      queuedClientBytes: store.queuedClientBytes,
     },
     jobs: {
       running: jobs.running,
@@ -56,24 +56,24 @@ export function storeStats(runtime: Runtime): EngineStats {
       moves: counters.moveCount,
       retried: counters.retriedJobCount,
     },
-    background: backgroundStats(store.control),
+    background: backgroundStats(parts.control),
     compactionScore: compactionScore(version, shape),
     pendingCompactionBytes: pendingCompactionBytes(version, shape),
     openTables: tables.openCount,
     tableMemoryBytes: tables.memoryBytes,
-    openSnapshots: store.snapshots.size,
-    openScans: runtime.scans.size,
-    clients: runtime.clientCount,
-    clientViews: runtime.clientViews,
-    sequence: store.visibleSequence(),
-    versionCounter: store.control.versionCounter,
+    openSnapshots: parts.snapshots.size,
+    openScans: store.scans.size,
+    clients: store.clientCount,
+    clientViews: store.clientViews,
+    sequence: parts.visibleSequence(),
+    versionCounter: parts.control.versionCounter,
     files: {
       nextNumber: versions.nextFileNumber,
       obsolete: versions.obsoleteCount,
       manifestPages: versions.pages.length,
       pinnedVersions: versions.pinnedCount,
     },
-    backgroundError: backgroundError(runtime),
+    backgroundError: backgroundError(store),
   };
 }
 
@@ -122,8 +122,8 @@ function backgroundStats({ diskUse }: ControlBlock): EngineStats['background'] {
   };
 }
 
-function backgroundError(runtime: Runtime): EngineStats['backgroundError'] {
-  const error = runtime.backgroundError;
+function backgroundError(store: RunningStore): EngineStats['backgroundError'] {
+  const error = store.backgroundError;
   if (error === undefined) return null;
   return { code: systemErrorCode(error) ?? error.code, message: error.message };
 }

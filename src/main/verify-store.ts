@@ -13,7 +13,7 @@
 import { CorruptionError, invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { checkObject } from '../shared/base/option-checks.ts';
 import { now, setImmediate } from '../shared/base/timers.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import { logPath } from '../shared/files/file-names.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { readFully } from '../shared/files/file-system.ts';
@@ -93,7 +93,7 @@ export async function verifyStore(store: VerifyParts, options: VerifyOptions = {
 /** A few tables at once, so that other jobs find their turn. The first damage cancels the rest. */
 async function verifyTables(
   store: Pick<VerifyParts, 'jobs' | 'options'>,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   onProgress: (progress: VerifyProgress) => void,
 ): Promise<VerifyResult[]> {
   const totalBytes = tables.reduce((sum, table) => sum + table.sizeBytes, 0);

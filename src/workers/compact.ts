@@ -12,7 +12,7 @@
  */
 import { assert } from '../shared/base/assert.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { MergingIterator } from '../shared/merge/merging-iterator.ts';
 import { ControlBlock } from '../shared/threads/control-block.ts';
@@ -99,6 +99,6 @@ function bytesReadOf(job: CompactJob, inputBytes: number, entriesRead: number, i
   return isWhole(job) ? inputBytes : Math.round((inputBytes * entriesRead) / Math.max(1, inputEntries));
 }
 
-function sum(tables: readonly TableMeta[], of: (table: TableMeta) => number): number {
+function sum(tables: readonly TableInfo[], of: (table: TableInfo) => number): number {
   return tables.reduce((total, table) => total + of(table), 0);
 }

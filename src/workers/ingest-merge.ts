@@ -1,5 +1,5 @@
 /**
- * Bulk load, second phase: the runs, or a key range of them, become tables; many runs become one.
+ * Ingestion, second phase: the runs, or a key range of them, become tables; many runs become one.
  *
  *   slices of runs -> RunReader -> RunMerger -> OutputSplitter -> TableBuilder, or RunWriter
  *

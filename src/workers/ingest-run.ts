@@ -1,5 +1,5 @@
 /**
- * Bulk load, first phase: a chunk of records becomes a sorted run (src/shared/ingest/run-builder.ts).
+ * Ingestion, first phase: a chunk of records becomes a sorted run (src/shared/ingest/run-builder.ts).
  *
  * Thread: any; synchronous.
  */

@@ -8,7 +8,7 @@
 
 import { CorruptionError } from '../shared/base/errors.ts';
 import type { InternalIterator } from '../shared/base/iterator.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import { closeQuietly, type FileSystem } from '../shared/files/file-system.ts';
 import { ConcatIterator } from '../shared/merge/concat-iterator.ts';
 import { openTableFile } from '../shared/table/table-file.ts';
@@ -20,10 +20,10 @@ export class InputRun {
   readonly iterator: ConcatIterator;
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
-  readonly #tables: readonly TableMeta[];
+  readonly #tables: readonly TableInfo[];
   #reader: TableReader | undefined;
 
-  constructor(fileSystem: FileSystem, directory: string, tables: readonly TableMeta[]) {
+  constructor(fileSystem: FileSystem, directory: string, tables: readonly TableInfo[]) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
     this.#tables = tables;

@@ -13,14 +13,14 @@
  */
 import { assert } from '../shared/base/assert.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import { newTablePath, runPath } from '../shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../shared/files/file-system.ts';
 import type { TableOptions } from '../shared/threads/jobs.ts';
 import { TableBuilder } from './table-builder.ts';
 
 export class JobOutputs {
-  readonly finished: TableMeta[] = [];
+  readonly finished: TableInfo[] = [];
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
   readonly #created: StorageFile[] = [];
@@ -55,7 +55,7 @@ export class JobOutputs {
     this.#created.at(-1)?.close();
   }
 
-  commit(): readonly TableMeta[] {
+  commit(): readonly TableInfo[] {
     this.finish();
     if (this.finished.length > 0) this.#fileSystem.syncDirectory(this.#directory);
     return this.finished;

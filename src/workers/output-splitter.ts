@@ -17,7 +17,7 @@
 import { assert } from '../shared/base/assert.ts';
 import { compareBytes } from '../shared/base/bytes.ts';
 import type { Entry } from '../shared/base/entry.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/threads/output-count.ts';
 
 export interface OutputSplitterOptions {
@@ -25,7 +25,7 @@ export interface OutputSplitterOptions {
   /** How many tables the job may write. */
   readonly outputCount: number;
   /** Tables of the level below the output, sorted and disjoint. */
-  readonly grandparents: readonly Pick<TableMeta, 'largestKey' | 'sizeBytes'>[];
+  readonly grandparents: readonly Pick<TableInfo, 'largestKey' | 'sizeBytes'>[];
 }
 
 export class OutputSplitter {

@@ -1,5 +1,5 @@
 /**
- * Merges the runs of a bulk load: every key once, with the value of the newest run that has it.
+ * Merges the runs of an ingestion: every key once, with the value of the newest run that has it.
  *
  *   a loser tree over the runs: each inner node keeps the loser of the match played there, so that a run that moves plays
  *   one match per level on its way up, against runs that have not moved

@@ -18,14 +18,14 @@ import { compareBytes, copyBytes, readU32 } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { type Entry, EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { Block } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import { BlockIterator } from '../shared/table/block-iterator.ts';
 import { type BlockSource, PreadSource } from '../shared/table/block-source.ts';
 import { decodeFooter, FOOTER_BYTES, SECTION_HEADER_BYTES, SectionTag } from '../shared/table/format.ts';
-import { decodeMeta, type TableMetaBlock } from '../shared/table/meta-block.ts';
+import { decodeMeta, type MetaBlock } from '../shared/table/meta-block.ts';
 import { decodeProperties, type TableProperties } from '../shared/table/properties.ts';
 import type { DamagedRange, SalvageJob, SalvageResult } from '../shared/threads/jobs.ts';
 import { type BlockPlace, BlockSearch } from './block-search.ts';
@@ -81,7 +81,7 @@ function orDamage<T>(read: () => T): T | undefined {
   }
 }
 
-function readMeta(source: BlockSource): TableMetaBlock {
+function readMeta(source: BlockSource): MetaBlock {
   const { path, sizeBytes } = source;
   if (sizeBytes < FOOTER_BYTES)
     throw new CorruptionError('table is too short for its footer', { file: path });
@@ -92,13 +92,13 @@ function readMeta(source: BlockSource): TableMetaBlock {
   return decodeMeta(bytes, footer.metaOffset, path);
 }
 
-function verifyWhole(source: BlockSource, properties: TableProperties): TableMeta {
+function verifyWhole(source: BlockSource, properties: TableProperties): TableInfo {
   let checksum = 0;
   for (let offset = 0; offset < source.sizeBytes; offset += CHUNK_BYTES) {
     const bytes = source.read(offset, Math.min(CHUNK_BYTES, source.sizeBytes - offset));
     checksum = crc32(bytes, 0, bytes.length, checksum);
   }
-  const meta: TableMeta = {
+  const meta: TableInfo = {
     number: properties.number,
     sizeBytes: source.sizeBytes,
     checksum,
@@ -135,7 +135,7 @@ class Facts {
 class Salvage {
   readonly #job: SalvageJob;
   readonly #source: BlockSource;
-  readonly #meta: TableMetaBlock | undefined;
+  readonly #meta: MetaBlock | undefined;
   readonly #monitor: JobMonitor;
   readonly #iterator = new BlockIterator();
   readonly #facts = new Facts();
@@ -144,7 +144,7 @@ class Salvage {
   #lastKey: Uint8Array | undefined;
   #lastSequence = 0;
 
-  constructor(job: SalvageJob, source: BlockSource, meta: TableMetaBlock | undefined) {
+  constructor(job: SalvageJob, source: BlockSource, meta: MetaBlock | undefined) {
     this.#job = job;
     this.#source = source;
     this.#meta = meta;
@@ -175,7 +175,7 @@ class Salvage {
   }
 
   /** Step 2 with an index; returns where the blocks end. */
-  #walkIndex({ index }: TableMetaBlock): number {
+  #walkIndex({ index }: MetaBlock): number {
     for (let i = 0; i < index.blockCount; i++) {
       const place = { offset: index.blockOffset(i), size: index.blockSize(i) };
       if (!this.#admit(place)) this.#addDamage(place.offset, place.size, 'a block is damaged');
@@ -265,7 +265,7 @@ class Salvage {
   }
 
   /** Step 5. */
-  #copy(outputs: JobOutputs, base: number): TableMeta | undefined {
+  #copy(outputs: JobOutputs, base: number): TableInfo | undefined {
     if (this.#facts.entryCount === 0) return undefined;
     const builder = outputs.begin(this.#job.output!, this.#job.table, base);
     for (const place of this.#sound) {

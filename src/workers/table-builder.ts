@@ -16,7 +16,7 @@ import { crc32 } from '../shared/base/checksum.ts';
 import { type Entry, EntryKind } from '../shared/base/entry.ts';
 import type { FileNumber, SequenceNumber } from '../shared/base/ids.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
@@ -128,7 +128,7 @@ export class TableBuilder {
   }
 
   /** Writes meta and footer, and syncs the file. At least one entry was added. */
-  finish(): TableMeta {
+  finish(): TableInfo {
     assert(this.#entryCount > 0 && !this.#isFinished, 'a table is finished once, with entries');
     this.#isFinished = true;
     if (!this.#block.isEmpty) this.#writeBlock();

@@ -12,7 +12,7 @@ import { crc32 } from '../shared/base/checksum.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
-import type { TableMeta } from '../shared/base/version-edit.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
@@ -25,7 +25,7 @@ const CHUNK_BYTES: number = 256 * 1024;
 /** Throws CorruptionError naming file and offset; `onBlock` hears how many bytes each read took. */
 export function verifyTable(
   source: BlockSource,
-  meta: TableMeta,
+  meta: TableInfo,
   onBlock?: (bytesRead: number) => void,
 ): VerifyResult {
   if (source.sizeBytes !== meta.sizeBytes) {
@@ -66,7 +66,7 @@ export function verifyTable(
   return { blockCount: reader.blockCount, entryCount: walk.entryCount, bytesRead: source.sizeBytes };
 }
 
-type Facts = Omit<TableMeta, 'number' | 'sizeBytes' | 'checksum'>;
+type Facts = Omit<TableInfo, 'number' | 'sizeBytes' | 'checksum'>;
 
 /** Walks the blocks of a table in order, and counts what it sees. */
 class TableWalk {

@@ -31,7 +31,7 @@ export async function handleJobBehind(job: Job): Promise<JobReply> {
   const reply = await handleJob(job);
   // The memory of this memtable serves the next ones, and is given up when there are none: not as long as it lives here.
   if (job.kind === 'flush') noteGivenUp(job.memtable);
-  // Likewise a chunk of a bulk load.
+  // Likewise a chunk of an ingestion.
   if (job.kind === 'ingest-run') noteGivenUp(job.records);
   return reply;
 }

@@ -3,7 +3,7 @@
  */
 import type { TestContext } from 'node:test';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
-import type { Runtime } from '../../src/main/running-store.ts';
+import type { RunningStore } from '../../src/main/running-store.ts';
 import type { StoreParts } from '../../src/main/store-parts.ts';
 import type { WriteGate } from '../../src/main/write/write-gate.ts';
 import { openTiny } from './engines.ts';
@@ -21,16 +21,16 @@ export interface HeldGate {
 /** With room for all that a test writes, so that no flush begins by itself. */
 export async function openWithGate(t: TestContext, options: EngineOptions = {}): Promise<HeldGate> {
   const { fromCore } = StorageEngine;
-  let made: Runtime | undefined;
+  let made: RunningStore | undefined;
   StorageEngine.fromCore = (make) =>
     fromCore.call(StorageEngine, (tell) => {
       const core = make(tell);
-      made = core.runtime;
+      made = core.store;
       return core;
     });
   try {
     const engine = await openTiny(t, { writeBufferSize: 64 * 1024 * 1024, ...options });
-    const { store, scheduler } = made!;
+    const { parts: store, scheduler } = made!;
     return {
       engine,
       gate: store.gate,

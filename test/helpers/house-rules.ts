@@ -4,7 +4,7 @@
  *
  * Not chosen: lint plugins. These rules are about this project's layers and words, and a test needs no configuration.
  */
-import { dirname, posix } from 'node:path';
+import { findCircles, resolveImport, roomComplaint } from './rooms.ts';
 import { findFunctions, type SourceViews, viewSource } from './source-text.ts';
 
 export interface SourceFile {
@@ -170,6 +170,7 @@ export function checkHouseRules(files: readonly SourceFile[]): string[] {
     checkEmptyCatch(file, complain);
   }
   checkOneImporterAtMost(viewed, complain);
+  checkCircles(viewed, complain);
   return complaints;
 }
 
@@ -242,15 +243,35 @@ function checkLayer(
   offset: number,
   complain: Complain,
 ): void {
-  const target = posix.normalize(`${dirname(file.path)}/${specifier}`);
+  const target = resolveImport(file.path, specifier);
   const targetLayer = /^src\/(\w+)\//.exec(target)?.[1];
   const allowed = LAYERS[layer] ?? [];
-  if (targetLayer !== undefined && allowed.includes(targetLayer)) return;
+  if (targetLayer !== undefined && allowed.includes(targetLayer)) {
+    const complaint = roomComplaint(file.path, target);
+    if (complaint !== undefined) complain(file, offset, complaint);
+    return;
+  }
   const instead =
     layer === 'main'
       ? 'send a job through worker-pool.ts'
       : `move what is needed to src/${allowed.at(-1)}, or pass it in`;
   complain(file, offset, `src/${layer} may not import ${target}; ${instead}`);
+}
+
+function checkCircles(files: readonly ViewedFile[], complain: Complain): void {
+  const sources = files.filter(({ path }) => path.startsWith('src/'));
+  const imports = new Map(
+    sources.map((file) => [
+      file.path,
+      findImports(file)
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => resolveImport(file.path, specifier)),
+    ]),
+  );
+  for (const circle of findCircles(imports)) {
+    const first = sources.find(({ path }) => path === circle[0])!;
+    complain(first, 0, `a circle of imports: ${circle.join(', ')}; move what they share down, or pass it in`);
+  }
 }
 
 function checkSharedMemory(file: ViewedFile, complain: Complain): void {

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Entry } from '../../src/shared/base/entry.ts';
 import { fileNumber, level, type SequenceNumber } from '../../src/shared/base/ids.ts';
-import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../src/shared/base/version-edit.ts';
 import { tablePath } from '../../src/shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
@@ -62,7 +62,7 @@ export class JobStore {
     };
   }
 
-  compactJob(inputs: readonly (readonly TableMeta[])[], changes: Partial<CompactJob> = {}): CompactJob {
+  compactJob(inputs: readonly (readonly TableInfo[])[], changes: Partial<CompactJob> = {}): CompactJob {
     return {
       kind: 'compact',
       ...this.#context(),
@@ -79,11 +79,11 @@ export class JobStore {
     };
   }
 
-  verifyJob(table: TableMeta): VerifyJob {
+  verifyJob(table: TableInfo): VerifyJob {
     return { kind: 'verify', ...this.#context(), table };
   }
 
-  writeTable(number: number, entries: readonly ArrayEntry[]): TableMeta {
+  writeTable(number: number, entries: readonly ArrayEntry[]): TableInfo {
     const file = nodeFileSystem.createExclusive(tablePath(this.directory, fileNumber(number)));
     const builder = new TableBuilder(file, fileNumber(number), TABLE_OPTIONS, 0);
     for (const { key, value, sequence, kind } of entries.toSorted(compareEntries)) {
@@ -101,7 +101,7 @@ export class JobStore {
     return table;
   }
 
-  readTable(table: TableMeta): ArrayEntry[] {
+  readTable(table: TableInfo): ArrayEntry[] {
     const file = openTableFile(nodeFileSystem, this.directory, table.number);
     const reader = TableReader.open(new PreadSource(file), table);
     const iterator = new TableIterator(reader);

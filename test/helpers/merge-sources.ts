@@ -6,7 +6,7 @@
 import { EntryKind } from '../../src/shared/base/entry.ts';
 import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import { MemtableArena } from '../../src/shared/memtable/arena.ts';
-import { SharedMemtable } from '../../src/shared/memtable/concurrent-memtable.ts';
+import { ConcurrentMemtable } from '../../src/shared/memtable/concurrent-memtable.ts';
 import { Memtable } from '../../src/shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
 import { ConcatIterator } from '../../src/shared/merge/concat-iterator.ts';
@@ -108,7 +108,7 @@ export function randomSources(random: Random, count: number): MergeSources {
     const isShared = random.chance(0.4);
     const bound = i === memtables - 1 ? sequence - 1 : Number.MAX_SAFE_INTEGER;
     iterators.push(
-      isShared ? new SharedMemtable(arena.buffer).iterator(bound) : new MemtableIterator(memtable, bound),
+      isShared ? new ConcurrentMemtable(arena.buffer).iterator(bound) : new MemtableIterator(memtable, bound),
     );
     if (i === memtables - 1) live.push(memtable);
   }

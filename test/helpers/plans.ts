@@ -5,7 +5,7 @@
 import type { CompactionPlan } from '../../src/main/compaction/compaction-picker.ts';
 import { planRange } from '../../src/main/compaction/compaction-plan.ts';
 import { level } from '../../src/shared/base/ids.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../../src/shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo, VersionEdit } from '../../src/shared/base/version-edit.ts';
 import { hullOf, overlaps, type Version } from '../../src/shared/read/version.ts';
 import { mergedTable, showTables } from './table-meta.ts';
 
@@ -33,7 +33,7 @@ export function planEdit(plan: CompactionPlan, output: number): VersionEdit {
   };
 }
 
-function overlapsTable(a: TableMeta, b: TableMeta): boolean {
+function overlapsTable(a: TableInfo, b: TableInfo): boolean {
   return overlaps(a, { start: b.smallestKey, end: b.largestKey });
 }
 
@@ -60,7 +60,7 @@ export function checkPlan(version: Version, plan: CompactionPlan, running: reado
     const staying = version.levels[0]!.filter((table) => !plan.inputs.includes(table));
     for (const input of plan.inputs) {
       const bounds = { start: input.smallestKey, end: input.largestKey };
-      const isOlder = (table: TableMeta): boolean => table.largestSequence < input.largestSequence;
+      const isOlder = (table: TableInfo): boolean => table.largestSequence < input.largestSequence;
       if (staying.some((table) => isOlder(table) && overlaps(table, bounds))) fail('older data stay above');
     }
   }

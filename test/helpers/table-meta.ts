@@ -7,15 +7,15 @@
  */
 
 import { fileNumber, LEVEL_COUNT, type SequenceNumber } from '../../src/shared/base/ids.ts';
-import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../src/shared/base/version-edit.ts';
 import { hullOf, Version } from '../../src/shared/read/version.ts';
 
 export function tableMeta(
   number: number,
   smallest: string,
   largest: string,
-  rest: Partial<TableMeta> = {},
-): TableMeta {
+  rest: Partial<TableInfo> = {},
+): TableInfo {
   return {
     number: fileNumber(number),
     sizeBytes: 100,
@@ -32,7 +32,7 @@ export function tableMeta(
   };
 }
 
-export function parseTable(text: string): TableMeta {
+export function parseTable(text: string): TableInfo {
   const match =
     /^(\d+):\[(.*?)-(.*?)\](?:@(\d+)-(\d+))?(?: size=(\d+))?(?: (dead|shadowed)=(\d+)\/(\d+))?$/.exec(
       text.trim(),
@@ -50,8 +50,8 @@ export function parseTable(text: string): TableMeta {
 }
 
 /** Lines of `L0: table; table`, in any order of levels. */
-export function parseLevels(lines: readonly string[]): TableMeta[][] {
-  const levels: TableMeta[][] = Array.from({ length: LEVEL_COUNT }, () => []);
+export function parseLevels(lines: readonly string[]): TableInfo[][] {
+  const levels: TableInfo[][] = Array.from({ length: LEVEL_COUNT }, () => []);
   for (const line of lines) {
     const match = /^L([0-7]): *(.*)$/.exec(line);
     if (match === null) throw new Error(`not a level: ${line}`);
@@ -66,11 +66,11 @@ export function parseVersion(lines: readonly string[]): Version {
 
 const decoder = new TextDecoder();
 
-export function showTable(table: TableMeta): string {
+export function showTable(table: TableInfo): string {
   return `${table.number}:[${decoder.decode(table.smallestKey)}-${decoder.decode(table.largestKey)}]`;
 }
 
-export function showTables(tables: readonly TableMeta[]): string {
+export function showTables(tables: readonly TableInfo[]): string {
   return tables.length === 0 ? '-' : tables.map(showTable).join(' ');
 }
 
@@ -81,7 +81,7 @@ export function showVersion(version: Version): string {
 }
 
 /** A table that a merge of `tables` could have made: their hull, as one table. */
-export function mergedTable(number: number, tables: readonly TableMeta[]): TableMeta {
+export function mergedTable(number: number, tables: readonly TableInfo[]): TableInfo {
   const hull = hullOf(tables)!;
   const sequences = tables.flatMap((table) => [table.smallestSequence, table.largestSequence]);
   return {

@@ -5,7 +5,7 @@
 import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
 import { type FileNumber, fileNumber } from '../../src/shared/base/ids.ts';
 import type { InternalIterator } from '../../src/shared/base/iterator.ts';
-import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../src/shared/base/version-edit.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { TableReader, type TableReaderOptions } from '../../src/shared/table/table-reader.ts';
 import type { TableOptions } from '../../src/shared/threads/jobs.ts';
@@ -30,7 +30,7 @@ export const TABLE_NUMBER: FileNumber = fileNumber(7);
 
 export interface BuiltTable {
   readonly bytes: Uint8Array;
-  readonly meta: TableMeta;
+  readonly meta: TableInfo;
 }
 
 export function utf8(text: string): Uint8Array {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { level } from '../../src/shared/base/ids.ts';
-import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../src/shared/base/version-edit.ts';
 import { tablePath } from '../../src/shared/files/file-names.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import type { CompactJob, CompactResult, JobReply, VerifyResult } from '../../src/shared/threads/jobs.ts';
@@ -20,12 +20,12 @@ function resultOf(reply: JobReply): CompactResult {
   return reply.value as CompactResult;
 }
 
-function run(store: JobStore, inputs: TableMeta[][], changes: Partial<CompactJob> = {}): string[] {
+function run(store: JobStore, inputs: TableInfo[][], changes: Partial<CompactJob> = {}): string[] {
   const { outputs } = resultOf(runJob(store.compactJob(inputs, changes), nodeFileSystem));
   return outputs.flatMap((table) => store.readTable(table)).map(showEntry);
 }
 
-const boundsOf = (table: TableMeta) => ({ smallest: table.smallestKey, largest: table.largestKey });
+const boundsOf = (table: TableInfo) => ({ smallest: table.smallestKey, largest: table.largestKey });
 
 function manyPuts(count: number, firstSequence: number): ArrayEntry[] {
   return Array.from({ length: count }, (_, i) =>

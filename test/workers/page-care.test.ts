@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { TableMeta } from '../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../src/shared/base/version-edit.ts';
 import type { FileSystem, StorageFile } from '../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { runJob } from '../../src/workers/run-job.ts';
@@ -82,7 +82,7 @@ interface Compacted {
 
 function compact(t: TestContext, has: (page: number, pageCount: number) => boolean, count = 5000): Compacted {
   const store = new JobStore(t);
-  const table: TableMeta = store.writeTable(1, entries(count));
+  const table: TableInfo = store.writeTable(1, entries(count));
   const givenUp: GivenUp = new Map();
   const job = store.compactJob([[table]], { maxFileSizeBytes: 2 ** 30 });
   const notAhead = new Set<string>();

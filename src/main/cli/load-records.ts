@@ -1,7 +1,7 @@
 /**
  * load FILE|-: stores the records of a file, or of standard input.
  *
- *   lines -> records (record-format.ts) -> one bulk load (StorageEngine.ingest)
+ *   lines -> records (record-format.ts) -> one ingestion (StorageEngine.ingest)
  *
  * Invariants: all or nothing: a malformed line stops the load with its number, and nothing is stored. After success everything
  *             is in tables and survives power loss.

@@ -20,7 +20,7 @@
  *             one entry.
  */
 import { LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { totalBytes, type Version } from '../../shared/read/version.ts';
 import { averageEntryBytesOf, sumsOf } from './chunk-sums.ts';
 import {
@@ -47,7 +47,7 @@ const SLACK = 4;
 
 interface Candidate {
   readonly level: Level;
-  readonly table: TableMeta;
+  readonly table: TableInfo;
   readonly garbageBytes: number;
 }
 
@@ -84,7 +84,7 @@ function pickTombstones(
 }
 
 /** Tables of the level that are mostly tombstones. */
-function* tombstoneDense(version: Version, level: number): Iterable<TableMeta> {
+function* tombstoneDense(version: Version, level: number): Iterable<TableInfo> {
   for (const chunk of version.lists[level]!.chunks) {
     const { tombstones, tombstoneShare } = sumsOf(chunk).most;
     if (!isDense(tombstones, tombstoneShare)) continue;
@@ -95,7 +95,7 @@ function* tombstoneDense(version: Version, level: number): Iterable<TableMeta> {
 function planTombstones(
   version: Version,
   level: Level,
-  table: TableMeta,
+  table: TableInfo,
   options: CompactionOptions,
   busy: BusyTables,
 ): CompactionPlan | undefined {
@@ -159,7 +159,7 @@ function insert(found: Candidate[], candidate: Candidate): void {
 function planGarbage(
   version: Version,
   level: Level,
-  table: TableMeta,
+  table: TableInfo,
   options: CompactionOptions,
   busy: BusyTables,
   baseLevel: Level,
@@ -187,11 +187,11 @@ function rewrittenBytes(plan: CompactionPlan): number {
 }
 
 /** Its share of tombstones and shadowed versions. */
-function ownGarbageBytes(table: TableMeta): number {
+function ownGarbageBytes(table: TableInfo): number {
   return ((table.tombstoneCount + table.shadowedCount) / Math.max(1, table.entryCount)) * table.sizeBytes;
 }
 
-function averageEntryBytes(tables: readonly TableMeta[]): number {
+function averageEntryBytes(tables: readonly TableInfo[]): number {
   const entries = tables.reduce((sum, { entryCount }) => sum + entryCount, 0);
   return entries === 0 ? 0 : totalBytes(tables) / entries;
 }

@@ -23,7 +23,7 @@
  */
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableList } from '../../shared/read/table-list.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
 import { pickGarbage } from './compaction-garbage.ts';
@@ -144,11 +144,11 @@ function pickLevel(
 }
 
 /** The free ones that come next past the cursor: `tables` are a ring, of which no more is looked at than it takes. */
-function candidatesAfter(cursor: Uint8Array | undefined, tables: TableList, busy: BusyTables): TableMeta[] {
+function candidatesAfter(cursor: Uint8Array | undefined, tables: TableList, busy: BusyTables): TableInfo[] {
   let first = cursor === undefined ? 0 : tables.firstReaching(cursor);
   const reached = tables.at(first);
   if (cursor !== undefined && reached !== undefined && compareKeys(reached.largestKey, cursor) === 0) first++;
-  const candidates: TableMeta[] = [];
+  const candidates: TableInfo[] = [];
   for (let i = 0; i < tables.length && candidates.length < CANDIDATE_COUNT; i++) {
     const table = tables.at((first + i) % tables.length)!;
     if (!busy.numbers.has(table.number)) candidates.push(table);
@@ -157,7 +157,7 @@ function candidatesAfter(cursor: Uint8Array | undefined, tables: TableList, busy
 }
 
 /** Bytes of the next level to rewrite for each byte that goes down. */
-function relativeOverlap(version: Version, next: Level, table: TableMeta): number {
+function relativeOverlap(version: Version, next: Level, table: TableInfo): number {
   const overlapping = version.overlapping(next, { start: table.smallestKey, end: table.largestKey });
   return totalBytes(overlapping) / table.sizeBytes;
 }

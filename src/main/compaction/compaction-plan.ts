@@ -6,7 +6,7 @@
  *   outputLevel + 1  grandparents [a......................p] what the outputs will have to be merged with next
  *
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
- * 'move':  one input that overlaps nothing, or several of a bulk load (level-zero.ts), change their level in the manifest,
+ * 'move':  one input that overlaps nothing, or several of an ingestion (level-zero.ts), change their level in the manifest,
  *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
@@ -26,7 +26,7 @@ import {
   type SequenceNumber,
   level as toLevel,
 } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
@@ -39,11 +39,11 @@ export interface CompactionPlan {
   /** Deeper than `level`; equal to it when a bottom table is rewritten to shed its tombstones. */
   readonly outputLevel: Level;
   /** Tables of `level`, in the level's order (L0: newest first). */
-  readonly inputs: readonly TableMeta[];
+  readonly inputs: readonly TableInfo[];
   /** Tables of `outputLevel`, sorted. */
-  readonly overlapping: readonly TableMeta[];
+  readonly overlapping: readonly TableInfo[];
   /** Tables of the level below `outputLevel`, sorted. */
-  readonly grandparents: readonly TableMeta[];
+  readonly grandparents: readonly TableInfo[];
   readonly reason: CompactionReason;
 }
 
@@ -124,7 +124,7 @@ export function planFor(
   version: Version,
   level: Level,
   outputLevel: Level,
-  inputs: readonly TableMeta[],
+  inputs: readonly TableInfo[],
   reason: CompactionReason,
   options: CompactionOptions,
   busy: BusyTables,
@@ -158,7 +158,7 @@ export function planFor(
 }
 
 /** Twice the size that tables should have, and a merge could cut it: not between versions of one key. */
-function isOversized(table: TableMeta, { maxFileSizeBytes }: CompactionOptions): boolean {
+function isOversized(table: TableInfo, { maxFileSizeBytes }: CompactionOptions): boolean {
   return table.sizeBytes > 2 * maxFileSizeBytes && compareKeys(table.smallestKey, table.largestKey) < 0;
 }
 
@@ -166,7 +166,7 @@ function isOversized(table: TableMeta, { maxFileSizeBytes }: CompactionOptions):
 const MIN_DENSE_TOMBSTONES = 1024;
 
 /** More than half of the table says that something is not there. */
-export function isTombstoneDense({ tombstoneCount, entryCount }: TableMeta): boolean {
+export function isTombstoneDense({ tombstoneCount, entryCount }: TableInfo): boolean {
   return isDense(tombstoneCount, tombstoneCount / Math.max(1, entryCount));
 }
 
@@ -178,7 +178,7 @@ export function isDense(tombstones: number, share: number): boolean {
 function shedsAtBottom(
   version: Version,
   outputLevel: Level,
-  table: TableMeta,
+  table: TableInfo,
   options: CompactionOptions,
 ): boolean {
   return (
@@ -187,7 +187,7 @@ function shedsAtBottom(
 }
 
 /** Whether no level below holds a key of `table`'s range. */
-export function isBottom(version: Version, level: Level, table: TableMeta): boolean {
+export function isBottom(version: Version, level: Level, table: TableInfo): boolean {
   const range = { start: table.smallestKey, end: table.largestKey };
   for (let i = level + 1; i <= MAX_LEVEL; i++) if (version.hasOverlap(toLevel(i), range)) return false;
   return true;
@@ -197,7 +197,7 @@ export function isBottom(version: Version, level: Level, table: TableMeta): bool
  * Whether rewriting a bottom table would rid it of every tombstone. If a snapshot keeps some, the outcome would be the
  * same table again, to be rewritten for ever.
  */
-export function canShedTombstones(table: TableMeta, options: CompactionOptions): boolean {
+export function canShedTombstones(table: TableInfo, options: CompactionOptions): boolean {
   return options.oldestSnapshot === undefined || table.largestSequence <= options.oldestSnapshot;
 }
 
@@ -224,10 +224,10 @@ function expandInputs(
   version: Version,
   level: Level,
   outputLevel: Level,
-  inputs: readonly TableMeta[],
+  inputs: readonly TableInfo[],
   options: CompactionOptions,
   busy: BusyTables,
-): readonly TableMeta[] {
+): readonly TableInfo[] {
   const hull = hullOf(inputs);
   if (hull === undefined || level === 0) return inputs;
   const overlapping = version.overlapping(outputLevel, hull);

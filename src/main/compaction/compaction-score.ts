@@ -13,17 +13,17 @@
  * L0 is compacted into the base level; the levels between are empty. So a small store is rewritten by one merge, not
  * by seven, a merge from L0 never meets much more than 3 x B, and deleted or shadowed data takes a fraction of the
  * bottom level. The first step is only worth its level when the bottom is sqrt(levelMultiplier) times B.
- * A level above the base level (the store has shrunk, was written with other options, or took a bulk load) is emptied when
- * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as a bulk load may be: then the empty one
+ * A level above the base level (the store has shrunk, was written with other options, or took an ingestion) is emptied when
+ * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as an ingestion may be: then the empty one
  * above it is the base level, so that what L0 is merged with stays within 16 x B whatever lies below, and the large one is
  * emptied as one that exceeds a target of B.
  *
  * A score is size / target; at 1 a compaction is due. L0 is counted in runs, as every read looks into each: a flushed
- * table, or all tables of one bulk load. Its bytes count as well, against what one compaction takes of it: a large load is to
+ * table, or all tables of one ingestion. Its bytes count as well, against what one compaction takes of it: a large ingestion is to
  * leave L0 at once.
  *
  * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0, and where
- *             loads came so fast that they fill it, a merge of L0 meets all of them (writers are slowed down to what that takes).
+ *             ingestions came so fast that they fill it, a merge of L0 meets all of them (writers are slowed down to what that takes).
  * Thread:     main. Pure.
  * Not chosen: LevelDB's fixed 10 MB * 10^n from L1 downwards: the data ends in a half-filled last level under nearly as
  *             much garbage. RocksDB's dynamic bytes, with steps always of 10 from the bottom up: its base level may be
@@ -34,7 +34,7 @@ import { levelZeroRuns, totalBytes, type Version } from '../../shared/read/versi
 import type { BusyTables, CompactionOptions, CompactionPlan } from './compaction-plan.ts';
 import { maxLevelZeroBytes } from './level-zero.ts';
 
-/** More times B than writers make of a base level, however far compactions are behind: a bulk load did. */
+/** More times B than writers make of a base level, however far compactions are behind: an ingestion did. */
 const MAX_BASE_LEVELS = 16;
 
 export interface LevelTargets {

@@ -24,7 +24,7 @@ import { isCancelled, isExhaustion, toStorageError } from '../../shared/base/fai
 import type { FileNumber } from '../../shared/base/ids.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
-import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { CompactResult } from '../../shared/threads/jobs.ts';
 import type { ReadPressure } from '../compaction/read-pressure.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
@@ -162,7 +162,7 @@ export class Compactor {
 
   /**
    * What is in L0 now goes further down, due or not, as long as no step costs more than a compaction may; 'moves': as long as it
-   * costs nothing. A bulk load then need not stay above it in L0. Waits for no compaction that runs already. Never rejects: what
+   * costs nothing. An ingestion then need not stay above it in L0. Waits for no compaction that runs already. Never rejects: what
    * fails or can't be is left there.
    */
   async clearLevelZero(steps: 'all' | 'moves' = 'all'): Promise<void> {
@@ -174,7 +174,7 @@ export class Compactor {
       const limits = this.#options();
       const plan = planOldest(versions.current, limits, this.#busy());
       if (plan === undefined || planBytes(plan) > (steps === 'moves' ? 0 : limits.maxCompactionBytes)) return;
-      // #failed() has told; it may be retried, but not while a load waits.
+      // #failed() has told; it may be retried, but not while an ingestion waits.
       if (
         !(await this.#launch(plan, options.threads, true).done.then(
           () => true,
@@ -204,7 +204,7 @@ export class Compactor {
       );
       if (step.status === 'done') return;
       if (step.status === 'ready') {
-        await this.#launch(step.plan, this.#parts.options.bulkThreads, false).done;
+        await this.#launch(step.plan, this.#parts.options.callerThreads, false).done;
         continue;
       }
       // Blocked: one of the running ones is in the way; how it ends is its own affair.
@@ -309,7 +309,7 @@ export class Compactor {
     this.#reportDone(plan, result, now() - startedAt);
   }
 
-  async #install(plan: CompactionPlan, outputs: readonly TableMeta[]): Promise<void> {
+  async #install(plan: CompactionPlan, outputs: readonly TableInfo[]): Promise<void> {
     const edit: VersionEdit = {
       added: outputs.map((table) => ({ level: plan.outputLevel, table })),
       removed: [

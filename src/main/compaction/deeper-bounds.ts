@@ -7,7 +7,7 @@
  * Thread:     main. Pure.
  */
 import { LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { InclusiveRange, Version } from '../../shared/read/version.ts';
 import type { KeyBounds } from '../../shared/threads/jobs.ts';
 
@@ -38,6 +38,6 @@ function boundsOfLevel(version: Version, level: Level, range: InclusiveRange): K
   return bounds;
 }
 
-function boundsOf(first: TableMeta, last: TableMeta): KeyBounds {
+function boundsOf(first: TableInfo, last: TableInfo): KeyBounds {
   return { smallest: first.smallestKey, largest: last.largestKey };
 }

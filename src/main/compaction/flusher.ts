@@ -16,7 +16,7 @@
  *         A store that takes no more writes flushes no more either: what runs is cancelled, and whoever waits hears why.
  *
  * Invariants: it is the oldest, so older versions of its keys are in tables or nowhere; none can come into a table while it is
- *             flushed, as compactions only take on what is there and a bulk load is newer.
+ *             flushed, as compactions only take on what is there and an ingestion is newer.
  *             A memtable leaves the list only after the version with its table is installed, so no read misses it; for a
  *             moment both are there, which reads don't mind.
  * Thread:     main.

@@ -8,7 +8,7 @@
  */
 import { compareKeys, keySuccessor } from '../../shared/base/bytes.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableReader } from '../../shared/table/table-reader.ts';
 
 export interface KeySample {
@@ -40,7 +40,7 @@ export function splitKeys(samples: readonly KeySample[], parts: number): KeyRang
 const SAMPLES_PER_TABLE = 64;
 
 /** Samples of a table, from the separators of its blocks. */
-export function tableSamples(table: TableMeta, { index }: TableReader): KeySample[] {
+export function tableSamples(table: TableInfo, { index }: TableReader): KeySample[] {
   const step = Math.max(1, Math.floor(index.blockCount / SAMPLES_PER_TABLE));
   const samples: KeySample[] = [];
   let from = 0;

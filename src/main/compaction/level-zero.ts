@@ -1,14 +1,14 @@
 /**
- * Plans what goes down from level 0, so that no step grows with what has piled up there, a bulk load least of all.
+ * Plans what goes down from level 0, so that no step grows with what has piled up there, an ingestion least of all.
  *
  *   age        newest  F3 [a.....................z]
  *                      F2   [c...................y]
- *                      R  [a.b][d..e] ... [x...z]      a bulk load: many tables of one age, disjoint
+ *                      R  [a.b][d..e] ... [x...z]      an ingestion: many tables of one age, disjoint
  *              oldest  F0     [d.......p]
  *
  *   1. start at the table asked for, or at the oldest that must go before it: F0
  *   2. take along, from old to new, what overlaps it (transitively), as long as all stays within maxLevelZeroBytes(): F0 alone
- *   3. a load whose time has come (R, once F0 is gone) is not merged: its tables move, in one edit, each to the deepest level
+ *   3. an ingestion whose time has come (R, once F0 is gone) is not merged: its tables move, in one edit, each to the deepest level
  *      that the order of age allows. What can't move, as L1 is in the way, is merged a few tables at a time
  *   4. ask again: F2 and F3
  *
@@ -18,12 +18,12 @@
  *             inputs that it overlaps, and stays above them: for each key, shallower is newer, and in L0 sequences go on telling.
  *             Newer tables need not come along: they hold no version between those of the inputs.
  * Thread:     main. Pure.
- * Not chosen: all that overlaps, however much (LevelDB): after a bulk load one plan had all its tables, and writers waited for it.
+ * Not chosen: all that overlaps, however much (LevelDB): after an ingestion one plan had all its tables, and writers waited for it.
  *             Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and each
  *             would be written once more.
  */
 import { type Level, MAX_LEVEL, level as toLevel } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { closure, hullOf, overlaps, totalBytes, type Version } from '../../shared/read/version.ts';
 import {
   type BusyTables,
@@ -35,7 +35,7 @@ import {
   planFor,
 } from './compaction-plan.ts';
 
-type Tables = readonly TableMeta[];
+type Tables = readonly TableInfo[];
 
 /** An edit that moves so many tables costs main less than a millisecond. */
 const MAX_MOVED_TABLES = 256;
@@ -51,7 +51,7 @@ export function maxLevelZeroBytes(options: CompactionOptions): number {
 /** A step that takes `table` of L0 down, or what must go before it; undefined when running plans stand in its way. */
 export function planLevelZero(
   version: Version,
-  table: TableMeta,
+  table: TableInfo,
   outputLevel: OutputLevel,
   reason: CompactionReason,
   options: CompactionOptions,
@@ -62,26 +62,26 @@ export function planLevelZero(
   const limit = maxLevelZeroBytes(options);
   const below = closure(tables.slice(tables.indexOf(table)), rangeOf(table));
   const seed = totalBytes(below) > limit ? below.at(-1)! : table;
-  const load = tables.filter((other) => other.largestSequence === seed.largestSequence);
-  if (load.length > 1 && !isMergedWhole(tables, seed, load.length, limit))
-    return planLoad(version, load, outputLevel, reason, options, busy);
+  const ingestion = tables.filter((other) => other.largestSequence === seed.largestSequence);
+  if (ingestion.length > 1 && !isMergedWhole(tables, seed, ingestion.length, limit))
+    return planIngestion(version, ingestion, outputLevel, reason, options, busy);
   const inputs = asManyAs(tables, seed, limit);
   return planFor(version, toLevel(0), outputLevel(inputs), inputs, reason, options, busy);
 }
 
 /**
- * Where each table of `load`, newer than all that it overlaps outside of L0, may go from L0: see deepestFreeLevel(). Of a small
- * load, one that spans much of the next level stays in L0: merged from there, it is cut on its way down, while its own compaction
- * would have to take all of that along. Tables of large loads are cut when they are built (ingest/ingestion.ts).
+ * Where each table of `ingestion`, newer than all that it overlaps outside of L0, may go from L0: see deepestFreeLevel(). Of a small
+ * ingestion, one that spans much of the next level stays in L0: merged from there, it is cut on its way down, while its own compaction
+ * would have to take all of that along. Tables of large ingestions are cut when they are built (ingest/ingestion.ts).
  */
 export function placesOutOfLevelZero(
   version: Version,
-  load: Tables,
+  ingestion: Tables,
   options: CompactionOptions,
   busy: BusyTables,
 ): Level[] {
-  const isSmall = totalBytes(load) <= maxLevelZeroBytes(options);
-  return load.map((table) => {
+  const isSmall = totalBytes(ingestion) <= maxLevelZeroBytes(options);
+  return ingestion.map((table) => {
     const level = deepestFreeLevel(version, table, busy);
     if (!isSmall || level === MAX_LEVEL) return level;
     const below = version.overlapping(toLevel(level + 1), rangeOf(table));
@@ -90,7 +90,7 @@ export function placesOutOfLevelZero(
 }
 
 /** The deepest level such that nothing in it or above, but for L0, shares keys with `table` or is about to. */
-function deepestFreeLevel(version: Version, table: TableMeta, busy: BusyTables): Level {
+function deepestFreeLevel(version: Version, table: TableInfo, busy: BusyTables): Level {
   const range = rangeOf(table);
   const bottom = version.deepestLevel || MAX_LEVEL;
   let found = toLevel(0);
@@ -102,22 +102,22 @@ function deepestFreeLevel(version: Version, table: TableMeta, busy: BusyTables):
   return found;
 }
 
-function rangeOf(table: TableMeta): { readonly start: Uint8Array; readonly end: Uint8Array } {
+function rangeOf(table: TableInfo): { readonly start: Uint8Array; readonly end: Uint8Array } {
   return { start: table.smallestKey, end: table.largestKey };
 }
 
-/** A small load is merged with all that hangs together with it, as if it had been flushed. */
-function isMergedWhole(tables: Tables, seed: TableMeta, loadCount: number, limit: number): boolean {
+/** A small ingestion is merged with all that hangs together with it, as if it had been flushed. */
+function isMergedWhole(tables: Tables, seed: TableInfo, loadCount: number, limit: number): boolean {
   const whole = closure(tables, rangeOf(seed));
-  const ofLoad = whole.filter((table) => table.largestSequence === seed.largestSequence);
-  return ofLoad.length === loadCount && totalBytes(whole) <= limit;
+  const ofIngestion = whole.filter((table) => table.largestSequence === seed.largestSequence);
+  return ofIngestion.length === loadCount && totalBytes(whole) <= limit;
 }
 
 /**
  * `seed` and what hangs together with it among the oldest tables, as many of them as the limit allows. Whatever is older
  * than one of them and overlaps it is among them, wherever the line is drawn between old and new.
  */
-function asManyAs(tables: Tables, seed: TableMeta, limit: number): Tables {
+function asManyAs(tables: Tables, seed: TableInfo, limit: number): Tables {
   // From `low` on: too much, or not tried. From `high` on: within the limit, or the least there is.
   let high = tables.indexOf(seed);
   let inputs: Tables = closure(tables.slice(high), rangeOf(seed));
@@ -139,17 +139,17 @@ function startOfAge(tables: Tables, place: number): number {
   return start;
 }
 
-function planLoad(
+function planIngestion(
   version: Version,
-  load: Tables,
+  ingestion: Tables,
   outputLevel: OutputLevel,
   reason: CompactionReason,
   options: CompactionOptions,
   busy: BusyTables,
 ): CompactionPlan | undefined {
   const tables = version.levelZero;
-  const older = tables.slice(tables.indexOf(load.at(-1)!) + 1);
-  const free = load.filter(
+  const older = tables.slice(tables.indexOf(ingestion.at(-1)!) + 1);
+  const free = ingestion.filter(
     (table) => !busy.numbers.has(table.number) && !older.some((other) => overlaps(other, rangeOf(table))),
   );
   const places = placesOutOfLevelZero(version, free, options, busy);
@@ -171,18 +171,18 @@ function planLoad(
   return planFor(version, toLevel(0), outputLevel(inputs), inputs, reason, options, busy);
 }
 
-/** The first of `load` that, with what they meet, stay within maxCompactionBytes; at least one. */
+/** The first of `ingestion` that, with what they meet, stay within maxCompactionBytes; at least one. */
 function someOf(
   version: Version,
-  load: Tables,
+  ingestion: Tables,
   outputLevel: OutputLevel,
   options: CompactionOptions,
 ): Tables {
-  let count = Math.min(1, load.length);
-  for (; count < load.length; count++) {
-    const wider = load.slice(0, count + 1);
+  let count = Math.min(1, ingestion.length);
+  for (; count < ingestion.length; count++) {
+    const wider = ingestion.slice(0, count + 1);
     const met = version.overlapping(outputLevel(wider), hullOf(wider)!);
     if (totalBytes(wider) + totalBytes(met) > options.maxCompactionBytes) break;
   }
-  return load.slice(0, count);
+  return ingestion.slice(0, count);
 }

@@ -19,7 +19,7 @@
  * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
  */
 import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableList } from '../../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, totalBytes, type Version } from '../../shared/read/version.ts';
 import {
@@ -60,7 +60,7 @@ export function planManualCompaction(
   return { status: isBlocked ? 'blocked' : 'done' };
 }
 
-function canShed(table: TableMeta, options: CompactionOptions): boolean {
+function canShed(table: TableInfo, options: CompactionOptions): boolean {
   return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
 }
 
@@ -75,7 +75,7 @@ function pickRange(
   version: Version,
   level: Level,
   bottom: Level,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   options: CompactionOptions,
   busy: BusyTables,
 ): CompactionPlan | undefined {
@@ -101,12 +101,12 @@ function runFrom(
   version: Version,
   level: Level,
   bottom: Level,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   first: number,
   options: CompactionOptions,
   busy: BusyTables,
-): TableMeta[] {
-  const run: TableMeta[] = [];
+): TableInfo[] {
+  const run: TableInfo[] = [];
   for (const table of tables.slice(first)) {
     if (busy.numbers.has(table.number)) break;
     // What is rewritten in place must leave out nothing between: an output could span the gap and overlap that table.
@@ -119,7 +119,7 @@ function runFrom(
   return run;
 }
 
-function areNeighbours(tables: TableList, left: TableMeta, right: TableMeta): boolean {
+function areNeighbours(tables: TableList, left: TableInfo, right: TableInfo): boolean {
   return tables.at(tables.firstReaching(left.largestKey) + 1) === right;
 }
 
@@ -127,7 +127,7 @@ function costOf(
   version: Version,
   level: Level,
   bottom: Level,
-  inputs: readonly TableMeta[],
+  inputs: readonly TableInfo[],
   busy: BusyTables,
 ): number {
   if (level === bottom) return totalBytes(inputs);

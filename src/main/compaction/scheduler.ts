@@ -8,7 +8,7 @@
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
  *   debt         more than 64 level bases left to rewrite: slow
- *   bulk load    slower while what is in memory is flushed for it, then held for the moment at which it enters
+ *   ingestion    slower while what is in memory is flushed for it, then held for the moment at which it enters
  *
  * Jobs leave the disk to reads that wait for it (disk-use.ts), but not while writes are slowed or held, or soon would be: from 8
  * tables in L0, two frozen memtables, or half the debt on.
@@ -45,7 +45,7 @@ const WRITERS_SHARE_OF_BOUND = 0.5;
 const SLOW_BYTES_PER_MS = 32 * 1024;
 /** A put of 2 KB waits 8 ms. */
 const SLOWEST_BYTES_PER_MS = 256;
-/** Writers wait for the flush of this much when a bulk load enters: some 20 ms, as long as a flush of anything takes. */
+/** Writers wait for the flush of this much when an ingestion enters: some 20 ms, as long as a flush of anything takes. */
 const HELD_FLUSH_BYTES: number = 1024 * 1024;
 /** A flush has to leave less than this of what the one before left, or writers keep up with it. */
 const WORTHWHILE_SHARE = 0.9;
@@ -65,7 +65,7 @@ export class Scheduler {
   readonly #compactor: Compactor;
   #isEnded = false;
   #isAtRest = false;
-  /** While less and less is flushed before a bulk load enters: how fast writes may enter. */
+  /** While less and less is flushed before an ingestion enters: how fast writes may enter. */
   #entryBytesPerMs: number | undefined;
 
   constructor(parts: SchedulerParts) {

@@ -79,7 +79,7 @@ export async function mergeInParts(
     try {
       return await store.jobs.run<'compact'>(
         (context) => compactJob(store, plan, range, context),
-        { urgent: false, keepAlive: false, bulk: plan.reason === 'manual' },
+        { urgent: false, keepAlive: false, forCaller: plan.reason === 'manual' },
         token,
       );
     } catch (error) {

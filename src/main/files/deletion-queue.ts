@@ -40,7 +40,7 @@ export interface ObsoleteFiles {
   readonly pages?: readonly FileNumber[];
   /** Pages that no manifest has named. */
   readonly newPages?: readonly FileNumber[];
-  /** Of a bulk load. */
+  /** Of an ingestion. */
   readonly runs?: readonly FileNumber[];
 }
 

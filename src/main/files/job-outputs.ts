@@ -5,7 +5,7 @@
  */
 import { toStorageError } from '../../shared/base/failures.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { TellEvent } from '../store/events.ts';
@@ -28,7 +28,7 @@ export function reportDeletion(report: TellEvent, cause: unknown): void {
  * Deletes tables that a job made and no manifest will ever name, because the edit that adds them failed. Where the manifest's
  * state is unknown they stay: it may name them after all.
  */
-export async function discardOutputs(files: OutputFiles, outputs: readonly TableMeta[]): Promise<void> {
+export async function discardOutputs(files: OutputFiles, outputs: readonly TableInfo[]): Promise<void> {
   await discardTables(
     files,
     outputs.map((table) => table.number),

@@ -1,11 +1,11 @@
 /**
- * The bulk loads of a store: any number take records at a time, one at a time merges and commits, so that each knows when it
+ * The ingestions of a store: any number take records at a time, one at a time merges and commits, so that each knows when it
  * will be in the order of writes.
  *
  *   run       a source of the engine's thread: its runs are built on the pool (pool-sorter.ts)
  *   receive   a client builds the runs in its own thread (received-ingestion.ts)
  *
- * Invariants: the promise of a load settles when its files are in the store or deleted.
+ * Invariants: the promise of an ingestion settles when its files are in the store or deleted.
  * Thread:     main.
  * Owns:       file numbers that clients were given and did not use.
  */
@@ -15,20 +15,20 @@ import { throwIfAborted, whenAborted } from '../../shared/base/signals.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../../shared/ingest/ingest-options.ts';
 import { resolveIngest } from '../../shared/ingest/ingest-options.ts';
 import type { NumberRange } from '../../shared/threads/share-protocol.ts';
-import { BulkLoad, type IngestHost, type SortedRecords } from './ingestion.ts';
+import { type IngestHost, Ingestion, type SortedRecords } from './ingestion.ts';
 import { PoolSorter } from './pool-sorter.ts';
-import { ReceivedLoad } from './received-ingestion.ts';
+import { ReceivedIngestion } from './received-ingestion.ts';
 
 /**
- * A client's load asks once for so many runs. What it leaves is given back, or is for the next one: at most so many numbers are
- * lost for each load that runs when the store is closed.
+ * A client's ingestion asks once for so many runs. What it leaves is given back, or is for the next one: at most so many numbers are
+ * lost for each ingestion that runs when the store is closed.
  */
 const CLIENT_NUMBERS = 256;
 const MIN_CLIENT_NUMBERS = 16;
 
 export class Ingester {
   readonly #host: IngestHost;
-  readonly #loads = new Set<BulkLoad>();
+  readonly #ingestions = new Set<Ingestion>();
   readonly #received = new Set<Promise<unknown>>();
   readonly #spareNumbers: NumberRange[] = [];
   /** Settles when all that are before a newcomer have had their turn. */
@@ -43,12 +43,12 @@ export class Ingester {
     throwIfAborted(signal);
     // The options are the application's: it may have closed the store while they were read.
     this.#host.checkWritable();
-    const load = new BulkLoad(this.#host, onProgress);
-    const sorter = new PoolSorter(this.#host.store, load, estimatedRecords);
-    const forgetSignal = whenAborted(signal, (reason) => load.stop(reason));
+    const ingestion = new Ingestion(this.#host, onProgress);
+    const sorter = new PoolSorter(this.#host.store, ingestion, estimatedRecords);
+    const forgetSignal = whenAborted(signal, (reason) => ingestion.stop(reason));
     try {
       return await this.#carryOut(
-        load,
+        ingestion,
         () => sorter.sort(source),
         () => sorter.settled(),
       );
@@ -57,14 +57,14 @@ export class Ingester {
     }
   }
 
-  /** A load of a client. Requires: the store takes writes. */
-  receive(): ReceivedLoad {
-    const received = new ReceivedLoad(
-      (onProgress) => new BulkLoad(this.#host, onProgress),
+  /** An ingestion of a client. Requires: the store takes writes. */
+  receive(): ReceivedIngestion {
+    const received = new ReceivedIngestion(
+      (onProgress) => new Ingestion(this.#host, onProgress),
       () => this.#takeNumbers(),
     );
     const report = this.#carryOut(
-      received.load,
+      received.ingestion,
       () => received.delivered(),
       async () => this.#keepNumbers(await received.settled()),
     );
@@ -75,35 +75,35 @@ export class Ingester {
     return received;
   }
 
-  /** Ends all loads that are not being committed. */
+  /** Ends all ingestions that are not being committed. */
   stop(reason: unknown): void {
-    for (const load of this.#loads) load.stop(reason);
+    for (const ingestion of this.#ingestions) ingestion.stop(reason);
   }
 
-  /** Resolves when no load of a client is left; those of the engine are awaited by who asked for them. */
+  /** Resolves when no ingestion of a client is left; those of the engine are awaited by who asked for them. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#received);
   }
 
   /** `sort` is phase 1; `settled` resolves when nobody writes runs any more. */
   async #carryOut(
-    load: BulkLoad,
+    ingestion: Ingestion,
     sort: () => Promise<SortedRecords>,
     settled: () => Promise<void>,
   ): Promise<IngestReport> {
-    this.#loads.add(load);
+    this.#ingestions.add(ingestion);
     let isCommitted = false;
     try {
       const sorted = await sort();
-      const report = await this.#inTurn(load.signal, () => load.mergeAndCommit(sorted));
+      const report = await this.#inTurn(ingestion.signal, () => ingestion.mergeAndCommit(sorted));
       isCommitted = true;
       return report;
     } finally {
-      this.#loads.delete(load);
+      this.#ingestions.delete(ingestion);
       // A source that failed, say: what was started for it is of no use.
-      if (!isCommitted) load.stop(undefined);
+      if (!isCommitted) ingestion.stop(undefined);
       await settled();
-      await load.cleanUp(isCommitted);
+      await ingestion.cleanUp(isCommitted);
     }
   }
 

@@ -1,18 +1,18 @@
 /**
- * One bulk load, from its sorted runs to the one edit that makes it visible.
+ * One ingestion, from its sorted runs to the one edit that makes it visible.
  *
  *   1. sort    runs are built of the records: by the pool (pool-sorter.ts) or by a client's thread (received-ingestion.ts)
- *   2. merge   (one load at a time) the runs become tables, range by range, on all threads; every entry bears the sequence S
+ *   2. merge   (one ingestion at a time) the runs become tables, range by range, on all threads; every entry bears the sequence S
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
  *   4. those that had to go to level 0 move on when what is older there is gone (level-zero.ts)
  *
- * S lies above the last sequence at the start of step 2, by as much as the load is large (headroomFor). Writes go on meanwhile
+ * S lies above the last sequence at the start of step 2, by as much as the ingestion is large (headroomFor). Writes go on meanwhile
  * with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan of before the commit sees it.
  * Should they have used up the room, step 2 is done again, with room for four times as many.
  *
  * Invariants: everything is visible or nothing, to readers and after a crash. Between the edit and the publication of S the
  *             tables are in the version, but no reader has a sequence that sees their entries.
- *             A load that does not end well deletes its files; those of a crash are orphans, which the next open deletes.
+ *             An ingestion that does not end well deletes its files; those of a crash are orphans, which the next open deletes.
  * Thread:     main.
  * Owns:       its runs, whoever built them, and its tables until they are in the version.
  * Not chosen: building tables from sorted input without runs. It would save a tenth, and S would have to be known before the
@@ -25,7 +25,7 @@ import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shar
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import { throwIfAborted } from '../../shared/base/signals.ts';
 import { now } from '../../shared/base/timers.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { ProgressTeller } from '../../shared/ingest/progress.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
@@ -60,7 +60,7 @@ const MAX_MERGED_RUNS = 128;
 const RANGES_PER_THREAD = 4;
 /** And ranges of at most this: for so long, a second, a compaction that writers need waits for a thread. */
 const MAX_RANGE_BYTES: number = 64 * 1024 * 1024;
-/** The smallest load takes some milliseconds. */
+/** The smallest ingestion takes some milliseconds. */
 const MIN_HEADROOM = 4096;
 
 /** The parts of a store that an ingestion works with. */
@@ -97,7 +97,7 @@ export interface SortedRecords {
 }
 
 /**
- * For how many writes there is room while the tables of a load are built, about in proportion to how long that takes: sixteen of
+ * For how many writes there is room while the tables of an ingestion are built, about in proportion to how long that takes: sixteen of
  * each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
  */
 export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
@@ -107,8 +107,8 @@ export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
 /** The whole of {@link SortedRecords}, before there are any. */
 const NOTHING: SortedRecords = { runs: [], recordCount: 0, byteCount: 0 };
 
-export class BulkLoad {
-  /** Cancels the jobs of the load when it is to end. */
+export class Ingestion {
+  /** Cancels the jobs of the ingestion when it is to end. */
   readonly token: CancelToken = new CancelToken();
   readonly progress: ProgressTeller;
   readonly #host: IngestHost;
@@ -117,7 +117,7 @@ export class BulkLoad {
   #sorted: SortedRecords = NOTHING;
   /** Files that are not the store's: all runs, tables until they are. */
   readonly #runFiles: FileNumber[] = [];
-  #tables: TableMeta[] = [];
+  #tables: TableInfo[] = [];
   /** The numbers that each attempt at a merge took for tables; some may have died and left files. */
   readonly #tableNumbers: OutputNumbers[] = [];
   /** A worker has died over a merge. */
@@ -128,12 +128,12 @@ export class BulkLoad {
     this.progress = new ProgressTeller(onProgress, (error) => this.stop(error));
   }
 
-  /** Aborted when the load is to end: by the caller, by close(), by a job that failed. */
+  /** Aborted when the ingestion is to end: by the caller, by close(), by a job that failed. */
   get signal(): AbortSignal {
     return this.#abort.signal;
   }
 
-  /** Ends the load, which rejects with `reason`, unless it is being committed. */
+  /** Ends the ingestion, which rejects with `reason`, unless it is being committed. */
   stop(reason: unknown): void {
     this.#abort.abort(reason);
     this.token.cancel();
@@ -209,7 +209,7 @@ export class BulkLoad {
   #sequenceBeyond(headroom: number): SequenceNumber {
     const sequence = this.#host.lastSequence() + headroom;
     if (sequence < Number.MAX_SAFE_INTEGER) return sequenceNumber(sequence);
-    throw new StorageError('STRATA_READ_ONLY', 'a bulk load needs more sequence numbers than are left');
+    throw new StorageError('STRATA_READ_ONLY', 'an ingestion needs more sequence numbers than are left');
   }
 
   async #merge(runs: readonly RunMeta[], sequence: SequenceNumber): Promise<void> {
@@ -233,7 +233,7 @@ export class BulkLoad {
   }
 
   /**
-   * What the tables of a large load will once be merged with: cut as other outputs are, none of them drags along much of it. Few
+   * What the tables of a large ingestion will once be merged with: cut as other outputs are, none of them drags along much of it. Few
    * records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
    */
   #boundsBelow(range: KeyRange, runs: readonly RunMeta[]): Grandparents {
@@ -248,10 +248,10 @@ export class BulkLoad {
   }
 
   #rangeCount(runs: readonly RunMeta[]): number {
-    const { threads, bulkThreads, maxFileSizeBytes } = this.#host.store.options;
+    const { threads, callerThreads, maxFileSizeBytes } = this.#host.store.options;
     const total = runs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (threads === 0) return Math.ceil(total / INLINE_BYTES);
-    const forThreads = Math.min(RANGES_PER_THREAD * bulkThreads, Math.ceil(total / maxFileSizeBytes));
+    const forThreads = Math.min(RANGES_PER_THREAD * callerThreads, Math.ceil(total / maxFileSizeBytes));
     return Math.max(forThreads, Math.ceil(total / Math.max(MAX_RANGE_BYTES, maxFileSizeBytes)));
   }
 
@@ -263,7 +263,7 @@ export class BulkLoad {
     const totalBytes = ranges.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     const done = ranges.map(() => 0);
     // No more at a time than there are threads: what else waits for one comes between them.
-    const inTurn = new Turns(this.#host.store.options.bulkThreads);
+    const inTurn = new Turns(this.#host.store.options.callerThreads);
     const mergePart = async (part: RunRange, i: number): Promise<IngestMergeResult> => {
       throwIfAborted(this.signal);
       let attempts = 0;
@@ -280,7 +280,7 @@ export class BulkLoad {
           sharedLength: part.sharedLength,
           output: output(),
         }),
-        { urgent: false, keepAlive: false, bulk: true },
+        { urgent: false, keepAlive: false, forCaller: true },
         this.token,
         (doneBytes) => {
           done[i] = doneBytes;
@@ -312,7 +312,7 @@ export class BulkLoad {
     const { store } = this.#host;
     const { versions, memtables, counters, clock } = store;
     this.#host.checkWritable();
-    assert(memtables.newest === undefined, 'a bulk load enters when nothing is in memory');
+    assert(memtables.newest === undefined, 'an ingestion enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
     const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
     await versions.apply({ added, removed: [] }, { lastSequence: sequence, lastTime: clock.now() });
@@ -353,5 +353,5 @@ function checkAllRead(runs: readonly RunMeta[], results: readonly IngestMergeRes
   const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
   const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
   if (read !== written)
-    throw new CorruptionError(`the runs of a bulk load hold ${read} records instead of ${written}`);
+    throw new CorruptionError(`the runs of an ingestion hold ${read} records instead of ${written}`);
 }

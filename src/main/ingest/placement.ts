@@ -1,5 +1,5 @@
 /**
- * Where the tables of a bulk load go: each as deep as the order of age allows.
+ * Where the tables of an ingestion go: each as deep as the order of age allows.
  *
  *   L0    .  [old]  .        a   overlaps nothing                      -> the bottom level
  *   L6    .    .    .        b   overlaps a table of L0                -> L0
@@ -14,14 +14,14 @@
  *             afterwards, in the background and bit by bit.
  */
 import { level as toLevel } from '../../shared/base/ids.ts';
-import type { LeveledTable, TableMeta } from '../../shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
 import type { Version } from '../../shared/read/version.ts';
 import type { BusyTables, CompactionOptions } from '../compaction/compaction-plan.ts';
 import { placesOutOfLevelZero } from '../compaction/level-zero.ts';
 
 export function placeTables(
   version: Version,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   options: CompactionOptions,
   busy: BusyTables,
 ): LeveledTable[] {

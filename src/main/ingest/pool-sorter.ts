@@ -1,10 +1,10 @@
 /**
- * The first phase of a bulk load of the engine: its source is packed into chunks; each becomes a sorted run on the pool while
+ * The first phase of an ingestion of the engine: its source is packed into chunks; each becomes a sorted run on the pool while
  * the next one fills.
  *
  * Invariants: all memory that it takes is a chunk for each thread, one that waits, and one being filled.
  * Thread:     main.
- * Owns:       the chunks, whose memory is given up when the last record is in a run, or the load has ended. The files are the load's.
+ * Owns:       the chunks, whose memory is given up when the last record is in a run, or the ingestion has ended. The files are the ingestion's.
  */
 
 import { unless } from '../../shared/base/abortable.ts';
@@ -15,7 +15,7 @@ import { takeRecords } from '../../shared/ingest/record-source.ts';
 import type { RunMeta } from '../../shared/ingest/run.ts';
 import type { JobRunner } from '../jobs/job-runner.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import { type BulkLoad, INLINE_BYTES, type SortedRecords } from './ingestion.ts';
+import { INLINE_BYTES, type Ingestion, type SortedRecords } from './ingestion.ts';
 
 const MIN_CHUNK_BYTES = 4096;
 const MAX_CHUNK_BYTES: number = 32 * 1024 * 1024;
@@ -29,23 +29,23 @@ export interface SortParts {
 
 export class PoolSorter {
   readonly #store: SortParts;
-  readonly #load: BulkLoad;
+  readonly #ingestion: Ingestion;
   readonly #packer: RecordPacker;
   readonly #estimatedTotal: number | undefined;
   /** In order of age; a hole where the job has not ended yet. */
   readonly #runs: (RunMeta | undefined)[] = [];
   readonly #jobs = new Set<Promise<void>>();
 
-  constructor(store: SortParts, load: BulkLoad, estimatedTotal: number | undefined) {
+  constructor(store: SortParts, ingestion: Ingestion, estimatedTotal: number | undefined) {
     this.#store = store;
-    this.#load = load;
+    this.#ingestion = ingestion;
     this.#estimatedTotal = estimatedTotal;
     const { threads } = store.options;
     this.#packer = new RecordPacker(chunkBytes(store, threads === 0 ? INLINE_BYTES : MAX_CHUNK_BYTES));
   }
 
   async sort(source: IngestSource): Promise<SortedRecords> {
-    const { signal } = this.#load;
+    const { signal } = this.#ingestion;
     const ship = (chunk: IngestChunk): Promise<void> => this.#ship(chunk);
     const onProgress = (): void => this.#tell(false);
     try {
@@ -67,19 +67,19 @@ export class PoolSorter {
   async #ship(chunk: IngestChunk): Promise<void> {
     const place = this.#runs.push(undefined) - 1;
     const job = this.#sortChunk(chunk, place)
-      .catch((error: unknown) => this.#load.stop(error))
+      .catch((error: unknown) => this.#ingestion.stop(error))
       .finally(() => this.#jobs.delete(job));
     this.#jobs.add(job);
-    // One chunk for each thread, and one that waits: with the one being filled, all the memory that a load takes.
-    while (this.#jobs.size > Math.max(1, this.#store.options.bulkThreads)) await Promise.race(this.#jobs);
+    // One chunk for each thread, and one that waits: with the one being filled, all the memory that an ingestion takes.
+    while (this.#jobs.size > Math.max(1, this.#store.options.callerThreads)) await Promise.race(this.#jobs);
   }
 
   async #sortChunk(chunk: IngestChunk, place: number): Promise<void> {
     try {
       const { run } = await this.#store.jobs.run<'ingest-run'>(
-        (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#load.newRun() }),
-        { urgent: false, keepAlive: false, bulk: true },
-        this.#load.token,
+        (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#ingestion.newRun() }),
+        { urgent: false, keepAlive: false, forCaller: true },
+        this.#ingestion.token,
       );
       this.#runs[place] = run;
     } catch (error) {
@@ -92,7 +92,7 @@ export class PoolSorter {
   #tell(always: boolean): void {
     const { recordCount: records, byteCount: bytes } = this.#packer;
     const estimatedTotal = this.#estimatedTotal;
-    this.#load.progress.tell({ phase: 'sorting', records, bytes, estimatedTotal }, always);
+    this.#ingestion.progress.tell({ phase: 'sorting', records, bytes, estimatedTotal }, always);
   }
 }
 

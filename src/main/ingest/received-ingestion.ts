@@ -1,10 +1,10 @@
 /**
- * A bulk load whose runs a client builds in its own thread: the owner's side of an IngestWriter.
+ * An ingestion whose runs a client builds in its own thread: the owner's side of an IngestWriter.
  *
  *   begin         the client gets a latch (latch.ts) and file numbers
  *   reserve       more numbers
- *   finish        the client's runs, described: merged and committed like any other load's
- *   stop, gone    the load ends, and its files go
+ *   finish        the client's runs, described: merged and committed like any other ingestion's
+ *   stop, gone    the ingestion ends, and its files go
  *
  * The owner deletes every file that the client has begun, as the latch counts them: of a client that was terminated nobody else
  * knows.
@@ -24,16 +24,16 @@ import { delay } from '../../shared/base/timers.ts';
 import type { IngestProgress, IngestReport } from '../../shared/ingest/ingest-options.ts';
 import { IngestLatch } from '../../shared/ingest/latch.ts';
 import type { NumberRange } from '../../shared/threads/share-protocol.ts';
-import type { BulkLoad, SortedRecords } from './ingestion.ts';
+import type { Ingestion, SortedRecords } from './ingestion.ts';
 
 /** A client that is writing is looked at so often: it ends at its next pulse. */
 const LOOK_MS = 2;
 /** A client asks when half of its last numbers are used; file numbers are never given out again. */
 const MAX_UNUSED_RANGES = 3;
 
-export class ReceivedLoad {
+export class ReceivedIngestion {
   readonly latch: IngestLatch = new IngestLatch();
-  readonly #load: BulkLoad;
+  readonly #ingestion: Ingestion;
   readonly #takeNumbers: () => NumberRange;
   /** In the order in which the client uses them. */
   readonly #numbers: NumberRange[] = [];
@@ -44,12 +44,12 @@ export class ReceivedLoad {
   /** Settles when its files are in the store or deleted. */
   report!: Promise<IngestReport>;
 
-  /** `makeLoad` makes the load, which is told of progress by what it is given. */
+  /** `makeIngestion` makes the ingestion, which is told of progress by what it is given. */
   constructor(
-    makeLoad: (onProgress: (progress: IngestProgress) => void) => BulkLoad,
+    makeIngestion: (onProgress: (progress: IngestProgress) => void) => Ingestion,
     takeNumbers: () => NumberRange,
   ) {
-    this.#load = makeLoad((progress) => this.#onProgress(progress));
+    this.#ingestion = makeIngestion((progress) => this.#onProgress(progress));
     this.#takeNumbers = takeNumbers;
     this.#delivered = new Promise((resolve) => {
       this.#deliver = resolve;
@@ -57,13 +57,13 @@ export class ReceivedLoad {
   }
 
   /** @internal For Ingester. */
-  get load(): BulkLoad {
-    return this.#load;
+  get ingestion(): Ingestion {
+    return this.#ingestion;
   }
 
   /** File numbers for runs. */
   reserve(): NumberRange {
-    throwIfAborted(this.#load.signal);
+    throwIfAborted(this.#ingestion.signal);
     if (this.#unused().length >= MAX_UNUSED_RANGES)
       throw invalidArgument('a client asks for file numbers when it has used those before');
     const range = this.#takeNumbers();
@@ -81,28 +81,28 @@ export class ReceivedLoad {
     return await awaited(this.report);
   }
 
-  /** Ends the load, unless it is being committed; resolves when its files are deleted. */
+  /** Ends the ingestion, unless it is being committed; resolves when its files are deleted. */
   async stop(reason: unknown): Promise<void> {
-    this.#load.stop(reason);
+    this.#ingestion.stop(reason);
     await Promise.allSettled([this.report]);
   }
 
   /** The client's thread or port is gone: it writes no more, whatever the latch says. */
   gone(reason: unknown): void {
     this.#isGone = true;
-    this.#load.stop(reason);
+    this.#ingestion.stop(reason);
   }
 
   /** @internal The runs, once the client has finished. */
   async delivered(): Promise<SortedRecords> {
-    return await unless(this.#load.signal, this.#delivered);
+    return await unless(this.#ingestion.signal, this.#delivered);
   }
 
-  /** @internal Resolves when the client writes no more; the load knows its files then. Returns numbers without a file. */
+  /** @internal Resolves when the client writes no more; the ingestion knows its files then. Returns numbers without a file. */
   async settled(): Promise<readonly NumberRange[]> {
     this.latch.end();
     while (this.latch.isWriting && !this.#isGone) await delay(LOOK_MS);
-    for (const number of this.#used()) this.#load.addRun(number);
+    for (const number of this.#used()) this.#ingestion.addRun(number);
     return this.#unused();
   }
 

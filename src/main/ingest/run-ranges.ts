@@ -1,5 +1,5 @@
 /**
- * Plans the merge of a bulk load: which key ranges it is cut into, and which part of each run a range needs.
+ * Plans the merge of an ingestion: which key ranges it is cut into, and which part of each run a range needs.
  *
  * Thread: main. Pure.
  */

@@ -5,7 +5,7 @@
  * serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts); how many all of them run,
  * and whose is next, is that of thread-turns.ts. Threads are as many as jobs run at once, and end when idle.
  *
- *   a store opens -> shareThreads() ... close() of the last one -> LINGER_MS, or the end of the process -> they end
+ *   a store opens -> joinProcessThreads() ... close() of the last one -> LINGER_MS, or the end of the process -> they end
  *
  * Invariants: whoever closed their share has no job here. Without a store there is no thread after LINGER_MS, and none when the
  *             process ends by itself.
@@ -25,14 +25,14 @@ const LINGER_MS = 2000;
 const MAX_THREADS = 4096;
 
 /** Threads, and the right to use them. */
-export interface SharedPlace {
+export interface ProcessPlace {
   readonly threads: Threads;
   readonly share: ThreadShare;
 }
 
-const byWorker = new Map<string, SharedThreads>();
+const byWorker = new Map<string, ProcessThreads>();
 
-class SharedThreads {
+class ProcessThreads {
   readonly #threads: PiscinaThreads;
   readonly #turns = new ThreadTurns();
   #users = 0;
@@ -50,7 +50,7 @@ class SharedThreads {
     };
   }
 
-  join(user: ThreadUser): SharedPlace {
+  join(user: ThreadUser): ProcessPlace {
     this.#users++;
     this.#stopLingering();
     const share = this.#turns.join(user);
@@ -79,10 +79,10 @@ class SharedThreads {
 }
 
 /** A share in the threads that run this worker. Closing it, which is done once, leaves them to the others. */
-export function shareThreads(workerUrl: URL, user: ThreadUser): SharedPlace {
+export function joinProcessThreads(workerUrl: URL, user: ThreadUser): ProcessPlace {
   let threads = byWorker.get(workerUrl.href);
   if (threads === undefined) {
-    threads = new SharedThreads(workerUrl);
+    threads = new ProcessThreads(workerUrl);
     byWorker.set(workerUrl.href, threads);
   }
   return threads.join(user);

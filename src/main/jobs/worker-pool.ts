@@ -4,8 +4,8 @@
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
- *      Bulk jobs, for which a caller waits while main has little to do, may take `bulkThreads`. They are not in the way of
- *      others: whichever has waited longest is next, and a bulk load of an hour starves no compaction.
+ *      Jobs for a caller, for which a caller waits while main has little to do, may take `callerThreads`. They are not in the way of
+ *      others: whichever has waited longest is next, and an ingestion of an hour starves no compaction.
  *      Where threads are shared with other stores, a job that may run by these rules waits for the store's turn (thread-turns.ts)
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *      (job-threads.ts)
@@ -34,7 +34,7 @@ import type { ForeignPool } from '../store/open-request.ts';
 import { abandonedJob, isAbandoned, readReply, workerFault } from './job-reply.ts';
 import { ForeignThreads, InlineThread, PiscinaThreads, type Place, type Threads } from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
-import { shareThreads } from './process-threads.ts';
+import { joinProcessThreads } from './process-threads.ts';
 import type { ThreadShare, ThreadUser, Turn, TurnKind } from './thread-turns.ts';
 
 export { isAbandoned, isWorkerFault } from './job-reply.ts';
@@ -45,11 +45,11 @@ const WORKER_URL: URL = new URL(`../../workers/worker${extname(import.meta.url)}
 export interface WorkerPoolOptions {
   /** 0: jobs run inline, one at a time. */
   readonly threads: number;
-  /** How many bulk jobs may run; default: `threads`. */
-  readonly bulkThreads?: number | undefined;
+  /** How many jobs for a caller may run; default: `threads`. */
+  readonly callerThreads?: number | undefined;
   readonly pool?: ForeignPool | undefined;
   /** Whether the threads are those of all pools of this process that share theirs. */
-  readonly isShared?: boolean | undefined;
+  readonly ofProcess?: boolean | undefined;
   readonly workerUrl?: URL | undefined;
   readonly stallLimitMs?: number | undefined;
   /** While the store closes, for jobs in `pool`. */
@@ -67,8 +67,8 @@ const OWN_TURN: Turn = { end: () => undefined, noteSilence: () => undefined };
 export interface RunOptions {
   /** Overtakes all that is not. */
   readonly urgent: boolean;
-  /** May take a thread beyond `threads`, up to `bulkThreads`. */
-  readonly bulk?: boolean;
+  /** May take a thread beyond `threads`, up to `callerThreads`. */
+  readonly forCaller?: boolean;
   /** Somebody awaits the job: the process must not exit before it is done. */
   readonly keepAlive: boolean;
   /** Changes as long as the job is alive; without it nobody watches. */
@@ -80,7 +80,7 @@ export interface RunOptions {
 interface Task {
   readonly job: Job;
   readonly isUrgent: boolean;
-  readonly isBulk: boolean;
+  readonly isForCaller: boolean;
   readonly keepAlive: boolean;
   readonly heartbeat: (() => number) | undefined;
   /** Lets go of the process, and of the token. */
@@ -98,7 +98,7 @@ export class WorkerPool implements ThreadUser {
   readonly #threads: Threads;
   readonly #share: ThreadShare | undefined;
   readonly #limit: number;
-  readonly #bulkLimit: number;
+  readonly #callerLimit: number;
   readonly #hasExtraThread: boolean;
   readonly #stallLimitMs: number;
   readonly #closeLimitMs: number;
@@ -108,30 +108,30 @@ export class WorkerPool implements ThreadUser {
   /** With the promise of being done, which never rejects. */
   readonly #running = new Map<Task, Promise<void>>();
   #urgentRunning = 0;
-  #bulkRunning = 0;
+  #callerRunning = 0;
   #isStoreClosing = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
     const workerUrl = options.workerUrl ?? WORKER_URL;
     this.#limit = Math.max(1, options.threads);
-    this.#bulkLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.bulkThreads ?? 0);
+    this.#callerLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.callerThreads ?? 0);
     this.#hasExtraThread = options.threads > 0;
     this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
     this.#closeLimitMs = options.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#workerUrl = workerUrl;
     if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
     else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
-    else if (options.isShared === true) {
-      const { threads, share } = shareThreads(workerUrl, this);
+    else if (options.ofProcess === true) {
+      const { threads, share } = joinProcessThreads(workerUrl, this);
       this.#threads = threads;
       this.#share = share;
-    } else this.#threads = new PiscinaThreads(this.#bulkLimit + 1, workerUrl);
+    } else this.#threads = new PiscinaThreads(this.#callerLimit + 1, workerUrl);
   }
 
   /** How many jobs may run at once, but for an urgent one. */
   get mostThreads(): number {
-    return this.#bulkLimit;
+    return this.#callerLimit;
   }
 
   /** Whether jobs hold this thread while they run. */
@@ -168,7 +168,7 @@ export class WorkerPool implements ThreadUser {
       const task: Task = {
         job,
         isUrgent: options.urgent,
-        isBulk: options.bulk === true,
+        isForCaller: options.forCaller === true,
         keepAlive: options.keepAlive,
         heartbeat: options.heartbeat,
         release: () => {
@@ -241,7 +241,7 @@ export class WorkerPool implements ThreadUser {
     const task = kind === 'urgent' ? this.#takeUrgent() : this.#takeOrdinary();
     if (task === undefined) return false;
     if (task.isUrgent) this.#urgentRunning++;
-    if (task.isBulk) this.#bulkRunning++;
+    if (task.isForCaller) this.#callerRunning++;
     this.#running.set(task, this.#carryOut(task, turn));
     return true;
   }
@@ -254,9 +254,9 @@ export class WorkerPool implements ThreadUser {
 
   #takeOrdinary(): Task | undefined {
     if (this.#running.size < this.#limit) return this.#ordinary.shift();
-    if (this.#running.size >= this.#bulkLimit) return undefined;
-    const mayBePlain = this.#running.size - this.#bulkRunning < this.#limit;
-    const place = this.#ordinary.findIndex((task) => task.isBulk || mayBePlain);
+    if (this.#running.size >= this.#callerLimit) return undefined;
+    const mayBePlain = this.#running.size - this.#callerRunning < this.#limit;
+    const place = this.#ordinary.findIndex((task) => task.isForCaller || mayBePlain);
     return place < 0 ? undefined : this.#ordinary.splice(place, 1)[0];
   }
 
@@ -289,7 +289,7 @@ export class WorkerPool implements ThreadUser {
     }
     this.#running.delete(task);
     if (task.isUrgent) this.#urgentRunning--;
-    if (task.isBulk) this.#bulkRunning--;
+    if (task.isForCaller) this.#callerRunning--;
     this.#settle(task, settle);
     turn.end();
     this.#startWhatMay();

@@ -11,7 +11,7 @@
  * Thread: main. Reads only.
  */
 import { CorruptionError } from '../../shared/base/errors.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { parseFileName, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import { statTableFile } from '../../shared/table/table-file.ts';
@@ -22,7 +22,7 @@ export const FULLY_CHECKED_TABLES = 4096;
 export function checkTables(
   fs: FileSystem,
   directory: string,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   fullyChecked: number = FULLY_CHECKED_TABLES,
   listed: () => readonly string[] = () => fs.list(directory),
 ): void {
@@ -33,7 +33,7 @@ export function checkTables(
 }
 
 /** Ascending. */
-function numbersOf(tables: readonly TableMeta[]): Uint32Array {
+function numbersOf(tables: readonly TableInfo[]): Uint32Array {
   const numbers = new Uint32Array(tables.length);
   for (let i = 0; i < tables.length; i++) numbers[i] = tables[i]!.number;
   return numbers.sort();
@@ -48,7 +48,7 @@ function tableNumbers(names: readonly string[]): ReadonlySet<number> {
   return numbers;
 }
 
-function checkTable(fs: FileSystem, directory: string, table: TableMeta): void {
+function checkTable(fs: FileSystem, directory: string, table: TableInfo): void {
   const file = tablePath(directory, table.number);
   const found = statTableFile(fs, directory, table.number);
   if (found === undefined) throw new CorruptionError('a table that the manifest names is missing', { file });

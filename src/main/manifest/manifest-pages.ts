@@ -15,7 +15,7 @@
  *             levels in one file: less to sync, but a file would stay for its last page.
  */
 import { LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
-import type { LeveledTable, TableMeta } from '../../shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import { compareAge, compareSmallest } from '../../shared/read/version.ts';
 import type { TablePage } from './manifest-state.ts';
@@ -44,10 +44,10 @@ export const PAGE_LIMITS: PageLimits = {
 /** A page that is to be written. */
 export interface PageDraft {
   readonly level: Level;
-  readonly tables: readonly TableMeta[];
+  readonly tables: readonly TableInfo[];
 }
 
-type Tables = readonly TableMeta[];
+type Tables = readonly TableInfo[];
 
 export function isWritten(page: TablePage | PageDraft): page is TablePage {
   return 'number' in page;
@@ -79,7 +79,7 @@ export function editPages(
   for (let i = 0; i < LEVEL_COUNT; i++) {
     const level = toLevel(i);
     const before = pages.filter((page) => page.level === level);
-    const inLevel = (tables: readonly LeveledTable[]): TableMeta[] =>
+    const inLevel = (tables: readonly LeveledTable[]): TableInfo[] =>
       tables.filter((one) => one.level === level).map(({ table }) => table);
     const [gone, come] = [inLevel(removed), inLevel(added)];
     if (before.length > 0 && gone.length === 0 && come.length === 0) result.push(...before);
@@ -107,7 +107,7 @@ function lengthOf(tables: Tables): number {
 /** A run of tables, in a page already or not. */
 interface Group {
   readonly page: TablePage | undefined;
-  tables: TableMeta[] | Tables;
+  tables: TableInfo[] | Tables;
 }
 
 function editLevel(
@@ -119,7 +119,7 @@ function editLevel(
 ): (TablePage | PageDraft)[] {
   const inOrder = level === 0 ? compareAge : compareSmallest;
   const gone = new Set(removed);
-  const come = new Map<number, TableMeta[]>();
+  const come = new Map<number, TableInfo[]>();
   const touched = new Set(removed.map((table) => pageFor(pages, table, inOrder)));
   for (const table of added) {
     const at = pageFor(pages, table, inOrder);
@@ -139,8 +139,8 @@ function editLevel(
 /** The place of the page that `table` is in, or belongs into. */
 function pageFor(
   pages: readonly TablePage[],
-  table: TableMeta,
-  inOrder: (a: TableMeta, b: TableMeta) => number,
+  table: TableInfo,
+  inOrder: (a: TableInfo, b: TableInfo) => number,
 ): number {
   let low = 0;
   let high = pages.length;

@@ -6,7 +6,7 @@
 import { assert } from '../../shared/base/assert.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
-import type { LeveledTable, TableMeta } from '../../shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import {
   emptyState,
@@ -116,7 +116,7 @@ function stateOf(
 ): ManifestState {
   const storeId = reader.text(manifest, 'storeId');
   const items = (name: string): Fields[] => reader.list(manifest, name).map((item) => reader.object(item));
-  const levels: TableMeta[][] = Array.from({ length: LEVEL_COUNT }, () => []);
+  const levels: TableInfo[][] = Array.from({ length: LEVEL_COUNT }, () => []);
   const newest =
     formatVersion === FORMAT_WITHOUT_PAGES
       ? emptyState(storeId)

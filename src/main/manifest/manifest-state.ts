@@ -14,7 +14,7 @@ import {
   level as toLevel,
 } from '../../shared/base/ids.ts';
 import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import { levelProblem } from '../../shared/read/version.ts';
 
@@ -48,7 +48,7 @@ export interface ObsoleteTable {
 export interface TablePage extends ObsoleteTable {
   readonly level: Level;
   /** In the level's order. */
-  readonly tables: readonly TableMeta[];
+  readonly tables: readonly TableInfo[];
 }
 
 /** A log that may be deleted. */
@@ -59,7 +59,7 @@ export interface ObsoleteLog {
 }
 
 /** Everything the store must remember besides the bytes in its other files. `Tables`: how a level is held in memory. */
-export interface ManifestState<Tables extends TableSequence = readonly TableMeta[]> {
+export interface ManifestState<Tables extends TableSequence = readonly TableInfo[]> {
   readonly formatVersion: number;
   /** A random UUID, made with the store: tells two stores apart, whatever they are called. */
   readonly storeId: string;
@@ -119,7 +119,7 @@ export function stateProblem(state: ManifestState): string | undefined {
  */
 export function editProblem(
   state: ManifestState<TableSequence>,
-  added: readonly TableMeta[],
+  added: readonly TableInfo[],
 ): string | undefined {
   return headProblem(state) ?? eachTableProblem(added, state) ?? numbersProblem(state, [added]);
 }
@@ -188,7 +188,7 @@ function tablesProblem(state: ManifestState): string | undefined {
 }
 
 function eachTableProblem(
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   state: ManifestState<TableSequence>,
 ): string | undefined {
   for (const table of tables) {
@@ -218,7 +218,7 @@ function pagesProblem({ pages, levels }: ManifestState): string | undefined {
   return undefined;
 }
 
-function tableProblem(table: TableMeta, state: ManifestState<TableSequence>): string | undefined {
+function tableProblem(table: TableInfo, state: ManifestState<TableSequence>): string | undefined {
   if (!isCount(table.number)) return 'the file number is out of range';
   if (!isCount(table.sizeBytes) || table.sizeBytes === 0) return 'the size is out of range';
   if (!isChecksum(table.checksum)) return 'the checksum is out of range';
@@ -242,7 +242,7 @@ function tableProblem(table: TableMeta, state: ManifestState<TableSequence>): st
 
 function numbersProblem(
   state: ManifestState<TableSequence>,
-  tables: readonly (readonly TableMeta[])[],
+  tables: readonly (readonly TableInfo[])[],
 ): string | undefined {
   const { sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages } = state;
   const lists = [sealedLogs, ...tables, obsoleteTables, obsoleteLogs, obsoletePages, pages];

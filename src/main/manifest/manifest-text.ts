@@ -18,7 +18,7 @@ import { crc32 } from '../../shared/base/checksum.ts';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, type SequenceNumber } from '../../shared/base/ids.ts';
 import { commonPrefixLength } from '../../shared/base/table-bounds.ts';
-import type { LeveledTable, TableMeta } from '../../shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
 
 export const HEADER_LENGTH = 30;
 export const HEADER_START = '{"checksum":"crc32:';
@@ -66,7 +66,7 @@ export function tableLinesOf(tables: readonly LeveledTable[]): string[] {
   return tables.map(({ level, table }, i) => lineOf(level, table, tables[i - 1]?.table));
 }
 
-function lineOf(level: Level, table: TableMeta, before: TableMeta | undefined): string {
+function lineOf(level: Level, table: TableInfo, before: TableInfo | undefined): string {
   const { smallestKey, largestKey } = table;
   const a = before === undefined ? 0 : worthSharing(before.largestKey, smallestKey);
   const b = worthSharing(smallestKey, largestKey);
@@ -76,7 +76,7 @@ function lineOf(level: Level, table: TableMeta, before: TableMeta | undefined): 
 }
 
 /** About how long the line of `table` is after that of `before`. */
-export function lineLength({ smallestKey, largestKey }: TableMeta, before: TableMeta | undefined): number {
+export function lineLength({ smallestKey, largestKey }: TableInfo, before: TableInfo | undefined): number {
   const a = before === undefined ? 0 : worthSharing(before.largestKey, smallestKey);
   const keyBytes = smallestKey.length - a + largestKey.length - worthSharing(smallestKey, largestKey);
   return LINE_BYTES + Math.ceil((keyBytes * 4) / 3);
@@ -87,12 +87,12 @@ function worthSharing(before: Uint8Array, key: Uint8Array): number {
   return length < MIN_SHARED_BYTES ? 0 : length;
 }
 
-function fieldsOf(table: TableMeta, a: number, b: number): string {
+function fieldsOf(table: TableInfo, a: number, b: number): string {
   return spell(table, toBase64(table.smallestKey.subarray(a)), toBase64(table.largestKey.subarray(b)));
 }
 
 /** Whole numbers and base64 need no escapes: this is what JSON.stringify() makes, in a quarter of the time. */
-function spell(table: TableMeta, smallest: string, largest: string): string {
+function spell(table: TableInfo, smallest: string, largest: string): string {
   return (
     `"number":${table.number},"sizeBytes":${table.sizeBytes},"checksum":${table.checksum},` +
     `"entryCount":${table.entryCount},"tombstoneCount":${table.tombstoneCount},` +
@@ -167,7 +167,7 @@ export class FieldReader {
 
   /** A list of lines as {@link tableLinesOf} makes them, and how that would spell each. */
   tables(fields: Fields): SpelledTable[] {
-    let before: TableMeta | undefined;
+    let before: TableInfo | undefined;
     let keyBytes = 0;
     return this.list(fields, 'tables').map((item) => {
       const line = this.object(item);
@@ -186,7 +186,7 @@ export class FieldReader {
     throw new CorruptionError(`field ${name} is missing or of the wrong type`, { file: this.#file });
   }
 
-  #table(fields: Fields, before: TableMeta | undefined): TableMeta {
+  #table(fields: Fields, before: TableInfo | undefined): TableInfo {
     const [a, b] = this.has(fields, 'shared') ? this.#shared(fields) : [0, 0];
     const smallestKey = this.#key(fields, 'smallestKey', before?.largestKey, a);
     return {
@@ -205,7 +205,7 @@ export class FieldReader {
   }
 
   /** Spares what is read in canonical base64 the encoding of its keys. Nothing is kept: that would be for every table. */
-  #spell(line: Fields, level: Level, table: TableMeta, before: TableMeta | undefined): string {
+  #spell(line: Fields, level: Level, table: TableInfo, before: TableInfo | undefined): string {
     const [smallest, largest] = [this.text(line, 'smallestKey'), this.text(line, 'largestKey')];
     const isPlain = table.smallestKey.length < MIN_SHARED_BYTES && table.largestKey.length < MIN_SHARED_BYTES;
     return isPlain && CANONICAL_BASE64.test(smallest) && CANONICAL_BASE64.test(largest)
@@ -222,7 +222,7 @@ export class FieldReader {
   /** Loose base64 is taken here and refused by the comparison of the whole text. */
   #key(fields: Fields, name: string, before: Uint8Array | undefined, shared: number): Uint8Array {
     const rest = Buffer.from(this.text(fields, name), 'base64');
-    // Copied out of Buffer's shared pool: a TableMeta is posted to workers, which clones whole backing buffers.
+    // Copied out of Buffer's shared pool: a TableInfo is posted to workers, which clones whole backing buffers.
     if (shared === 0) return new Uint8Array(rest);
     if (before === undefined || !Number.isInteger(shared) || shared < 0 || shared > before.length)
       this.fail('shared');

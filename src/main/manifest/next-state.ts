@@ -6,7 +6,7 @@
  */
 import { assert } from '../../shared/base/assert.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import type { Version } from '../../shared/read/version.ts';
 import { editProblem, type ManifestState, type SealedLog, type TablePage } from './manifest-state.ts';
@@ -27,9 +27,9 @@ export interface NextState {
   readonly edit: VersionEdit;
   readonly extra: EditExtra;
   /** Tables that are in no level any more. */
-  readonly removed: readonly TableMeta[];
+  readonly removed: readonly TableInfo[];
   /** Tables that were in none before. */
-  readonly added: readonly TableMeta[];
+  readonly added: readonly TableInfo[];
   readonly pages: readonly TablePage[];
   readonly nextFileNumber: number;
   readonly ownerEpoch: number;

@@ -18,7 +18,7 @@
 import { crc32 } from '../../shared/base/checksum.ts';
 import { CorruptionError, systemErrorCode } from '../../shared/base/errors.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { newPagePath, pagePath } from '../../shared/files/file-names.ts';
 import {
   closeQuietly,
@@ -71,7 +71,7 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
 }
 
 /** Of any spelling that the text may have, to say what is wrong with it. @throws {@link CorruptionError} */
-function readTables(body: Uint8Array, file: string, storeId: string, entry: PageEntry): TableMeta[] {
+function readTables(body: Uint8Array, file: string, storeId: string, entry: PageEntry): TableInfo[] {
   const { level, number } = entry;
   const reader = new FieldReader(file);
   const lines = reader.tables(reader.parse(body, 'page'));

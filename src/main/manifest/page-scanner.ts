@@ -13,7 +13,7 @@
  * Thread:     main. Pure.
  */
 import type { FileNumber, Level, SequenceNumber } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { MIN_SHARED_BYTES } from './manifest-text.ts';
 
 const NAMES = [
@@ -58,11 +58,11 @@ export function scanPage(
   prefix: string,
   level: Level,
   tableCount: number,
-): TableMeta[] | undefined {
+): TableInfo[] | undefined {
   const scanner = new PageScanner(body);
   const start = latin(`{"level":${level}`);
   scanner.expect(latin(prefix));
-  const tables: TableMeta[] = [];
+  const tables: TableInfo[] = [];
   while (tables.length < tableCount) {
     if (tables.length > 0) scanner.expect(BETWEEN);
     scanner.expect(start);
@@ -100,7 +100,7 @@ class PageScanner {
   }
 
   /** What follows the level in a line. */
-  table(): TableMeta {
+  table(): TableInfo {
     return {
       number: this.#field(NUMBER!) as FileNumber,
       sizeBytes: this.#field(SIZE!),

@@ -6,17 +6,17 @@
  *   reserved                  |  [i .. k]               and not into what a running compaction reads and writes
  *
  * Outputs of a compaction stay within the hull of what it replaces: that is reserved for it. In L0, where tables overlap, only
- * those of one bulk load are kept apart.
+ * those of one ingestion are kept apart.
  *
  * Thread: main. Pure.
  */
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { SHORT_BOUND_BYTES, shortenLargest, shortenSmallest } from '../../shared/base/table-bounds.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import { TableList } from '../../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, type Version } from '../../shared/read/version.ts';
 
-type Tables = readonly TableMeta[];
+type Tables = readonly TableInfo[];
 
 /** The edit with shortened bounds; the same one where no key is long. `reserved`: key ranges of running compactions. */
 export function shortenEdit(
@@ -30,7 +30,7 @@ export function shortenEdit(
   const entering = new Set(
     edit.added.map(({ table }) => table).filter(({ number }) => !removedNumbers.has(number)),
   );
-  const short = new Map<TableMeta, TableMeta>();
+  const short = new Map<TableInfo, TableInfo>();
   const after = version.apply(edit);
   for (const level of new Set(edit.added.map((one) => one.level)))
     shortenLevel(level, after.lists[level]!, entering, { reserved, hull: hullOf(removed) }, short);
@@ -41,14 +41,14 @@ export function shortenEdit(
 }
 
 /** A whole level, as repair makes one. */
-export function shortenTables(level: number, tables: Tables): TableMeta[] {
-  const short = new Map<TableMeta, TableMeta>();
+export function shortenTables(level: number, tables: Tables): TableInfo[] {
+  const short = new Map<TableInfo, TableInfo>();
   if (tables.some(isLong))
     shortenLevel(level, TableList.from(tables), new Set(tables), { reserved: [], hull: undefined }, short);
   return tables.map((table) => short.get(table) ?? table);
 }
 
-function isLong({ smallestKey, largestKey }: TableMeta): boolean {
+function isLong({ smallestKey, largestKey }: TableInfo): boolean {
   return smallestKey.length > SHORT_BOUND_BYTES || largestKey.length > SHORT_BOUND_BYTES;
 }
 
@@ -61,9 +61,9 @@ interface Limits {
 function shortenLevel(
   level: number,
   tables: TableList,
-  entering: ReadonlySet<TableMeta>,
+  entering: ReadonlySet<TableInfo>,
   limits: Limits,
-  short: Map<TableMeta, TableMeta>,
+  short: Map<TableInfo, TableInfo>,
 ): void {
   const numbers = new Set(Array.from(entering, ({ number }) => number));
   tables.find(numbers, (table, place) => {
@@ -76,7 +76,7 @@ function shortenLevel(
   });
 }
 
-function neighbour(level: number, before: TableMeta | undefined, after: TableMeta | undefined): boolean {
+function neighbour(level: number, before: TableInfo | undefined, after: TableInfo | undefined): boolean {
   if (before === undefined || after === undefined) return false;
   if (level > 0) return true;
   return (
@@ -85,11 +85,11 @@ function neighbour(level: number, before: TableMeta | undefined, after: TableMet
 }
 
 function shortened(
-  table: TableMeta,
+  table: TableInfo,
   floor: Uint8Array | undefined,
   ceiling: Uint8Array | undefined,
   { reserved, hull }: Limits,
-): TableMeta {
+): TableInfo {
   let [before, after] = [floor, ceiling];
   for (const { start, end } of reserved) {
     if (end !== undefined && compareKeys(end, table.smallestKey) < 0)

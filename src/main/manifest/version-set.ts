@@ -27,7 +27,7 @@ import { join } from 'node:path';
 import { StorageError } from '../../shared/base/errors.ts';
 import { isExhaustion, isRoomProblem } from '../../shared/base/failures.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
-import type { TableMeta, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
@@ -57,9 +57,9 @@ export interface VersionHost {
   /** The manifest is about to be put in force; throws when the directory is not this store's any more. */
   checkOwnership(): void;
   /** A durable manifest names these tables for the first time. */
-  nameForGood(tables: readonly TableMeta[]): Promise<void>;
+  nameForGood(tables: readonly TableInfo[]): Promise<void>;
   /** No live version holds these tables. Must not throw. */
-  obsolete(tables: TableMeta[]): void;
+  obsolete(tables: TableInfo[]): void;
   /** The manifest in force has not got these pages; with their first names where it never had. Must not throw. */
   obsoletePages(numbers: FileNumber[], wereNamed: boolean): void;
   /** A version has become current, in this step: clients in other threads must hear of it. */
@@ -77,9 +77,9 @@ interface Step {
   /** What is taken from its level, be it to move. */
   readonly left: readonly PlacedTable[];
   /** Tables that are in no level any more, in the order in which they are to be deleted. */
-  readonly removed: readonly TableMeta[];
+  readonly removed: readonly TableInfo[];
   /** Tables that were in none before. */
-  readonly added: readonly TableMeta[];
+  readonly added: readonly TableInfo[];
 }
 
 const NO_HOST: VersionHost = {
@@ -355,7 +355,7 @@ export class VersionSet {
   }
 
   /** Neither the directory nor the manifest in it may be somebody else's. */
-  #checkUnchanged(newTables: readonly TableMeta[], newPages: readonly FileNumber[]): void {
+  #checkUnchanged(newTables: readonly TableInfo[], newPages: readonly FileNumber[]): void {
     this.#host.checkOwnership();
     if (manifestStamp(this.#fs, this.#directory) !== this.#stamp)
       throw changedError(join(this.#directory, MANIFEST_NAME));

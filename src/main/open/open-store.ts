@@ -1,5 +1,5 @@
 /**
- * Opens a store: from a path to what Runtime makes the parts of.
+ * Opens a store: from a path to what RunningStore makes the parts of.
  *
  *   1. the directory: created if allowed      5. check that every table is there (check-tables.ts), and that no file is unknown
  *   2. the lock                               6. recover the logs into memtables
@@ -40,7 +40,7 @@ export interface OpenInternals {
   readonly stallLimitMs?: number | undefined;
   /** After so long without any progress close() gives up. */
   readonly closeLimitMs?: number | undefined;
-  /** How many writes may be made while a bulk load builds its tables. */
+  /** How many writes may be made while an ingestion builds its tables. */
   readonly ingestHeadroom?: number | undefined;
   /** Of the manifest: small ones give a small store pages. */
   readonly pageLimits?: PageLimits | undefined;
@@ -51,7 +51,7 @@ export interface OpenInternals {
 }
 
 /** A store on disk, locked and read, not yet running. */
-export interface OpenedStore {
+export interface Opened {
   readonly fs: FileSystem;
   /** What the application opened. */
   readonly path: string;
@@ -78,7 +78,7 @@ export async function openStore<T>(
   path: string,
   userOptions: EngineOptions | undefined,
   internals: OpenInternals,
-  start: (opened: OpenedStore) => T,
+  start: (opened: Opened) => T,
 ): Promise<T> {
   const options = resolveOptions(userOptions);
   const root = resolveDirectory(path);
@@ -154,7 +154,7 @@ async function load(
   directory: string,
   options: ResolvedOptions,
   created: CreatedDirectories,
-): Promise<Omit<OpenedStore, 'path' | 'lock' | 'pageLimits'>> {
+): Promise<Omit<Opened, 'path' | 'lock' | 'pageLimits'>> {
   // Once: the lock is held, and until the end of this nothing of ours comes or goes. A list of 20,000 names takes 10 ms.
   const names = fs.list(directory);
   const state = await loadOrCreate(fs, directory, options, created, names);

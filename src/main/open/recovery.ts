@@ -147,7 +147,7 @@ function walkChain(chain: readonly LogFile[], replay: LogReplay): RecoveredLog[]
   return counted;
 }
 
-/** A log begins behind all that the one before it holds: bulk loads may take sequences in between, and nothing gives any back. */
+/** A log begins behind all that the one before it holds: ingestions may take sequences in between, and nothing gives any back. */
 function refuseOverlap(before: RecoveredLog | undefined, log: RecoveredLog): void {
   if (before !== undefined && log.firstSequence < before.firstSequence + before.entryCount)
     throw new CorruptionError('the sequence numbers of the logs overlap', { file: log.path, offset: 0 });

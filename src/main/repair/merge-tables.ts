@@ -17,21 +17,21 @@
  */
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { level, MAX_LEVEL } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { hullOf, overlaps } from '../../shared/read/version.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import type { Workshop } from './workshop.ts';
 
 export interface MergedTables {
   /** Sorted and disjoint. */
-  readonly tables: readonly TableMeta[];
+  readonly tables: readonly TableInfo[];
   /** What was merged into others. */
-  readonly merged: readonly TableMeta[];
+  readonly merged: readonly TableInfo[];
 }
 
-export async function mergeTables(shop: Workshop, tables: readonly TableMeta[]): Promise<MergedTables> {
-  const result: TableMeta[] = [];
-  const merged: TableMeta[] = [];
+export async function mergeTables(shop: Workshop, tables: readonly TableInfo[]): Promise<MergedTables> {
+  const result: TableInfo[] = [];
+  const merged: TableInfo[] = [];
   for (const group of overlappingGroups(tables)) {
     if (group.length === 1) result.push(group[0]!);
     else {
@@ -43,9 +43,9 @@ export async function mergeTables(shop: Workshop, tables: readonly TableMeta[]):
 }
 
 /** The tables in groups that overlap no other group, in key order. */
-export function overlappingGroups(tables: readonly TableMeta[]): TableMeta[][] {
+export function overlappingGroups(tables: readonly TableInfo[]): TableInfo[][] {
   const sorted = [...tables].sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
-  const groups: TableMeta[][] = [];
+  const groups: TableInfo[][] = [];
   let end: Uint8Array | undefined;
   for (const table of sorted) {
     if (end !== undefined && compareKeys(table.smallestKey, end) <= 0) groups.at(-1)!.push(table);
@@ -59,8 +59,8 @@ export function overlappingGroups(tables: readonly TableMeta[]): TableMeta[][] {
  * Lists of disjoint tables. Where two overlap, the one with the higher file number is in an earlier list, which is the one
  * that a merge prefers among equal sequence numbers.
  */
-export function sortedRuns(group: readonly TableMeta[]): TableMeta[][] {
-  const runs: TableMeta[][] = [];
+export function sortedRuns(group: readonly TableInfo[]): TableInfo[][] {
+  const runs: TableInfo[][] = [];
   for (const table of [...group].sort((a, b) => b.number - a.number)) {
     const range = { start: table.smallestKey, end: table.largestKey };
     const last = runs.findLastIndex((run) => run.some((other) => overlaps(other, range)));
@@ -71,7 +71,7 @@ export function sortedRuns(group: readonly TableMeta[]): TableMeta[][] {
   return runs;
 }
 
-async function mergeGroup(shop: Workshop, group: readonly TableMeta[]): Promise<readonly TableMeta[]> {
+async function mergeGroup(shop: Workshop, group: readonly TableInfo[]): Promise<readonly TableInfo[]> {
   const { maxFileSizeBytes, table } = shop.options;
   const estimate = {
     rawBytes: group.reduce((sum, { rawBytes }) => sum + rawBytes, 0),

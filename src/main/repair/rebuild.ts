@@ -13,7 +13,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { logName, MANIFEST_NAME, parseFileName, tableName } from '../../shared/files/file-names.ts';
 import { compareAge } from '../../shared/read/version.ts';
 import { findUnknownFiles } from '../files/deletion-queue.ts';
@@ -41,7 +41,7 @@ export interface RepairPlan {
 
 interface Logs {
   readonly kept: KeptLogs | undefined;
-  readonly tables: readonly TableMeta[];
+  readonly tables: readonly TableInfo[];
   readonly setAside: readonly string[];
 }
 
@@ -96,9 +96,9 @@ export class Rebuild {
     if (found.includes(undefined) || this.#hasUnknownFiles(manifest, found)) return undefined;
     const byNumber = new Map(found.map((table) => [table!.number, table!]));
     let isChanged = this.#survey.manifest.problem !== undefined;
-    const levels: TableMeta[][] = [];
+    const levels: TableInfo[][] = [];
     for (const tables of manifest.levels) {
-      const kept: TableMeta[] = [];
+      const kept: TableInfo[] = [];
       for (const table of tables) {
         const at = byNumber.get(table.number)!;
         const now = at.isInPlace ? table : await this.#salvage(at, table);
@@ -137,7 +137,7 @@ export class Rebuild {
           'deleted keys and older versions may be back',
       );
     this.#noteUnused(found, listed !== undefined);
-    const usable: TableMeta[] = [];
+    const usable: TableInfo[] = [];
     for (const table of found) {
       if (table.isInPlace) this.#noteKept(table);
       const meta = table.isInPlace ? table.result.sound : await this.#salvage(table, undefined);
@@ -149,7 +149,7 @@ export class Rebuild {
     this.#setAsideNewTables();
     const { tables, merged } = await mergeTables(this.#shop, usable);
     for (const { number, entryCount } of merged) this.#noteMerged(tableName(number), entryCount);
-    const levels: (readonly TableMeta[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
+    const levels: (readonly TableInfo[])[] = Array.from({ length: LEVEL_COUNT }, () => []);
     levels[MAX_LEVEL] = tables;
     const live = new Set(tables.map(({ number }) => number as number));
     // What is not sound has been set aside.
@@ -265,7 +265,7 @@ export class Rebuild {
     }
   }
 
-  async #salvage(found: FoundTable, expected: TableMeta | undefined): Promise<TableMeta | undefined> {
+  async #salvage(found: FoundTable, expected: TableInfo | undefined): Promise<TableInfo | undefined> {
     const { result, file, isAside } = found;
     const table = await this.#finder.salvage(found, expected);
     const isWhole = result.damage.length === 0;
@@ -337,6 +337,6 @@ export class Rebuild {
   }
 }
 
-function highestSequence(levels: readonly (readonly TableMeta[])[], atLeast: number): number {
+function highestSequence(levels: readonly (readonly TableInfo[])[], atLeast: number): number {
   return levels.flat().reduce((highest, table) => Math.max(highest, table.largestSequence), atLeast);
 }

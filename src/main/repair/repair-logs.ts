@@ -15,7 +15,7 @@
 import { join } from 'node:path';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { logName } from '../../shared/files/file-names.ts';
 import { readFully } from '../../shared/files/file-system.ts';
 import {
@@ -58,7 +58,7 @@ interface SalvagedLog {
 
 export interface LogSalvage {
   /** Level 0 tables of what verifies. */
-  readonly tables: readonly TableMeta[];
+  readonly tables: readonly TableInfo[];
   /** Names of logs that are damaged or given up. */
   readonly damaged: readonly string[];
 }
@@ -72,7 +72,7 @@ export async function salvageLogs(
   numbers: readonly number[],
   lengths: ReadonlyMap<number, number>,
 ): Promise<LogSalvage> {
-  const tables: TableMeta[] = [];
+  const tables: TableInfo[] = [];
   const damaged: string[] = [];
   const files = findLogs(shop, numbers);
   for (const number of numbers) {
@@ -230,7 +230,7 @@ function addGroup(
   return undefined;
 }
 
-async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<TableMeta | undefined> {
+async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<TableInfo | undefined> {
   if (shop.isDryRun) return undefined;
   const dataBytes = run.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   const needed = dataBytes + worstCaseNodeBytes(run.count, 0);

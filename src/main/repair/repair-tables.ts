@@ -10,7 +10,7 @@
  */
 
 import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { newTableName, tableName } from '../../shared/files/file-names.ts';
 import type { SalvageResult, SequenceBounds } from '../../shared/threads/jobs.ts';
 import type { Survey } from './survey.ts';
@@ -46,7 +46,7 @@ export class TableFinder {
   }
 
   /** The best file for table `number`, which `expected` describes where a sound manifest does; undefined: there is none. */
-  async find(number: number, expected?: TableMeta): Promise<FoundTable | undefined> {
+  async find(number: number, expected?: TableInfo): Promise<FoundTable | undefined> {
     const { tables, tablesAside } = this.#survey;
     const places = [
       { file: tables.get(number), isAside: false },
@@ -80,7 +80,7 @@ export class TableFinder {
   }
 
   /** A new table of what verifies of `found`; undefined when nothing does, and in a dry run. */
-  async salvage(found: FoundTable, expected?: TableMeta): Promise<TableMeta | undefined> {
+  async salvage(found: FoundTable, expected?: TableInfo): Promise<TableInfo | undefined> {
     if (found.result.entryCount === 0 || this.#shop.isDryRun) return undefined;
     return (await this.#examine(found.file, found.number, expected, true)).output;
   }
@@ -117,7 +117,7 @@ export class TableFinder {
   }
 
   /** What a sound manifest knows of a table's age helps where the table itself can't tell any more. */
-  async #lookKnowing(file: string, number: number, expected: TableMeta | undefined): Promise<SalvageResult> {
+  async #lookKnowing(file: string, number: number, expected: TableInfo | undefined): Promise<SalvageResult> {
     const result = await this.#look(file, number);
     if (expected === undefined || result.ownNumber !== undefined) return result;
     return await this.#examine(file, number, expected, false);
@@ -126,7 +126,7 @@ export class TableFinder {
   #examine(
     file: string,
     number: number,
-    expected: TableMeta | undefined,
+    expected: TableInfo | undefined,
     isCopied: boolean,
   ): Promise<SalvageResult> {
     const { options } = this.#shop;
@@ -147,10 +147,10 @@ function isNameOf(file: string, number: FileNumber): boolean {
   return file === tableName(number) || file === newTableName(number);
 }
 
-function boundsOf(table: TableMeta): SequenceBounds {
+function boundsOf(table: TableInfo): SequenceBounds {
   return { smallest: table.smallestSequence, largest: table.largestSequence };
 }
 
-function isSame(a: TableMeta, b: TableMeta): boolean {
+function isSame(a: TableInfo, b: TableInfo): boolean {
   return a.sizeBytes === b.sizeBytes && a.checksum === b.checksum;
 }

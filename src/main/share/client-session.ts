@@ -11,16 +11,16 @@
  * Invariants: writes enter in the order in which they came, and what else is asked for comes after those before it.
  *             What it is asked for has been checked (call-checks.ts) before it happens.
  *             It ends once: when the client closes its port, when its thread ends, or when the store closes. Then nothing
- *             is pinned for it, and nothing of its bulk loads stays.
+ *             is pinned for it, and nothing of its ingestions stays.
  * Thread:     main.     Owns: its ends of both ports.
  */
 
 import type { MessagePort } from 'node:worker_threads';
+import type { CompactRange } from '../../shared/base/compact-range.ts';
 import { errorToWire, invalidArgument } from '../../shared/base/errors.ts';
 import { freeBuffer } from '../../shared/base/free-buffer.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
-import type { CompactRange } from '../../shared/read/read-options.ts';
 import { type Handlers, serveCalls } from '../../shared/threads/calls.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import {
@@ -35,11 +35,11 @@ import {
 import type { ResolvedOptions } from '../store/options.ts';
 import type { CommitPipeline, EncodedWrite } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
-import { ClientLoads, type LoadReceiver } from './client-ingestions.ts';
-import type { Follower, SharedViews } from './view-publisher.ts';
+import { ClientIngestions, type IngestReceiver } from './client-ingestions.ts';
+import type { Follower, ViewPublisher } from './view-publisher.ts';
 
 /** What clients may ask of the engine. */
-export interface SharedOwner {
+export interface ClientService {
   flush(): Promise<void>;
   compact(range?: CompactRange): Promise<void>;
 }
@@ -56,8 +56,8 @@ export interface SessionParts {
 /** What all sessions of a store have in common. */
 export interface SessionHost {
   readonly parts: SessionParts;
-  readonly views: SharedViews;
-  readonly receiver: LoadReceiver;
+  readonly views: ViewPublisher;
+  readonly receiver: IngestReceiver;
   /** As StorageEngine.write, but never STRATA_BUSY. */
   write(unit: ClientUnit): Promise<void>;
 }
@@ -71,23 +71,23 @@ export interface ClientUnit extends EncodedWrite {
 export class ClientSession {
   readonly #host: SessionHost;
   readonly #parts: SessionParts;
-  readonly #owner: SharedOwner;
-  readonly #views: SharedViews;
+  readonly #owner: ClientService;
+  readonly #views: ViewPublisher;
   readonly #port: MessagePort;
-  readonly #loads: ClientLoads;
+  readonly #ingestions: ClientIngestions;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
   /** Ends when the last message that waits has entered; undefined: none does. */
   #queue: Promise<void> | undefined;
   #queuedBytes = 0;
 
-  constructor(host: SessionHost, owner: SharedOwner, port: MessagePort, onEnd: () => void) {
+  constructor(host: SessionHost, owner: ClientService, port: MessagePort, onEnd: () => void) {
     const { parts, views, receiver } = host;
     this.#host = host;
     this.#parts = parts;
     this.#owner = owner;
     this.#views = views;
-    this.#loads = new ClientLoads(receiver);
+    this.#ingestions = new ClientIngestions(receiver);
     this.#port = port;
     port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
     port.on('close', () => {
@@ -119,7 +119,7 @@ export class ClientSession {
       this.#views.unfollow(follower);
       follower.viewPort.close();
     }
-    this.#loads.end();
+    this.#ingestions.end();
     this.#port.close();
   }
 
@@ -129,11 +129,11 @@ export class ClientSession {
       write: (writes) => this.#write(writes),
       flush: () => this.#afterWrites(() => this.#owner.flush()),
       compact: (range) => this.#afterWrites(() => this.#owner.compact(range)),
-      ingestBegin: () => this.#loads.begin(),
-      ingestReserve: (id) => this.#loads.reserve(id),
+      ingestBegin: () => this.#ingestions.begin(),
+      ingestReserve: (id) => this.#ingestions.reserve(id),
       ingestFinish: (id, sorted, progressPort) =>
-        this.#afterWrites(() => this.#loads.finish(id, sorted, progressPort)),
-      ingestAbort: (id) => this.#loads.abort(id),
+        this.#afterWrites(() => this.#ingestions.finish(id, sorted, progressPort)),
+      ingestAbort: (id) => this.#ingestions.abort(id),
     };
   }
 

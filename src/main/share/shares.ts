@@ -8,9 +8,9 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { setImmediate } from '../../shared/base/timers.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
-import type { LoadReceiver } from './client-ingestions.ts';
-import { ClientSession, type SessionHost, type SessionParts, type SharedOwner } from './client-session.ts';
-import { SharedViews, type ViewStats } from './view-publisher.ts';
+import type { IngestReceiver } from './client-ingestions.ts';
+import { type ClientService, ClientSession, type SessionHost, type SessionParts } from './client-session.ts';
+import { ViewPublisher, type ViewStats } from './view-publisher.ts';
 
 /** What clients in other threads need of a store. */
 export interface ShareParts extends SessionParts {
@@ -22,8 +22,8 @@ export class Shares {
   readonly #host: SessionHost;
   readonly #sessions = new Set<ClientSession>();
 
-  constructor(parts: ShareParts, receiver: LoadReceiver, write: SessionHost['write']) {
-    const views = new SharedViews(parts.control, parts.memtables, parts.versions);
+  constructor(parts: ShareParts, receiver: IngestReceiver, write: SessionHost['write']) {
+    const views = new ViewPublisher(parts.control, parts.memtables, parts.versions);
     this.#host = { parts, views, receiver, write };
   }
 
@@ -35,7 +35,7 @@ export class Shares {
   }
 
   /** Hears of every change to memtables and tables. */
-  get views(): SharedViews {
+  get views(): ViewPublisher {
     return this.#host.views;
   }
 
@@ -50,7 +50,7 @@ export class Shares {
   }
 
   /** A port for one client. */
-  open(owner: SharedOwner): MessagePort {
+  open(owner: ClientService): MessagePort {
     const { port1, port2 } = new MessageChannel();
     const session: ClientSession = new ClientSession(this.#host, owner, port1, () =>
       this.#sessions.delete(session),

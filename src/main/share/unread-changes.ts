@@ -4,7 +4,7 @@
  * Thread: main. Pure, apart from its own counts.
  */
 
-import type { TableMeta } from '../../shared/base/version-edit.ts';
+import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { ViewChange } from '../../shared/threads/share-protocol.ts';
 
 /** How far behind a client may be. Beyond, it is closed. */
@@ -84,6 +84,6 @@ function sizeOf(change: ViewChange): number {
   return added.reduce((sum, { table }) => sum + tableSize(table), CHANGE_BYTES + 16 * removed.length);
 }
 
-function tableSize({ smallestKey, largestKey }: TableMeta): number {
+function tableSize({ smallestKey, largestKey }: TableInfo): number {
   return TABLE_BYTES + smallestKey.length + largestKey.length;
 }

@@ -21,7 +21,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { clearTimeout, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import type { VersionEdit } from '../../shared/base/version-edit.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
-import type { SharedMemtableState, ViewChange, ViewState } from '../../shared/threads/share-protocol.ts';
+import type { MemtableState, ViewChange, ViewState } from '../../shared/threads/share-protocol.ts';
 import { ViewSlots } from '../../shared/threads/view-slots.ts';
 import type { PinnedVersion, VersionSet } from '../manifest/version-set.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
@@ -54,7 +54,7 @@ interface KeptView {
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'number'> : never;
 
-export class SharedViews {
+export class ViewPublisher {
   readonly #control: ControlBlock;
   readonly #memtables: MemtableList;
   readonly #versions: VersionSet;
@@ -228,7 +228,7 @@ export class SharedViews {
     this.#release(all);
   }
 
-  #stateOf(live: LiveMemtable, isFrozen: boolean): SharedMemtableState {
+  #stateOf(live: LiveMemtable, isFrozen: boolean): MemtableState {
     return { id: this.#idOf(live), buffer: live.memtable.arena.buffer, isFrozen };
   }
 

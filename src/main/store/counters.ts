@@ -13,7 +13,7 @@ export class Counters {
   flushBytes = 0;
   compactionBytes = 0;
   compactionReadBytes = 0;
-  /** Tables that bulk loads added. */
+  /** Tables that ingestions added. */
   ingestBytes = 0;
   ingestCount = 0;
   flushCount = 0;
@@ -74,7 +74,7 @@ export interface EngineStats extends ReaderStats {
     readonly wal: number;
     readonly flush: number;
     readonly compaction: number;
-    /** Tables of bulk loads; their runs are not counted. */
+    /** Tables of ingestions; their runs are not counted. */
     readonly ingest: number;
   };
   readonly compactionBytesRead: number;
@@ -102,14 +102,14 @@ export interface EngineStats extends ReaderStats {
     readonly queued: number;
     readonly flushes: number;
     readonly compactions: number;
-    /** Bulk loads that are in the store. */
+    /** Ingestions that are in the store. */
     readonly ingests: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
     /** Attempts made again because a worker died. */
     readonly retried: number;
   };
-  /** What flush, compaction, bulk loads and verify() did to the disk. */
+  /** What flush, compaction, ingestions and verify() did to the disk. */
   readonly background: {
     /** What was in the page cache included. */
     readonly bytesRead: number;

@@ -70,7 +70,7 @@ export interface EngineOptions {
    * is refused with STRATA_BUSY, and {@link StorageEngine.writable} resolves when there is room again. So the last one that
    * is taken may go beyond it, and with 0 one write waits. Each client holds as many back in its own thread. Default 64 MiB. */
   readonly maxHeldBytes?: number;
-  /** Bytes that flush, compaction, bulk loads and verify() may read and write in a second, together; 64 KiB to 2^53 - 1; less is
+  /** Bytes that flush, compaction, ingestions and verify() may read and write in a second, together; 64 KiB to 2^53 - 1; less is
    * rounded up. Flushes go first. Writes that bring more are slowed, and at last held. With `threads: 0` jobs are not held up,
    * but the next one waits until the one before is paid for. While the store closes it does not count. Default: no bound. */
   readonly backgroundBytesPerSecond?: number;

@@ -35,8 +35,8 @@ export interface ResolvedOptions {
   readonly maxOpenFiles: number;
   readonly mmap: boolean;
   readonly threads: number;
-  /** How many may work for bulk loads and compact(), which a caller waits for: every core, unless `threads` was given. */
-  readonly bulkThreads: number;
+  /** How many may work for ingestions and compact(), which a caller waits for: every core, unless `threads` was given. */
+  readonly callerThreads: number;
   readonly pool: ForeignPool | undefined;
   readonly lockTimeoutMs: number;
   readonly takeOverAfterMs: number;
@@ -69,7 +69,7 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
     maxOpenFiles: Math.max(integer(options, 'maxOpenFiles', 1000, 1, 1_000_000), 8),
     mmap: boolean(options, 'mmap', true),
     threads: threads(options, cores),
-    bulkThreads: options.threads ?? Math.max(1, options.pool === undefined ? cores : cores - 1),
+    callerThreads: options.threads ?? Math.max(1, options.pool === undefined ? cores : cores - 1),
     pool: pool(options),
     lockTimeoutMs: integer(options, 'lockTimeout', 0, 0, MAX_TIMEOUT_MS),
     takeOverAfterMs: integer(options, 'takeOverAfter', TAKE_OVER_AFTER_MS, 0, MAX_TIMEOUT_MS),

@@ -1,13 +1,13 @@
 /**
  * What a table is to the rest of the engine, and what a job changed.
  *
- * Keys are private copies backed by exactly their bytes: TableMeta crosses threads by structured clone, which copies
+ * Keys are private copies backed by exactly their bytes: TableInfo crosses threads by structured clone, which copies
  * whole backing buffers.
  */
 import type { FileNumber, Level, SequenceNumber } from './ids.ts';
 
 /** One table of a version. Immutable. */
-export interface TableMeta {
+export interface TableInfo {
   readonly number: FileNumber;
   /** Size of the file on disk, in bytes. */
   readonly sizeBytes: number;
@@ -29,7 +29,7 @@ export interface TableMeta {
 /** A table and the level it is added to or removed from. */
 export interface LeveledTable {
   readonly level: Level;
-  readonly table: TableMeta;
+  readonly table: TableInfo;
 }
 
 /** The whole effect of one flush or compaction: persisted and installed once, or not at all. */

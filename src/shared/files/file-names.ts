@@ -4,7 +4,7 @@
  *
  *   manifest.json        the root of truth           manifest.json.tmp    a replacement being written
  *   000012.log           a write-ahead log           LOCK                 who holds the store
- *   000013.sst           a table                     000014.run           a sorted part of a bulk load under way
+ *   000013.sst           a table                     000014.run           a sorted part of an ingestion under way
  *   000015.sst.new       a table that no durable manifest has named yet
  *   000016.tables        a page of the manifest: a part of its list of tables (manifest-pages.ts); 000016.tables.new likewise
  *   LOCK-0a1b....sock    the socket of an owner (lock-socket.ts)

@@ -1,5 +1,5 @@
 /**
- * A chunk of a bulk load: records as they came from the source, one behind the other, in memory that one thread fills and
+ * A chunk of an ingestion: records as they came from the source, one behind the other, in memory that one thread fills and
  * another, or the same, sorts in place.
  *
  *   record = varint key length | varint value length | key | value

@@ -17,21 +17,21 @@ export type IngestSource = Iterable<IngestRecord> | AsyncIterable<IngestRecord>;
 
 /** Options of ingest. */
 export interface IngestOptions {
-  /** Called a few times a second, and when a phase ends. What it throws ends the load. */
+  /** Called a few times a second, and when a phase ends. What it throws ends the ingestion. */
   readonly onProgress?: (progress: IngestProgress) => void;
-  /** Ends the load with the signal's reason; nothing of it is in the store then. */
+  /** Ends the ingestion with the signal's reason; nothing of it is in the store then. */
   readonly signal?: AbortSignal;
   /** How many records the source has, about, where neither its `length` nor its `size` tells: for progress alone. */
   readonly estimatedRecords?: number;
 }
 
 /**
- * How far a load is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`: they
+ * How far an ingestion is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`: they
  * are given their place, for which writes are held for a moment.
  */
 export type IngestPhase = 'sorting' | 'merging' | 'installing';
 
-/** How far a load is. */
+/** How far an ingestion is. */
 export interface IngestProgress {
   readonly phase: IngestPhase;
   /** Records that have passed this phase. */
@@ -42,7 +42,7 @@ export interface IngestProgress {
   readonly estimatedTotal: number | undefined;
 }
 
-/** What a load did. */
+/** What an ingestion did. */
 export interface IngestReport {
   /** Records taken from the source. */
   readonly records: number;

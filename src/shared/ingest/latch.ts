@@ -1,8 +1,8 @@
 /**
  * Two words between the owner of a store and a client that writes run files into its directory: while the client writes, the
- * owner does not give the directory up; once the owner has ended the load, the client writes no more.
+ * owner does not give the directory up; once the owner has ended the ingestion, the client writes no more.
  *
- *   Int32 word 0   state: bit 0 = the client is writing a file, bit 1 = the load has ended
+ *   Int32 word 0   state: bit 0 = the client is writing a file, bit 1 = the ingestion has ended
  *              1   how many of the file numbers it was given the client has used, counted before the file is made
  *
  * The client enters by one compare and exchange from "neither": so either the owner, which sets bit 1 and then looks, sees that
@@ -29,7 +29,7 @@ export class IngestLatch {
     this.#words = new Int32Array(buffer);
   }
 
-  /** The client's, before it makes a file: false when the load has ended. Counts the file's number as used. */
+  /** The client's, before it makes a file: false when the ingestion has ended. Counts the file's number as used. */
   enter(): boolean {
     if (Atomics.compareExchange(this.#words, STATE, 0, WRITING) !== 0) return false;
     Atomics.add(this.#words, USED, 1);

@@ -1,5 +1,5 @@
 /**
- * Word of how far a bulk load is: a few times a second, and whenever a phase ends.
+ * Word of how far an ingestion is: a few times a second, and whenever a phase ends.
  *
  * Thread: any.
  */

@@ -1,5 +1,5 @@
 /**
- * Packs the records of a bulk load into chunks (chunk.ts), one after the other.
+ * Packs the records of an ingestion into chunks (chunk.ts), one after the other.
  *
  *   add()         copies a record into the chunk; false when that is full: takeChunk(), and add it again
  *   giveBack()    a chunk that was taken may be filled again

@@ -1,5 +1,5 @@
 /**
- * Sorts the records of a bulk load's chunk by key, equal keys in the order in which they came.
+ * Sorts the records of an ingestion's chunk by key, equal keys in the order in which they came.
  *
  *   1. walk the records: where each key begins and ends
  *   2. per group (at first: all): skip what the keys have in common, take the next eight bytes of each as two numbers,

@@ -1,5 +1,5 @@
 /**
- * Takes the records of a bulk load from their source.
+ * Takes the records of an ingestion from their source.
  *
  *   asks the source for its next record until there is none, and packs it (record-packer.ts)
  *   every few milliseconds: a turn for the event loop, and word of the progress
@@ -7,7 +7,7 @@
  *
  * Invariants: a record is copied before the source is asked for the next one. The source is told to end (`return()`) when it
  *             did not end by itself; whether it ever does is its own affair. Nothing of it runs within the call that began the
- *             load, nor while one is being ended.
+ *             ingestion, nor while one is being ended.
  * Thread:     the one that has the source.
  */
 import { invalidArgument } from '../base/errors.ts';
@@ -43,7 +43,7 @@ export async function takeRecords(
   packer: RecordPacker,
   { signal, ship, onProgress }: TakeOptions,
 ): Promise<void> {
-  // Opening a source runs code of the application: not within the call, which has yet to make the load known.
+  // Opening a source runs code of the application: not within the call, which has yet to make the ingestion known.
   await undefined;
   throwIfAborted(signal);
   const { iterator, isAsync } = openSource(source);
@@ -106,8 +106,8 @@ function stepOf(answer: unknown): { readonly done: boolean; readonly value: unkn
 }
 
 /**
- * In a microtask of its own, as it is the application's code and whoever ends the load is in the middle of that. Nobody waits: a
- * generator that is suspended in an await ends when that does, and what it throws then is of no interest to a load that has failed.
+ * In a microtask of its own, as it is the application's code and whoever ends the ingestion is in the middle of that. Nobody waits: a
+ * generator that is suspended in an await ends when that does, and what it throws then is of no interest to an ingestion that has failed.
  */
 function endQuietly(iterator: RecordIterator): void {
   const tell = async (): Promise<void> => {

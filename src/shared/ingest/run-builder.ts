@@ -1,5 +1,5 @@
 /**
- * A chunk of records becomes a sorted run: on the pool for the engine's bulk loads, in its own thread for a client's.
+ * A chunk of records becomes a sorted run: on the pool for the engine's ingestions, in its own thread for a client's.
  *
  *   1. sort what came unsorted (record-sort.ts)
  *   2. write it (run-writer.ts); of equal keys only the one that came last

@@ -1,5 +1,5 @@
 /**
- * The run file of a bulk load: a chunk's records, sorted, each key once. It lives between the two phases of the load, is
+ * The run file of an ingestion: a chunk's records, sorted, each key once. It lives between the two phases of the ingestion, is
  * named by no manifest and never synced; the next open deletes what a crash left.
  *
  *   run    = block*

@@ -16,20 +16,20 @@ import type { InternalIterator } from '../base/iterator.ts';
 import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { MemtableArena, relativeSequence } from './arena.ts';
-import { pause, SharedTree, Step } from './concurrent-tree.ts';
+import { ConcurrentTree, pause, Step } from './concurrent-tree.ts';
 import { keyEquals } from './memtable.ts';
 import { NEWEST } from './tree.ts';
 import { NODE_CAPACITY } from './tree-node.ts';
 
 const BEFORE_ALL = new Uint8Array(0);
 
-export class SharedMemtable {
+export class ConcurrentMemtable {
   readonly #arena: MemtableArena;
-  readonly #tree: SharedTree;
+  readonly #tree: ConcurrentTree;
 
   constructor(buffer: SharedArrayBuffer) {
     this.#arena = MemtableArena.attach(buffer);
-    this.#tree = new SharedTree(this.#arena);
+    this.#tree = new ConcurrentTree(this.#arena);
   }
 
   /** As Memtable.lookup. */
@@ -44,7 +44,7 @@ export class SharedMemtable {
   }
 
   iterator(maxSequence: number): InternalIterator {
-    return new SharedMemtableIterator(this.#arena, maxSequence);
+    return new ConcurrentMemtableIterator(this.#arena, maxSequence);
   }
 
   #find(key: Uint8Array, maxRelative: number, into: Entry): Step {
@@ -70,10 +70,10 @@ export class SharedMemtable {
   }
 }
 
-class SharedMemtableIterator implements InternalIterator {
+class ConcurrentMemtableIterator implements InternalIterator {
   readonly entry: Entry = new Entry();
   readonly #arena: MemtableArena;
-  readonly #tree: SharedTree;
+  readonly #tree: ConcurrentTree;
   readonly #maxRelative: number;
   /** The refs of one leaf, as they were at some moment since the iterator was made. */
   readonly #refs: Uint32Array = new Uint32Array(NODE_CAPACITY);
@@ -84,7 +84,7 @@ class SharedMemtableIterator implements InternalIterator {
 
   constructor(arena: MemtableArena, maxSequence: number) {
     this.#arena = arena;
-    this.#tree = new SharedTree(arena);
+    this.#tree = new ConcurrentTree(arena);
     this.#maxRelative = maxSequence - arena.firstSequence;
   }
 

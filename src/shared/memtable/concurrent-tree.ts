@@ -49,7 +49,7 @@ const fenceWord = new Int32Array(1);
 const sleepWord = new Int32Array(new SharedArrayBuffer(4));
 
 /** A search and where it ended. One per iterator, one for all lookups of a thread. */
-export class SharedTree {
+export class ConcurrentTree {
   readonly arena: MemtableArena;
   readonly #words: Uint32Array<SharedArrayBuffer>;
   readonly #bytes: Uint8Array<SharedArrayBuffer>;

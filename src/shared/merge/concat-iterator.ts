@@ -13,14 +13,14 @@ import { assert } from '../base/assert.ts';
 import { compareKeys } from '../base/bytes.ts';
 import { Entry } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import type { BlockSpan, SpanIterator } from '../table/block-span.ts';
 
 /** Where an iterator without an open child stands. */
 const NOWHERE = new Entry();
 
 /** What is known of a table before it is opened: user keys, both inclusive. */
-export type TableBounds = Pick<TableMeta, 'smallestKey' | 'largestKey'>;
+export type TableBounds = Pick<TableInfo, 'smallestKey' | 'largestKey'>;
 
 /** Sorted and disjoint tables, and their search: an array, or something faster to change (read/table-list.ts). */
 export interface SortedTables {

@@ -12,7 +12,7 @@
 import { compareKeys } from '../base/bytes.ts';
 import type { Entry } from '../base/entry.ts';
 import { LEVEL_COUNT, type Level } from '../base/ids.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
 import type { ReadableMemtables } from './readable-memtables.ts';
@@ -100,6 +100,6 @@ export class TableSearch {
   }
 }
 
-function holdsKey(table: TableMeta, key: Uint8Array): boolean {
+function holdsKey(table: TableInfo, key: Uint8Array): boolean {
   return compareKeys(table.smallestKey, key) <= 0 && compareKeys(key, table.largestKey) <= 0;
 }

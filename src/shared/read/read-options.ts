@@ -19,12 +19,6 @@ import { viewInArena } from '../memtable/value-view.ts';
 import type { ScanLimits } from './scan.ts';
 import { slab } from './slab.ts';
 
-/** Options of put, delete and write. */
-export interface WriteOptions {
-  /** Wait until the write would survive power loss. Default: the engine's `sync` option. */
-  readonly sync?: boolean;
-}
-
 /** Options of get, getMany and has. */
 export interface ReadOptionsOf<S> {
   /** Read the moment of this snapshot. Default: now. */
@@ -69,7 +63,6 @@ export interface ScanOptionsOf<S> extends ScanBounds {
   readonly signal?: AbortSignal;
 }
 
-const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
 const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'fillCache', 'zeroCopy', 'signal']);
 const SCAN_NAMES: ReadonlySet<string> = new Set([
   'gt',
@@ -84,12 +77,6 @@ const SCAN_NAMES: ReadonlySet<string> = new Set([
   'fillCache',
   'signal',
 ]);
-
-export function resolveSync(options: WriteOptions | undefined, fallback: boolean): boolean {
-  if (options === undefined) return fallback;
-  checkObject(options, 'write options', WRITE_NAMES);
-  return boolean(options, 'sync', fallback);
-}
 
 /** What read options say. They are read here, once, as reading them may run code of the application. */
 export interface ResolvedRead<S> {
@@ -163,21 +150,4 @@ function limitOf(limit: unknown): number {
       `option 'limit' must be an integer from 0, or -1 or Infinity for no limit, not ${describe(limit)}`,
     );
   return limit;
-}
-
-const COMPACT_NAMES: ReadonlySet<string> = new Set(['start', 'end']);
-
-/** A range of `compact`: both bounds inclusive, as LevelDB's CompactRange has them. */
-export interface CompactRange {
-  readonly start?: Bytes;
-  readonly end?: Bytes;
-}
-
-export function resolveCompactRange(range: CompactRange = {}): KeyRange {
-  checkObject(range, 'compact range', COMPACT_NAMES);
-  const { start, end } = range;
-  return {
-    start: start === undefined ? undefined : ownedKeyBytes(start),
-    end: end === undefined ? undefined : ownedKeyBytes(end),
-  };
 }

@@ -1,5 +1,5 @@
 /**
- * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one load) a window of blocks around
+ * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one ingestion) a window of blocks around
  * where the scan stands, and the one after it.
  *
  *   run     [ ... passed ... ][ window: stands in it ][ next window, on its way ]
@@ -20,7 +20,7 @@
  */
 
 import type { KeyRange } from '../base/iterator.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import type { Disk } from '../disk/disk.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import { firstTableReaching, lastTableStartingBefore } from '../merge/concat-iterator.ts';
@@ -172,7 +172,7 @@ class RunReads {
   /** Opens the window's table, then reads from the block that `firstBlock` says; undefined: none. */
   #open(
     window: Window,
-    meta: TableMeta,
+    meta: TableInfo,
     firstBlock: (reader: TableReader) => number | undefined,
   ): Promise<void> {
     const opened = this.#scan.tables.fetch(meta);

@@ -17,7 +17,7 @@ import { LRUCache } from 'lru-cache';
 import { assert } from '../base/assert.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../base/errors.ts';
 import type { FileNumber } from '../base/ids.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import type { Disk } from '../disk/disk.ts';
 import { QueueTicket, WITHDRAWN } from '../disk/disk-queue.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
@@ -120,18 +120,18 @@ export class TableCache {
   }
 
   /** The reader of a live table, for use before the next call of anything here. */
-  reader(meta: TableMeta): TableReader {
+  reader(meta: TableInfo): TableReader {
     return this.#get(meta).reader;
   }
 
   /** An iterator over a live table that keeps it open until closed. */
-  iterator(meta: TableMeta, fillCache: boolean, scan?: ScanPart): TableIterator {
+  iterator(meta: TableInfo, fillCache: boolean, scan?: ScanPart): TableIterator {
     const table = this.#get(meta);
     this.#lease(table);
     return new TableIterator(table.reader, fillCache, table, scan);
   }
 
-  isOpen(meta: TableMeta): boolean {
+  isOpen(meta: TableInfo): boolean {
     return this.#known(meta.number) !== undefined;
   }
 
@@ -147,7 +147,7 @@ export class TableCache {
   }
 
   /** Has a live table opened, and keeps it open until it is given back. */
-  fetch(meta: TableMeta): Fetched {
+  fetch(meta: TableInfo): Fetched {
     const known = this.#known(meta.number);
     if (known !== undefined) {
       this.#lease(known);
@@ -164,7 +164,7 @@ export class TableCache {
     };
   }
 
-  #get(meta: TableMeta): OpenTable {
+  #get(meta: TableInfo): OpenTable {
     if (this.#latest?.reader.number === meta.number) return this.#latest;
     // Order matters only when the cache may run full, and keeping it costs more than finding the table.
     const isRoomy = this.#tables.size <= this.#maxOpenFiles / 2;
@@ -179,7 +179,7 @@ export class TableCache {
     return table;
   }
 
-  #needed(meta: TableMeta): Needed {
+  #needed(meta: TableInfo): Needed {
     return { opensTable: () => !this.#opening.has(meta.number), fetch: () => this.fetch(meta) };
   }
 
@@ -215,7 +215,7 @@ export class TableCache {
     return this.#tables.peek(number) ?? this.#leased.get(number);
   }
 
-  #openLater(meta: TableMeta): Opening {
+  #openLater(meta: TableInfo): Opening {
     const opening = new Opening();
     this.#opening.set(meta.number, opening);
     opening.ready = this.#openFor(opening, meta).finally(() => {
@@ -226,7 +226,7 @@ export class TableCache {
     return opening;
   }
 
-  async #openFor(opening: Opening, meta: TableMeta): Promise<void> {
+  async #openFor(opening: Opening, meta: TableInfo): Promise<void> {
     const reader = await this.#readerLater(meta, opening);
     if (this.#isClosed) {
       closeQuietly(reader);
@@ -245,7 +245,7 @@ export class TableCache {
     this.#opening.delete(meta.number);
   }
 
-  async #readerLater(meta: TableMeta, opening: Opening): Promise<TableReader> {
+  async #readerLater(meta: TableInfo, opening: Opening): Promise<TableReader> {
     const file = await this.#fileLater(meta.number, opening);
     try {
       // Of the last ones: nobody may want it any more, and the disk may be slow.
@@ -274,7 +274,7 @@ export class TableCache {
       }
   }
 
-  #sourceOf(file: StorageFile, meta: TableMeta): BlockSource {
+  #sourceOf(file: StorageFile, meta: TableInfo): BlockSource {
     if (file.size() !== meta.sizeBytes)
       throw new CorruptionError(`the table has ${file.size()} bytes of ${meta.sizeBytes}`, {
         file: file.path,
@@ -283,7 +283,7 @@ export class TableCache {
     return openSource(file, this.#mmap, this.#disk);
   }
 
-  #optionsFor(meta: TableMeta): TableReaderOptions {
+  #optionsFor(meta: TableInfo): TableReaderOptions {
     return {
       cache: this.#blocks,
       counters: this.counters,
@@ -296,7 +296,7 @@ export class TableCache {
     for (let left = Math.ceil(this.#tables.size / 2); left > 0; left--) this.#tables.pop();
   }
 
-  #openOrMakeRoom(meta: TableMeta): TableReader {
+  #openOrMakeRoom(meta: TableInfo): TableReader {
     for (;;)
       try {
         return this.#open(meta);
@@ -306,7 +306,7 @@ export class TableCache {
       }
   }
 
-  #open(meta: TableMeta): TableReader {
+  #open(meta: TableInfo): TableReader {
     const file = this.#openFile(meta.number);
     try {
       return TableReader.open(this.#sourceOf(file, meta), meta, this.#optionsFor(meta));

@@ -18,14 +18,14 @@
  */
 import { compareKeys } from '../base/bytes.ts';
 import type { FileNumber } from '../base/ids.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import { firstTableReaching, lastTableStartingBefore, type SortedTables } from '../merge/concat-iterator.ts';
 
-type Tables = readonly TableMeta[];
-type Order = (a: TableMeta, b: TableMeta) => number;
+type Tables = readonly TableInfo[];
+type Order = (a: TableInfo, b: TableInfo) => number;
 
 /** What a {@link TableList} and an array have in common. */
-export interface TableSequence extends Iterable<TableMeta> {
+export interface TableSequence extends Iterable<TableInfo> {
   readonly length: number;
 }
 
@@ -38,8 +38,8 @@ export interface TableChunk {
   readonly tables: Tables;
   /** Of its tables, one after the other in memory: a search by number does not touch the tables. */
   readonly numbers: readonly FileNumber[];
-  readonly first: TableMeta;
-  readonly last: TableMeta;
+  readonly first: TableInfo;
+  readonly last: TableInfo;
 }
 
 export class TableList implements TableSequence, SortedTables {
@@ -76,23 +76,23 @@ export class TableList implements TableSequence, SortedTables {
     return this.#array;
   }
 
-  *[Symbol.iterator](): IterableIterator<TableMeta> {
+  *[Symbol.iterator](): IterableIterator<TableInfo> {
     for (const { tables } of this.chunks) yield* tables;
   }
 
   /** undefined: there is no such place. Unlike an array's, places don't count from the end. */
-  at(place: number): TableMeta | undefined {
+  at(place: number): TableInfo | undefined {
     const chunk = this.#chunkAt(place);
     return chunk < 0 ? undefined : this.chunks[chunk]!.tables[place - this.#starts[chunk]!];
   }
 
   /** The last table; undefined: there is none. */
-  get last(): TableMeta | undefined {
+  get last(): TableInfo | undefined {
     return this.chunks.at(-1)?.last;
   }
 
   /** Of sorted and disjoint tables the first whose largest key is >= `key`. Allocates nothing. */
-  tableReaching(key: Uint8Array): TableMeta | undefined {
+  tableReaching(key: Uint8Array): TableInfo | undefined {
     const chunk = this.#chunkReaching(key);
     if (chunk === this.chunks.length) return undefined;
     const { tables } = this.chunks[chunk]!;
@@ -121,8 +121,8 @@ export class TableList implements TableSequence, SortedTables {
   }
 
   /** The tables at the places from `start` up to `end`. */
-  slice(start: number, end: number): TableMeta[] {
-    const tables: TableMeta[] = [];
+  slice(start: number, end: number): TableInfo[] {
+    const tables: TableInfo[] = [];
     for (let chunk = Math.max(0, this.#chunkAt(start)); chunk < this.chunks.length; chunk++) {
       const first = this.#starts[chunk]!;
       if (first >= end) break;
@@ -133,7 +133,7 @@ export class TableList implements TableSequence, SortedTables {
   }
 
   /** Calls `found` for each table that has one of these numbers, in order. */
-  find(numbers: ReadonlySet<FileNumber>, found: (table: TableMeta, place: number) => void): void {
+  find(numbers: ReadonlySet<FileNumber>, found: (table: TableInfo, place: number) => void): void {
     for (let chunk = 0; chunk < this.chunks.length; chunk++) {
       const { tables, numbers: own } = this.chunks[chunk]!;
       for (let i = 0; i < own.length; i++)
@@ -153,17 +153,17 @@ export class TableList implements TableSequence, SortedTables {
     removed: readonly number[],
     added: Tables,
     inOrder: Order,
-    check: (before: TableMeta | undefined, table: TableMeta | undefined) => void,
+    check: (before: TableInfo | undefined, table: TableInfo | undefined) => void,
   ): TableList {
     const groups = this.chunks.map((chunk): Group => ({ chunk, tables: chunk.tables }));
     if (groups.length === 0) groups.push({ chunk: undefined, tables: [] });
-    const gone = new Set<TableMeta>();
+    const gone = new Set<TableInfo>();
     for (const place of removed) {
       const group = this.#chunkAt(place);
       gone.add(this.at(place)!);
       groups[group]!.chunk = undefined;
     }
-    const come = new Map<Group, TableMeta[]>();
+    const come = new Map<Group, TableInfo[]>();
     for (const table of added) {
       const group = groups[this.#chunkFor(table, inOrder)]!;
       group.chunk = undefined;
@@ -209,7 +209,7 @@ export class TableList implements TableSequence, SortedTables {
   }
 
   /** The chunk that `table` belongs into. */
-  #chunkFor(table: TableMeta, inOrder: Order): number {
+  #chunkFor(table: TableInfo, inOrder: Order): number {
     let low = 0;
     let high = this.chunks.length;
     while (low < high) {
@@ -229,9 +229,9 @@ interface Group {
 
 function checkOrder(
   groups: readonly Group[],
-  check: (before: TableMeta | undefined, table: TableMeta | undefined) => void,
+  check: (before: TableInfo | undefined, table: TableInfo | undefined) => void,
 ): void {
-  let before: TableMeta | undefined;
+  let before: TableInfo | undefined;
   let isChanged = false;
   for (const { chunk, tables } of groups) {
     if (chunk !== undefined) {

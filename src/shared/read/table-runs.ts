@@ -1,10 +1,10 @@
 /**
- * The tables of a version as sorted runs: the table or the load of each step in L0, then the levels. A scan merges runs; what it reads
+ * The tables of a version as sorted runs: the table or the ingestion of each step in L0, then the levels. A scan merges runs; what it reads
  * ahead it counts by run.
  */
 import { compareKeys } from '../base/bytes.ts';
 import type { KeyRange } from '../base/iterator.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import type { TableList } from './table-list.ts';
 import type { Version } from './version.ts';
 
@@ -14,7 +14,7 @@ export function runsOf(version: Version): readonly TableRun[] {
 }
 
 /** Sorted and disjoint tables. */
-export type TableRun = readonly TableMeta[] | TableList;
+export type TableRun = readonly TableInfo[] | TableList;
 
 /** Whether keys of these tables, which are sorted, may lie in the range. */
 export function meets(metas: TableRun, { start, end }: KeyRange): boolean {

@@ -15,7 +15,7 @@
  *             edit.
  */
 import type { FileNumber } from '../base/ids.ts';
-import type { TableMeta, VersionEdit } from '../base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../base/version-edit.ts';
 import type { PlacedTable, Version } from './version.ts';
 
 /** Keeps a version, and so its tables, until released. */
@@ -34,7 +34,7 @@ interface Kept {
 
 /** A table that has left the current version. */
 interface Leaving {
-  readonly table: TableMeta;
+  readonly table: TableInfo;
   readonly addedAt: number;
   readonly removedAt: number;
 }
@@ -43,7 +43,7 @@ interface Leaving {
 export function turnoverOf(
   edit: VersionEdit,
   left: readonly PlacedTable[],
-): { readonly removed: PlacedTable[]; readonly added: TableMeta[] } {
+): { readonly removed: PlacedTable[]; readonly added: TableInfo[] } {
   const leaving = new Set(edit.removed.map(({ number }) => number));
   const coming = new Set(edit.added.map(({ table }) => table.number));
   return {
@@ -53,7 +53,7 @@ export function turnoverOf(
 }
 
 export class VersionPins {
-  readonly #onObsolete: (tables: TableMeta[]) => void;
+  readonly #onObsolete: (tables: TableInfo[]) => void;
   #current: Kept = { ordinal: 0, pins: 0, waiting: [] };
   /** Versions before the current one that are pinned, oldest first. */
   readonly #pinned: Kept[] = [];
@@ -62,7 +62,7 @@ export class VersionPins {
   readonly #leaving = new Set<FileNumber>();
 
   /** `onObsolete` is told of tables that no version holds. Must not throw. */
-  constructor(onObsolete: (tables: TableMeta[]) => void) {
+  constructor(onObsolete: (tables: TableInfo[]) => void) {
     this.#onObsolete = onObsolete;
   }
 
@@ -90,7 +90,7 @@ export class VersionPins {
   }
 
   /** Another version is current: without `removed`, in the order in which they are to be deleted, and with `added`. */
-  advance(removed: readonly TableMeta[], added: readonly TableMeta[]): void {
+  advance(removed: readonly TableInfo[], added: readonly TableInfo[]): void {
     if (this.#current.pins > 0) this.#pinned.push(this.#current);
     const ordinal = this.#current.ordinal + 1;
     this.#current = { ordinal, pins: 0, waiting: [] };
@@ -111,7 +111,7 @@ export class VersionPins {
 
   /** Those that no pinned version has are obsolete; the others wait. */
   #report(leaving: readonly Leaving[]): void {
-    const obsolete: TableMeta[] = [];
+    const obsolete: TableInfo[] = [];
     for (const one of leaving) {
       const newest = this.#pinned[this.#placeOf(one.removedAt) - 1];
       if (newest !== undefined && newest.ordinal >= one.addedAt) newest.waiting.push(one);

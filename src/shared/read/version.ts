@@ -1,7 +1,7 @@
 /**
  * A version: the immutable set of tables that make up the store at one moment, by level, and the questions asked of it.
  *
- *   L0       newest first; tables overlap         searched one after another; those of one bulk load are disjoint: a run
+ *   L0       newest first; tables overlap         searched one after another; those of one ingestion are disjoint: a run
  *   L1..L7   sorted by smallest key; disjoint     searched by bisection
  *
  * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers tell.
@@ -15,7 +15,7 @@
 import { assert } from '../base/assert.ts';
 import { compareKeys } from '../base/bytes.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../base/ids.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../base/version-edit.ts';
+import type { LeveledTable, TableInfo, VersionEdit } from '../base/version-edit.ts';
 import { TableList, type TableSequence } from './table-list.ts';
 
 /** A range of user keys with both bounds inclusive; undefined = unbounded. Tables know their keys in this form. */
@@ -34,14 +34,14 @@ export interface PlacedTable extends LeveledTable {
   readonly place: number;
 }
 
-type Tables = readonly TableMeta[];
+type Tables = readonly TableInfo[];
 
 export class Version {
   static readonly empty: Version = Version.#of(Array.from({ length: LEVEL_COUNT }, () => TableList.empty));
 
   /** LEVEL_COUNT of them, in the order that the header tells. */
   readonly lists: readonly TableList[];
-  /** L0: a dozen tables, unless a bulk load has just come in. */
+  /** L0: a dozen tables, unless an ingestion has just come in. */
   readonly levelZero: Tables;
   readonly #levelBytes: readonly number[];
   /** L0 as sorted runs, newest first: see levelZeroRuns(). */
@@ -137,14 +137,14 @@ export class Version {
   }
 
   /** The one table of `level` (1..7) whose key range holds `key`. Allocates nothing. */
-  tableContaining(level: Level, key: Uint8Array): TableMeta | undefined {
+  tableContaining(level: Level, key: Uint8Array): TableInfo | undefined {
     assert(level > 0, 'tables of level 0 overlap');
     const table = this.lists[level]!.tableReaching(key);
     return table !== undefined && compareKeys(table.smallestKey, key) <= 0 ? table : undefined;
   }
 
   /** The tables of `level` that hold keys in `range`, in the level's order. */
-  overlapping(level: Level, range: InclusiveRange, options: OverlapOptions = {}): TableMeta[] {
+  overlapping(level: Level, range: InclusiveRange, options: OverlapOptions = {}): TableInfo[] {
     if (level === 0) {
       const tables = this.levelZero;
       return options.transitive ? closure(tables, range) : tables.filter((table) => overlaps(table, range));
@@ -219,7 +219,7 @@ export function levelProblem(level: Level, tables: Tables): string | undefined {
 }
 
 /** What is wrong with `table` right after `before` in `level`. */
-function neighbourProblem(level: Level, before: TableMeta, table: TableMeta): string | undefined {
+function neighbourProblem(level: Level, before: TableInfo, table: TableInfo): string | undefined {
   if (level === 0) return compareAge(before, table) > 0 ? 'level 0 is not in order of age' : undefined;
   return compareKeys(before.largestKey, table.smallestKey) >= 0
     ? `tables of level ${level} overlap or are not sorted`
@@ -227,7 +227,7 @@ function neighbourProblem(level: Level, before: TableMeta, table: TableMeta): st
 }
 
 /** Whether the table's key range and `range` share a key. */
-export function overlaps(table: TableMeta, range: InclusiveRange): boolean {
+export function overlaps(table: TableInfo, range: InclusiveRange): boolean {
   return (
     (range.end === undefined || compareKeys(table.smallestKey, range.end) <= 0) &&
     (range.start === undefined || compareKeys(table.largestKey, range.start) >= 0)
@@ -255,7 +255,7 @@ function assertLevel(level: Level, tables: Tables): void {
   assert(problem === undefined, problem ?? '');
 }
 
-function assertNeighbours(level: Level, before: TableMeta | undefined, table: TableMeta | undefined): void {
+function assertNeighbours(level: Level, before: TableInfo | undefined, table: TableInfo | undefined): void {
   const problem =
     table !== undefined && compareKeys(table.smallestKey, table.largestKey) > 0
       ? 'a smallest key lies after its largest key'
@@ -263,23 +263,23 @@ function assertNeighbours(level: Level, before: TableMeta | undefined, table: Ta
   assert(problem === undefined, problem ?? '');
 }
 
-/** Newest first. Tables of one age (a bulk load's) hold no common key: any order will do, but always the same. */
-export function compareAge(a: TableMeta, b: TableMeta): number {
+/** Newest first. Tables of one age (an ingestion's) hold no common key: any order will do, but always the same. */
+export function compareAge(a: TableInfo, b: TableInfo): number {
   return (
     b.largestSequence - a.largestSequence || compareKeys(a.smallestKey, b.smallestKey) || a.number - b.number
   );
 }
 
-export function compareSmallest(a: TableMeta, b: TableMeta): number {
+export function compareSmallest(a: TableInfo, b: TableInfo): number {
   return compareKeys(a.smallestKey, b.smallestKey);
 }
 
 /**
- * Tables of L0, in its order, as runs: tables with the same largest sequence are those of one bulk load, which share no key
+ * Tables of L0, in its order, as runs: tables with the same largest sequence are those of one ingestion, which share no key
  * and lie side by side, sorted.
  */
-export function levelZeroRuns(tables: Tables): TableMeta[][] {
-  const runs: TableMeta[][] = [];
+export function levelZeroRuns(tables: Tables): TableInfo[][] {
+  const runs: TableInfo[][] = [];
   for (const table of tables) {
     const run = runs.at(-1);
     const last = run?.at(-1);
@@ -289,15 +289,15 @@ export function levelZeroRuns(tables: Tables): TableMeta[][] {
   return runs;
 }
 
-function canFollow(last: TableMeta, table: TableMeta): boolean {
+function canFollow(last: TableInfo, table: TableInfo): boolean {
   return (
     last.largestSequence === table.largestSequence && compareKeys(last.largestKey, table.smallestKey) < 0
   );
 }
 
 /** Those of `tables` that overlap `range`, those that overlap these, and so on, until the set stands alone. */
-export function closure(tables: Tables, range: InclusiveRange): TableMeta[] {
-  let found: TableMeta[] = [];
+export function closure(tables: Tables, range: InclusiveRange): TableInfo[] {
+  let found: TableInfo[] = [];
   let reach: InclusiveRange | undefined = range;
   while (reach !== undefined) {
     const within: InclusiveRange = reach;
@@ -309,7 +309,7 @@ export function closure(tables: Tables, range: InclusiveRange): TableMeta[] {
   return found;
 }
 
-function isInside(table: TableMeta, range: InclusiveRange): boolean {
+function isInside(table: TableInfo, range: InclusiveRange): boolean {
   return (
     (range.start === undefined || compareKeys(range.start, table.smallestKey) <= 0) &&
     (range.end === undefined || compareKeys(table.largestKey, range.end) <= 0)

@@ -15,7 +15,7 @@ import { SECTION_HEADER_BYTES, SectionTag } from './format.ts';
 import { decodeProperties, encodeProperties, type TableProperties } from './properties.ts';
 import { SparseIndex } from './sparse-index.ts';
 
-export interface TableMetaBlock {
+export interface MetaBlock {
   readonly properties: TableProperties;
   readonly index: SparseIndex;
   readonly filter: BloomFilter | undefined;
@@ -46,7 +46,7 @@ export function encodeMeta(
 }
 
 /** Keeps nothing of `bytes`, which lie at `offset` of `file`. */
-export function decodeMeta(bytes: Uint8Array, offset: number, file: string): TableMetaBlock {
+export function decodeMeta(bytes: Uint8Array, offset: number, file: string): MetaBlock {
   const corrupt = (message: string): CorruptionError => new CorruptionError(message, { file, offset });
   const sections = new Map<number, Uint8Array>();
   for (let position = 0; position < bytes.length; ) {

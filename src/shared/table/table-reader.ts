@@ -26,7 +26,7 @@ import type { BlockSource } from './block-source.ts';
 import { requireCodec } from './compression.ts';
 import { decodeFooter, FOOTER_BYTES, type Footer } from './format.ts';
 import { Landings } from './landings.ts';
-import { decodeMeta, type TableMetaBlock } from './meta-block.ts';
+import { decodeMeta, type MetaBlock } from './meta-block.ts';
 import type { TableProperties } from './properties.ts';
 import { contentOfSealed, findInSealed } from './sealed-lookup.ts';
 import type { SparseIndex } from './sparse-index.ts';
@@ -75,7 +75,7 @@ export class TableReader {
   readonly memoryBytes: number;
   /** Where the blocks lie, and the keys that separate them. */
   readonly index: SparseIndex;
-  readonly #filter: TableMetaBlock['filter'];
+  readonly #filter: MetaBlock['filter'];
   readonly #source: BlockSource;
   readonly #cache: BlockCache | undefined;
   readonly #cached: CachedTable | undefined;
@@ -87,7 +87,7 @@ export class TableReader {
   /** How many lookups in a row have found their key here. */
   #foundInRow = 0;
 
-  private constructor(source: BlockSource, meta: TableMetaBlock, options: TableReaderOptions) {
+  private constructor(source: BlockSource, meta: MetaBlock, options: TableReaderOptions) {
     this.number = meta.properties.number;
     this.properties = meta.properties;
     this.index = meta.index;
@@ -328,7 +328,7 @@ function footerOffsetOf(source: BlockSource): number {
 }
 
 /** The meta block, once it is shown to be sound, of this table, and readable here. */
-function checkMeta(bytes: Uint8Array, footer: Footer, file: string, number: FileNumber): TableMetaBlock {
+function checkMeta(bytes: Uint8Array, footer: Footer, file: string, number: FileNumber): MetaBlock {
   const offset = footer.metaOffset;
   if (crc32(bytes) !== footer.metaChecksum)
     throw new CorruptionError('meta block checksum mismatch', { file, offset });

@@ -13,7 +13,7 @@
 import type { WireError } from '../base/errors.ts';
 import type { FileNumber, Level, SequenceNumber } from '../base/ids.ts';
 import type { KeyRange } from '../base/iterator.ts';
-import type { TableMeta } from '../base/version-edit.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import type { FileSystemSpec } from '../files/file-system.ts';
 import type { PackedRecords } from '../ingest/chunk.ts';
 import type { RunMeta, RunSlice } from '../ingest/run.ts';
@@ -56,7 +56,7 @@ export interface FlushJob extends JobContext {
 export interface CompactJob extends JobContext {
   readonly kind: 'compact';
   /** Each run is sorted and disjoint in itself: one L0 table, or the chosen tables of one level. Newest first. */
-  readonly inputs: readonly (readonly TableMeta[])[];
+  readonly inputs: readonly (readonly TableInfo[])[];
   readonly outputLevel: Level;
   /** Only keys in this range are merged (a part of a large compaction); unbounded = all. */
   readonly range: KeyRange;
@@ -72,7 +72,7 @@ export interface CompactJob extends JobContext {
    */
   readonly deeper: readonly (readonly KeyBounds[])[];
   /** Tables of the level below the output, sorted: an output stops before it overlaps too much of them. */
-  readonly grandparents: readonly TableMeta[];
+  readonly grandparents: readonly TableInfo[];
 }
 
 /** An inclusive range of user keys. */
@@ -84,7 +84,7 @@ export interface KeyBounds {
 /** Reads and checks every block of a table against its checksums, its order and its meta data. */
 export interface VerifyJob extends JobContext {
   readonly kind: 'verify';
-  readonly table: TableMeta;
+  readonly table: TableInfo;
 }
 
 /** Finds out what of a file verifies as table `number` and, if asked to, copies that into a new table: repair's eyes. */
@@ -101,13 +101,13 @@ export interface SalvageJob extends JobContext {
   readonly table: TableOptions;
 }
 
-/** Bulk load, first phase: a chunk of records in any order -> one sorted run (ingest/run.ts). Reads the chunk in place. */
+/** Ingestion, first phase: a chunk of records in any order -> one sorted run (ingest/run.ts). Reads the chunk in place. */
 export interface IngestRunJob extends JobContext, PackedRecords {
   readonly kind: 'ingest-run';
   readonly output: FileNumber;
 }
 
-/** Bulk load, second phase: runs -> tables in which all entries bear one sequence; or, where runs are many, -> one run. */
+/** Ingestion, second phase: runs -> tables in which all entries bear one sequence; or, where runs are many, -> one run. */
 export interface IngestMergeJob extends JobContext {
   readonly kind: 'ingest-merge';
   /** Oldest first: of equal keys the one in the last run counts. */
@@ -130,7 +130,7 @@ export interface IngestMergeJob extends JobContext {
 }
 
 /** Sorted and disjoint tables, of which an output must not overlap too much. */
-export type Grandparents = readonly Pick<TableMeta, 'largestKey' | 'sizeBytes'>[];
+export type Grandparents = readonly Pick<TableInfo, 'largestKey' | 'sizeBytes'>[];
 
 /** Both inclusive. */
 export interface SequenceBounds {
@@ -152,12 +152,12 @@ export interface JobStats {
 
 export interface FlushResult {
   /** undefined: nothing was left to write. */
-  readonly output: TableMeta | undefined;
+  readonly output: TableInfo | undefined;
   readonly stats: JobStats;
 }
 
 export interface CompactResult {
-  readonly outputs: readonly TableMeta[];
+  readonly outputs: readonly TableInfo[];
   readonly stats: JobStats;
 }
 
@@ -176,9 +176,9 @@ export interface DamagedRange {
 
 export interface SalvageResult {
   /** The table as it is, when nothing is wrong with it. */
-  readonly sound: TableMeta | undefined;
+  readonly sound: TableInfo | undefined;
   /** undefined: not asked for, or nothing is left of the table. */
-  readonly output: TableMeta | undefined;
+  readonly output: TableInfo | undefined;
   /** The number in intact meta data: another one than asked for means that the file bears another table's name. */
   readonly ownNumber: FileNumber | undefined;
   /** What verifies. */
@@ -196,7 +196,7 @@ export interface IngestRunResult {
 
 export interface IngestMergeResult {
   /** Empty when a run was asked for. */
-  readonly outputs: readonly TableMeta[];
+  readonly outputs: readonly TableInfo[];
   readonly run: RunMeta | undefined;
   readonly recordsRead: number;
 }

@@ -18,7 +18,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from '../base/errors.ts';
 import type { FileNumber } from '../base/ids.ts';
-import type { TableMeta, VersionEdit } from '../base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../base/version-edit.ts';
 import type { FileSystemSpec } from '../files/file-system.ts';
 import type { IngestReport } from '../ingest/ingest-options.ts';
 import type { RunMeta } from '../ingest/run.ts';
@@ -37,7 +37,7 @@ export function isHello(message: unknown): message is Hello {
 }
 
 /** A memtable of a view. Only the last one of a view may still change. */
-export interface SharedMemtableState {
+export interface MemtableState {
   /** Rises with each memtable of the store. Its memory may be another's as soon as no view in use has it: open it only then. */
   readonly id: number;
   readonly buffer: SharedArrayBuffer;
@@ -48,14 +48,14 @@ export interface SharedMemtableState {
 export interface ViewState {
   readonly number: number;
   /** Oldest first. */
-  readonly memtables: readonly SharedMemtableState[];
-  readonly levels: readonly (readonly TableMeta[])[];
+  readonly memtables: readonly MemtableState[];
+  readonly levels: readonly (readonly TableInfo[])[];
 }
 
 /** View `number`, as a change of the one before. */
 export type ViewChange =
   /** A new memtable takes the writes: those before it are frozen. */
-  | { readonly kind: 'activated'; readonly number: number; readonly memtable: SharedMemtableState }
+  | { readonly kind: 'activated'; readonly number: number; readonly memtable: MemtableState }
   /** Its entries are in the tables of the version. */
   | { readonly kind: 'removed'; readonly number: number; readonly id: number }
   | {
@@ -107,9 +107,9 @@ export interface NumberRange {
   readonly count: number;
 }
 
-/** What a client needs to build the runs of a bulk load. */
+/** What a client needs to build the runs of an ingestion. */
 export interface IngestTerms {
-  /** Of the client's loads. */
+  /** Of the client's ingestions. */
   readonly id: number;
   readonly chunkBytes: number;
   /** An IngestLatch. */
@@ -134,12 +134,12 @@ export interface OwnerCalls {
   write(writes: WireWrites): Promise<FailedWrite[]>;
   flush(): Promise<void>;
   compact(range: { readonly start?: Uint8Array; readonly end?: Uint8Array }): Promise<void>;
-  /** A bulk load, whose runs the client builds. */
+  /** An ingestion, whose runs the client builds. */
   ingestBegin(): IngestTerms;
   /** More file numbers, to be used when those before are used up. */
   ingestReserve(id: number): NumberRange;
   /** Merges and commits the runs. Progress goes to the port, if there is one. */
   ingestFinish(id: number, sorted: WireRuns, progressPort: MessagePort | undefined): Promise<IngestReport>;
-  /** Settled when nothing of the load is left. Meanwhile ingestFinish may have made it durable. */
+  /** Settled when nothing of the ingestion is left. Meanwhile ingestFinish may have made it durable. */
   ingestAbort(id: number): Promise<void>;
 }

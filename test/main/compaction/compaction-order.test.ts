@@ -20,7 +20,7 @@ import { maxLevelZeroBytes } from '../../../src/main/compaction/level-zero.ts';
 import { planManualCompaction } from '../../../src/main/compaction/manual-compaction.ts';
 import { placeTables } from '../../../src/main/ingest/placement.ts';
 import { type FileNumber, type Level, level, type SequenceNumber } from '../../../src/shared/base/ids.ts';
-import type { LeveledTable, TableMeta } from '../../../src/shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { totalBytes, Version } from '../../../src/shared/read/version.ts';
 import { checkPlan } from '../../helpers/plans.ts';
 import { seededRandom } from '../../helpers/rng.ts';
@@ -83,7 +83,7 @@ class ModelStore {
   load(): void {
     const sequence = ++this.#sequence;
     const keys = Array.from({ length: KEY_COUNT }, (_, key) => key).filter(() => this.#random(4) > 0);
-    const tables: TableMeta[] = [];
+    const tables: TableInfo[] = [];
     while (keys.length > 0) {
       const part = keys.splice(0, 1 + this.#random(3));
       for (const key of part) this.expected.set(key, { sequence, isDead: false });
@@ -188,12 +188,12 @@ class ModelStore {
     return undefined;
   }
 
-  #bounds(table: TableMeta, key: number): boolean {
+  #bounds(table: TableInfo, key: number): boolean {
     const bytes = Buffer.from(keyText(key));
     return Buffer.compare(table.smallestKey, bytes) <= 0 && Buffer.compare(bytes, table.largestKey) <= 0;
   }
 
-  #table(entries: Map<number, ModelEntry>): TableMeta {
+  #table(entries: Map<number, ModelEntry>): TableInfo {
     const keys = [...entries.keys()].sort((a, b) => a - b);
     const sequences = [...entries.values()].map((entry) => entry.sequence);
     const dead = [...entries.values()].filter((entry) => entry.isDead).length;

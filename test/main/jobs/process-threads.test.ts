@@ -13,7 +13,7 @@ const ORDINARY = { urgent: false, keepAlive: true };
 const workerUrl = new URL(`../../helpers/faulty-worker${extname(import.meta.url)}`, import.meta.url);
 
 function sharing(t: TestContext, threads = 1): WorkerPool {
-  const pool = new WorkerPool({ threads, isShared: true, workerUrl });
+  const pool = new WorkerPool({ threads, ofProcess: true, workerUrl });
   t.after(() => pool.close());
   return pool;
 }
@@ -115,7 +115,7 @@ test('threads end some time after the last pool is closed, and no sooner than th
 
 test('a job that gives no sign of life is ended on its thread alone', async (t) => {
   const meeting = new Meeting(t);
-  const hung = new WorkerPool({ threads: 1, isShared: true, workerUrl, stallLimitMs: 300 });
+  const hung = new WorkerPool({ threads: 1, ofProcess: true, workerUrl, stallLimitMs: 300 });
   t.after(() => hung.close());
   const other = sharing(t);
   const running = other.run(meeting.job('wait'), ORDINARY);

@@ -18,7 +18,7 @@ import { fakeJob, Meeting } from '../../helpers/fake-job.ts';
 import { JobStore } from '../../helpers/job-store.ts';
 
 const helper = (name: string): URL =>
-  new URL(`../helpers/${name}${extname(import.meta.url)}`, import.meta.url);
+  new URL(`../../helpers/${name}${extname(import.meta.url)}`, import.meta.url);
 /** The object through which piscina makes its threads. */
 const workerThreads = createRequire(import.meta.url)('node:worker_threads') as { Worker: typeof Worker };
 const FAULTY = helper('faulty-worker');
@@ -65,10 +65,10 @@ test('WorkerPool hands no more than `threads` ordinary jobs out at once', async 
   assert.equal(meeting.begun, 6);
 });
 
-test('a job that waits behind bulk jobs without end is next when one of them ends', async (t) => {
-  const pool = new WorkerPool({ threads: 1, bulkThreads: 2, workerUrl: FAULTY });
+test('a job that waits behind jobs for a caller without end is next when one of them ends', async (t) => {
+  const pool = new WorkerPool({ threads: 1, callerThreads: 2, workerUrl: FAULTY });
   t.after(() => pool.close());
-  const bulk = { ...ORDINARY, bulk: true };
+  const bulk = { ...ORDINARY, forCaller: true };
   let isWanted = true;
   let ended = 0;
   // As many as there are threads, and a new one as soon as one ends, as bulk loads have them.
@@ -82,14 +82,14 @@ test('a job that waits behind bulk jobs without end is next when one of them end
   const endedBefore = ended;
   isWanted = false;
   await Promise.all(bulkJobs);
-  assert.ok(endedBefore <= 4, `${endedBefore} bulk jobs came before it`);
+  assert.ok(endedBefore <= 4, `${endedBefore} jobs for a caller came before it`);
 });
 
-test('beside bulk jobs no more than `threads` others run', async (t) => {
+test('beside jobs for a caller no more than `threads` others run', async (t) => {
   const meeting = new Meeting(t);
-  const pool = new WorkerPool({ threads: 1, bulkThreads: 3, workerUrl: FAULTY });
+  const pool = new WorkerPool({ threads: 1, callerThreads: 3, workerUrl: FAULTY });
   t.after(() => pool.close());
-  const jobs = [pool.run(meeting.job('wait'), { ...ORDINARY, bulk: true })];
+  const jobs = [pool.run(meeting.job('wait'), { ...ORDINARY, forCaller: true })];
   for (let i = 0; i < 3; i++) jobs.push(pool.run(meeting.job('wait'), ORDINARY));
   assert.deepEqual([pool.running, pool.queued], [2, 2]);
   meeting.open();

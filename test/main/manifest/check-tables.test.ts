@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { checkTables } from '../../../src/main/manifest/check-tables.ts';
 import { CorruptionError } from '../../../src/shared/base/errors.ts';
 import { fileNumber } from '../../../src/shared/base/ids.ts';
-import type { TableMeta } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { newTablePath, tablePath } from '../../../src/shared/files/file-names.ts';
 import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';
@@ -19,7 +19,7 @@ test('every missing table is found, and every one of the newest that is cut or n
   const directory = join(temporaryDirectory(t), 'db');
   // As in levels: not in the order of their numbers.
   const numbers = [9, 3, 8, 1, 5, 2];
-  const tables = numbers.map((number) => ({ number: fileNumber(number), sizeBytes: SIZE }) as TableMeta);
+  const tables = numbers.map((number) => ({ number: fileNumber(number), sizeBytes: SIZE }) as TableInfo);
   const check = (fullyChecked: number): void => checkTables(nodeFileSystem, directory, tables, fullyChecked);
   const pathOf = (number: number): string => tablePath(directory, fileNumber(number));
   const rebuild = (): void => {

@@ -15,7 +15,7 @@ import { deeperBounds } from '../../../src/main/compaction/deeper-bounds.ts';
 import { emptyState } from '../../../src/main/manifest/manifest.ts';
 import { VersionSet } from '../../../src/main/manifest/version-set.ts';
 import { type FileNumber, level } from '../../../src/shared/base/ids.ts';
-import type { TableMeta, VersionEdit } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../../src/shared/base/version-edit.ts';
 import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { ControlBlock } from '../../../src/shared/threads/control-block.ts';
@@ -31,13 +31,13 @@ const options: CompactionOptions = {
   maxCompactionBytes: 1000,
 };
 
-function tableAt(number: number, place: number, rest: Partial<TableMeta> = {}): TableMeta {
+function tableAt(number: number, place: number, rest: Partial<TableInfo> = {}): TableInfo {
   const key = String(place).padStart(8, '0');
   return tableMeta(number, `${key}a`, `${key}y`, rest);
 }
 
 /** The same table; `touched` learns of every look at it. */
-function watched(table: TableMeta, touched: Set<number>): TableMeta {
+function watched(table: TableInfo, touched: Set<number>): TableInfo {
   const copy = {};
   for (const [name, value] of Object.entries(table))
     Object.defineProperty(copy, name, {
@@ -47,7 +47,7 @@ function watched(table: TableMeta, touched: Set<number>): TableMeta {
         return value;
       },
     });
-  return copy as TableMeta;
+  return copy as TableInfo;
 }
 
 function largeSet(t: TestContext, touched: Set<number>): VersionSet {
@@ -124,7 +124,7 @@ test('an edit with long keys looks at no more', async (t) => {
 });
 
 test('garbage is found in whatever chunk of a level it is, and the most of it goes first', () => {
-  const dead = (entries: number): Partial<TableMeta> => ({ entryCount: 100, tombstoneCount: entries });
+  const dead = (entries: number): Partial<TableInfo> => ({ entryCount: 100, tombstoneCount: entries });
   const tables = Array.from({ length: 2000 }, (_, i) => tableAt(i + 1, i, { entryCount: 100 }));
   for (const [place, entries] of [
     [17, 60],

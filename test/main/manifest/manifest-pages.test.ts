@@ -22,7 +22,7 @@ import {
   level,
   type SequenceNumber,
 } from '../../../src/shared/base/ids.ts';
-import type { LeveledTable, TableMeta, VersionEdit } from '../../../src/shared/base/version-edit.ts';
+import type { LeveledTable, TableInfo, VersionEdit } from '../../../src/shared/base/version-edit.ts';
 import { pageName, pagePath, parseFileName } from '../../../src/shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
@@ -41,12 +41,12 @@ function keyAt(place: number): string {
 }
 
 /** Table `number` of the place `place` among many in a level. */
-function tableAt(number: number, place: number, rest: Partial<TableMeta> = {}): TableMeta {
+function tableAt(number: number, place: number, rest: Partial<TableInfo> = {}): TableInfo {
   return tableMeta(number, `${keyAt(place)}a`, `${keyAt(place)}y`, rest);
 }
 
 function stateOf(counts: Readonly<Record<number, number>>): ManifestState {
-  const levels: TableMeta[][] = Array.from({ length: 8 }, () => []);
+  const levels: TableInfo[][] = Array.from({ length: 8 }, () => []);
   let number = 1;
   for (const [i, count] of Object.entries(counts))
     for (let place = 0; place < count; place++) levels[Number(i)]!.push(tableAt(number++, place));
@@ -125,7 +125,7 @@ function randomEdit(random: Random, set: VersionSet): VersionEdit {
   const from = random.between(0, 3);
   const removed: { level: Level; number: FileNumber }[] = [];
   const added: LeveledTable[] = [];
-  const take = (where: number): TableMeta[] => {
+  const take = (where: number): TableInfo[] => {
     const tables = set.current.levels[where]!;
     const start = random.below(tables.length + 1);
     const taken = tables.slice(start, start + random.between(0, random.pick([1, 3, 12])));
@@ -136,7 +136,7 @@ function randomEdit(random: Random, set: VersionSet): VersionEdit {
   if (random.chance(0.2) && from > 0) {
     // Some move as they are, where they fit.
     const below = set.current.levels[from + 1]!;
-    const fits = (table: TableMeta): boolean => !below.some((one) => keysOf(one) === keysOf(table));
+    const fits = (table: TableInfo): boolean => !below.some((one) => keysOf(one) === keysOf(table));
     for (const table of taken.filter(fits)) added.push({ level: level(from + 1), table });
   }
   const count = random.between(0, random.pick([1, 4, 12]));
@@ -155,7 +155,7 @@ function randomEdit(random: Random, set: VersionSet): VersionEdit {
   return { added, removed };
 }
 
-function keysOf(table: TableMeta): string {
+function keysOf(table: TableInfo): string {
   return Buffer.from(table.smallestKey).toString();
 }
 

@@ -8,7 +8,7 @@ import { decodePage, encodePage, type PageEntry } from '../../../src/main/manife
 import { scanPage } from '../../../src/main/manifest/page-scanner.ts';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
 import { level } from '../../../src/shared/base/ids.ts';
-import type { TableMeta } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 
@@ -16,7 +16,7 @@ const STORE_ID = '01234567-89ab-4cde-8f01-23456789abcd';
 const AT = level(6);
 const PREFIX = `"page": {\n  "formatVersion": 3,\n  "storeId": "${STORE_ID}",\n  "number": 7,\n  "tables": [\n    `;
 
-function randomTable(number: number, random: Random, longest = 255): TableMeta {
+function randomTable(number: number, random: Random, longest = 255): TableInfo {
   const count = (): number => random.pick([0, 1, 9, 10, 4095, 0xffffffff, 999_999_999_999_999]);
   const key = (): Uint8Array =>
     Uint8Array.from({ length: random.pick([0, 1, 2, 3, 4, 17, longest]) }, () => random.between(0, 255));
@@ -28,12 +28,12 @@ function randomTable(number: number, random: Random, longest = 255): TableMeta {
     tombstoneCount: count(),
     shadowedCount: count(),
     rawBytes: count(),
-    smallestSequence: count() as TableMeta['smallestSequence'],
-    largestSequence: count() as TableMeta['largestSequence'],
+    smallestSequence: count() as TableInfo['smallestSequence'],
+    largestSequence: count() as TableInfo['largestSequence'],
   };
 }
 
-function textOf(tables: readonly TableMeta[]): Buffer {
+function textOf(tables: readonly TableInfo[]): Buffer {
   return encodePage(STORE_ID, 7, { level: AT, tables }).subarray(HEADER_LENGTH);
 }
 

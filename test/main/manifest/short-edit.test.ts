@@ -11,7 +11,7 @@ import {
   shortenLargest,
   shortenSmallest,
 } from '../../../src/shared/base/table-bounds.ts';
-import type { TableMeta } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
@@ -29,7 +29,7 @@ function sortedKeys(random: Random, count: number): Uint8Array[] {
   return keys.filter((key, i) => i === 0 || compareKeys(keys[i - 1]!, key) !== 0);
 }
 
-function tableOf(number: number, smallestKey: Uint8Array, largestKey: Uint8Array): TableMeta {
+function tableOf(number: number, smallestKey: Uint8Array, largestKey: Uint8Array): TableInfo {
   return { ...tableMeta(number, '', ''), smallestKey, largestKey };
 }
 
@@ -64,12 +64,12 @@ test('shortenEdit() keeps tables apart that an edit adds between others, level b
   reportSeed(t, random.seed);
   for (let i = 0; i < 300; i++) {
     const keys = sortedKeys(random, 20);
-    const tables: TableMeta[] = [];
+    const tables: TableInfo[] = [];
     for (let at = 0; at + 1 < keys.length; at += 2) tables.push(tableOf(at + 1, keys[at]!, keys[at + 1]!));
     let version = Version.empty;
     // Some at first, the others among them, one edit after the other.
     const order = tables.map((table) => ({ table, edit: random.below(4) }));
-    const placed: TableMeta[] = [];
+    const placed: TableInfo[] = [];
     for (let edit = 0; edit < 4; edit++) {
       // What overlaps the bounds of a table that is there goes to another level: whoever places tables looks at them.
       const tables = order.filter((one) => one.edit === edit).map(({ table }) => table);

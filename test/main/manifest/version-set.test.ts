@@ -9,7 +9,7 @@ import { emptyState, loadManifest } from '../../../src/main/manifest/manifest.ts
 import { VersionSet } from '../../../src/main/manifest/version-set.ts';
 import { ioError } from '../../../src/shared/base/errors.ts';
 import { fileNumber, level } from '../../../src/shared/base/ids.ts';
-import type { TableMeta, VersionEdit } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../../src/shared/base/version-edit.ts';
 import type { FileSystem } from '../../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { ControlBlock } from '../../../src/shared/threads/control-block.ts';
@@ -35,7 +35,7 @@ function subject(
   const obsolete: number[] = [];
   const host = {
     installed,
-    obsolete: (tables: TableMeta[]): void => {
+    obsolete: (tables: TableInfo[]): void => {
       obsolete.push(...tables.map((table) => table.number));
     },
   };

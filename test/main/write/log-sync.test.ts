@@ -44,12 +44,12 @@ test('recovered logs, older logs, then the newest; and only once', async () => {
   sync.written(b);
   sync.written(c);
   const first = group();
-  sync.request(first.group);
+  sync.request(first.group.outcome);
   await first.done;
   assert.deepEqual(calls, ['sync 1', 'synced 1', 'sync 2', 'synced 2', 'sync 3', 'synced 3']);
   sync.written(c);
   const second = group();
-  sync.request(second.group);
+  sync.request(second.group.outcome);
   await second.done;
   assert.deepEqual(calls.slice(6), ['sync 3', 'synced 3']);
 });
@@ -66,12 +66,12 @@ test('who comes while a sync runs waits for the next one, together with all othe
       const late = group();
       log.writtenUpTo++;
       sync.written(log);
-      sync.request(late.group);
+      sync.request(late.group.outcome);
       waiting.push(late.done);
     }
   };
   const first = group();
-  sync.request(first.group);
+  sync.request(first.group.outcome);
   await first.done;
   await Promise.all(waiting);
   assert.deepEqual(calls, ['sync 1', 'synced 1', 'sync 1', 'synced 1']);
@@ -94,7 +94,7 @@ test('nor is one that is forgotten while an older one is synced: its file may be
   const sync = new LogSync([a, b], () => assert.fail());
   a.onSync = () => sync.forget(b.number);
   const waiting = group();
-  sync.request(waiting.group);
+  sync.request(waiting.group.outcome);
   await waiting.done;
   assert.deepEqual(calls, ['sync 1', 'synced 1']);
 });
@@ -110,9 +110,9 @@ test('a failure reaches those it was for, tells once, and newer logs are left al
   });
   sync.written(b);
   const first = group();
-  sync.request(first.group);
+  sync.request(first.group.outcome);
   const second = group();
-  a.onSync = () => sync.request(second.group);
+  a.onSync = () => sync.request(second.group.outcome);
   await assert.rejects(first.done, a.error);
   await assert.rejects(second.done, a.error);
   assert.deepEqual(failures, [a.error]);

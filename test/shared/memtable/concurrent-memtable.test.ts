@@ -9,8 +9,8 @@ import { Worker } from 'node:worker_threads';
 import { Entry, EntryKind } from '../../../src/shared/base/entry.ts';
 import { RECORD_HEADER_BYTES } from '../../../src/shared/log/log-format.ts';
 import { INDEX_VERSION, LEAF_COUNT, MemtableArena } from '../../../src/shared/memtable/arena.ts';
-import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
-import { SharedTree, Step } from '../../../src/shared/memtable/concurrent-tree.ts';
+import { ConcurrentMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
+import { ConcurrentTree, Step } from '../../../src/shared/memtable/concurrent-tree.ts';
 import { Memtable } from '../../../src/shared/memtable/memtable.ts';
 import { NEWEST } from '../../../src/shared/memtable/tree.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';
@@ -28,7 +28,7 @@ function put(memtable: Memtable, key: Uint8Array, value: string): void {
 
 async function startReader(t: TestContext, run: SharedRun): Promise<Worker> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const worker = new Worker(new URL(`./shared-reader-worker.${extension}`, import.meta.url), {
+  const worker = new Worker(new URL(`./concurrent-reader-worker.${extension}`, import.meta.url), {
     workerData: run,
   });
   t.after(() => worker.terminate());
@@ -69,7 +69,7 @@ for (const kind of HISTORY_KINDS) {
 
 test('a shared memtable that is empty, or newer than the moment, holds nothing', () => {
   const memtable = new Memtable(MemtableArena.create(65_536, FIRST_SEQUENCE));
-  const shared = new SharedMemtable(memtable.arena.buffer);
+  const shared = new ConcurrentMemtable(memtable.arena.buffer);
   const key = Buffer.from('key');
   const check = (sequence: number): void => {
     assert.equal(shared.lookup(key, sequence, new Entry()), false);
@@ -91,7 +91,7 @@ test('a split is seen by whoever stands on the leaf behind, and a new root by wh
   const rootVersion = words[INDEX_VERSION]!;
   for (let i = 10; i < 1000; i += 10) put(memtable, keyOf(i), 'v');
   assert.notEqual(words[INDEX_VERSION], rootVersion);
-  const [tree, last] = [new SharedTree(memtable.arena), keyOf(990)];
+  const [tree, last] = [new ConcurrentTree(memtable.arena), keyOf(990)];
   assert.equal(tree.descend(last, 0, last.length, NEWEST), Step.Found);
   const [leaves, behind] = [words[LEAF_COUNT]!, tree.leaf];
   // All of them come into the leaf before.
@@ -108,7 +108,7 @@ test('a walk turns round anywhere, while entries come in between', () => {
   const memtable = new Memtable(MemtableArena.create(1 << 20, FIRST_SEQUENCE));
   const keyOf = (i: number): Buffer => Buffer.from(String(i).padStart(6, '0'));
   for (let i = 0; i < 400; i += 2) put(memtable, keyOf(i), 'old');
-  const iterator = new SharedMemtable(memtable.arena.buffer).iterator(memtable.nextSequence - 1);
+  const iterator = new ConcurrentMemtable(memtable.arena.buffer).iterator(memtable.nextSequence - 1);
   const random = seededRandom(7);
   const keyAt = (): string =>
     Buffer.from(iterator.entry.keyBytes.slice(iterator.entry.keyStart, iterator.entry.keyEnd)).toString();

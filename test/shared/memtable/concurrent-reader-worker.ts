@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Entry } from '../../../src/shared/base/entry.ts';
 import { MemtableArena } from '../../../src/shared/memtable/arena.ts';
-import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
+import { ConcurrentMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';
 import { SharedHistory, type SharedRun } from './concurrent-writes.ts';
 
@@ -15,7 +15,7 @@ const STEPS_MAX = 150;
 const run = workerData as SharedRun;
 const history = new SharedHistory(run.kind, run.seed, run.writes);
 const arena = MemtableArena.attach(run.buffer);
-const memtable = new SharedMemtable(run.buffer);
+const memtable = new ConcurrentMemtable(run.buffer);
 const entry = new Entry();
 const random: Random = seededRandom(run.readerSeed);
 let lookups = 0;

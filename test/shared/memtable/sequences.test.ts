@@ -10,7 +10,7 @@ import type { InternalIterator } from '../../../src/shared/base/iterator.ts';
 import { RECORD_HEADER_BYTES } from '../../../src/shared/log/log-format.ts';
 import { WriteBatch } from '../../../src/shared/log/write-batch.ts';
 import { relativeSequence } from '../../../src/shared/memtable/arena.ts';
-import { SharedMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
+import { ConcurrentMemtable } from '../../../src/shared/memtable/concurrent-memtable.ts';
 import { MemtableIterator, memtableIterator } from '../../../src/shared/memtable/memtable-iterator.ts';
 import {
   assertIterates,
@@ -93,7 +93,7 @@ function walkedInBatches(iterator: InternalIterator, random: Random, refs: numbe
 
 function assertSequences(model: MemtableModel, random: Random): void {
   const { memtable, writes } = model;
-  const shared = new SharedMemtable(memtable.arena.buffer);
+  const shared = new ConcurrentMemtable(memtable.arena.buffer);
   assertIterates(memtableIterator(memtable.arena.buffer), model.sorted());
   for (let i = 0; i < 4; i++) {
     const moment = FIRST_SEQUENCE - 1 + random.below(writes.length + 1);

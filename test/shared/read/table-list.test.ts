@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compareKeys } from '../../../src/shared/base/bytes.ts';
 import { type FileNumber, type Level, level } from '../../../src/shared/base/ids.ts';
-import type { TableMeta, VersionEdit } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo, VersionEdit } from '../../../src/shared/base/version-edit.ts';
 import type { TableList } from '../../../src/shared/read/table-list.ts';
 import { compareAge, compareSmallest, overlaps, Version } from '../../../src/shared/read/version.ts';
 import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
@@ -18,9 +18,9 @@ function keyAt(place: number): string {
 }
 
 /** Keys 10 x place + 2 to + 6. */
-function tableAt(number: number, place: number): TableMeta {
+function tableAt(number: number, place: number): TableInfo {
   return tableMeta(number, keyAt(place * 10 + 2), keyAt(place * 10 + 6), {
-    largestSequence: place as TableMeta['largestSequence'],
+    largestSequence: place as TableInfo['largestSequence'],
   });
 }
 
@@ -32,7 +32,7 @@ function bigLevel(at: Level, count: number): Version {
 /** Some tables go and others come, at random places or at one. */
 function randomEdit(
   at: Level,
-  tables: readonly TableMeta[],
+  tables: readonly TableInfo[],
   next: () => number,
   random: Random,
 ): VersionEdit {
@@ -52,7 +52,7 @@ function randomEdit(
   return { added, removed: removed.map(({ number }) => ({ level: at, number })) };
 }
 
-function compareKey({ smallestKey }: TableMeta): string {
+function compareKey({ smallestKey }: TableInfo): string {
   return Buffer.from(smallestKey).toString();
 }
 
@@ -69,7 +69,7 @@ function checkShape({ chunks, length }: TableList): void {
   }
 }
 
-function checkSearches(version: Version, at: Level, model: readonly TableMeta[], random: Random): void {
+function checkSearches(version: Version, at: Level, model: readonly TableInfo[], random: Random): void {
   const list = version.lists[at]!;
   for (let i = 0; i < 50; i++) {
     const [a, b] = [random.between(0, 61_000), random.between(0, 61_000)].sort((x, y) => x - y);
@@ -104,7 +104,7 @@ test('a level is what an array would be, after any edits', (t) => {
   const random = seededRandom(seed);
   for (const at of [level(0), level(4)]) {
     let version = bigLevel(at, random.pick([0, 100, 1500]));
-    let model: readonly TableMeta[] = version.levels[at]!;
+    let model: readonly TableInfo[] = version.levels[at]!;
     let number = 10_000;
     for (let round = 0; round < 60; round++) {
       const edit = randomEdit(at, model, () => ++number, random);

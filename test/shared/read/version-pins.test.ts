@@ -1,7 +1,7 @@
 /** Which tables may go, against a model that looks at every pinned version. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TableMeta } from '../../../src/shared/base/version-edit.ts';
+import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { type PinnedVersion, VersionPins } from '../../../src/shared/read/version-pins.ts';
 import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
@@ -19,9 +19,9 @@ test('a table is obsolete in the step in which no version that has it is current
       }
     });
     let next = 1;
-    let current: TableMeta[] = Array.from({ length: 5 }, () => tableMeta(next++, 'a', 'b'));
+    let current: TableInfo[] = Array.from({ length: 5 }, () => tableMeta(next++, 'a', 'b'));
     const all = new Set(current.map(({ number }) => number as number));
-    const pinned: { readonly pin: PinnedVersion; readonly tables: readonly TableMeta[] }[] = [];
+    const pinned: { readonly pin: PinnedVersion; readonly tables: readonly TableInfo[] }[] = [];
     for (let step = 0; step < 200; step++) {
       const draw = random.next();
       if (draw < 0.35) pinned.push({ pin: pins.pin(Version.empty), tables: current });

@@ -51,7 +51,7 @@ function distanceOfRepeat(random: () => number, at: number): number {
 }
 
 test('the committed module is what blocks.wat assembles to', async () => {
-  const source = readFileSync(new URL('../../../src/shared/wasm/blocks.wat', import.meta.url), 'utf8');
+  const source = readFileSync(new URL('../../../../src/shared/wasm/blocks.wat', import.meta.url), 'utf8');
   const module = (await wabt()).parseWat('blocks.wat', source, { simd: true });
   assert.equal(Buffer.from(module.toBinary({}).buffer).toString('base64'), BLOCKS_WASM);
 });
