@@ -92,7 +92,7 @@ const PROOFS = [
   {
     name: 'reads during change',
     files: ['concurrency/reads-during-change'],
-    env: { STRATA_CONCURRENCY_OPS: budget(16_000, 500_000) },
+    env: { ...sweep, STRATA_CONCURRENCY_OPS: budget(16_000, 500_000) },
     least: { 'reads-checked': 100_000 },
   },
   {
@@ -115,8 +115,8 @@ const PROOFS = [
   },
   {
     name: 'lock races and rivals',
-    files: ['locking/racers', 'locking/owners'],
-    env: { STRATA_RACE_ROUNDS: budget(6, 40) },
+    files: ['locking/racers', 'locking/owners', 'locking/namespaces'],
+    env: { STRATA_RACE_ROUNDS: budget(6, 40), STRATA_RACERS: '50' },
     least: { races: 40 },
   },
   {

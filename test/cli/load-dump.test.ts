@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { splitLines } from '../../src/main/cli/line-splitter.ts';
 import { detectFormat, parseRecord } from '../../src/main/cli/record-format.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 import { runCli, runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 

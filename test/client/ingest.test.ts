@@ -19,7 +19,8 @@ import {
   valueFor,
 } from '../helpers/engines.ts';
 import { dataFiles, liveTables, modelOf, recordsOf, runFiles, slowly } from '../helpers/loads.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 /** In any order; each key about twice. */
 function randomRecords(t: TestContext, count: number): [string, string][] {

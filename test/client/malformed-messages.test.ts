@@ -10,7 +10,8 @@ import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec
 import { attachHere } from '../helpers/clients.ts';
 import { openTiny, reopen, turn } from '../helpers/engines.ts';
 import { mutate } from '../helpers/fuzz.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 const raw = (value: unknown): object => ({ type: 'RAW', value });
 const call = (id: unknown, name: unknown, given: unknown): object => ({

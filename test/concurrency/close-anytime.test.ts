@@ -102,7 +102,7 @@ test('close in the middle of everything settles every promise and loses nothing'
   const random = seededRandom(runSeed(t));
   const path = storeDirectory(t);
   const ledger = new Ledger();
-  const rounds = runBudget('STRATA_CLOSE_ROUNDS', 12);
+  const rounds = runBudget('STRATA_CLOSE_ROUNDS', 8);
   let promises = 0;
   for (let round = 0; round < rounds; round++) {
     const options: EngineOptions = {

@@ -7,7 +7,8 @@ import { openEngine } from '../../src/main/engine.ts';
 import type { Scan, StorageEngine } from '../../src/main/index.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { keyOf, newPath, openTiny, TINY, until } from '../helpers/engines.ts';
-import { reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { runSeed } from '../helpers/run-budget.ts';
 
 const KEYS = 120;
 
@@ -40,8 +41,7 @@ const sorted = (model: Map<string, string>): [string, string][] =>
   [...model].sort(([a], [b]) => (a < b ? -1 : 1));
 
 async function readWhileReused(t: TestContext, reader: 'engine' | 'client'): Promise<void> {
-  const seed = Number(process.env['SEED'] ?? 11);
-  reportSeed(t, seed);
+  const seed = runSeed(t);
   const random = seededRandom(seed);
   const engine = await openTiny(t);
   const source = reader === 'engine' ? engine : await attachHere(t, engine);

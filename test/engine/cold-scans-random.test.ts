@@ -7,7 +7,8 @@ import { type TestContext, test } from 'node:test';
 import type { Scan, ScanEntry, ScanOptions, Snapshot, StorageEngine } from '../../src/main/index.ts';
 import { WriteBatch } from '../../src/main/index.ts';
 import { keyOf, openOn, turn } from '../helpers/engines.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 import { ColdDisk } from '../helpers/scan-disk.ts';
 import { type ModelEntry, type ModelRange, SortedModel, toText } from '../helpers/sorted-model.ts';
 

@@ -25,7 +25,8 @@ import { FailingDisk } from '../helpers/failing-disk.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
 import { BadSource, dataFiles, isUntouched, liveTables, recordsOf, slowly } from '../helpers/loads.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 test('a reader sees nothing of a load or all of it', async (t) => {
   const engine = await openTiny(t, { threads: 2 });

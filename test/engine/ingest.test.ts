@@ -18,7 +18,8 @@ import {
   valueFor,
 } from '../helpers/engines.ts';
 import { modelOf } from '../helpers/loads.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 /** Records in any order; some keys come again and again. */
 function randomRecords(seed: number, count: number, keys: number = count): [string, string][] {

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Snapshot, StorageEngine } from '../../src/main/index.ts';
 import { openTiny, tableFiles } from '../helpers/engines.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 const KEYS = 3000;
 

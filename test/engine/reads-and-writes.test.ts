@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { failsWith, fill, keyOf, keysOf, openTiny, reopen, textsOf, valueFor } from '../helpers/engines.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 /** Calls `check` with the data in each place it can be in. */
 async function everywhere(

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ScanOptions, StorageEngine } from '../../src/main/index.ts';
 import { fill, keyOf, openTiny, valueFor } from '../helpers/engines.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 const COUNT = 1000;
 

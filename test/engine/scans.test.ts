@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ScanOptions, StorageEngine } from '../../src/main/index.ts';
 import { keyOf, keysOf, openTiny, reopen, textsOf, valueFor } from '../helpers/engines.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 /** A store with data in the bottom level, in L0 and in the memtable, newer over older, tombstones over both. */
 async function layered(t: TestContext): Promise<{ engine: StorageEngine; model: Map<string, string> }> {

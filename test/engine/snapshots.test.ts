@@ -17,7 +17,8 @@ import {
   until,
   valueFor,
 } from '../helpers/engines.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 test('a snapshot sees its moment over overwrites, deletes, flush, compaction and file deletion', async (t) => {
   const engine = await openTiny(t);

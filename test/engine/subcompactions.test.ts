@@ -21,7 +21,8 @@ import {
 import { FailingDisk } from '../helpers/failing-disk.ts';
 import { FaultControl } from '../helpers/fault/fault-control.ts';
 import { faultySpec } from '../helpers/fault/faulty-file-system.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 /** Large memtables: compactions start by themselves only where a test wants them. */
 const OPTIONS = { ...TINY, writeBufferSize: 1024 * 1024, maxFileSize: 8192 };

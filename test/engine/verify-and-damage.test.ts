@@ -20,7 +20,8 @@ import {
   turn,
   valueFor,
 } from '../helpers/engines.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 const COUNT = 300;
 

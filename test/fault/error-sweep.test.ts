@@ -29,8 +29,8 @@ const MOST_OPERATIONS = 3000;
 
 /** Each n-th place to begin; STRATA_SWEEP=full (npm run prove): all. */
 const IS_FULL = process.env['STRATA_SWEEP'] === 'full';
-const ONCE_STEP: number = IS_FULL ? 1 : 5;
-const LASTING_STEP: number = IS_FULL ? 1 : 7;
+const ONCE_STEP: number = IS_FULL ? 1 : 8;
+const LASTING_STEP: number = IS_FULL ? 1 : 11;
 
 const FAULTS = ['EIO', 'ENOSPC', 'EMFILE'] as const;
 
@@ -44,8 +44,8 @@ for (const fault of FAULTS) {
   }
 }
 
-test('EIO at every seventh file operation, with the jobs on threads, is told and survived', async (t) => {
-  const points = await sweep(storeDirectory(t), { fault: 'EIO', lasting: false }, 1, 7);
+test('EIO at every tenth file operation, with the jobs on threads, is told and survived', async (t) => {
+  const points = await sweep(storeDirectory(t), { fault: 'EIO', lasting: false }, 1, 10);
   t.diagnostic(`FIGURE fault-points=${points} unsurfaced=0 hangs=0`);
 });
 

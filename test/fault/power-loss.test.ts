@@ -2,7 +2,7 @@
  * Power loss: whatever a POSIX disk may show after it, at any moment of a run, the store opens and holds every write it
  * promised, a prefix of all writes, and batches whole.
  *
- * STRATA_CRASH_STATES=100000 looks at that many states; SEED=n at the runs of that seed.
+ * STRATA_CRASH_STATES=100000 looks at that many states; STRATA_SEED=n at the runs of that seed.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,8 @@ import { fateOf, filesOf } from '../helpers/fault/disk-model.ts';
 import { storeDirectory } from '../helpers/fault/fast-directory.ts';
 import { type TracedRun, traceRun } from '../helpers/fault/traced-run.ts';
 import { WriteModel } from '../helpers/fault/write-model.ts';
-import { freshSeed, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 // Of the states, every fifth is of a run that began in a crash state of another.
 const NESTED_SHARE = 0.2;

@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { StorageError } from '../../src/shared/base/errors.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from './rng.ts';
+import { type Random, seededRandom } from './rng.ts';
+import { freshSeed, reportSeed } from './run-budget.ts';
 
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 1.5);
 /** A thousand times what an input takes, as the machine may be busy. */

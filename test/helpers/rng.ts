@@ -1,10 +1,8 @@
 /**
  * Seeded randomness for tests: the same seed gives the same run, on any machine.
  *
- * Say the seed in the test's name or with `reportSeed`, so that a failure can be run again: SEED=123 npm test.
+ * Report the seed, so that a failure can be run again: STRATA_SEED=123 npm test (run-budget.ts).
  */
-import type { TestContext } from 'node:test';
-
 export interface Random {
   readonly seed: number;
   /** In [0, 1). */
@@ -39,15 +37,4 @@ export function seededRandom(seed: number): Random {
     pick: (choices) => choices[below(choices.length)]!,
     bytes: (length) => Uint8Array.from({ length }, () => below(256)),
   };
-}
-
-/** SEED from the environment, else one that differs from run to run. */
-export function freshSeed(): number {
-  const given = process.env['SEED'];
-  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);
-}
-
-/** Prints the seed beside the test's result. */
-export function reportSeed(t: TestContext, seed: number): void {
-  t.diagnostic(`seed ${seed}: SEED=${seed} runs this again`);
 }

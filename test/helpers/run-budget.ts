@@ -6,11 +6,21 @@
  */
 import type { TestContext } from 'node:test';
 
+/** STRATA_SEED from the environment, else one that differs from run to run. */
+export function freshSeed(): number {
+  const given = process.env['STRATA_SEED'];
+  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given) >>> 0;
+}
+
+/** Prints the seed beside the test's result. */
+export function reportSeed(t: TestContext, seed: number): void {
+  t.diagnostic(`seed ${seed}: STRATA_SEED=${seed} runs this again`);
+}
+
 /** The seed of this run, printed beside the test's result. */
 export function runSeed(t: TestContext): number {
-  const given = process.env['STRATA_SEED'];
-  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given) >>> 0;
-  t.diagnostic(`seed ${seed}: STRATA_SEED=${seed} runs this again`);
+  const seed = freshSeed();
+  reportSeed(t, seed);
   return seed;
 }
 

@@ -1,8 +1,8 @@
 /**
- * 50 processes race for one store, which the first to come creates. Exactly one wins. It is killed with -9, and those that
+ * Many processes race for one store, which the first to come creates. Exactly one wins. It is killed with -9, and those that
  * are left race again at once: a dead owner must be in nobody's way, and never may two win.
  *
- * STRATA_RACE_ROUNDS rounds.
+ * STRATA_RACERS processes, STRATA_RACE_ROUNDS rounds.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { runBudget } from '../helpers/run-budget.ts';
 import type { Answer } from './owner.ts';
 import { type Rival, startRival } from './rivals.ts';
 
-const RACERS = 50;
+const RACERS = runBudget('STRATA_RACERS', 20);
 /** A racer for each round dies in it. */
 const ROUNDS: number = Math.min(RACERS - 2, runBudget('STRATA_RACE_ROUNDS', 3));
 

@@ -20,7 +20,7 @@ import { reduceHistory } from './reduce.ts';
 import { type Divergence, findDivergence } from './run-history.ts';
 
 /** Long enough for several levels under the small sets, short enough to be reduced. */
-const HISTORY_OPERATIONS = 1500;
+const HISTORY_OPERATIONS = 1000;
 /** Sets played side by side: one waits for its threads while another computes. */
 const LANES = 3;
 
@@ -68,7 +68,7 @@ test('one history is answered the same under every option set', async (t) => {
   t.after(() => pool.destroy());
   const sets = optionSets(pool, await canMap(join(root, 'probe')));
   assert.ok(sets.length >= 16);
-  const budget = runBudget('STRATA_METAMORPHIC_OPS', 16_500);
+  const budget = runBudget('STRATA_METAMORPHIC_OPS', 11_000);
   const rounds = Math.ceil(budget / (HISTORY_OPERATIONS * sets.length));
   for (let round = 0; round < rounds; round++)
     await playUnderAll(generateHistory((seed + round) >>> 0, HISTORY_OPERATIONS), sets, root);

@@ -192,7 +192,8 @@ test('blocks that unpack to 21 times their size do so one at a time, and are ref
   assert.ok(growth < 7 * 22 * MIB, `grew by ${growth} bytes`);
 });
 
-const MILLION = 1_000_000;
+/** Refused long before they are all in memory: that shows with fewer than a million as well. */
+const VERY_MANY = 400_000;
 
 /** A manifest that obeys every rule. */
 function manifestOfTables(count: number): Buffer {
@@ -212,12 +213,12 @@ function manifestOfTables(count: number): Buffer {
   );
 }
 
-test('a manifest of a million tables is refused before it is taken into memory', async (t) => {
+test('a manifest of very many tables is refused before it is taken into memory', async (t) => {
   const small = join(temporaryDirectory(t), 'db');
   const large = join(temporaryDirectory(t), 'db');
   for (const path of [small, large]) mkdirSync(path);
   writeFileSync(join(small, 'manifest.json'), manifestOfTables(10));
-  const bytes = manifestOfTables(MILLION);
+  const bytes = manifestOfTables(VERY_MANY);
   writeFileSync(join(large, 'manifest.json'), bytes);
   const [few, many] = visitAll([small, large], 'all');
   assert.equal(few!.steps['read-only open'], 'STRATA_CORRUPTION');
@@ -225,7 +226,7 @@ test('a manifest of a million tables is refused before it is taken into memory',
   assert.equal(many!.steps['read-only open'], 'STRATA_CORRUPTION');
   const growth = many!.maxRssBytes - few!.maxRssBytes;
   t.diagnostic(
-    `FIGURE tables=${MILLION} manifest-mib=${Math.round(bytes.length / MIB)} rss-growth-mib=${Math.round(growth / MIB)}`,
+    `FIGURE tables=${VERY_MANY} manifest-mib=${Math.round(bytes.length / MIB)} rss-growth-mib=${Math.round(growth / MIB)}`,
   );
   assert.ok(growth < ALLOWANCE, `grew by ${growth} bytes for ${bytes.length}`);
 });

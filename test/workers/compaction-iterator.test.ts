@@ -22,7 +22,8 @@ import {
   showEntry,
 } from '../helpers/array-iterator.ts';
 import { runScenarios, type Scenario } from '../helpers/datadriven.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 type Options = Omit<CompactionIteratorOptions, 'deeper'> & { deeper: KeyBounds[][] | 'unknown' };
 

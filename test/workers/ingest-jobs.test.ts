@@ -22,7 +22,8 @@ import type {
 import { OutputNumbers } from '../../src/shared/threads/output-numbers.ts';
 import { runJob } from '../../src/workers/run-job.ts';
 import { JobStore, TABLE_OPTIONS } from '../helpers/job-store.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 

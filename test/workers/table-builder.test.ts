@@ -13,7 +13,8 @@ import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { TableBuilder } from '../../src/workers/table-builder.ts';
 import { verifyTable } from '../../src/workers/verify-table.ts';
 import { MemoryFile } from '../helpers/memory-file.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../helpers/rng.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 import { withFooterVersion } from '../helpers/table-surgery.ts';
 import {
   buildTable,

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type KeySample, splitKeys } from '../../../src/main/compaction/key-split.ts';
 import { compareKeys } from '../../../src/shared/base/bytes.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const sample = (key: string, bytes = 1): KeySample => ({ key: Buffer.from(key), bytes });
 const show = (samples: readonly KeySample[], parts: number): string[] =>

@@ -10,7 +10,8 @@ import {
   type Turn,
   type TurnKind,
 } from '../../../src/main/jobs/thread-turns.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 /** A store: jobs that wait, and turns that they were given. `log` tells the order over all stores. */
 class FakeStore implements ThreadUser {

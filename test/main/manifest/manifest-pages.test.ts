@@ -28,7 +28,8 @@ import type { FileSystem, StorageFile } from '../../../src/shared/files/file-sys
 import { nodeFileSystem } from '../../../src/shared/files/node-file-system.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { ControlBlock } from '../../../src/shared/threads/control-block.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { SMALL_PAGES } from '../../helpers/small-pages.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';

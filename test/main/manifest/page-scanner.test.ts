@@ -9,7 +9,8 @@ import { scanPage } from '../../../src/main/manifest/page-scanner.ts';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
 import { level } from '../../../src/shared/base/ids.ts';
 import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 
 const STORE_ID = '01234567-89ab-4cde-8f01-23456789abcd';

@@ -13,7 +13,8 @@ import {
 } from '../../../src/shared/base/table-bounds.ts';
 import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { Version } from '../../../src/shared/read/version.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 
 /** Long, of few different bytes, and often equal to another for long. */

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { type HeldGroup, HeldWrites } from '../../../src/main/write/held-writes.ts';
 import { StorageError } from '../../../src/shared/base/errors.ts';
 import { MAX_UNIT_WRITES, unitBytes } from '../../../src/shared/base/write-unit.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const MIB = 1024 * 1024;
 

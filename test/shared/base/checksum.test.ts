@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 /** One bit at a time: the definition. */
 function slowCrc32(bytes: Uint8Array, seed = 0): number {

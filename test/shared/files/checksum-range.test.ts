@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
 import { ChecksumRange } from '../../../src/shared/files/checksum-range.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 test('ChecksumRange.of() is crc32 of the part, across pages and for empty parts', (t) => {
   const random = seededRandom(freshSeed());

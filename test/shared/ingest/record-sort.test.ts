@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { compareKeys } from '../../../src/shared/base/bytes.ts';
 import { IngestChunk } from '../../../src/shared/ingest/chunk.ts';
 import { RecordTable, sortRecords } from '../../../src/shared/ingest/record-sort.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 function tableOf(keys: readonly Uint8Array[]): { readonly chunk: IngestChunk; readonly table: RecordTable } {
   const bytes = keys.reduce((sum, key) => sum + key.length + 16, 16);

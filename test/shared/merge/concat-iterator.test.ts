@@ -12,7 +12,8 @@ import {
   put,
   showEntry,
 } from '../../helpers/array-iterator.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 interface Opened {
   readonly iterator: ConcatIterator;

@@ -16,7 +16,8 @@ import { Block } from '../../../src/shared/table/block.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
 import { keyMaker, randomSources } from '../../helpers/merge-sources.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { NO_READ_AHEAD, scanReader } from '../../helpers/scan-reader.ts';
 import { compareRows, entryOf, put, type Row, rowOf } from '../../helpers/tables.ts';
 

@@ -16,7 +16,8 @@ import {
   put,
   showEntry,
 } from '../../helpers/array-iterator.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 function merge(...children: ArrayEntry[][]): MergingIterator {
   return new MergingIterator(children.map((entries) => new ArrayIterator(entries)));

@@ -11,7 +11,8 @@ import { MemtableIterator } from '../../../src/shared/memtable/memtable-iterator
 import { MergingIterator } from '../../../src/shared/merge/merging-iterator.ts';
 import { UserIterator } from '../../../src/shared/read/user-iterator.ts';
 import { bytesOf } from '../../helpers/array-iterator.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const NOTHING = new Uint8Array(0);
 const keyOf = (i: number): string => `key:${String(i).padStart(5, '0')}`;

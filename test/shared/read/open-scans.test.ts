@@ -12,7 +12,8 @@ import { Scan } from '../../../src/shared/read/scan.ts';
 import type { ScanCore } from '../../../src/shared/read/scan-core.ts';
 import type { TableCache } from '../../../src/shared/read/table-cache.ts';
 import { Version } from '../../../src/shared/read/version.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { scanReader } from '../../helpers/scan-reader.ts';
 
 const LIMITS = { limit: 10, keys: true, values: true, signal: undefined };

@@ -8,7 +8,8 @@ import { type FileNumber, type Level, level } from '../../../src/shared/base/ids
 import type { TableInfo, VersionEdit } from '../../../src/shared/base/version-edit.ts';
 import type { TableList } from '../../../src/shared/read/table-list.ts';
 import { compareAge, compareSmallest, overlaps, Version } from '../../../src/shared/read/version.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 
 const encoder = new TextEncoder();

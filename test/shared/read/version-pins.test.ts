@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { TableInfo } from '../../../src/shared/base/version-edit.ts';
 import { Version } from '../../../src/shared/read/version.ts';
 import { type PinnedVersion, VersionPins } from '../../../src/shared/read/version-pins.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { tableMeta } from '../../helpers/table-meta.ts';
 
 test('a table is obsolete in the step in which no version that has it is current or pinned any more, and never before', (t) => {

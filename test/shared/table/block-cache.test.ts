@@ -8,7 +8,8 @@ import { Entry } from '../../../src/shared/base/entry.ts';
 import { type Block, findInBlock } from '../../../src/shared/table/block.ts';
 import { BlockCache, type CachedTable } from '../../../src/shared/table/block-cache.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 function reportedRandom(t: TestContext): Random {
   const random = seededRandom(freshSeed());

@@ -14,7 +14,8 @@ import {
 } from '../../../src/shared/table/block-index.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
 import { sampleBlock } from '../../helpers/blocks.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const MAX_PREFIX = 64;
 const slow = new SlowBlockIndex();

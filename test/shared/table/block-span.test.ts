@@ -17,7 +17,8 @@ import { Block } from '../../../src/shared/table/block.ts';
 import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { TableIterator } from '../../../src/shared/table/table-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { NO_READ_AHEAD, scanReader } from '../../helpers/scan-reader.ts';
 import { buildTable, collect, compareRows, entryOf, openTable, put, type Row } from '../../helpers/tables.ts';
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BloomFilter, BloomFilterBuilder, hashKey } from '../../../src/shared/table/bloom-filter.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { utf8 } from '../../helpers/tables.ts';
 
 function hashOf(text: string): number {

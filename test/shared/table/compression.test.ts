@@ -10,7 +10,8 @@ import {
   isCodecAvailable,
   requireCodec,
 } from '../../../src/shared/table/compression.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const NAMES: readonly CodecName[] = ['none', 'snappy', 'lz4'];
 const MIB = 1024 * 1024;

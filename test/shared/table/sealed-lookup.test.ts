@@ -13,7 +13,8 @@ import { type CodecName, codecByName } from '../../../src/shared/table/compressi
 import { blockSeed } from '../../../src/shared/table/format.ts';
 import { contentOfSealed, findInSealed } from '../../../src/shared/table/sealed-lookup.ts';
 import { sampleBlock, told } from '../../helpers/blocks.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const TABLE = 7;
 const BASE = 100;

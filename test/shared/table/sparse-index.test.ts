@@ -7,7 +7,8 @@ import {
   SparseIndexBuilder,
   shortestSeparator,
 } from '../../../src/shared/table/sparse-index.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { utf8 } from '../../helpers/tables.ts';
 
 function separatorOf(last: Uint8Array, next: Uint8Array): Uint8Array {

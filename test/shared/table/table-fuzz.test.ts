@@ -15,7 +15,8 @@ import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
 import { TableIterator } from '../../../src/shared/table/table-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
-import { freshSeed, type Random, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { type Random, seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { metaOf, sealedAs, withMeta } from '../../helpers/table-surgery.ts';
 import { buildTable, entryOf, openTable, put, type Row } from '../../helpers/tables.ts';
 

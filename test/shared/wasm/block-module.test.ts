@@ -11,7 +11,8 @@ import { blockChecksum, slowBlockChecksum } from '../../../src/shared/table/bloc
 import { codecByName } from '../../../src/shared/table/compression.ts';
 import { blockModule, MAX_WASM_BLOCK_BYTES } from '../../../src/shared/wasm/block-module.ts';
 import { BLOCKS_WASM } from '../../../src/shared/wasm/blocks-binary.ts';
-import { freshSeed, reportSeed, seededRandom } from '../../helpers/rng.ts';
+import { seededRandom } from '../../helpers/rng.ts';
+import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 
 const snappyjs = createRequire(import.meta.url)('snappyjs') as {
   compress(input: Uint8Array): Uint8Array;
