@@ -10,6 +10,7 @@ import { dirname, posix } from 'node:path';
 export const ROOMS: readonly string[] = [
   'src/shared/base',
   'src/shared/files',
+  'src/shared/wasm/assembly',
   'src/shared/wasm',
   'src/shared/disk',
   'src/shared/ingest',

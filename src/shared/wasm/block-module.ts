@@ -1,5 +1,5 @@
 /**
- * Blocks in WebAssembly: the module of blocks.wat (Snappy, XXH64, lookup, index), its memory, and copies in and out.
+ * Blocks in WebAssembly: the module made of assembly/ (Snappy, XXH64, lookup, index), its memory, and copies in and out.
  *
  *   memory   0 table | TABLE_BYTES input, SLACK | output, SLACK
  *            0 key, RESULT_AT result            in a lookup, which needs no table

@@ -13,6 +13,7 @@ import {
   SlowBlockIndex,
 } from '../../../src/shared/table/block-index.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
+import { BlockModule } from '../../../src/shared/wasm/block-module.ts';
 import { sampleBlock } from '../../helpers/blocks.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
@@ -69,6 +70,20 @@ test('the content may lie where it was decoded, in the memory of WebAssembly its
     assert.deepEqual(Buffer.from(content), Buffer.from(block.bytes), 'the content is as it was');
     assert.deepEqual(told(index), told(slow.make(block, MAX_PREFIX)));
   }
+});
+
+test('where memory ends soon behind the content there is no index, and the next block has one', () => {
+  const { block } = sampleBlock(seededRandom(5), 30_000, 0, '');
+  const compressed = new Uint8Array(2 * block.bytes.length);
+  const length = new BlockModule().compress(block.bytes, compressed, 0);
+  // One that has read nothing before has the memory for the content, and no more.
+  const module = new BlockModule();
+  module.load(compressed.subarray(0, length));
+  const content = module.viewLoaded(0, length, block.bytes.length)!;
+  assert.equal(module.index(content, Number.MAX_SAFE_INTEGER, MAX_PREFIX), false);
+  assert.deepEqual(Buffer.from(content), Buffer.from(block.bytes), 'the content is as it was');
+  assert.equal(module.index(block.bytes, Number.MAX_SAFE_INTEGER, MAX_PREFIX), true);
+  assert.deepEqual(told(module.blockIndex), told(slow.make(block, MAX_PREFIX)));
 });
 
 test('keys of every length beside the prefix have heads that are padded with zeros', () => {
