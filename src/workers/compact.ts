@@ -10,8 +10,8 @@
  * Thread:     any; synchronous.
  * Owns:       the input files, for the length of the job.
  */
+import { checkAllRead } from '../shared/base/all-read.ts';
 import { assert } from '../shared/base/assert.ts';
-import { CorruptionError } from '../shared/base/errors.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { MergingIterator } from '../shared/merge/merging-iterator.ts';
@@ -42,7 +42,7 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
       onPulse: (entriesRead) => monitor.pulse(entriesRead),
     });
     const entriesWritten = writeSurvivors(job, survivors, outputs);
-    if (isWhole(job)) checkAllRead(survivors.entriesRead, inputEntries);
+    if (isWhole(job)) checkAllRead('the tables of a compaction', survivors.entriesRead, inputEntries);
     const finished = outputs.commit();
     monitor.pulse(inputEntries);
     return {
@@ -84,14 +84,6 @@ function writeSurvivors(job: CompactJob, survivors: CompactionIterator, outputs:
 
 function isWhole(job: CompactJob): boolean {
   return job.range.start === undefined && job.range.end === undefined;
-}
-
-function checkAllRead(entriesRead: number, expected: number): void {
-  if (entriesRead !== expected) {
-    throw new CorruptionError(
-      `the tables of a compaction hold ${entriesRead} entries instead of ${expected}`,
-    );
-  }
 }
 
 /** A part of a compaction reads about its share of the bytes. */

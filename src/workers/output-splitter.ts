@@ -18,7 +18,7 @@ import { assert } from '../shared/base/assert.ts';
 import { compareBytes } from '../shared/base/bytes.ts';
 import type { Entry } from '../shared/base/entry.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
-import { MAX_GRANDPARENT_OVERLAP_TABLES } from '../shared/threads/output-count.ts';
+import { maxGrandparentBytes } from '../shared/threads/output-count.ts';
 
 export interface OutputSplitterOptions {
   readonly maxFileSizeBytes: number;
@@ -40,7 +40,7 @@ export class OutputSplitter {
   constructor(options: OutputSplitterOptions) {
     assert(options.outputCount > 0, 'a compaction needs at least one output');
     this.#options = options;
-    this.#maxOverlapBytes = MAX_GRANDPARENT_OVERLAP_TABLES * options.maxFileSizeBytes;
+    this.#maxOverlapBytes = maxGrandparentBytes(options.maxFileSizeBytes);
   }
 
   /**

@@ -28,6 +28,7 @@ import {
 } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
+import { maxGrandparentBytes } from '../../shared/threads/output-count.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
 
@@ -87,6 +88,11 @@ export function compactionOptions(store: ShapedStore): CompactionOptions {
   };
 }
 
+/** The bottom: the deepest level in use; of a store that has only L0 tables, or none, the deepest there is. */
+export function bottomLevel(version: Version): Level {
+  return version.deepestLevel || MAX_LEVEL;
+}
+
 /** What running plans have taken. Make it with busyTables(). */
 export interface BusyTables {
   readonly numbers: ReadonlySet<FileNumber>;
@@ -109,11 +115,6 @@ export function planRange(plan: CompactionPlan): { readonly start: Uint8Array; r
 /** Bytes that a job reads for this plan; a move reads none. */
 export function planBytes(plan: CompactionPlan): number {
   return plan.kind === 'move' ? 0 : totalBytes(plan.inputs) + totalBytes(plan.overlapping);
-}
-
-/** Outputs that overlap more than this of the next level would make its next compaction expensive (LevelDB: 10 files). */
-export function maxGrandparentBytes(options: CompactionOptions): number {
-  return 10 * options.maxFileSizeBytes;
 }
 
 /**
@@ -140,7 +141,7 @@ export function planFor(
     level !== outputLevel &&
     chosen.length === 1 &&
     overlapping.length === 0 &&
-    totalBytes(grandparents) <= maxGrandparentBytes(options) &&
+    totalBytes(grandparents) <= maxGrandparentBytes(options.maxFileSizeBytes) &&
     !(level === 0 && isOversized(chosen[0]!, options)) &&
     // Moved to where it could shed most of itself, it would only be picked again at once.
     !shedsAtBottom(version, outputLevel, chosen[0]!, options);

@@ -22,16 +22,18 @@
  *             Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and each
  *             would be written once more.
  */
+
 import { type Level, MAX_LEVEL, level as toLevel } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { closure, hullOf, overlaps, totalBytes, type Version } from '../../shared/read/version.ts';
+import { maxGrandparentBytes } from '../../shared/threads/output-count.ts';
 import {
   type BusyTables,
+  bottomLevel,
   type CompactionOptions,
   type CompactionPlan,
   type CompactionReason,
   isWrittenTo,
-  maxGrandparentBytes,
   planFor,
 } from './compaction-plan.ts';
 
@@ -85,14 +87,14 @@ export function placesOutOfLevelZero(
     const level = deepestFreeLevel(version, table, busy);
     if (!isSmall || level === MAX_LEVEL) return level;
     const below = version.overlapping(toLevel(level + 1), rangeOf(table));
-    return totalBytes(below) > maxGrandparentBytes(options) ? toLevel(0) : level;
+    return totalBytes(below) > maxGrandparentBytes(options.maxFileSizeBytes) ? toLevel(0) : level;
   });
 }
 
 /** The deepest level such that nothing in it or above, but for L0, shares keys with `table` or is about to. */
 function deepestFreeLevel(version: Version, table: TableInfo, busy: BusyTables): Level {
   const range = rangeOf(table);
-  const bottom = version.deepestLevel || MAX_LEVEL;
+  const bottom = bottomLevel(version);
   let found = toLevel(0);
   for (let i = 1; i <= bottom; i++) {
     const level = toLevel(i);

@@ -18,12 +18,13 @@
  * Thread: main. Pure.
  * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
  */
-import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
+import { type Level, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableList } from '../../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, totalBytes, type Version } from '../../shared/read/version.ts';
 import {
   type BusyTables,
+  bottomLevel,
   type CompactionOptions,
   type CompactionPlan,
   canShedTombstones,
@@ -62,12 +63,6 @@ export function planManualCompaction(
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
   return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
-}
-
-/** The bottom: the deepest level in use; of a store that has only L0 tables, the deepest there is. */
-function bottomLevel(version: Version): Level {
-  const deepest = version.deepestLevel;
-  return deepest === undefined || deepest === 0 ? MAX_LEVEL : deepest;
 }
 
 /** The first plan that takes some of `tables`, all of `level`, further down, or rewrites them in the bottom level. */

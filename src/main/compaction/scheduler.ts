@@ -26,7 +26,6 @@ import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import { MAX_FROZEN_MEMTABLES } from '../write/commit-pipeline.ts';
 import { type BusyTables, pendingCompactionBytes } from './compaction-picker.ts';
 import { compactionOptions } from './compaction-plan.ts';
 import { Compactor, type CompactorParts } from './compactor.ts';
@@ -206,7 +205,7 @@ export class Scheduler {
 
   #setGate(): void {
     const { gate, versions, memtables, pipeline, options } = this.#parts;
-    const isFull = memtables.frozen.length >= MAX_FROZEN_MEMTABLES;
+    const { isFull } = memtables;
     const bound = options.backgroundBytesPerSecond;
     const files = versions.current.levelZeroRuns.length;
     const canShrink = this.#compactor.hasWork;

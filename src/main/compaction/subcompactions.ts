@@ -11,7 +11,7 @@
  * Thread:     main.
  */
 
-import { CorruptionError } from '../../shared/base/errors.ts';
+import { checkAllRead } from '../../shared/base/all-read.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import { levelZeroRuns, totalBytes } from '../../shared/read/version.ts';
@@ -93,15 +93,14 @@ export async function mergeInParts(
   const results = (await Promise.all(parts)).filter((result) => result !== undefined);
   const merged = combine(results);
   const expected = sumOf([...plan.inputs, ...plan.overlapping], (table) => table.entryCount);
-  if (failures.length === 0 && merged.stats.entriesRead !== expected)
-    failures.push(
-      new CorruptionError(
-        `the tables of a compaction hold ${merged.stats.entriesRead} entries instead of ${expected}`,
-      ),
-    );
-  if (failures.length === 0) return merged;
-  await discardOutputs(store, merged.outputs);
-  throw failures[0];
+  try {
+    if (failures.length > 0) throw failures[0];
+    checkAllRead('the tables of a compaction', merged.stats.entriesRead, expected);
+    return merged;
+  } catch (error) {
+    await discardOutputs(store, merged.outputs);
+    throw error;
+  }
 }
 
 function combine(results: readonly CompactResult[]): CompactResult {

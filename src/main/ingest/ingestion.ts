@@ -19,8 +19,9 @@
  *             source has ended, perhaps hours before the commit.
  */
 
+import { checkAllRead } from '../../shared/base/all-read.ts';
 import { assert } from '../../shared/base/assert.ts';
-import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
+import { StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import { throwIfAborted } from '../../shared/base/signals.ts';
@@ -197,7 +198,7 @@ export class Ingestion {
         const runs = groups.slice(i, i + MAX_MERGED_RUNS).flat();
         const ranges = planRanges(runs, this.#rangeCount(runs));
         const results = await this.#runMerges(ranges, () => ({ kind: 'run', number: this.newRun() }));
-        checkAllRead(runs, results);
+        checkRunsRead(runs, results);
         await this.#deleteRuns(runs.map(({ number }) => number));
         merged.push(results.map(({ run }) => run!));
       }
@@ -229,7 +230,7 @@ export class Ingestion {
         return { kind: 'tables', sequence, outputs: numbers.buffer, maxFileSizeBytes, table, grandparents };
       },
     );
-    checkAllRead(runs, results);
+    checkRunsRead(runs, results);
   }
 
   /**
@@ -349,9 +350,8 @@ export class Ingestion {
   }
 }
 
-function checkAllRead(runs: readonly RunMeta[], results: readonly IngestMergeResult[]): void {
+function checkRunsRead(runs: readonly RunMeta[], results: readonly IngestMergeResult[]): void {
   const read = results.reduce((sum, { recordsRead }) => sum + recordsRead, 0);
   const written = runs.reduce((sum, { recordCount }) => sum + recordCount, 0);
-  if (read !== written)
-    throw new CorruptionError(`the runs of an ingestion hold ${read} records instead of ${written}`);
+  checkAllRead('the runs of an ingestion', read, written);
 }

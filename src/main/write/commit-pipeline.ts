@@ -36,9 +36,6 @@ import type { LiveMemtable } from './memtable-list.ts';
 import { type MemtableEnvironment, newMemtable } from './new-memtable.ts';
 import type { WriteGate } from './write-gate.ts';
 
-/** Frozen memtables that may wait for their flush before writers are held. */
-export const MAX_FROZEN_MEMTABLES = 2;
-
 /** Held writes enter so many bytes at a time, some milliseconds of work; then the event loop has a turn. */
 const RELEASED_PER_TURN: number = 1024 * 1024;
 
@@ -155,7 +152,7 @@ export class CommitPipeline {
     const active = memtables.active;
     if (active === undefined) this.#activate(dataBytes, count);
     else if (!active.memtable.hasRoom(dataBytes + RECORD_HEADER_BYTES, count)) {
-      if (memtables.frozen.length >= MAX_FROZEN_MEMTABLES) {
+      if (memtables.isFull) {
         this.#isFull = true;
         gate.set('closed', 'memtables');
         return undefined;

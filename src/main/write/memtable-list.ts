@@ -109,6 +109,9 @@ export interface MemtableMemory {
   readonly clients: number;
 }
 
+/** Frozen memtables that may wait for their flush before writers are held. */
+export const MAX_FROZEN_MEMTABLES = 2;
+
 /** Who hears of changes, within the call that makes them: clients in other threads must hear of them first. */
 export interface MemtableHost {
   /** It takes writes from now on. */
@@ -146,6 +149,11 @@ export class MemtableList {
   /** Oldest first. */
   get frozen(): readonly LiveMemtable[] {
     return this.#frozen;
+  }
+
+  /** No more may be frozen: when the active one has no room, writes wait for a flush. */
+  get isFull(): boolean {
+    return this.#frozen.length >= MAX_FROZEN_MEMTABLES;
   }
 
   get memoryBytes(): number {

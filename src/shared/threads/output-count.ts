@@ -2,7 +2,7 @@
  * How many tables a job may write, at most: so many file numbers it is given, as a worker can't ask for more.
  *
  *   a table ends for its size    when it has reached maxFileSizeBytes: so often as that goes into all that may be written
- *   or for its grandparents      when they exceed ten times that size: so often as that goes into theirs
+ *   or for its grandparents      when they exceed maxGrandparentBytes(): so often as that goes into theirs
  *   or with the job              once
  *
  * What may be written is judged by what entries take as they are, not by what the inputs take on the disk: they may have been
@@ -14,9 +14,17 @@
 import type { TableOptions } from './jobs.ts';
 
 /** LevelDB's factor: an output never costs its next compaction more than this many tables of input. */
-export const MAX_GRANDPARENT_OVERLAP_TABLES = 10;
+const MAX_GRANDPARENT_TABLES = 10;
 /** Beyond key and value, in a table: three lengths, the sequence, the kind, restarts, its share of a block's trailer and the index. */
 const ENTRY_OVERHEAD_BYTES = 48;
+
+/**
+ * Bytes of grandparents, the tables of the level below the output, that one output may overlap: its next compaction reads them. Planning
+ * (may a table move?) and writing (where does an output end?) go by the same.
+ */
+export function maxGrandparentBytes(maxFileSizeBytes: number): number {
+  return MAX_GRANDPARENT_TABLES * maxFileSizeBytes;
+}
 
 export interface OutputEstimate {
   /** Keys and values of all that may be written. */
@@ -35,6 +43,6 @@ export function maxOutputCount(
   // Bounds of blocks are written a second time, into the index, as long as the keys are.
   const writtenBytes = 2 * rawBytes + entryCount * (ENTRY_OVERHEAD_BYTES + filterBytes);
   const bySize = Math.ceil(writtenBytes / maxFileSizeBytes);
-  const byGrandparents = Math.ceil(grandparentBytes / (MAX_GRANDPARENT_OVERLAP_TABLES * maxFileSizeBytes));
+  const byGrandparents = Math.ceil(grandparentBytes / maxGrandparentBytes(maxFileSizeBytes));
   return bySize + byGrandparents + 1;
 }
