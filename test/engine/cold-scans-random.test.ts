@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Scan, ScanEntry, ScanOptions, Snapshot, StorageEngine } from '../../src/main/index.ts';
 import { WriteBatch } from '../../src/main/index.ts';
+import { ColdDisk } from '../helpers/cold-disk.ts';
 import { keyOf, openOn, turn } from '../helpers/engines.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
-import { ColdDisk } from '../helpers/scan-disk.ts';
 import { type ModelEntry, type ModelRange, SortedModel, toText } from '../helpers/sorted-model.ts';
 
 const KEYS = 600;
@@ -201,7 +201,9 @@ async function round(t: TestContext, random: Random): Promise<void> {
   const share = random.pick([0, 0.2, 0.9, 0.99]);
   disk.isResident = () => random.chance(share);
   const most = random.pick([0, 1, 4]);
-  disk.turns = () => random.below(most + 1);
+  disk.delay = async () => {
+    for (let left = random.below(most + 1); left > 0; left--) await turn();
+  };
   const walks: Walk[] = [];
   const settling: Promise<void>[] = [];
   for (let step = 0; step < 60; step++) {

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { EngineOptions, Scan, ScanEntry, StorageEngine } from '../../src/main/index.ts';
-import { ioError } from '../../src/shared/base/errors.ts';
 import { attachHere } from '../helpers/clients.ts';
+import { ColdDisk } from '../helpers/cold-disk.ts';
 import {
   failsWith,
   fill,
@@ -18,7 +18,6 @@ import {
   turn,
   until,
 } from '../helpers/engines.ts';
-import { ColdDisk } from '../helpers/scan-disk.ts';
 
 const COUNT = 600;
 
@@ -36,8 +35,7 @@ async function coldStore(t: TestContext, options: EngineOptions = {}): Promise<C
   await writer.compact();
   await writer.close();
   const engine = await openOn(t, disk.spec, options, path);
-  disk.reads = [];
-  disk.waits = 0;
+  disk.forget();
   return { disk, engine };
 }
 
@@ -63,7 +61,7 @@ async function waiting(
   const iterator = scan[Symbol.asyncIterator]();
   assert.equal((await iterator.next()).value[0].toString(), keyOf(0));
   scan.nextMany(10);
-  disk.hold();
+  disk.hold('read');
   for (;;) {
     const next = iterator.next();
     // Whoever closes the store looks at it later.
@@ -82,11 +80,11 @@ test('a loop over a cold store waits for no read in the call, and the synchronou
   assert.deepEqual(await laterKeys(engine.scan({ reverse: true })), numbers(0, COUNT).reverse());
   const client = await attachHere(t, engine, { cacheSize: 0 });
   assert.deepEqual(await laterKeys(client.scan()), numbers(0, COUNT));
-  assert.equal(disk.waits, 0);
+  assert.equal(disk.inCall, 0);
   for (const reader of [engine, client]) {
     assert.deepEqual(keysOf(reader.scan()), numbers(0, COUNT));
-    assert.ok(disk.waits > 0);
-    disk.waits = 0;
+    assert.ok(disk.inCall > 0);
+    disk.inCall = 0;
   }
 });
 
@@ -136,7 +134,7 @@ test('a scan that waits is of its moment, whatever is written, and its files sta
     tableFiles(engine.path).length > live(engine),
     'the scan holds files that the store has no use for',
   );
-  disk.letGo();
+  disk.calm();
   const entry = (await next).value;
   let place = Number(entry[0].toString().slice(4));
   for (let value = entry; value !== undefined; value = (await iterator.next()).value) {
@@ -159,7 +157,7 @@ test('a scan that is closed, or whose loop is left, while next() waits ends it, 
     assert.equal(store.engine.stats().openScans, 0);
     assert.equal((await iterator.next()).done, true);
     await store.engine.close();
-    store.disk.letGo();
+    store.disk.calm();
     await until(() => store.disk.openFiles === 0);
   }
 });
@@ -189,7 +187,7 @@ test('closing the engine, or the client, while next() waits is STRATA_CLOSED, th
   await failsWith('STRATA_CLOSED', next);
   await failsWith('STRATA_CLOSED', iterator.next());
   assert.ok(disk.heldCount > 0);
-  disk.letGo();
+  disk.calm();
   await until(() => disk.openFiles === 0);
   const other = await coldStore(t);
   const client = await attachHere(t, other.engine);
@@ -207,11 +205,9 @@ test('an error of what was read ahead is told by the next() that comes to it, on
     writeBufferSize: 1 << 20,
   });
   await engine.get(keyOf(300));
-  const from = disk.blockReads.at(-1)!.position;
-  disk.failure = (path, position, length) =>
-    position + length > from
-      ? ioError('read', path, Object.assign(new Error('EIO'), { code: 'EIO' }))
-      : undefined;
+  const from = disk.blockReads.at(-1)!.offset;
+  disk.failWith = ({ kind, offset, length }) =>
+    kind === 'read' && offset + length > from ? 'EIO' : undefined;
   assert.deepEqual(await laterKeys(engine.scan({ limit: 20 })), numbers(0, 20));
   const left = engine.scan()[Symbol.asyncIterator]();
   for (let i = 0; i < 20; i++) await left.next();
@@ -225,7 +221,7 @@ test('an error of what was read ahead is told by the next() that comes to it, on
   assert.ok(seen > 200 && seen <= 300, `${seen} entries came before the error`);
   assert.equal(engine.stats().openScans, 0);
   assert.equal((await iterator.next()).done, true);
-  disk.failure = () => undefined;
+  disk.failWith = () => undefined;
   assert.deepEqual(await laterKeys(engine.scan()), numbers(0, COUNT));
-  assert.equal(disk.waits, 0);
+  assert.equal(disk.inCall, 0);
 });

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Scan, StorageEngine } from '../../src/main/index.ts';
+import { ColdDisk } from '../helpers/cold-disk.ts';
 import { fill, keyOf, newPath, openOn, turn, until } from '../helpers/engines.ts';
-import { ColdDisk } from '../helpers/scan-disk.ts';
 
 const COUNT = 3000;
 const VALUE_BYTES = 1000;
@@ -27,8 +27,7 @@ async function coldStore(t: TestContext): Promise<{ disk: ColdDisk; engine: Stor
   await writer.compact();
   await writer.close();
   const engine = await openOn(t, disk.spec, options, path);
-  disk.reads = [];
-  disk.waits = 0;
+  disk.forget();
   return { disk, engine };
 }
 
@@ -43,13 +42,13 @@ for (const reverse of [false, true]) {
       most = Math.max(most, engine.stats().diskReads.aheadBytes);
     }
     assert.equal(count, COUNT);
-    assert.equal(disk.waits, 0, 'no read held the thread');
-    const tables = new Set(disk.reads.map(({ path }) => path)).size;
+    assert.equal(disk.inCall, 0, 'no read held the thread');
+    const tables = new Set(disk.steps.map(({ file }) => file)).size;
     assert.ok(tables > 2, 'several tables');
     const lengths = disk.blockReads.map(({ length }) => length);
     assert.ok(lengths.length < 30, `${lengths.length} reads for ${COUNT} entries`);
     assert.ok(Math.max(...lengths) > 100_000 && Math.max(...lengths) <= WINDOW_BYTES, 'windows grow');
-    const places = disk.blockReads.map(({ path, position }) => `${path}@${position}`);
+    const places = disk.blockReads.map(({ file, offset }) => `${file}@${offset}`);
     assert.equal(new Set(places).size, places.length, 'no window is read twice');
     assert.ok(most > 0 && most <= SCAN_BYTES, `${most} bytes ahead`);
     assert.equal(engine.stats().diskReads.aheadBytes, 0);
@@ -76,7 +75,7 @@ for (const [how, end] of Object.entries(ENDINGS)) {
     const scan = engine.scan({ signal: abort.signal });
     const iterator = scan[Symbol.asyncIterator]();
     for (let i = 0; i < 200; i++) await iterator.next();
-    disk.hold();
+    disk.hold('read');
     const next = (async () => {
       for (let i = 0; i < COUNT; i++) await iterator.next();
     })();
@@ -89,7 +88,7 @@ for (const [how, end] of Object.entries(ENDINGS)) {
     end(scan, abort);
     assert.equal(engine.stats().diskReads.aheadBytes, 0);
     assert.equal(await ended, how === 'aborted' ? 'AbortError' : 'done');
-    disk.letGo();
+    disk.calm();
     for (let i = 0; i < 5; i++) await turn();
     const { underWay, queued, waiting } = engine.stats().diskReads;
     assert.deepEqual({ underWay, queued, waiting }, { underWay: 0, queued: 0, waiting: 0 });

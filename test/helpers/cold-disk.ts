@@ -1,15 +1,17 @@
 /**
- * The real disk under the tables of this thread, of which memory never has anything: every read of a block or opening of a table
- * is counted, takes a while, and can be held or failed.
+ * The real disk under the tables of this thread, of which memory has nothing but what a test says: every read of a block or opening
+ * of a table is counted, takes a while, and can be held or failed.
  *
- *   const disk = new ColdDisk();
+ *   const disk = new ColdDisk(t);
  *   const engine = await openOn(t, disk.spec);
  *   const release = disk.hold('read');       reads from now on don't end until release()
  *   disk.failWith = ({ kind }) => (kind === 'open' ? 'EMFILE' : undefined);
+ *   await disk.roundsOf(() => engine.get('a'))      how many times in a row it waits
  *
  * Other threads, which run jobs, get the plain disk.
  *
- * Invariants: no read is quick, so reads are never judged to be so (speed-judge.ts), and none is made in the call of an awaited one.
+ * Invariants: no read is quick, unless `delay` makes it so: so reads are never judged to be so (speed-judge.ts), and none is made in
+ *             the call of an awaited one.
  * Thread:     the test's: engine, and clients in the same thread.
  */
 import { basename } from 'node:path';
@@ -20,10 +22,12 @@ import { ioError } from '../../src/shared/base/errors.ts';
 import { setTimeout } from '../../src/shared/base/timers.ts';
 import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
-import { fill, newPath, openAt, openOn } from './engines.ts';
+import { fill, newPath, openAt, openOn, turn } from './engines.ts';
 
 /** Well above what the judge takes for quick, whatever the timer's grain. */
 const READ_MS = 1;
+/** After so many turns of the event loop nothing goes on any more but what is held. */
+const QUIET_TURNS = 8;
 
 export interface ColdStep {
   readonly kind: 'open' | 'read';
@@ -55,35 +59,73 @@ export class ColdDisk {
   mostOpenFiles = 0;
   /** Asked when a step is about to end; what it returns is its error. */
   failWith: (step: ColdStep) => string | undefined = () => undefined;
-  readonly #held = new Map<ColdStep['kind'], { readonly ended: Promise<void>; readonly end: () => void }>();
+  /** Whether memory has this part of a table. */
+  isResident: (step: ColdStep) => boolean = () => false;
+  /** What a step takes. */
+  delay: () => Promise<unknown> = aWhile;
+  readonly #held = new Map<ColdStep['kind'], Hold>();
 
-  constructor() {
+  constructor(t: TestContext) {
     const disk = disks.size;
     disks.set(disk, this);
     this.spec = { module: import.meta.url, options: { disk } satisfies ColdOptions };
+    t.after(() => this.calm());
+  }
+
+  /** Reads of blocks, without those that opened tables. */
+  get blockReads(): readonly ColdStep[] {
+    return this.steps.filter(isBlock);
   }
 
   /** Blocks that were read, by file and offset. */
   get blocksRead(): readonly string[] {
-    return this.steps.filter(isBlock).map(({ file, offset }) => `${file} ${offset}`);
+    return this.blockReads.map(({ file, offset }) => `${file} ${offset}`);
+  }
+
+  /** Steps under way that wait for their release. */
+  get heldCount(): number {
+    let count = 0;
+    for (const hold of this.#held.values()) count += hold.count;
+    return count;
   }
 
   /** Steps of this kind that begin from now on don't end until the returned function is called, which is idempotent. */
   hold(kind: ColdStep['kind']): () => void {
-    let end = (): void => undefined;
-    const ended = new Promise<void>((resolve) => (end = resolve));
-    const hold = { ended, end };
+    const hold = new Hold();
     this.#held.set(kind, hold);
     return () => {
       if (this.#held.get(kind) === hold) this.#held.delete(kind);
-      end();
+      hold.end();
     };
+  }
+
+  /**
+   * How many times `work` waits for the disk one after the other, whatever it has under way at once: what it waits for comes to its
+   * end when nothing else is begun any more.
+   */
+  async roundsOf(work: () => Promise<unknown>): Promise<number> {
+    let isDone = false;
+    this.delay = turn;
+    const working = work().finally(() => (isDone = true));
+    for (let rounds = 0; ; rounds++) {
+      const releases = [this.hold('open'), this.hold('read')];
+      for (let quiet = 0, seen = -1; quiet < QUIET_TURNS && !isDone; quiet++) {
+        if (this.steps.length !== seen) quiet = 0;
+        seen = this.steps.length;
+        await turn();
+      }
+      for (const release of releases) release();
+      if (!isDone) continue;
+      this.delay = aWhile;
+      await working;
+      return rounds;
+    }
   }
 
   /** Everything goes on, and nothing fails. */
   calm(): void {
     this.failWith = () => undefined;
-    for (const { end } of this.#held.values()) end();
+    for (const hold of this.#held.values()) hold.end();
     this.#held.clear();
   }
 
@@ -98,8 +140,8 @@ export class ColdDisk {
     this.steps.push(step);
     this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
     try {
-      await new Promise((resolve) => setTimeout(resolve, READ_MS));
-      await this.#held.get(step.kind)?.ended;
+      await this.delay();
+      await this.#held.get(step.kind)?.wait();
       this.check(step);
       return run();
     } finally {
@@ -117,6 +159,32 @@ export class ColdDisk {
   opened(file: StorageFile): StorageFile {
     this.mostOpenFiles = Math.max(this.mostOpenFiles, ++this.openFiles);
     return new ColdFile(file, this);
+  }
+}
+
+async function aWhile(): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve, READ_MS));
+}
+
+class Hold {
+  count = 0;
+  readonly #ended: Promise<void>;
+  #end!: () => void;
+
+  constructor() {
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  async wait(): Promise<void> {
+    this.count++;
+    await this.#ended;
+  }
+
+  end(): void {
+    this.count = 0;
+    this.#end();
   }
 }
 
@@ -152,10 +220,12 @@ export function createFileSystem({ disk }: ColdOptions): FileSystem {
 
 class ColdFile implements StorageFile {
   readonly path: string;
-  readonly readResident = (): undefined => undefined;
   readonly #file: StorageFile;
   readonly #disk: ColdDisk;
   #isOpen = true;
+  /** Called by itself. */
+  readonly readResident = (into: Uint8Array, position: number): number | undefined =>
+    this.#disk.isResident(this.#reading(into, position)) ? this.#file.readAt(into, position) : undefined;
 
   constructor(file: StorageFile, disk: ColdDisk) {
     this.path = file.path;
@@ -175,7 +245,10 @@ class ColdFile implements StorageFile {
   }
 
   readAtAsync(into: Uint8Array, position: number): Promise<number> {
-    return this.#disk.step(this.#reading(into, position), () => this.#file.readAt(into, position));
+    return this.#disk.step(this.#reading(into, position), () => {
+      if (!this.#isOpen) throw new Error('read from a file that was closed meanwhile');
+      return this.#file.readAt(into, position);
+    });
   }
 
   writeAt(bytes: Uint8Array, position: number): number {
@@ -231,8 +304,7 @@ export async function coldStore(
   await fill(builder, count, valueBytes);
   await builder.compact();
   await builder.close();
-  const disk = new ColdDisk();
-  t.after(() => disk.calm());
+  const disk = new ColdDisk(t);
   const engine = await openOn(t, disk.spec, { ...PLAIN, ...options }, path);
   if (kind === 'engine') return { disk, engine, reader: engine };
   const reader = await StorageClient.attach(engine.share());
