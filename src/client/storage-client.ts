@@ -295,7 +295,7 @@ export class StorageClient {
     const { view, sequence, release } = this.#pinMoment(options);
     const { fillCache } = options;
     const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
-    const core = this.#scans.open(sources, options.range, options.reverse, release);
+    const core = this.#scans.open(sources, options, release);
     const scan = new Scan(core, options);
     this.#scans.watch(scan, core, options);
     return scan;

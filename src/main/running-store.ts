@@ -172,15 +172,16 @@ export class RunningStore {
 
   /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
   openScan(
-    { range, reverse, fillCache }: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'fillCache'>,
+    options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
   ): ScanCore {
     const { memtables, versions } = this.parts;
     const pin = versions.pin();
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
+    const { fillCache } = options;
     const sources = { memtables: held, version: pin.version, sequence, fillCache };
-    return this.scans.open(sources, range, reverse, () => {
+    return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);
     });

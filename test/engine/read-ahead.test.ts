@@ -55,6 +55,25 @@ for (const reverse of [false, true]) {
   });
 }
 
+test('windows grow again behind one that could not be read', async (t) => {
+  const { disk, engine } = await coldStore(t);
+  await engine.get(keyOf(200));
+  const { file, offset, length } = disk.blockReads[0]!;
+  disk.forget();
+  let failures = 0;
+  disk.failWith = (step) => {
+    const isThere = step.file === file && step.offset <= offset && offset < step.offset + step.length;
+    if (!isThere || step.length <= length) return undefined;
+    failures++;
+    return 'EIO';
+  };
+  let count = 0;
+  for await (const _ of engine.scan()) count++;
+  assert.equal(count, COUNT, 'the block can be read alone');
+  assert.ok(failures > 0);
+  assert.ok(disk.blockReads.length < 60, `${disk.blockReads.length} reads`);
+});
+
 test('nothing is read ahead when memory has all', async (t) => {
   const { disk, engine } = await coldStore(t);
   disk.isResident = () => true;

@@ -107,13 +107,14 @@ export class ColdDisk {
     let isDone = false;
     this.delay = turn;
     const working = work().finally(() => (isDone = true));
-    for (let rounds = 0; ; rounds++) {
+    for (let rounds = 0; ; ) {
       const releases = [this.hold('open'), this.hold('read')];
       for (let quiet = 0, seen = -1; quiet < QUIET_TURNS && !isDone; quiet++) {
         if (this.steps.length !== seen) quiet = 0;
         seen = this.steps.length;
         await turn();
       }
+      if (this.heldCount > 0) rounds++;
       for (const release of releases) release();
       if (!isDone) continue;
       this.delay = aWhile;

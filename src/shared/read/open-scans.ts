@@ -13,7 +13,7 @@ import { MergingIterator } from '../merge/merging-iterator.ts';
 import type { SpanIterator } from '../table/block-span.ts';
 import type { Scan } from './scan.ts';
 import { ScanCore, type ScanReader } from './scan-core.ts';
-import { ScanReads } from './scan-reads.ts';
+import { type ScanExtent, ScanReads } from './scan-reads.ts';
 import { openSources, type ScanSources } from './scan-sources.ts';
 import type { TableCache } from './table-cache.ts';
 import { isEmptyRange, UserIterator } from './user-iterator.ts';
@@ -56,8 +56,9 @@ export class OpenScans {
   }
 
   /** A scan of `sources`, which {@link watch} has to be told of in the same turn. `onClose`: gives up what they pin. */
-  open(sources: ScanSources, range: KeyRange, reverse: boolean, onClose: () => void): ScanCore {
-    const reads = new ScanReads(this.#tables, this.#reader.disk, sources.version, range, reverse);
+  open(sources: ScanSources, extent: ScanExtent, onClose: () => void): ScanCore {
+    const { range, reverse } = extent;
+    const reads = new ScanReads(this.#tables, this.#reader.disk, sources.version, extent);
     const open = (decided: Uint8Array | undefined): UserIterator => {
       const rest = decided === undefined ? range : restOf(range, decided, reverse);
       const iterators = isEmptyRange(rest) ? [] : openSources(sources, this.#tables, rest, reads);

@@ -125,12 +125,11 @@ export class ScanCore {
   #pause({ needed }: WouldWait): WouldWait {
     const iterator = this.#iterator;
     const decided = iterator?.decidedKey();
-    const isFirst = this.#decided === undefined && decided === undefined;
     this.#restarts = decided === undefined ? this.#restarts + 1 : 0;
     this.#decided = decided ?? this.#decided;
     this.#iterator = undefined;
     this.#stopped = iterator;
-    const wanted = isFirst && this.#restarts === 1 ? this.#reads!.prime(needed, undefined) : needed;
+    const wanted = this.#reads!.prime(needed, this.#decided);
     const fetch = (isUrgent: boolean): Fetched => {
       try {
         return wanted.fetch(isUrgent);

@@ -5,17 +5,19 @@
  *   run     [ ... passed ... ][ window: stands in it ][ next window, on its way ]
  *
  *   1. as long as memory has the blocks, nothing is read ahead: there are no windows
- *   2. a block that would have to be waited for (would-wait.ts) begins a window; at the beginning of a scan all runs begin theirs
- *      together, tables to be opened included
+ *   2. a block that would have to be waited for (would-wait.ts) begins a window, and so do all runs that have none and will need
+ *      one, together, tables to be opened included
  *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table behind
  *      it
- *   4. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
+ *   4. of a scan with a limit the first window has all that it is expected to read (scan-reach.ts), and no other follows; one that
+ *      comes further goes on as from 2
+ *   5. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
  *
  * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
  *             Reading ahead fails silently: whoever comes to the block has it read again, alone, and hears why it can't be.
  * Owns:       the windows, until close().
  * Thread:     the reader's.
- * Bound:      two windows per run, SCAN_BYTES per scan, and Disk.readAheadBytes for all scans of a reader: with more than that
+ * Bound:      two windows per run (one that goes on in the next table counts as one), SCAN_BYTES per scan, and Disk.readAheadBytes for all scans of a reader: with more than that
  *             under way a window is one block.
  */
 
@@ -25,12 +27,15 @@ import type { Disk } from '../disk/disk.ts';
 import { type Fetched, type Needed, WouldWait } from '../disk/would-wait.ts';
 import { firstTableReaching, lastTableStartingBefore } from '../merge/concat-iterator.ts';
 import type { TableReader } from '../table/table-reader.ts';
+import { expectedBytes, farBlock } from './scan-reach.ts';
 import type { TableCache } from './table-cache.ts';
 import { meets, runsOf, type TableRun } from './table-runs.ts';
 import type { Version } from './version.ts';
 
 /** The first window, of a scan that may end soon. */
 const MIN_WINDOW_BYTES = 32 * 1024;
+/** That of one with a bound to come to: most go on to it. */
+const BOUNDED_WINDOW_BYTES = 128 * 1024;
 /** About what a disk hands over in one go. */
 const MAX_WINDOW_BYTES = 512 * 1024;
 /** All windows of one scan. */
@@ -51,6 +56,8 @@ interface Window {
   readonly fetched: Fetched[];
   ready: Promise<void>;
   hasFailed: boolean;
+  /** Memory has what it was to read: it keeps the table open, and nothing else. */
+  isIdle: boolean;
 }
 
 /** Where a table stands among those that a scan reads: run, and place in it. */
@@ -62,12 +69,16 @@ export interface ScanPlace {
 /** The reading ahead in one run of tables. */
 class RunReads {
   readonly #scan: ScanReads;
+  readonly #order: number;
   readonly #metas: TableRun;
   #windows: Window[] = [];
   #nextBytes: number;
+  /** What the scan is still expected to need, besides the windows; undefined: nothing of the run was read yet. */
+  #expected: number | undefined;
 
-  constructor(scan: ScanReads, metas: TableRun) {
+  constructor(scan: ScanReads, order: number, metas: TableRun) {
     this.#scan = scan;
+    this.#order = order;
     this.#metas = metas;
     this.#nextBytes = scan.firstWindowBytes;
   }
@@ -86,19 +97,37 @@ class RunReads {
 
   /** Begins where a scan from `key` on (before it, if in reverse; undefined: the end of the run) comes to first. */
   prime(key: Uint8Array | undefined): Promise<void> {
-    if (this.#windows.length > 0) return NOTHING;
+    const idle = this.#windows;
+    if (idle.some((window) => !window.isIdle)) return NOTHING;
     const { isReverse, tables } = this.#scan;
     const metas = this.#metas;
     const end = isReverse ? metas.length - 1 : 0;
     const place = key === undefined ? end : isReverse ? lastBefore(metas, key) : firstReaching(metas, key);
     const meta = place < 0 ? undefined : metas.at(place);
     if (meta === undefined) return NOTHING;
+    this.#windows = [];
     const window = this.#add(place);
-    return this.#open(window, meta, (reader) => {
+    const ready = this.#open(window, meta, (reader) => {
       const found = key === undefined ? (isReverse ? reader.blockCount - 1 : 0) : reader.index.find(key);
       const index = Math.min(found, reader.blockCount - 1);
-      return tables.isOpen(meta) && reader.isHere(index) ? undefined : index;
+      return tables.isOpen(meta) ? this.#firstMissing(reader, meta, index) : index;
     });
+    for (const one of idle) this.#drop(one);
+    return ready;
+  }
+
+  /** The first block from `index` on that the scan is sure to come to and memory has not; undefined: memory has all of those. */
+  #firstMissing(reader: TableReader, meta: TableInfo, index: number): number | undefined {
+    const { isReverse } = this.#scan;
+    const expected = this.#expected ?? this.#scan.expected(this.#order, meta);
+    const far = this.#scan.farBlock(reader);
+    const step = isReverse ? -1 : 1;
+    let left = Number.isFinite(expected) ? Math.min(expected, MAX_WINDOW_BYTES) : 0;
+    for (let block = index; ; block += step) {
+      if (!reader.isHere(block)) return block;
+      left -= reader.index.blockSize(block);
+      if (left <= 0 || (far - block) * step <= 0) return undefined;
+    }
   }
 
   close(): void {
@@ -116,6 +145,10 @@ class RunReads {
     }
     // The scan is somewhere else than was expected, or what was read ahead could not be had.
     this.close();
+    if (this.#expected !== undefined) {
+      this.#expected = Number.POSITIVE_INFINITY;
+      this.#nextBytes = MIN_WINDOW_BYTES;
+    }
     const window = this.#add(place);
     this.#fill(window, reader, index);
     return { ready: this.#orAlone(window, reader, index), release: () => undefined };
@@ -139,19 +172,20 @@ class RunReads {
   }
 
   /** Starts the window behind `last`, unless it is under way. */
-  #extend(last: Window, step: 1 | -1): void {
-    if (last.reader === undefined) return;
+  #extend(last: Window, step: 1 | -1, bytes = this.#nextBytes): void {
+    const { reader } = last;
+    if (reader === undefined || this.#expected! <= 0) return;
+    const far = this.#scan.farBlock(reader);
     const index = step > 0 ? last.last + 1 : last.first - 1;
-    if (index >= 0 && index < last.reader.blockCount) {
-      const window = this.#add(last.place);
-      this.#fill(window, last.reader, index);
+    if ((far - index) * step >= 0) {
+      this.#fill(this.#add(last.place), reader, index, bytes);
       return;
     }
     const place = last.place + step;
     const meta = place < 0 ? undefined : this.#metas.at(place);
-    if (meta === undefined) return;
+    if (meta === undefined || !meets([meta], this.#scan.range)) return;
     const window = this.#add(place);
-    void this.#open(window, meta, (reader) => (step > 0 ? 0 : reader.blockCount - 1));
+    void this.#open(window, meta, (opened) => (step > 0 ? 0 : opened.blockCount - 1), bytes);
   }
 
   #add(place: number): Window {
@@ -164,6 +198,7 @@ class RunReads {
       fetched: [],
       ready: NOTHING,
       hasFailed: false,
+      isIdle: false,
     };
     this.#windows.push(window);
     return window;
@@ -174,6 +209,7 @@ class RunReads {
     window: Window,
     meta: TableInfo,
     firstBlock: (reader: TableReader) => number | undefined,
+    bytes?: number,
   ): Promise<void> {
     const opened = this.#scan.tables.fetch(meta);
     window.fetched.push(opened);
@@ -181,8 +217,9 @@ class RunReads {
       if (!this.#windows.includes(window)) return undefined;
       const reader = this.#scan.disk.withoutWaiting(() => this.#scan.tables.reader(meta));
       const index = firstBlock(reader);
-      if (index === undefined) return undefined;
-      return this.#fill(window, reader, index);
+      if (index !== undefined) return this.#fill(window, reader, index, bytes);
+      window.isIdle = true;
+      return undefined;
     });
     window.ready.catch(() => {
       window.hasFailed = true;
@@ -190,23 +227,28 @@ class RunReads {
     return window.ready;
   }
 
-  /** Reads as many blocks as the next window may have, from `index` on. */
-  #fill(window: Window, reader: TableReader, index: number): Promise<void> {
+  /** Reads blocks from `index` on, `room` bytes of them if there are as many that the scan may need. */
+  #fill(window: Window, reader: TableReader, index: number, room = this.#nextBytes): Promise<void> {
     const { disk, isReverse } = this.#scan;
-    const wanted = this.#scan.grant(this.#nextBytes);
-    this.#nextBytes = Math.min(MAX_WINDOW_BYTES, this.#nextBytes * 2);
-    let first = index;
-    let last = index;
-    let bytes = reader.index.blockSize(index);
-    for (;;) {
-      const next = isReverse ? first - 1 : last + 1;
-      if (next < 0 || next >= reader.blockCount) break;
-      const size = reader.index.blockSize(next);
-      if (bytes + size > wanted) break;
+    const step = isReverse ? -1 : 1;
+    const far = this.#scan.farBlock(reader);
+    const expected = this.#expected ?? this.#scan.expected(this.#order, this.#metas.at(window.place)!);
+    const firstSize = reader.index.blockSize(index);
+    // Of the first block it may need the end only.
+    const wanted = expected + firstSize;
+    const granted = this.#scan.grant(Math.min(room, MAX_WINDOW_BYTES));
+    let bytes = firstSize;
+    let end = index;
+    while ((far - end) * step > 0 && bytes < wanted) {
+      const size = reader.index.blockSize(end + step);
+      if (bytes + size > granted) break;
       bytes += size;
-      if (isReverse) first = next;
-      else last = next;
+      end += step;
     }
+    const first = Math.min(index, end);
+    const last = Math.max(index, end);
+    this.#nextBytes = Math.min(MAX_WINDOW_BYTES, Math.max(room, bytes) * 2);
+    this.#expected = bytes >= wanted ? 0 : expected - bytes;
     window.reader = reader;
     window.first = first;
     window.last = last;
@@ -219,6 +261,9 @@ class RunReads {
     fetched.ready.catch(() => {
       window.hasFailed = true;
     });
+    // A window may go on in the next table, where it is known that the scan will.
+    if (end === far && bytes < granted && Number.isFinite(expected))
+      this.#extend(window, step, granted - bytes);
     return fetched.ready;
   }
 
@@ -230,27 +275,50 @@ class RunReads {
   }
 }
 
+/** What a scan covers. */
+export interface ScanExtent {
+  readonly range: KeyRange;
+  readonly reverse: boolean;
+  /** Entries that it gives, at most; Infinity: as many as there are. */
+  readonly limit: number;
+}
+
 export class ScanReads {
   readonly tables: TableCache;
   readonly disk: Disk;
   readonly isReverse: boolean;
-  readonly firstWindowBytes: number;
+  readonly range: KeyRange;
   /** Blocks that the scan has offered to the cache. */
   offered = 0;
   /** Of all windows. */
   bytes = 0;
   readonly #version: Version;
-  readonly #range: KeyRange;
+  readonly #limit: number;
   /** By the order of the version's runs; made when the first block has to be waited for. */
   #runs: (RunReads | undefined)[] | undefined;
 
-  constructor(tables: TableCache, disk: Disk, version: Version, range: KeyRange, isReverse: boolean) {
+  constructor(tables: TableCache, disk: Disk, version: Version, { range, reverse, limit }: ScanExtent) {
     this.tables = tables;
     this.disk = disk;
     this.#version = version;
-    this.#range = range;
-    this.isReverse = isReverse;
-    this.firstWindowBytes = MIN_WINDOW_BYTES;
+    this.range = range;
+    this.isReverse = reverse;
+    this.#limit = limit;
+  }
+
+  get firstWindowBytes(): number {
+    if (Number.isFinite(this.#limit)) return MAX_WINDOW_BYTES;
+    const far = this.isReverse ? this.range.start : this.range.end;
+    return far === undefined ? MIN_WINDOW_BYTES : BOUNDED_WINDOW_BYTES;
+  }
+
+  /** Of the run of this order, in which the scan begins in `meta`. */
+  expected(order: number, meta: TableInfo): number {
+    return expectedBytes(this.#version, order, meta, this.#limit);
+  }
+
+  farBlock(reader: TableReader): number {
+    return farBlock(reader, this.range, this.isReverse);
   }
 
   /** In place of `error`, which reading a block threw: what has a whole window read. */
@@ -269,15 +337,15 @@ export class ScanReads {
     return Math.max(0, Math.min(bytes, left));
   }
 
-  /** Everything that a scan which begins at `key` needs first, besides `needed`; undefined: it begins where the range does. */
+  /** Everything that a scan which goes on at `key` needs next, besides `needed`; undefined: it begins where the range does. */
   prime(needed: Needed, key: Uint8Array | undefined): Needed {
-    const { start, end } = this.#range;
+    const { start, end } = this.range;
     const from = key ?? (this.isReverse ? end : start);
     return {
       fetch: (isUrgent) => {
         const begun: Promise<void>[] = [];
         runsOf(this.#version).forEach((metas, order) => {
-          if (meets(metas, this.#range)) begun.push(this.#run(order).prime(from));
+          if (meets(metas, this.range)) begun.push(this.#run(order).prime(from));
         });
         const fetched = needed.fetch(isUrgent);
         // What of this could not be had is asked for again, by whoever comes to it.
@@ -294,7 +362,7 @@ export class ScanReads {
 
   #run(order: number): RunReads {
     this.#runs ??= [];
-    this.#runs[order] ??= new RunReads(this, runsOf(this.#version)[order]!);
+    this.#runs[order] ??= new RunReads(this, order, runsOf(this.#version)[order]!);
     return this.#runs[order]!;
   }
 }

@@ -32,7 +32,7 @@ interface Opened {
 
 function openOne(scans: OpenScans): Opened {
   let closings = 0;
-  const core = scans.open(SOURCES, {}, false, () => closings++);
+  const core = scans.open(SOURCES, { range: {}, reverse: false, limit: LIMITS.limit }, () => closings++);
   const scan = new Scan(core, LIMITS);
   scans.watch(scan, core, { signal: undefined, snapshot: undefined });
   return { scan, core, closings: () => closings };
