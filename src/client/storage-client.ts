@@ -1,7 +1,7 @@
 /**
  * StorageClient: an open store, used from another thread. Reads happen here; writes go to the owner.
  *
- *   get, getMany, has     view-follower.ts, then lookup.ts and many-lookup.ts with this thread's own caches
+ *   get, getMany, has     client-reads.ts, by the moment of view-follower.ts, with this thread's own caches
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
@@ -12,18 +12,15 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
- * Long:       the whole public face in one place; most of it are contracts.
  */
 
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
-import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
-import { type Bytes, InputBytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
+import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
-import { Disk } from '../shared/disk/disk.ts';
-import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
 import {
   type IngestOptions,
   type IngestReport,
@@ -32,41 +29,26 @@ import {
 } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
-import { AwaitedReads } from '../shared/read/awaited-reads.ts';
-import { lookup } from '../shared/read/lookup.ts';
-import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import {
-  type ReadOptionsOf,
-  type ResolvedRead,
-  resolveRead,
-  resolveScan,
-  type ScanOptionsOf,
-  takeValue,
-} from '../shared/read/read-options.ts';
-import { ReadTurns } from '../shared/read/read-turns.ts';
+import { resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
-import { TableCache } from '../shared/read/table-cache.ts';
-import { BlockCache } from '../shared/table/block-cache.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import { ControlBlock } from '../shared/threads/control-block.ts';
 import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
 import { ViewSlots } from '../shared/threads/view-slots.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
-import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
+import { type ClientReadOptions, ClientReads } from './client-reads.ts';
+import { ClientSnapshot } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
 import { IngestWriter } from './ingest-writer.ts';
-import { readsWhileOpen } from './owned-files.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
-import { type ClientView, ViewFollower } from './view-follower.ts';
+import { ViewFollower } from './view-follower.ts';
 
-const FOUND = Buffer.alloc(0);
+export type { ClientReadOptions } from './client-reads.ts';
 
-/** Options of a client's get, getMany and has. */
-export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
 /** What a client's scan covers and gives. */
 export type ClientScanOptions = ScanOptionsOf<ClientSnapshot>;
 
@@ -90,8 +72,6 @@ export class StorageClient {
   readonly #calls: Calls<OwnerCalls>;
   readonly #views: ViewFollower;
   readonly #writer: TurnWriter;
-  readonly #tables: TableCache;
-  readonly #blocks: BlockCache;
   readonly #scans: OpenScans;
   readonly #forgottenSnapshots: ForgottenWarning;
   readonly #writerHost: WriterHost;
@@ -100,11 +80,7 @@ export class StorageClient {
   readonly #sync: boolean;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
-  readonly #entry = new Entry();
-  readonly #many = new ManyLookup();
-  readonly #turns = new ReadTurns();
-  readonly #disk: Disk;
-  readonly #reads: AwaitedReads;
+  readonly #reads: ClientReads;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -118,31 +94,20 @@ export class StorageClient {
     this.#writerHost = { calls, fs, directory: attachment.directory, sent };
     this.#sync = attachment.sync;
     this.#cacheBytes = options.cacheBytes;
-    this.#blocks = new BlockCache(options.cacheBytes);
-    this.#disk = new Disk(fs, { use: this.#control.diskUse, poolSlots: 1 });
-    const reads = readsWhileOpen(fs, () => this.#checkOpen());
-    this.#tables = new TableCache(reads, attachment.directory, options, this.#blocks, this.#disk);
-    this.#reads = new AwaitedReads({
-      disk: this.#disk,
-      tables: this.#tables,
-      blocks: this.#blocks,
-      turns: this.#turns,
-      many: this.#many,
-      entry: this.#entry,
-    });
     const slots = new ViewSlots(attachment.slots);
     this.#views = new ViewFollower(viewPort, this.#control, slots, attachment.view, {
       obsolete: (numbers: readonly FileNumber[]) => {
-        for (const number of numbers) this.#tables.evict(number);
+        for (const number of numbers) this.#reads.tables.evict(number);
       },
-      reclaim: () => {
-        this.#entry.release();
-        this.#many.scratch.release();
-      },
+      reclaim: () => this.#reads.reclaim(),
       ended: (error) => this.#end(error),
     });
-    const forgotten = new ForgottenWarning('scan', attachment.directory);
-    this.#scans = new OpenScans(this.#tables, this.#reads, forgotten, () => this.#checkOpen());
+    const { directory } = attachment;
+    const checkOpen = (): void => this.#checkOpen();
+    const settings = { ...options, fs, directory, use: this.#control.diskUse };
+    this.#reads = new ClientReads({ self: this, checkOpen }, this.#views, settings);
+    const { tables, awaited } = this.#reads;
+    this.#scans = new OpenScans(tables, awaited, new ForgottenWarning('scan', directory), checkOpen);
     this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
@@ -167,118 +132,27 @@ export class StorageClient {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
   get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
-    return this.#lookLater(key, options, true);
+    return this.#reads.look(key, options, true);
   }
 
   /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
-    return this.#look(lookupKeyBytes(key), resolveRead(options), true);
+    return this.#reads.getSync(key, options);
   }
 
   /** The values of many keys, in their order, undefined for those that don't exist; all of one moment. */
-  async getMany(keys: readonly Bytes[], options?: ClientReadOptions): Promise<(Buffer | undefined)[]> {
-    this.#checkOpen();
-    if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
-    const read = resolveRead(options);
-    const job = manyJob(keys, read);
-    const { view, sequence, release } = this.#pinMoment(read);
-    const { version, memtables } = view;
-    const sources = { memtables, version, tables: this.#tables };
-    let isLater = false;
-    try {
-      this.#reads.manyNow(job, sources, sequence, read);
-      isLater = job.next < job.keys.length || job.blocked.length > 0;
-    } finally {
-      if (!isLater) release();
-    }
-    return isLater
-      ? await this.#reads.manyLater(job, sources, { version, sequence, release }, read)
-      : this.#turns.after(keys.length, job.values);
+  getMany(keys: readonly Bytes[], options?: ClientReadOptions): Promise<(Buffer | undefined)[]> {
+    return this.#reads.getMany(keys, options);
   }
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
   async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
-    return (await this.#lookLater(key, options, false)) !== undefined;
+    return (await this.#reads.look(key, options, false)) !== undefined;
   }
 
   /** As {@link StorageClient.has}, without a promise: waits for the disk. */
   hasSync(key: Bytes, options?: ClientReadOptions): boolean {
-    return this.#look(lookupKeyBytes(key), resolveRead(options), false) !== undefined;
-  }
-
-  /** As {@link #look}, waiting for nothing within the call. */
-  async #lookLater(
-    key: Bytes,
-    options: ClientReadOptions | undefined,
-    copies: boolean,
-  ): Promise<Buffer | undefined> {
-    const read = resolveRead(options);
-    const bytes = lookupKeyBytes(key);
-    const disk = this.#disk;
-    let later: Promise<Buffer | undefined> | undefined;
-    const found = this.#look(bytes, read, copies, (needed, view, sequence) => {
-      const pin = { version: view.version, sequence, release: this.#views.pin(view) };
-      disk.mayWait = true;
-      later = this.#reads.lookup(needed, ownedKeyBytes(key), pin, read, copies);
-    });
-    return later ?? this.#turns.after(1, found);
-  }
-
-  /** The moment to read: undefined for the one that #views is at, which is kept until its endRead(). */
-  #momentFor(
-    options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
-  ): SnapshotHold | undefined {
-    this.#checkOpen();
-    const snapshot = options?.snapshot;
-    if (snapshot !== undefined) return ClientSnapshot.holdOf(snapshot, this);
-    this.#views.beginRead();
-    return undefined;
-  }
-
-  /** The moment to read, kept until it is released: for reads that go on, or in which code of the application may run. */
-  #pinMoment(
-    options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
-  ): Pick<SnapshotHold, 'view' | 'sequence' | 'release'> {
-    const moment = this.#momentFor(options);
-    const { view, sequence } = moment ?? this.#views;
-    const release = this.#views.pin(view);
-    if (moment === undefined) this.#views.endRead();
-    return { view, sequence, release };
-  }
-
-  /**
-   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does not
-   * wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
-   */
-  #look(
-    key: Uint8Array,
-    read: ResolvedRead<ClientSnapshot> | undefined,
-    copies: boolean,
-    whenBlocked?: (needed: Needed, view: ClientView, sequence: number) => void,
-  ): Buffer | undefined {
-    const moment = this.#momentFor(read);
-    const { view, sequence } = moment ?? this.#views;
-    const entry = this.#entry;
-    const disk = this.#disk;
-    disk.mayWait = whenBlocked === undefined;
-    try {
-      const isFound =
-        read?.fillCache === false
-          ? this.#blocks.bypassed(() =>
-              lookup(view.memtables, view.version, this.#tables, key, sequence, entry),
-            )
-          : lookup(view.memtables, view.version, this.#tables, key, sequence, entry);
-      if (!isFound) return undefined;
-      if (entry.kind !== EntryKind.Put) return undefined;
-      return copies ? takeValue(entry, read) : FOUND;
-    } catch (error) {
-      if (!(error instanceof WouldWait) || whenBlocked === undefined) throw error;
-      whenBlocked(error.needed, view, sequence);
-      return undefined;
-    } finally {
-      disk.mayWait = true;
-      if (moment === undefined) this.#views.endRead();
-    }
+    return this.#reads.hasSync(key, options);
   }
 
   /**
@@ -292,7 +166,7 @@ export class StorageClient {
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
     const options = resolveScan(range);
-    const { view, sequence, release } = this.#pinMoment(options);
+    const { view, sequence, release } = this.#reads.pinMoment(options);
     const { fillCache } = options;
     const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
     const core = this.#scans.open(sources, options, release);
@@ -307,7 +181,7 @@ export class StorageClient {
    */
   snapshot(): ClientSnapshot {
     this.#checkOpen();
-    const { view, sequence, release } = this.#pinMoment(undefined);
+    const { view, sequence, release } = this.#reads.pinMoment(undefined);
     this.#openSnapshots++;
     const giveUp = (): void => {
       this.#openSnapshots--;
@@ -450,8 +324,8 @@ export class StorageClient {
   stats(): ClientStats {
     this.#checkOpen();
     return {
-      ...readerStats(this.#tables, this.#blocks, this.#cacheBytes, this.#reads),
-      openTables: this.#tables.openCount,
+      ...readerStats(this.#reads.tables, this.#reads.blocks, this.#cacheBytes, this.#reads.awaited),
+      openTables: this.#reads.tables.openCount,
       openScans: this.#scans.size,
       openSnapshots: this.#openSnapshots,
       heldWrites: this.#writer.heldWrites,
@@ -478,7 +352,7 @@ export class StorageClient {
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
     await this.#calls.settled();
-    await this.#turns.settled();
+    await this.#reads.turns.settled();
     this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
   }
 
@@ -494,16 +368,14 @@ export class StorageClient {
   #end(reason: StorageError): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#reads.pending.closeAll(reason);
+    this.#reads.end(reason);
     this.#calls.end(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);
     this.#forgottenSnapshots.end();
     this.#views.close();
-    this.#disk.close();
-    this.#tables.close();
-    this.#blocks.clear();
+    this.#reads.close();
     this.#releaseFiles();
   }
 }

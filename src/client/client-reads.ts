@@ -1,0 +1,207 @@
+/**
+ * A client's point reads: get, has, getMany, and the forms without a promise; and the moments that all of its reads are of.
+ *
+ *   getSync, hasSync     the view that the client is at (view-follower.ts), through lookup.ts, waiting for the disk where that is
+ *                        where the answer is
+ *   get, has             the same without waiting in the call; what memory has not is fetched (awaited-reads.ts)
+ *   getMany              many-lookup.ts, likewise
+ *   pinMoment            for what goes on after the call: scans, snapshots
+ *
+ * Invariants: options and keys are read before anything else, as that may run code of the application. A read is of the moment of
+ *             its call: what it goes on with later is pinned in the call.
+ * Thread:     the client's.     Owns: its descriptors, cached blocks and disk, the reads that wait.
+ */
+
+import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { invalidArgument, type StorageError } from '../shared/base/errors.ts';
+import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
+import { Disk, type DiskOptions } from '../shared/disk/disk.ts';
+import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
+import { AwaitedReads } from '../shared/read/awaited-reads.ts';
+import { lookup } from '../shared/read/lookup.ts';
+import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import {
+  type ReadOptionsOf,
+  type ResolvedRead,
+  resolveRead,
+  takeValue,
+} from '../shared/read/read-options.ts';
+import { ReadTurns } from '../shared/read/read-turns.ts';
+import { TableCache } from '../shared/read/table-cache.ts';
+import { BlockCache } from '../shared/table/block-cache.ts';
+import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
+import { readsWhileOpen } from './owned-files.ts';
+import type { ClientView, ViewFollower } from './view-follower.ts';
+
+const FOUND = Buffer.alloc(0);
+
+/** Options of a client's get, getMany and has. */
+export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
+/** A moment that is kept until it is released. */
+export type Moment = Pick<SnapshotHold, 'view' | 'sequence' | 'release'>;
+
+/** Whose reads they are. */
+export interface ReadingClient {
+  /** Snapshots of it are asked for with this. */
+  readonly self: object;
+  checkOpen(): void;
+}
+
+/** Where its tables are, and how they are read. */
+export interface ReadSettings {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  readonly maxOpenFiles: number;
+  readonly mmap: boolean;
+  readonly cacheBytes: number;
+  readonly use: DiskOptions['use'];
+}
+
+export class ClientReads {
+  readonly turns: ReadTurns = new ReadTurns();
+  readonly tables: TableCache;
+  readonly blocks: BlockCache;
+  /** For scans as well, which wait in the same way. */
+  readonly awaited: AwaitedReads;
+  readonly #client: ReadingClient;
+  readonly #views: ViewFollower;
+  readonly #disk: Disk;
+  readonly #entry = new Entry();
+  readonly #many = new ManyLookup();
+
+  constructor(client: ReadingClient, views: ViewFollower, settings: ReadSettings) {
+    this.#client = client;
+    this.#views = views;
+    const { fs, directory, cacheBytes, use } = settings;
+    this.blocks = new BlockCache(cacheBytes);
+    this.#disk = new Disk(fs, { ...(use && { use }), poolSlots: 1 });
+    const files = readsWhileOpen(fs, () => client.checkOpen());
+    this.tables = new TableCache(files, directory, settings, this.blocks, this.#disk);
+    const { turns, tables, blocks } = this;
+    const parts = { disk: this.#disk, tables, blocks, turns, many: this.#many, entry: this.#entry };
+    this.awaited = new AwaitedReads(parts);
+  }
+
+  getSync(key: Bytes, options: ClientReadOptions | undefined): Buffer | undefined {
+    return this.#look(lookupKeyBytes(key), resolveRead(options), true);
+  }
+
+  hasSync(key: Bytes, options: ClientReadOptions | undefined): boolean {
+    return this.#look(lookupKeyBytes(key), resolveRead(options), false) !== undefined;
+  }
+
+  /** The value; with `copies` false, anything but undefined where there is one. */
+  async look(
+    key: Bytes,
+    options: ClientReadOptions | undefined,
+    copies: boolean,
+  ): Promise<Buffer | undefined> {
+    const read = resolveRead(options);
+    const bytes = lookupKeyBytes(key);
+    const disk = this.#disk;
+    let later: Promise<Buffer | undefined> | undefined;
+    const found = this.#look(bytes, read, copies, (needed, view, sequence) => {
+      const pin = { version: view.version, sequence, release: this.#views.pin(view) };
+      disk.mayWait = true;
+      later = this.awaited.lookup(needed, ownedKeyBytes(key), pin, read, copies);
+    });
+    return later ?? this.turns.after(1, found);
+  }
+
+  async getMany(
+    keys: readonly Bytes[],
+    options: ClientReadOptions | undefined,
+  ): Promise<(Buffer | undefined)[]> {
+    this.#client.checkOpen();
+    if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
+    const read = resolveRead(options);
+    const job = manyJob(keys, read);
+    const { view, sequence, release } = this.pinMoment(read);
+    const { version, memtables } = view;
+    const sources = { memtables, version, tables: this.tables };
+    let isLater = false;
+    try {
+      this.awaited.manyNow(job, sources, sequence, read);
+      isLater = job.next < job.keys.length || job.blocked.length > 0;
+    } finally {
+      if (!isLater) release();
+    }
+    return isLater
+      ? await this.awaited.manyLater(job, sources, { version, sequence, release }, read)
+      : this.turns.after(keys.length, job.values);
+  }
+
+  /** The moment to read, kept until it is released: for reads that go on, or in which code of the application may run. */
+  pinMoment(options: { readonly snapshot: ClientSnapshot | undefined } | undefined): Moment {
+    const moment = this.#momentFor(options);
+    const { view, sequence } = moment ?? this.#views;
+    const release = this.#views.pin(view);
+    if (moment === undefined) this.#views.endRead();
+    return { view, sequence, release };
+  }
+
+  /** Lets go of what holds memory of memtables without use. */
+  reclaim(): void {
+    this.#entry.release();
+    this.#many.scratch.release();
+  }
+
+  /** Rejects what waits for the disk. */
+  end(reason: StorageError): void {
+    this.awaited.pending.closeAll(reason);
+  }
+
+  /** Closes descriptors, and forgets what is cached. */
+  close(): void {
+    this.#disk.close();
+    this.tables.close();
+    this.blocks.clear();
+  }
+
+  /** The moment to read: undefined for the one that #views is at, which is kept until its endRead(). */
+  #momentFor(
+    options: { readonly snapshot: ClientSnapshot | undefined } | undefined,
+  ): SnapshotHold | undefined {
+    this.#client.checkOpen();
+    const snapshot = options?.snapshot;
+    if (snapshot !== undefined) return ClientSnapshot.holdOf(snapshot, this.#client.self);
+    this.#views.beginRead();
+    return undefined;
+  }
+
+  /**
+   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does not
+   * wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
+   */
+  #look(
+    key: Uint8Array,
+    read: ResolvedRead<ClientSnapshot> | undefined,
+    copies: boolean,
+    whenBlocked?: (needed: Needed, view: ClientView, sequence: number) => void,
+  ): Buffer | undefined {
+    const moment = this.#momentFor(read);
+    const { view, sequence } = moment ?? this.#views;
+    const entry = this.#entry;
+    const disk = this.#disk;
+    disk.mayWait = whenBlocked === undefined;
+    try {
+      const isFound =
+        read?.fillCache === false
+          ? this.blocks.bypassed(() =>
+              lookup(view.memtables, view.version, this.tables, key, sequence, entry),
+            )
+          : lookup(view.memtables, view.version, this.tables, key, sequence, entry);
+      if (!isFound) return undefined;
+      if (entry.kind !== EntryKind.Put) return undefined;
+      return copies ? takeValue(entry, read) : FOUND;
+    } catch (error) {
+      if (!(error instanceof WouldWait) || whenBlocked === undefined) throw error;
+      whenBlocked(error.needed, view, sequence);
+      return undefined;
+    } finally {
+      disk.mayWait = true;
+      if (moment === undefined) this.#views.endRead();
+    }
+  }
+}
