@@ -40,6 +40,9 @@ export interface ColdStep {
   readonly isEnd: boolean;
 }
 
+/** Besides what is done with tables, syncs of logs, which take no while otherwise. */
+type HeldKind = ColdStep['kind'] | 'sync';
+
 interface ColdOptions {
   readonly disk: number;
 }
@@ -63,7 +66,7 @@ export class ColdDisk {
   isResident: (step: ColdStep) => boolean = () => false;
   /** What a step takes. */
   delay: () => Promise<unknown> = aWhile;
-  readonly #held = new Map<ColdStep['kind'], Hold>();
+  readonly #held = new Map<HeldKind, Hold>();
 
   constructor(t: TestContext) {
     const disk = disks.size;
@@ -90,7 +93,7 @@ export class ColdDisk {
   }
 
   /** Steps of this kind that begin from now on don't end until the returned function is called, which is idempotent. */
-  hold(kind: ColdStep['kind']): () => void {
+  hold(kind: HeldKind): () => void {
     const hold = new Hold();
     this.#held.set(kind, hold);
     return () => {
@@ -148,6 +151,11 @@ export class ColdDisk {
     } finally {
       this.underWay--;
     }
+  }
+
+  async sync(file: StorageFile): Promise<void> {
+    await this.#held.get('sync')?.wait();
+    await file.datasyncAsync();
   }
 
   check(step: ColdStep): void {
@@ -212,11 +220,56 @@ export function createFileSystem({ disk }: ColdOptions): FileSystem {
       cold.check(opening(path));
       return cold.opened(nodeFileSystem.openRead(path));
     },
+    createExclusive: (path) => {
+      const file = nodeFileSystem.createExclusive(path);
+      return path.endsWith('.log') ? new ColdLog(file, cold) : file;
+    },
     openReadAsync: async (path) => {
       if (!path.includes('.sst')) return await nodeFileSystem.openReadAsync!(path);
       return await cold.step(opening(path), () => cold.opened(nodeFileSystem.openRead(path)));
     },
   };
+}
+
+/** Written as ever; the end of a sync can be held. */
+class ColdLog implements StorageFile {
+  readonly path: string;
+  readonly #file: StorageFile;
+  readonly #disk: ColdDisk;
+
+  constructor(file: StorageFile, disk: ColdDisk) {
+    this.path = file.path;
+    this.#file = file;
+    this.#disk = disk;
+  }
+
+  readAt(into: Uint8Array, position: number): number {
+    return this.#file.readAt(into, position);
+  }
+
+  writeAt(bytes: Uint8Array, position: number): number {
+    return this.#file.writeAt(bytes, position);
+  }
+
+  writeAtAsync(bytes: Uint8Array, position: number): Promise<number> {
+    return this.#file.writeAtAsync(bytes, position);
+  }
+
+  datasync(): void {
+    this.#file.datasync();
+  }
+
+  datasyncAsync(): Promise<void> {
+    return this.#disk.sync(this.#file);
+  }
+
+  size(): number {
+    return this.#file.size();
+  }
+
+  close(): void {
+    this.#file.close();
+  }
 }
 
 class ColdFile implements StorageFile {
