@@ -197,7 +197,8 @@ export class ScanCore {
 
   /** Idempotent. `reason`: what a later `next` throws, where ending quietly would look like the end of the range. */
   close(reason?: StorageError): void {
-    this.ahead = [];
+    // The scan has it as well.
+    this.ahead.length = 0;
     this.finish(reason);
   }
 

@@ -58,7 +58,9 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #values: boolean;
   readonly #signal: AbortSignal | undefined;
   #remaining: number;
-  /** How many of those that the core has read ahead. */
+  /** The core's, which empties it when it is closed: looking there for each entry would cost a step more. */
+  #ahead: readonly ScanEntry[];
+  /** How many of those. */
   #aheadTaken = 0;
   /** How far to read ahead next: to the limit, or further and further, as most loops that go on do so for long. */
   #reach: number;
@@ -71,6 +73,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   constructor(core: ScanCore, limits: ScanLimits) {
     const { limit, keys, values, signal } = limits;
     this.#core = core;
+    this.#ahead = core.ahead;
     // One by one: the options of a call have its snapshot as well.
     this.#keys = keys;
     this.#values = values;
@@ -90,7 +93,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     const core = this.#core;
     const entries: ScanEntry[] = [];
     this.#checkSignal();
-    while (entries.length < count && this.#aheadTaken < core.ahead.length) entries.push(this.#takeAhead());
+    while (entries.length < count && this.#aheadTaken < this.#ahead.length) entries.push(this.#takeAhead());
     while (entries.length < count) {
       const entry = this.#next();
       if (entry === undefined) break;
@@ -145,7 +148,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   /** The turn to be waited for, if it is time for one. */
   #turn(): Promise<unknown> | undefined {
-    const { reader, ahead } = this.#core;
+    const { reader } = this.#core;
+    const ahead = this.#ahead;
     if (reader === undefined) return undefined;
     const { turns } = reader;
     const isRefill = this.#aheadTaken >= ahead.length;
@@ -188,25 +192,27 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   #take(): ScanEntry | undefined {
     const core = this.#core;
     this.#checkSignal();
-    if (this.#aheadTaken < core.ahead.length) return this.#takeAhead();
+    if (this.#aheadTaken < this.#ahead.length) return this.#takeAhead();
     const entry = this.#next();
     if (entry === undefined) return undefined;
     const wanted = Math.min(this.#reach, this.#remaining);
     this.#reach = this.#reach === 1 ? FIRST_REACH : Math.min(this.#reach * 2, MAX_REACH);
-    core.ahead = [];
+    const ahead: ScanEntry[] = [];
+    core.ahead = ahead;
+    this.#ahead = ahead;
     this.#aheadTaken = 0;
-    if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, core.ahead)) {
+    if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, ahead)) {
       const copied = this.#copy(entry);
       this.#spend(1);
       return copied;
     }
-    this.#spend(core.ahead.length);
-    return core.ahead[this.#aheadTaken++];
+    this.#spend(ahead.length);
+    return ahead[this.#aheadTaken++];
   }
 
   #takeAhead(): ScanEntry {
     this.#core.checkOpen();
-    return this.#core.ahead[this.#aheadTaken++]!;
+    return this.#ahead[this.#aheadTaken++]!;
   }
 
   #checkSignal(): void {
