@@ -30,6 +30,7 @@ export const ROOMS: readonly string[] = [
   'src/main/write',
   'src/main/open',
   'src/main/compaction',
+  'src/main/inspect',
   'src/main/repair',
   'src/main/ingest',
   'src/main/share',
