@@ -52,9 +52,15 @@ export function showInLine(bytes: Buffer, notation: Notation): string {
 
 /** `"key":"..."`: one field of a JSON line. */
 export function showJsonField(name: FieldName, bytes: Buffer, notation: Notation): string {
-  if (notation === 'text' && isUtf8(bytes)) return `"${name}":${JSON.stringify(bytes.toString('utf8'))}`;
+  const [field, text] = jsonField(name, bytes, notation);
+  return `"${field}":${JSON.stringify(text)}`;
+}
+
+/** The name and the text of a field, whose name says how the bytes are written. */
+export function jsonField(name: string, bytes: Buffer, notation: Notation): [field: string, text: string] {
+  if (notation === 'text' && isUtf8(bytes)) return [name, bytes.toString('utf8')];
   const encoding = notation === 'hex' ? 'hex' : 'base64';
-  return `"${name}_${encoding}":"${bytes.toString(encoding)}"`;
+  return [`${name}_${encoding}`, bytes.toString(encoding)];
 }
 
 function escapeInvalid(bytes: Buffer): string {

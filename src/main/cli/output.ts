@@ -11,6 +11,7 @@ import { isError } from '../../shared/base/errors.ts';
 import { describeError } from './exit-codes.ts';
 
 const CHUNK_LENGTH = 64 * 1024;
+const DEFAULT_COLUMNS = 80;
 
 export class Output {
   readonly #stdout: Writable;
@@ -36,6 +37,11 @@ export class Output {
   /** Whether a person is watching stderr. */
   get isWatched(): boolean {
     return this.#stderr.isTTY === true;
+  }
+
+  /** How many characters a line of the terminal takes; 80 where results don't go to one. */
+  get columns(): number {
+    return (this.#stdout as { readonly columns?: number }).columns || DEFAULT_COLUMNS;
   }
 
   /** A line of results; returns a promise when the reader has to catch up. */

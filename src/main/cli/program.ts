@@ -7,6 +7,7 @@
 import { Command, CommanderError } from 'commander';
 import type { CommandContext } from './context.ts';
 import { CommandError, ExitCode, usageError } from './exit-codes.ts';
+import { addInspectCommands } from './inspect-commands.ts';
 import { addLoadCommand } from './load-command.ts';
 import { addMaintenanceCommands } from './maintenance-commands.ts';
 import { addRecordCommands } from './record-commands.ts';
@@ -31,6 +32,7 @@ export function buildProgram(context: CommandContext): Command {
   addLoadCommand(program, context);
   addMaintenanceCommands(program, context);
   addRepairCommand(program, context);
+  addInspectCommands(program, context);
   return program;
 }
 

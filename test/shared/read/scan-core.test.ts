@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Entry } from '../../../src/shared/base/iterator.ts';
+import { Entry } from '../../../src/shared/base/entry.ts';
 import { type Needed, WouldWait } from '../../../src/shared/disk/would-wait.ts';
 import { ScanCore } from '../../../src/shared/read/scan-core.ts';
 import type { UserIterator } from '../../../src/shared/read/user-iterator.ts';
