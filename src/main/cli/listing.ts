@@ -4,7 +4,7 @@
  *
  *   text    a fault is a line that begins with "damaged:", where it is met
  *   JSON    a fault is an object of type "fault"
- *   both    in the end the first fault is the command's error: exit code 4, or 1 for what this release or this installation can't read
+ *   both    in the end a fault is the command's error: exit code 4, or 1 for what this release or this installation can't read
  *
  * Invariants: no bytes of a key or a value are printed unless they were asked for: without that, their number.
  */
@@ -30,7 +30,7 @@ export class Listing {
   readonly showsValues: boolean;
   readonly #context: CommandContext;
   readonly #notation: Notation;
-  #firstFault: StorageError | undefined;
+  #named: StorageError | undefined;
   #faultCount = 0;
 
   constructor(context: CommandContext, options: ListingOptions) {
@@ -69,28 +69,29 @@ export class Listing {
   }
 
   fault(error: StorageError): Promise<void> | undefined {
-    this.#firstFault ??= error;
-    this.#faultCount++;
+    this.note(error);
     return this.isJson ? this.object('fault', faultFields(error)) : this.line(`damaged: ${plain(error)}`);
   }
 
   /** Counts a fault that has been printed. */
   note(error: StorageError): void {
-    this.#firstFault ??= error;
+    // One that says where is worth more.
+    if (this.#named?.offset === undefined)
+      this.#named = error.offset === undefined ? (this.#named ?? error) : error;
     this.#faultCount++;
   }
 
-  /** @throws the first fault, if there was one. */
+  /** @throws a fault, if there was any. */
   end(): void {
-    const first = this.#firstFault;
-    if (first === undefined) return;
-    if (this.#faultCount === 1) throw first;
+    const fault = this.#named;
+    if (fault === undefined) return;
+    if (this.#faultCount === 1) throw fault;
     const more = this.#faultCount - 1;
-    const { message, code } = first;
+    const { message, code } = fault;
     throw new CommandError(
-      exitCodeOf(first),
+      exitCodeOf(fault),
       `${message} (${code}); and ${more} more, marked in the listing`,
-      first,
+      fault,
     );
   }
 
@@ -154,6 +155,11 @@ export function plain(error: unknown): string {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+export function verdict(faults: number): string {
+  if (faults === 0) return 'ok';
+  return faults === 1 ? '1 fault' : `${formatCount(faults)} faults`;
 }
 
 /** A size, exactly. */

@@ -10,7 +10,7 @@ import { numberInName, openInspected } from '../inspect/inspected-file.ts';
 import { type LogFact, type LogSummary, logFacts, type RecordFacts } from '../inspect/log-facts.ts';
 import { knownLength } from '../inspect/log-length.ts';
 import type { CommandContext } from './context.ts';
-import { bytesOf, Listing, type ListingOptions, row } from './listing.ts';
+import { bytesOf, Listing, type ListingOptions, row, verdict } from './listing.ts';
 import { formatCount } from './quantities.ts';
 
 export interface DumpLogOptions extends ListingOptions {
@@ -27,6 +27,7 @@ const TITLES: readonly string[] = [
 ];
 
 const ENDINGS: Readonly<Record<LogSummary['end'], string>> = {
+  empty: 'it is empty, as a crash leaves a log that was just made',
   whole: 'it ends with a record',
   'torn tail': 'behind them a torn tail, as a crash leaves it: recovery leaves it out',
   'lost page': 'behind them a page that was lost in a crash: recovery leaves out what follows',
@@ -106,7 +107,7 @@ class LogListing {
     const { faults, records, groups, entries, validBytes, validEntries, end } = fact;
     return this.#listing.line(
       [
-        `${faults === 0 ? 'ok' : `${formatCount(faults)} faults`}: ${formatCount(records)} intact records, ` +
+        `${verdict(faults)}: ${formatCount(records)} intact records, ` +
           `${formatCount(groups)} of them groups of writes, with ${formatCount(entries)} entries`,
         `recovery counts ${formatCount(validBytes)} bytes from the front, with ${formatCount(validEntries)} entries; ${ENDINGS[end]}`,
       ].join('\n'),

@@ -16,12 +16,14 @@ import {
   readManifest,
 } from '../inspect/manifest-facts.ts';
 import type { CommandContext } from './context.ts';
-import { bytesOf, faultFields, Listing, type ListingOptions, row } from './listing.ts';
+import { bytesOf, faultFields, Listing, type ListingOptions, plain, row, verdict } from './listing.ts';
 import { timeOf } from './log-listing.ts';
 import { formatBytes, formatCount } from './quantities.ts';
 
 const WIDTHS: readonly number[] = [-7, -17, 11, 13, 11, 11, 25];
 const TITLES: readonly string[] = ['level', 'table', 'size', 'entries', 'deletes', 'shadowed', 'sequences'];
+/** So many names stand on a line. */
+const MAX_NAMES = 6;
 const EXPECTED = { what: MANIFEST_WHAT, kinds: [...MANIFEST_KINDS, 'set-aside'] } as const;
 
 export async function dumpManifest(
@@ -82,9 +84,8 @@ function* textLines(listing: Listing, facts: ManifestFacts): Generator<string, v
   for (const [level, ofLevel] of facts.levels.entries())
     for (const table of ofLevel) yield tableLine(listing, level, table);
   const size = tables.reduce((sum, table) => sum + table.sizeBytes, 0);
-  for (const fault of faults) yield `damaged: ${fault.message.replace(/^corruption: /, '')}`;
-  const verdict = faults.length === 0 ? 'ok' : `${formatCount(faults.length)} faults`;
-  yield `${verdict}: ${formatCount(tables.length)} tables, ${formatBytes(size)}`;
+  for (const fault of faults) yield `damaged: ${plain(fault)}`;
+  yield `${verdict(faults.length)}: ${formatCount(tables.length)} tables, ${formatBytes(size)}`;
 }
 
 function* lists(facts: ManifestFacts): Generator<string, void> {
@@ -94,16 +95,22 @@ function* lists(facts: ManifestFacts): Generator<string, void> {
     name: string,
     files: readonly { readonly number: number }[],
     nameOf: (number: FileNumber) => string,
-  ): string =>
-    `  ${name.padEnd(16)}${files.map(({ number }) => nameOf(number as FileNumber)).join(' ') || 'none'}`;
+  ): string => `  ${name.padEnd(16)}${namesOf(files.map(({ number }) => nameOf(number as FileNumber)))}`;
   const sealed = sealedLogs.map(({ number, sizeBytes }) => `${logName(number)} (${sizeBytes} bytes)`);
-  yield `  ${'sealed logs'.padEnd(16)}${sealed.join(' ') || 'none'}`;
+  yield `  ${'sealed logs'.padEnd(16)}${namesOf(sealed)}`;
   yield named('obsolete tables', obsoleteTables, tableName);
   yield named('obsolete logs', obsoleteLogs, logName);
   yield named('obsolete pages', obsoletePages, pageName);
-  if (pages.length === 0) yield `  ${'pages'.padEnd(16)}none: all tables are in the root`;
+  if (pages.length === 0) yield `  ${'pages'.padEnd(16)}none`;
   for (const { level, number, sizeBytes, tables } of pages)
     yield `  page ${pageName(number as FileNumber)}: level ${level}, ${formatCount(tables)} tables, ${bytesOf(sizeBytes)}`;
+}
+
+/** All of a few; of many the first and the last, and how many there are. */
+function namesOf(names: readonly string[]): string {
+  if (names.length === 0) return 'none';
+  if (names.length <= MAX_NAMES) return names.join(' ');
+  return `${formatCount(names.length)} of them: ${names[0]} .. ${names.at(-1)}   (--json names all)`;
 }
 
 function tableLine(listing: Listing, level: number, table: TableInfo): string {

@@ -7,7 +7,7 @@ import { numberInName, openInspected } from '../inspect/inspected-file.ts';
 import { type BlockFacts, type TableEntryFacts, type TableFact, tableFacts } from '../inspect/table-facts.ts';
 import type { MetaFacts } from '../inspect/table-parts.ts';
 import type { CommandContext } from './context.ts';
-import { bytesOf, Listing, type ListingOptions, row } from './listing.ts';
+import { bytesOf, Listing, type ListingOptions, row, verdict } from './listing.ts';
 import { formatBytes, formatCount } from './quantities.ts';
 
 export interface DumpTableOptions extends ListingOptions {
@@ -90,7 +90,7 @@ class TableListing {
   #text(fact: Extract<TableFact, { kind: 'file' | 'footer' | 'summary' }>): Promise<void> | undefined {
     if (fact.kind === 'file') return this.#listing.line(`${fact.path}: ${bytesOf(fact.bytes)}`);
     if (fact.kind === 'footer') {
-      const checksum = fact.isSound ? 'checksum ok' : 'damaged, what it says is not proven';
+      const checksum = fact.isSound ? 'checksum ok' : 'not verified, so what it says is not proven';
       return this.#listing.line(
         `footer      at ${fact.offset}: ${checksum}; format version ${fact.formatVersion}, ` +
           `meta block at ${fact.metaOffset}, ${fact.metaBytes} bytes`,
@@ -103,7 +103,7 @@ class TableListing {
     }
     const damaged = damagedBlocks > 0 ? ` (${formatCount(damagedBlocks)} damaged)` : '';
     return this.#listing.line(
-      `${faults === 0 ? 'ok' : `${formatCount(faults)} faults`}: ${formatCount(blocks)} blocks${damaged}, ` +
+      `${verdict(faults)}: ${formatCount(blocks)} blocks${damaged}, ` +
         `${formatBytes(storedBytes)}; ${formatCount(entries)} entries, ${formatCount(tombstones)} of them deletes, ` +
         `${formatBytes(rawBytes)} of keys and values`,
     );
@@ -111,7 +111,7 @@ class TableListing {
 
   #meta(meta: MetaFacts): Promise<void> | undefined {
     const { properties, index, filter } = meta;
-    const checksum = meta.isVerified ? 'checksum ok' : 'checksum does not match, what it says is not proven';
+    const checksum = meta.isVerified ? 'checksum ok' : 'not verified, so what it says is not proven';
     const lines = [`meta block  at ${meta.offset}, ${meta.bytes} bytes: ${checksum}`];
     for (const { name, tag, offset, bytes } of meta.sections)
       lines.push(
@@ -141,7 +141,8 @@ class TableListing {
       lines.push(
         `filter      ${formatCount(filter.lines)} lines of ${LINE_BYTES} bytes, ${filter.probes} probes${perKey}`,
       );
-    } else if (!meta.sections.some(({ name }) => name === 'filter')) lines.push('filter      none');
+    } else if (meta.isVerified && !meta.sections.some(({ name }) => name === 'filter'))
+      lines.push('filter      none');
     return this.#listing.line(lines.join('\n'));
   }
 

@@ -40,17 +40,19 @@ export function findPath(
   path: string,
   what: string,
 ): { readonly path: string; readonly isDirectory: boolean } {
+  const missing = (cause?: unknown): WrongFile =>
+    new WrongFile(`${path} does not exist; expected ${what}`, { cause });
   let real: string;
   try {
     real = fs.realPath(path);
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
-    throw new WrongFile(`${path} does not exist; expected ${what}`, { cause: error });
+    throw code === 'ENOENT' || code === 'ENOTDIR' ? missing(error) : error;
   }
   const kind = fs.stat(real)?.kind;
-  if (kind === 'other' || kind === undefined)
-    throw new WrongFile(`${path} is not a regular file; expected ${what}`);
+  // A running store may have deleted it meanwhile.
+  if (kind === undefined) throw missing();
+  if (kind === 'other') throw new WrongFile(`${path} is not a regular file; expected ${what}`);
   return { path: real, isDirectory: kind === 'directory' };
 }
 

@@ -7,6 +7,7 @@
  *   fault            where it is met; what lies behind it goes on
  *   summary          what was read, and how the log ends:
  *
+ *     empty         nothing was written to it: a crash right after it was made leaves that
  *     whole         all of it is records
  *     torn tail     nothing intact lies behind the gap: a crash cut the last append short. Recovery leaves it out; no fault
  *     lost page     records lie behind the gap, and a page of it was never written: a crash as well, and no fault
@@ -83,7 +84,7 @@ export interface LogSummary {
   /** How many bytes from the front recovery counts, and how many entries are in them. */
   readonly validBytes: number;
   readonly validEntries: number;
-  readonly end: 'whole' | 'torn tail' | 'lost page' | 'damage';
+  readonly end: 'empty' | 'whole' | 'torn tail' | 'lost page' | 'damage';
   readonly faults: number;
 }
 
@@ -345,7 +346,7 @@ class LogWalk {
   }
 
   #howItEnds(): LogSummary['end'] {
-    if (this.#gap < 0) return 'whole';
+    if (this.#gap < 0) return this.#records === 0 ? 'empty' : 'whole';
     if (this.#behindGap < 0) return 'torn tail';
     if (this.#syncedBehind > this.#gap) return 'damage';
     return hasLostPage(this.#window, this.#gap, this.#behindGap, this.#end) ? 'lost page' : 'damage';

@@ -13,18 +13,21 @@ import { type FoundRecord, RecordSearch } from '../open/record-search.ts';
 import type { FileWindow } from './file-window.ts';
 
 const PART_BYTES: number = 64 * 1024 * 1024;
-const STEP_BYTES: number = PART_BYTES / 2;
 
 export class LogSearch {
   readonly #window: FileWindow;
   readonly #end: number;
   readonly #logNumber: number;
+  readonly #partBytes: number;
+  readonly #stepBytes: number;
   #start = 0;
   #length = -1;
   #search: RecordSearch | undefined;
 
   /** Looks for records of log `logNumber` that end at or before `end`. */
-  constructor(window: FileWindow, end: number, logNumber: number) {
+  constructor(window: FileWindow, end: number, logNumber: number, partBytes: number = PART_BYTES) {
+    this.#partBytes = partBytes;
+    this.#stepBytes = Math.ceil(partBytes / 2);
     this.#window = window;
     this.#end = end;
     this.#logNumber = logNumber;
@@ -37,10 +40,10 @@ export class LogSearch {
       const isLast = this.#start + this.#length >= this.#end;
       const found = search.next(at - this.#start);
       // What lies in the second half may follow one that this part cuts off.
-      if (found !== undefined && (isLast || found.at < STEP_BYTES))
+      if (found !== undefined && (isLast || found.at < this.#stepBytes))
         return { at: this.#start + found.at, header: found.header };
       if (isLast) return undefined;
-      at = Math.max(at, this.#start + STEP_BYTES);
+      at = Math.max(at, this.#start + this.#stepBytes);
     }
     return undefined;
   }
@@ -49,10 +52,10 @@ export class LogSearch {
   #searchFrom(position: number): RecordSearch {
     const offset = position - this.#start;
     const isLast = this.#start + this.#length >= this.#end;
-    const isInside = offset >= 0 && (isLast ? offset <= this.#length : offset < STEP_BYTES);
+    const isInside = offset >= 0 && (isLast ? offset <= this.#length : offset < this.#stepBytes);
     if (this.#search !== undefined && isInside) return this.#search;
     this.#start = position;
-    this.#length = Math.min(PART_BYTES, this.#end - position);
+    this.#length = Math.min(this.#partBytes, this.#end - position);
     const bytes = this.#window.copy(position, position + this.#length);
     this.#search = new RecordSearch(bytes, 0, bytes.length, this.#logNumber);
     return this.#search;

@@ -35,7 +35,7 @@ const MAX_FAULTS = 20;
 const NEWLINE = 0x0a;
 const HEADER = /^\{"checksum":"crc32:[0-9a-f]{8}",$/;
 const OPENING = /^"(manifest|page)": \{$/;
-const FIELD = /^ {2}"(\w+)": (\d{1,16}|"[^"\\]{0,64}"),?$/;
+const FIELD = /^ {2}"(\w+)": (?:(0|[1-9]\d{0,15})|"([-\w]{0,64})"),?$/;
 const LIST = /^ {2}"(\w+)": \[(\],?)?$/;
 const ITEM = /^ {4}(\{.*\}),?$/;
 const ENDINGS: ReadonlySet<string> = new Set(['  ]', '  ],', '}}']);
@@ -92,7 +92,7 @@ class LineReader {
     }
     const field = FIELD.exec(line);
     if (field !== null) {
-      this.#fields[field[1]!] = JSON.parse(field[2]!) as number | string;
+      this.#fields[field[1]!] = field[2] === undefined ? field[3]! : Number(field[2]);
       return true;
     }
     const list = LIST.exec(line);

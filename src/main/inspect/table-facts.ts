@@ -6,7 +6,7 @@
  *   fault                  where it is met; what lies behind it goes on
  *   summary                what was read in all
  *
- * Where the index is lost, blocks are looked for from the start of the file on (block-finder.ts). Where the properties are lost,
+ * Where the index is lost, blocks are looked for from the start of the file on (block-finder.ts). Where the properties are not proven,
  * the number that every block is sealed with is taken from the file's name, and sequence numbers are relative to a base that is
  * not known.
  *
@@ -31,6 +31,7 @@ import {
   type MetaFacts,
   readFooter,
   readMeta,
+  readRestOfMeta,
 } from './table-parts.ts';
 
 export interface BlockFacts {
@@ -126,7 +127,7 @@ class TableWalk {
   }
 
   *#content(footer: FooterFacts | undefined): Generator<TableFact, void> {
-    const named = footer && this.#readMeta(footer.metaOffset, footer.metaChecksum);
+    const named = footer && readMeta(this.#source, footer.metaOffset, footer.metaChecksum);
     // Where a damaged footer leads proves nothing, unless what is there has the checksum.
     let meta = footer?.isSound === true || named?.isVerified === true ? named : undefined;
     let places: readonly BlockPlace[] | undefined;
@@ -153,16 +154,13 @@ class TableWalk {
     if (meta?.isVerified === true && this.#damagedBlocks === 0) yield* this.#compare(meta);
   }
 
-  #readMeta(offset: number, checksum: number): MetaFacts | undefined {
-    return readMeta(this.#source, offset, checksum);
-  }
-
   /** The meta block begins where the blocks end. */
   #metaBehind(places: readonly BlockPlace[], footer: FooterFacts | undefined): MetaFacts | undefined {
     const last = places.at(-1);
-    if (footer === undefined || last === undefined) return undefined;
-    const meta = this.#readMeta(last.offset + last.size, footer.metaChecksum);
-    return meta?.isVerified === true ? meta : undefined;
+    if (last === undefined) return undefined;
+    const offset = last.offset + last.size;
+    const meta = footer && readMeta(this.#source, offset, footer.metaChecksum);
+    return meta?.isVerified === true ? meta : readRestOfMeta(this.#source, offset);
   }
 
   /** What the blocks are sealed with. */
@@ -197,7 +195,7 @@ class TableWalk {
     if (this.#unreadBytes > 0)
       yield this.#fault(
         this.#corrupt(
-          `the index is lost, and no intact block begins here: ${this.#unreadBytes} bytes are not shown`,
+          `the index is lost and no intact block begins here, so ${this.#unreadBytes} bytes are unread`,
           end,
         ),
       );
@@ -212,7 +210,8 @@ class TableWalk {
   ): Generator<TableFact, void> {
     this.#blocks++;
     this.#storedBytes += size;
-    const base = meta?.properties?.baseSequence;
+    // A base that is not proven would make all sequence numbers wrong.
+    const base = meta?.isVerified === true ? meta.properties?.baseSequence : undefined;
     let block: Block | undefined;
     let fault: StorageError | undefined;
     let trailer: BlockTrailer | undefined;

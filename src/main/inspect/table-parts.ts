@@ -3,6 +3,7 @@
  *
  *   footer sound                 the meta block is where it says
  *   footer damaged               its fields are tried all the same: the checksum of the meta block proves them
+ *   footer cut off               what stands behind the last block is read as a meta block, if it begins as one
  *   meta block damaged           its sections are read all the same, and marked as unverified. Its index is of use even so: each
  *                                block it leads to has a checksum of its own, seeded with its place
  *
@@ -117,11 +118,26 @@ export function isNewerFormat({ footer }: { readonly footer: FooterFacts | undef
 
 /** The meta block at `offset`; undefined where there can be none, as the parts of the file would not add up. */
 export function readMeta(source: BlockSource, offset: number, checksum: number): MetaFacts | undefined {
-  const length = source.sizeBytes - FOOTER_BYTES - offset;
-  if (offset < 0 || length < SECTION_HEADER_BYTES || length > MAX_META_BYTES) return undefined;
+  const bytes = bytesBetween(source, offset, source.sizeBytes - FOOTER_BYTES);
+  if (bytes === undefined) return undefined;
+  const isVerified = crc32(bytes) === checksum;
+  const { path } = source;
+  const fault = new CorruptionError('meta block checksum mismatch', { file: path, offset });
+  return new MetaReader(bytes, offset, path, isVerified, isVerified ? [] : [fault]).read();
+}
+
+/** What is left of a meta block behind the last block of a file whose footer is cut off; undefined: that is none. */
+export function readRestOfMeta(source: BlockSource, offset: number): MetaFacts | undefined {
+  const bytes = bytesBetween(source, offset, source.sizeBytes);
+  const meta = bytes && new MetaReader(bytes, offset, source.path, false, []).read();
+  return meta?.properties === undefined ? undefined : meta;
+}
+
+function bytesBetween(source: BlockSource, start: number, end: number): Uint8Array | undefined {
+  const length = end - start;
+  if (start < 0 || length < SECTION_HEADER_BYTES || length > MAX_META_BYTES) return undefined;
   // A copy: sections are looked at one after the other.
-  const bytes = source.read(offset, length).slice();
-  return new MetaReader(bytes, offset, source.path, crc32(bytes) === checksum).read();
+  return source.read(start, length).slice();
 }
 
 class MetaReader {
@@ -129,14 +145,20 @@ class MetaReader {
   readonly #offset: number;
   readonly #file: string;
   readonly #isVerified: boolean;
-  readonly #faults: StorageError[] = [];
+  readonly #faults: StorageError[];
 
-  constructor(bytes: Uint8Array, offset: number, file: string, isVerified: boolean) {
+  constructor(
+    bytes: Uint8Array,
+    offset: number,
+    file: string,
+    isVerified: boolean,
+    faults: readonly StorageError[],
+  ) {
     this.#bytes = bytes;
     this.#offset = offset;
     this.#file = file;
     this.#isVerified = isVerified;
-    if (!isVerified) this.#faults.push(this.#corrupt('meta block checksum mismatch', offset));
+    this.#faults = [...faults];
   }
 
   read(): MetaFacts {
@@ -210,7 +232,7 @@ class MetaReader {
     this.#note(this.#corrupt(message, offset));
   }
 
-  /** Where the checksum has failed, that is the fault, and what follows from it is not another one. */
+  /** Where it is damaged anyway, that is the fault, and what follows from it is not another one. */
   #note(fault: StorageError): void {
     if (this.#isVerified) this.#faults.push(fault);
   }
