@@ -26,12 +26,14 @@ const TITLES: readonly string[] = [
   ...['puts', 'deletes', 'keys+values', 'synced up to'],
 ];
 
+/** What follows the bytes that count. */
 const ENDINGS: Readonly<Record<LogSummary['end'], string>> = {
   empty: 'it is empty, as a crash leaves a log that was just made',
   whole: 'it ends with a record',
   'torn tail': 'behind them a torn tail, as a crash leaves it: recovery leaves it out',
   'lost page': 'behind them a page that was lost in a crash: recovery leaves out what follows',
-  damage: 'behind them damage that no crash explains: the store refuses to open with it (see repair)',
+  refused: 'behind them a record that the store refuses to read',
+  damage: 'behind them damage that no crash explains: a store that needs this log does not open (see repair)',
 };
 
 export async function dumpLog(context: CommandContext, path: string, options: DumpLogOptions): Promise<void> {

@@ -12,6 +12,7 @@
  *     torn tail     nothing intact lies behind the gap: a crash cut the last append short. Recovery leaves it out; no fault
  *     lost page     records lie behind the gap, and a page of it was never written: a crash as well, and no fault
  *     damage        records lie behind the gap, and no crash explains that: a fault
+ *     refused       a record is intact, but not what may stand there: likewise
  *
  * Invariants: records are believed if their checksum matches, and not before. The verdicts are those of log-reader.ts.
  *             Memory: a window of the file, and one entry if that is larger; behind damage a part of 64 MiB to search in.
@@ -84,7 +85,7 @@ export interface LogSummary {
   /** How many bytes from the front recovery counts, and how many entries are in them. */
   readonly validBytes: number;
   readonly validEntries: number;
-  readonly end: 'empty' | 'whole' | 'torn tail' | 'lost page' | 'damage';
+  readonly end: 'empty' | 'whole' | 'torn tail' | 'lost page' | 'damage' | 'refused';
   readonly faults: number;
 }
 
@@ -141,8 +142,11 @@ class LogWalk {
   #groups = 0;
   #entries = 0;
   #faults = 0;
-  /** Where the first gap begins, and the entries before it; -1: there is none. */
+  /** Where the first gap begins; -1: there is none. */
   #gap = -1;
+  /** Where the first record is that recovery refuses, though it is intact; -1: there is none. */
+  #refused = -1;
+  /** Entries before the first of these two. */
   #validEntries = 0;
   /** The first record behind the gap, and how far such records say that the log was synced. */
   #behindGap = -1;
@@ -203,8 +207,8 @@ class LogWalk {
       found = this.#search.next(found.at + 1);
     const gapEnd = found?.at ?? this.#end;
     if (this.#gap < 0) {
+      if (this.#refused < 0) this.#validEntries = this.#entries;
       this.#gap = at;
-      this.#validEntries = this.#entries;
     }
     yield {
       kind: 'gap',
@@ -226,13 +230,18 @@ class LogWalk {
     }
     const faults: StorageError[] = [];
     const facts = this.#read(at, header, faults);
+    if (faults.length > 0 && this.#refused < 0) {
+      if (this.#gap < 0) this.#validEntries = this.#entries;
+      this.#refused = at;
+    }
     if (facts.record === 'group') this.#groups++;
     const count = facts.puts + facts.deletes;
     this.#entries += count;
     yield facts;
     if (facts.record === 'group' && this.#wantsEntries()) yield* this.#entriesOf(at, header, count);
     for (const error of faults) yield this.#fault(error);
-    this.#nextSequence = header.firstSequence + count;
+    // Of a group that can't be read nobody knows how many entries it has.
+    this.#nextSequence = faults.length > 0 ? Number.POSITIVE_INFINITY : header.firstSequence + count;
   }
 
   #read(at: number, header: RecordHeader, faults: StorageError[]): RecordFacts {
@@ -315,7 +324,7 @@ class LogWalk {
 
   *#verdict(): Generator<LogFact, void> {
     const gap = this.#gap;
-    const end = this.#howItEnds();
+    let end = this.#howItEnds();
     if (end === 'damage')
       yield this.#damage(
         this.#syncedBehind > gap
@@ -323,24 +332,27 @@ class LogWalk {
           : 'the log is damaged in the middle',
         gap,
       );
-    const validBytes = gap < 0 ? this.#end : gap;
+    const stops = [gap, this.#refused].filter((at) => at >= 0);
+    const validBytes = Math.min(this.#end, ...stops);
     const known = this.#known;
-    if (known !== undefined && validBytes < known.bytes && end !== 'damage')
+    if (known !== undefined && validBytes < known.bytes && end !== 'damage') {
+      end = 'damage';
       yield this.#damage(
         `the log has ${validBytes} sound bytes of the ${known.bytes} that ${known.from} says it has`,
         validBytes,
       );
-    // Nothing but a crash at its very first append leaves a log so; whoever looks wants to hear of it.
-    else if (gap === 0 && end === 'torn tail')
+    } else if (gap === 0 && end === 'torn tail') {
+      // Only a crash at its very first append leaves a log so; whoever looks wants to hear of it.
       yield this.#damage('the log does not begin with an intact start record', 0);
+    }
     yield {
       kind: 'summary',
       records: this.#records,
       groups: this.#groups,
       entries: this.#entries,
       validBytes,
-      validEntries: gap < 0 ? this.#entries : this.#validEntries,
-      end,
+      validEntries: stops.length === 0 ? this.#entries : this.#validEntries,
+      end: this.#refused >= 0 && end !== 'damage' ? 'refused' : end,
       faults: this.#faults,
     };
   }
