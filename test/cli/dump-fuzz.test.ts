@@ -14,6 +14,7 @@ import { encodeManifest } from '../../src/main/manifest/manifest.ts';
 import { emptyState } from '../../src/main/manifest/manifest-state.ts';
 import { readLog } from '../../src/main/open/log-reader.ts';
 import { StorageError } from '../../src/shared/base/errors.ts';
+import { RECORD_HEADER_BYTES, RecordType, sealRecord } from '../../src/shared/log/log-format.ts';
 import { fuzz, mutate } from '../helpers/fuzz.ts';
 import { buildLog, type LogGroup } from '../helpers/log-files.ts';
 import { MemoryFile } from '../helpers/memory-file.ts';
@@ -217,6 +218,31 @@ test('the search behind damage finds a record wherever it lies in its parts', ()
       at = record.at + 1;
     }
     assert.deepEqual(found, SOUND_LOG.records, `parts of ${partBytes}`);
+  }
+});
+
+test('the search is not misled by a record inside of one that a part cuts off', () => {
+  const image = LOG.bytes.subarray(0, LOG.offsets[1]!);
+  const payloadLength = 40 + image.length;
+  const outer = new Uint8Array(RECORD_HEADER_BYTES + payloadLength);
+  outer.set(image, RECORD_HEADER_BYTES + 20);
+  const header = {
+    type: RecordType.Group,
+    logNumber: NUMBER,
+    firstSequence: LOG.nextSequence,
+    syncedUpTo: 0,
+  };
+  sealRecord(outer, 0, { ...header, payloadLength });
+  const bytes = new Uint8Array(Buffer.concat([Buffer.alloc(200), outer]));
+  const window = new FileWindow(new MemoryFile('000007.log', bytes));
+  for (let partBytes = 2 * outer.length; partBytes < bytes.length; partBytes++) {
+    const search = new LogSearch(window, bytes.length, NUMBER, partBytes);
+    const found: number[] = [];
+    for (let at = 0, record = search.next(at); record !== undefined; record = search.next(at)) {
+      found.push(record.at);
+      at = record.at + RECORD_HEADER_BYTES + record.header.payloadLength;
+    }
+    assert.deepEqual(found, [200], `parts of ${partBytes}`);
   }
 });
 

@@ -10,8 +10,12 @@ import { Output } from '../../src/main/cli/output.ts';
 import { runShell } from '../../src/main/cli/shell.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { readManifest } from '../../src/main/inspect/manifest-facts.ts';
+import { saveManifest } from '../../src/main/manifest/manifest.ts';
+import { emptyState } from '../../src/main/manifest/manifest-state.ts';
+import { tablePath } from '../../src/shared/files/file-names.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { CLI, runCommand, runEach } from '../helpers/run-cli.ts';
+import { tableMeta } from '../helpers/table-meta.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 interface Manifest {
@@ -51,13 +55,17 @@ async function smallStore(t: TestContext): Promise<string> {
   return db;
 }
 
-/** So many tables in the deepest level that the manifest has pages. */
+/** So many tables in the deepest level that the manifest has pages. Of the tables only the size is right. */
 async function pagedStore(t: TestContext): Promise<string> {
   const db = temporaryDirectory(t);
-  const engine = await StorageEngine.open(db, { maxFileSize: 4096, compression: 'none', threads: 0 });
-  for (let i = 0; i < 4000; i++) engine.put(`key${String(i).padStart(5, '0')}`, 'v'.repeat(200));
-  await engine.compact();
-  await engine.close();
+  const tables = Array.from({ length: 300 }, (_, i) => {
+    const key = `key${String(i).padStart(5, '0')}`;
+    return tableMeta(i + 1, key, `${key}x`, { sizeBytes: 1000 });
+  });
+  for (const { number } of tables) writeFileSync(tablePath(db, number), Buffer.alloc(1000));
+  const state = emptyState('01234567-89ab-4def-8123-456789abcdef');
+  const levels = state.levels.map((_, level) => (level === 7 ? tables : []));
+  await saveManifest(nodeFileSystem, db, { ...state, nextFileNumber: 400, lastSequence: 1, levels });
   return db;
 }
 
@@ -95,14 +103,14 @@ test('dump-manifest shows fields, lists and tables, and no keys unless they are 
   );
 });
 
-test('every byte of a damaged manifest: a fault, and the lines that are not hit', async (t) => {
+test('bytes of a damaged manifest, all over it: a fault, and the lines that are not hit', async (t) => {
   const db = await smallStore(t);
   const path = join(db, 'manifest.json');
   const bytes = readFileSync(path);
   const numbers = (await manifestOf(db)).tables.map(({ number }) => number);
   // The line of the table that is hit may say anything, or nothing.
   const tableStart = bytes.indexOf('"tables": [');
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = 0; at < bytes.length; at += 3) {
     const mutant = Buffer.from(bytes);
     mutant[at]! ^= 1 << (at % 8);
     writeFileSync(path, mutant);
@@ -116,7 +124,7 @@ test('every byte of a damaged manifest: a fault, and the lines that are not hit'
     const most = at < tableStart ? 0 : bytes[at] === 0x0a ? 2 : 1;
     const lost = numbers.filter((number) => !found.has(number));
     assert.ok(lost.length <= most, `byte ${at}: ${lost} are not shown`);
-    if (at % 100 !== 0) continue;
+    if (at % 150 !== 0) continue;
     for (const command of ['dump-manifest', 'levels']) {
       const { exitCode, stderr } = await runCommand(db, [command]);
       assert.equal(exitCode, 4);
@@ -257,7 +265,13 @@ test('a store that is open elsewhere may be looked at, and a reader that goes aw
     const log = readdirSync(db).findLast((name) => name.endsWith('.log'))!;
     assert.match((await runCommand(db, ['dump-log', join(db, log), '--keys'])).stdout, /last$/m);
     const table = readdirSync(db).find((name) => name.endsWith('.sst'))!;
-    assert.deepEqual(await readStartOnly(['dump-table', join(db, table), '--values', '--keys']), [0, '']);
+    // Damage behind what is read is none of its business.
+    const copy = join(temporaryDirectory(t), table);
+    const bytes = readFileSync(join(db, table));
+    bytes[bytes.length - 200]! ^= 1;
+    writeFileSync(copy, bytes);
+    for (const path of [join(db, table), copy])
+      assert.deepEqual(await readStartOnly(['dump-table', path, '--values', '--keys']), [0, '']);
   } finally {
     await engine.close();
   }

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeF
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type CliResult, runCommand, runEach } from '../helpers/run-cli.ts';
-import { withFooterVersion } from '../helpers/table-surgery.ts';
+import { metaOf, resealBlock, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
 import { buildTable, put, type Row, tombstone } from '../helpers/tables.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
@@ -155,6 +155,40 @@ test('a table whose footer is cut off is shown by its blocks, counted from a bas
   );
   assert.ok(cut.every(({ isSequenceRelative }) => isSequenceRelative === true));
   assert.match((await dump(path, '--entries')).stdout, /^ +base\+2 +put/m);
+});
+
+test('of a table whose last bytes are cut off, the properties and the index are shown, unproven', async (t) => {
+  const bytes = tableBytes();
+  const { exitCode, stdout, stderr } = await dump(writeTable(t, bytes.subarray(0, bytes.length - 10)));
+  assert.equal(exitCode, 4);
+  assert.match(
+    stderr,
+    /footer has no magic: not a table, or cut off in .* at offset \d+ \(STRATA_CORRUPTION\)\n$/,
+  );
+  assert.match(stdout, /^meta block +at \d+, \d+ bytes: not verified, so what it says is not proven$/m);
+  assert.match(stdout, /^ +sequences +1 to 49, counted from 1$/m);
+  assert.match(stdout, /^1 fault: \d blocks, .* 43 entries/m);
+});
+
+test('entries that are out of order, and properties that say something else, are faults', async (t) => {
+  const { bytes } = buildTable([put('a', 1), put('b', 2), put('c', 3)], {
+    compression: 'none',
+    bloomBitsPerKey: 0,
+  });
+  const meta = metaOf(bytes);
+  const blockEnd = bytes.length - 32 - meta.length;
+  const swapped = bytes.slice();
+  swapped[swapped.indexOf(0x62)] = 0x61;
+  resealBlock(swapped, 0, blockEnd, 7, 0);
+  const outOfOrder = await dump(writeTable(t, swapped));
+  assert.equal(outOfOrder.exitCode, 4);
+  assert.match(outOfOrder.stderr, /entries are out of order in .*000007\.sst at offset 0 /);
+  // Tag 3, one byte: the number of entries.
+  const at = meta.findIndex((byte, i) => byte === 3 && meta[i + 1] === 1 && meta[i + 2] === 3);
+  meta[at + 2] = 4;
+  const other = await dump(writeTable(t, withMeta(bytes, meta)));
+  assert.equal(other.exitCode, 4);
+  assert.match(other.stderr, /the properties say 4 entries where the blocks hold 3 in /);
 });
 
 test('a table under the number of another one is shown, with a fault', async (t) => {

@@ -39,7 +39,7 @@ export class LogSearch {
       const search = this.#searchFrom(at);
       const isLast = this.#start + this.#length >= this.#end;
       const found = search.next(at - this.#start);
-      // What lies in the second half may follow one that this part cuts off.
+      // What lies in the second half may be inside of one that this part cuts off: a value that holds a part of a log.
       if (found !== undefined && (isLast || found.at < this.#stepBytes))
         return { at: this.#start + found.at, header: found.header };
       if (isLast) return undefined;
