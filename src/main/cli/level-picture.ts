@@ -90,6 +90,7 @@ function* levelLines(
 }
 
 function mebibytes(bytes: number): string {
+  if (bytes > 0 && bytes < MIB / 1000) return '<0.001';
   return (bytes / MIB).toFixed(bytes < MIB / 10 ? 3 : 1);
 }
 

@@ -164,7 +164,7 @@ function startLine(start: LogStart): string {
   const { version, logNumber, previousLog, previousBytes, previousSynced, epoch, startedAtMs } = start;
   const before =
     previousLog === 0
-      ? 'the first log'
+      ? 'names no log before it'
       : `after ${nameOf(previousLog)} (${previousBytes} bytes, ${previousSynced} of them on the disk then)`;
   return `${' '.repeat(14)}log ${logNumber}, format version ${version}, ${before}; owner ${epoch}, begun ${timeOf(startedAtMs)}`;
 }
