@@ -38,10 +38,9 @@ export class LogSearch {
     for (let at = from; at < this.#end; ) {
       const search = this.#searchFrom(at);
       const isLast = this.#start + this.#length >= this.#end;
-      const found = search.next(at - this.#start);
       // What lies in the second half may be inside of one that this part cuts off: a value that holds a part of a log.
-      if (found !== undefined && (isLast || found.at < this.#stepBytes))
-        return { at: this.#start + found.at, header: found.header };
+      const found = search.next(at - this.#start, isLast ? this.#length : this.#stepBytes);
+      if (found !== undefined) return { at: this.#start + found.at, header: found.header };
       if (isLast) return undefined;
       at = Math.max(at, this.#start + this.#stepBytes);
     }

@@ -38,10 +38,11 @@ export class RecordSearch {
     this.#logNumber = logNumber;
   }
 
-  /** The first intact record at or behind `from`, which is at least the `start` given to the constructor. */
-  next(from: number): FoundRecord | undefined {
+  /** The first intact record that begins in [from, until); `from` is at least the `start` given to the constructor. */
+  next(from: number, until: number = this.#end): FoundRecord | undefined {
     const bytes = this.#bytes;
-    for (let at = from; at + RECORD_HEADER_BYTES <= this.#end; at++) {
+    const last = Math.min(until - 1, this.#end - RECORD_HEADER_BYTES);
+    for (let at = from; at <= last; at++) {
       const type = claimedType(bytes, at);
       if (type === 0 || type > RecordType.Note || !this.#matches(at)) continue;
       return { at, header: readHeader(bytes, at, this.#logNumber) };
