@@ -19,7 +19,7 @@ import type { TestContext } from 'node:test';
 import { StorageClient } from '../../src/client/index.ts';
 import type { EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { ioError } from '../../src/shared/base/errors.ts';
-import { setTimeout } from '../../src/shared/base/timers.ts';
+import { clearInterval, setInterval, setTimeout } from '../../src/shared/base/timers.ts';
 import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 import { fill, newPath, openAt, openOn, turn } from './engines.ts';
@@ -143,12 +143,15 @@ export class ColdDisk {
   async step<T>(step: ColdStep, run: () => T): Promise<T> {
     this.steps.push(step);
     this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
+    // As what a real disk is asked for does, it keeps the process alive.
+    const alive = setInterval(() => undefined, 1000);
     try {
       await this.delay();
       await this.#held.get(step.kind)?.wait();
       this.check(step);
       return run();
     } finally {
+      clearInterval(alive);
       this.underWay--;
     }
   }
