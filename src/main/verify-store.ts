@@ -3,7 +3,7 @@
  *
  *   tables   one job each on the pool: every block, the order of keys, the index, counts, ranges, the whole file's CRC32
  *   pages    of the manifest: that they are those in use, byte for byte
- *   logs     every record of the logs behind the memtables
+ *   logs     every record of the logs behind the memtables, a piece at a time, with turns of the event loop in between
  *
  * The version is pinned, so that compaction may go on meanwhile.
  *
@@ -15,14 +15,14 @@ import { checkObject } from '../shared/base/option-checks.ts';
 import { now, setImmediate } from '../shared/base/timers.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import { logPath } from '../shared/files/file-names.ts';
-import type { FileSystem } from '../shared/files/file-system.ts';
-import { readFully } from '../shared/files/file-system.ts';
+import type { FileSystem, StorageFile } from '../shared/files/file-system.ts';
 import type { VerifyResult } from '../shared/threads/jobs.ts';
 import type { JobRunner } from './jobs/job-runner.ts';
 import { CancelToken } from './jobs/job-runner.ts';
 import { readPage } from './manifest/page-files.ts';
 import type { VersionSet } from './manifest/version-set.ts';
-import { readLog } from './open/log-reader.ts';
+import { walkLog } from './open/log-reader.ts';
+import { LogWindow } from './open/log-window.ts';
 import type { ResolvedOptions } from './store/options.ts';
 import type { MemtableList } from './write/memtable-list.ts';
 
@@ -76,7 +76,7 @@ export async function verifyStore(store: VerifyParts, options: VerifyOptions = {
     const tables = pin.version.levels.flat();
     const results = await verifyTables(store, tables, onProgress ?? (() => undefined));
     await verifyPages(store);
-    const logs = verifyLogs(store);
+    const logs = await verifyLogs(store);
     return {
       tables: tables.length,
       blocks: results.reduce((sum, result) => sum + result.blockCount, 0),
@@ -163,30 +163,50 @@ async function verifyPages({
   }
 }
 
-/** The logs behind the memtables, as far as they are written now: every acknowledged write is. */
-function verifyLogs(store: Pick<VerifyParts, 'fs' | 'directory' | 'memtables'>): {
-  readonly count: number;
-  readonly bytes: number;
-} {
-  const { fs, directory, memtables } = store;
+/**
+ * The logs behind the memtables, as far as they are written now: every acknowledged write is. One that is no longer needed when its
+ * turn comes, as a table has what it had, may be gone.
+ */
+async function verifyLogs(
+  store: Pick<VerifyParts, 'fs' | 'directory' | 'memtables' | 'isClosing'>,
+): Promise<{ readonly count: number; readonly bytes: number }> {
+  let count = 0;
   let bytes = 0;
-  const logs = memtables.writtenLogs();
-  for (const { number, sizeBytes } of logs) {
-    const path = logPath(directory, number);
-    const file = fs.openRead(path);
+  for (const { number, sizeBytes } of store.memtables.writtenLogs()) {
+    if (!store.memtables.writtenLogs().some((log) => log.number === number)) continue;
+    const path = logPath(store.directory, number);
+    // Within the same step: from here on it can be read, whatever becomes of its name.
+    const file = store.fs.openRead(path);
     try {
-      const content = new Uint8Array(sizeBytes);
-      const count = readFully(file, content, 0);
-      const log = readLog(content.subarray(0, count), path, number);
-      if (log.validBytes !== sizeBytes)
-        throw new CorruptionError(`the log has ${log.validBytes} sound bytes of ${sizeBytes}`, {
-          file: path,
-          offset: log.validBytes,
-        });
+      await verifyLog(store, file, path, number, sizeBytes);
     } finally {
       file.close();
     }
+    count++;
     bytes += sizeBytes;
   }
-  return { count: logs.length, bytes };
+  return { count, bytes };
+}
+
+async function verifyLog(
+  store: Pick<VerifyParts, 'isClosing'>,
+  file: StorageFile,
+  path: string,
+  number: number,
+  sizeBytes: number,
+): Promise<void> {
+  const window = LogWindow.sliding();
+  const walk = walkLog(window, path, number, sizeBytes);
+  let step = walk.next();
+  for (; step.done !== true; step = walk.next()) {
+    await window.readAwaited(file);
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (store.isClosing()) throw new StorageError('STRATA_CLOSED', 'the store is closed');
+  }
+  const { validBytes } = step.value;
+  if (validBytes !== sizeBytes)
+    throw new CorruptionError(`the log has ${validBytes} sound bytes of ${sizeBytes}`, {
+      file: path,
+      offset: validBytes,
+    });
 }

@@ -47,7 +47,11 @@ export class InputRun {
           file: file.path,
         });
       }
-      this.#reader = TableReader.open(new ReadAheadSource(file), { number: table.number });
+      this.#reader = TableReader.open(
+        new ReadAheadSource(file),
+        { number: table.number },
+        { hasFilter: false },
+      );
     } catch (error) {
       file.close();
       throw error;

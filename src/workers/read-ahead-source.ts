@@ -51,7 +51,9 @@ export class ReadAheadSource implements BlockSource {
 
   #load(offset: number, length: number): void {
     const wanted = Math.min(Math.max(length, PIECE_BYTES), this.sizeBytes - offset);
-    const room = this.#piece.buffer.byteLength >= wanted ? this.#piece.buffer : new ArrayBuffer(wanted);
+    const size = this.#piece.buffer.byteLength;
+    // A table's index and filter are read first, and may be ten times as large as what follows.
+    const room = size >= wanted && size <= 2 * wanted ? this.#piece.buffer : new ArrayBuffer(wanted);
     const piece = new Uint8Array(room, 0, wanted);
     // Holds nothing while the read may fail.
     this.#piece = piece.subarray(0, 0);

@@ -1,6 +1,6 @@
 /**
  * The pool's entry: piscina calls one of the exports with each job. `handleJobBehind` in a thread of our own, which works behind
- * the application's; `handleJob` in a thread of the application's pool, and with `threads: 0` main calls it itself.
+ * the application's; `handleJobAsGuest` in a thread of the application's pool; with `threads: 0` main calls `handleJob` itself.
  *
  * Invariants: never rejects: an Error would lose its class and code on the way, so failures travel as a WireError.
  *             No top-level await, which would keep piscina from loading this file the quick way.
@@ -27,6 +27,11 @@ export async function handleJobBehind(job: Job): Promise<JobReply> {
     isBehind = true;
     getBehind();
   }
+  return await handleJobAsGuest(job);
+}
+
+/** The thread keeps nothing of the job. */
+export async function handleJobAsGuest(job: Job): Promise<JobReply> {
   reclaimBeforeWork();
   const reply = await handleJob(job);
   // The memory of this memtable serves the next ones, and is given up when there are none: not as long as it lives here.

@@ -22,7 +22,7 @@ interface PlanOptions {
 /** The job of this thread. */
 let current: { readonly job: Job; readonly plan: FaultPlan; readonly seen: Set<Phase> } | undefined;
 
-export { failingJob as handleJobBehind };
+export { failingJob as handleJobAsGuest, failingJob as handleJobBehind };
 
 export default async function failingJob(job: Job): Promise<unknown> {
   const plan = new FaultPlan(((job.fileSystem as ModuleSpec).options as PlanOptions).plan);

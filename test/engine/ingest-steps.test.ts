@@ -177,6 +177,45 @@ test('writers wait for the flush of a megabyte when a load enters, if more comes
   assert.ok(flushed[heldAfter]! <= 1.1 * 1024 * 1024, `they waited for ${flushed[heldAfter]} bytes`);
 });
 
+test('a load that enters does not fill level 0 with small tables while a compaction takes long', async (t) => {
+  let release: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  t.after(() => release());
+  let size = 0;
+  const pool: ForeignPool = {
+    run: async (job: { kind: string }, { filename }: { filename: string }) => {
+      if (job.kind === 'compact') await held;
+      // While the load enters, each flush finds four fifths of what the one before had.
+      size *= 0.8;
+      if (job.kind === 'flush' && size > 0) void engine.put('hot', new Uint8Array(Math.ceil(size)));
+      const worker = (await import(filename)) as { default: (job: unknown) => unknown };
+      return await worker.default(job);
+    },
+  };
+  const engine = await openTiny(t, { pool, threads: 2, writeBufferSize: 64 * 1024 * 1024 });
+  for (let i = 0; i < 11; i++) {
+    await engine.put('hot', `${i}`);
+    await engine.flush();
+  }
+  const reasons: string[] = [];
+  engine.on('stall', ({ state, reason }: StallEvent) => {
+    reasons.push(`${state} ${reason}`);
+    // Or nobody would go on.
+    if (state === 'closed' && reason === 'level0') release();
+  });
+  size = 16 * 1024 * 1024;
+  await engine.put('hot', new Uint8Array(size));
+  await engine.ingest([['m', 'loaded']]);
+  const files = engine.stats().levels[0]!.files;
+  t.diagnostic(`${files} tables in level 0; ${reasons.join(', ')}`);
+  assert.ok(!reasons.includes('closed level0'), reasons.join(', '));
+  assert.ok(files >= 16, 'less would not have filled it');
+  size = 0;
+  release();
+});
+
 test('a bulk load spends sequence numbers in proportion to its records', async (t) => {
   const engine = await openTiny(t);
   const spent = async (count: number): Promise<number> => {

@@ -69,6 +69,26 @@ test('verify of a sound store counts everything it holds', async (t) => {
   assert.deepEqual(JSON.parse(JSON.stringify(report)), report);
 });
 
+test('verify reads a large log a piece at a time, with turns of the event loop in between', async (t) => {
+  const engine = await openTiny(t, { writeBufferSize: 1 << 25 });
+  // One record of 3 MiB, and others of many sizes.
+  await engine.put('large', Buffer.alloc(3 << 20, 1));
+  for (let i = 0; i < 100; i++) await engine.put(keyOf(i), Buffer.alloc(i * 1000, i));
+  let turns = 0;
+  let isDone = false;
+  const count = (): void => {
+    turns++;
+    if (!isDone) setImmediate(count);
+  };
+  setImmediate(count);
+  const report = await engine.verify();
+  isDone = true;
+  assert.equal(report.logs, 1);
+  assert.ok(report.bytes > 7 << 20);
+  // A piece has 256 KiB at most.
+  assert.ok(turns >= report.bytes / 262_144, `${turns} turns`);
+});
+
 test('verify while writes, flushes and compactions go on', async (t) => {
   const engine = await openTiny(t, { threads: 2 });
   await fill(engine, COUNT);

@@ -9,7 +9,7 @@ import type { Job, JobReply } from '../../src/shared/threads/jobs.ts';
 
 const REPLY: JobReply = { ok: true, value: { blockCount: 1, entryCount: 2, bytesRead: 3 } };
 
-export { behave as handleJobBehind };
+export { behave as handleJobAsGuest, behave as handleJobBehind };
 
 export default async function behave(job: Job): Promise<unknown> {
   const words = new Int32Array(job.control);

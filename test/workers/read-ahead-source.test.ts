@@ -36,6 +36,16 @@ test('any reads give the bytes of the file', (t) => {
   source.close();
 });
 
+test('the memory of a large read does not stay for the small ones behind it', (t) => {
+  const path = join(temporaryDirectory(t), 'file');
+  writeFileSync(path, new Uint8Array(2_000_000));
+  const source = new ReadAheadSource(nodeFileSystem.openRead(path));
+  t.after(() => source.close());
+  assert.equal(source.read(900_000, 1_000_000).length, 1_000_000);
+  for (const offset of [0, 500_000, 1_000_000])
+    assert.ok(source.read(offset, 100).buffer.byteLength <= 262_144);
+});
+
 test('what the file does not have is refused', (t) => {
   const path = join(temporaryDirectory(t), 'file');
   writeFileSync(path, new Uint8Array(1000));

@@ -51,6 +51,8 @@ const WORTHWHILE_SHARE = 0.9;
 /** Of the speed of such flushes: more does not enter meanwhile, so that each leaves about half of what the one before did. */
 const ENTRY_SHARE = 0.5;
 const MAX_FLUSH_ROUNDS = 12;
+/** Each round leaves a small table in L0. So many more may come until writers are held: the last flush, the ingestion, two memtables. */
+const ENTRY_ROOM = 4;
 
 /** What background work needs of a store. */
 export interface SchedulerParts extends FlusherParts, CompactorParts {
@@ -165,7 +167,8 @@ export class Scheduler {
         const startedAt = now();
         await this.flush();
         const left = memtables.memoryBytes;
-        if (left <= HELD_FLUSH_BYTES || left > WORTHWHILE_SHARE * before) return;
+        if (left <= HELD_FLUSH_BYTES || left > WORTHWHILE_SHARE * before || this.#isLevelZeroNearlyFull)
+          return;
         before = left;
         const speed = bytes / Math.max(1, now() - startedAt);
         this.#entryBytesPerMs = Math.max(SLOWEST_BYTES_PER_MS, ENTRY_SHARE * speed);
@@ -175,6 +178,11 @@ export class Scheduler {
       this.#entryBytesPerMs = undefined;
       this.update();
     }
+  }
+
+  get #isLevelZeroNearlyFull(): boolean {
+    const { levelZeroRuns } = this.#parts.versions.current;
+    return this.#compactor.hasWork && levelZeroRuns.length >= L0_STOP - ENTRY_ROOM;
   }
 
   /** The store closes: compactions are cancelled; flushes go on, to make room for the writes that are held. */

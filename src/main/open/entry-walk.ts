@@ -5,7 +5,7 @@
  * Every entry has to have the ordinal that its place gives it (log-format.ts), so the walk goes on from record to record.
  * Whoever comes to a record without having walked those before it begins anew there.
  *
- * Invariants: positions are those in the log: its first byte is bytes[0].
+ * Invariants: positions are those in the log, or those in a part of it that begins at `base`.
  * Thread:     any; pure.
  */
 import { VarintReader, varintLength } from '../../shared/base/bytes.ts';
@@ -51,6 +51,8 @@ export class EntryWalk {
   /** Of the last entry. */
   #bucket = -1;
   #ordinal = 0;
+  /** Where the last count() ended. */
+  position = 0;
 
   /** What came before `position` is not known: the ordinal of the entry there is right as it is. */
   beginAt(bytes: Uint8Array, position: number): void {
@@ -58,22 +60,26 @@ export class EntryWalk {
     this.#ordinal = (bytes[position]! >>> 1) - 1;
   }
 
-  /** How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. */
-  count(bytes: Uint8Array, start: number, end: number, path: string): number {
+  /**
+   * How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. `base`: where bytes[0]
+   * is in the log. Of a payload that is not all there, those that begin before `stop`; `position` is where the next one does.
+   */
+  count(bytes: Uint8Array, start: number, end: number, path: string, base = 0, stop: number = end): number {
     let position = start;
     let count = 0;
-    while (position < end) {
+    while (position < stop) {
       const keyLength = bytes[position + ENTRY_PREFIX_BYTES]!;
       const valueLength = bytes[position + ENTRY_PREFIX_BYTES + 1]!;
       let next = position + ENTRY_PREFIX_BYTES + 2 + keyLength + valueLength;
       // Nearly every entry has two short lengths, and its size.
       const isPlain = (keyLength | valueLength) < 128 && next >= position + MIN_ENTRY_BYTES && next <= end;
       if (!isPlain) next = reader.read(bytes, position, end);
-      if (next < 0 || bytes[position]! >>> 1 !== this.#ordinalAt(position))
-        throw malformed(bytes, position, end, path);
+      if (next < 0 || bytes[position]! >>> 1 !== this.#ordinalAt(base + position))
+        throw malformed(bytes, position, end, path, base);
       count++;
       position = next;
     }
+    this.position = position;
     return count;
   }
 
@@ -86,13 +92,19 @@ export class EntryWalk {
 }
 
 /** What stands there is no entry: damage, unless it is one of a kind that this release does not know. */
-function malformed(bytes: Uint8Array, position: number, end: number, path: string): StorageError {
+function malformed(
+  bytes: Uint8Array,
+  position: number,
+  end: number,
+  path: string,
+  base: number,
+): StorageError {
   const isWhole = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end) >= 0;
   return isWhole && varint.value >= KIND_ESCAPE && varint.value < KIND_END
     ? new StorageError('STRATA_UNSUPPORTED', `${path} has a log with entries of a later release`, {
         file: path,
       })
-    : new CorruptionError('a log entry is malformed', { file: path, offset: position });
+    : new CorruptionError('a log entry is malformed', { file: path, offset: base + position });
 }
 
 function isZero(bytes: Uint8Array, start: number, end: number): boolean {

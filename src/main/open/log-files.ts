@@ -2,17 +2,19 @@
  * The logs that recovery looks at, and what is known of each.
  *
  *   found     number and size; the start record, from the first bytes
- *   judged    all of it read (log-reader.ts), into memory of the caller's or into some that is given up again
+ *   judged    all of it read (log-reader.ts): into memory of the caller's, or a piece at a time. One that is not sound to its end is
+ *             read whole then, into memory that is given up again: what came behind the damage decides what it is
  *
- * Invariants: reads only. But for those that become memtables, one log is in memory at a time.
+ * Invariants: reads only. But for those that become memtables, one log is in memory at a time, and most not even that.
  * Thread:     main.
  */
-import { CorruptionError, ioError } from '../../shared/base/errors.ts';
+import { CorruptionError } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
 import { logPath, parseFileName } from '../../shared/files/file-names.ts';
 import { type FileSystem, readFully, type StorageFile } from '../../shared/files/file-system.ts';
 import { type LogStart, readRecord, START_RECORD_BYTES } from '../../shared/log/log-format.ts';
-import { checkStart, type RecoveredLog, readLog } from './log-reader.ts';
+import { checkStart, type RecoveredLog, readLog, walkLog } from './log-reader.ts';
+import { LogWindow } from './log-window.ts';
 
 /** Offsets in logs are 32 bits wide. */
 export const MAX_LOG_BYTES = 0xffffffff;
@@ -69,27 +71,39 @@ export class LogFile {
   /** All of the file. */
   read(): Uint8Array {
     const bytes = new Uint8Array(this.sizeBytes);
-    this.#reading((file) => this.#fill(file, bytes, 0, bytes.length));
+    const window = LogWindow.whole(bytes, false);
+    if (window.want(0, bytes.length)) this.#reading((file) => window.read(file));
     return bytes;
   }
 
-  /** As found out before, or by reading the whole file now. */
+  /** As found out before, or by reading all of it now. */
   judge(): RecoveredLog {
-    return this.#judged ?? this.load(new Uint8Array(this.lengthBytes));
+    this.#judged ??=
+      this.#walk(this.sealedBytes ?? this.sizeBytes) ?? this.load(new Uint8Array(this.lengthBytes));
+    return this.#judged;
+  }
+
+  /** Its first `length` bytes, as a log that ends there. */
+  judgeUpTo(length: number): RecoveredLog {
+    return this.#walk(length) ?? readLog(this.read(), this.path, this.number, length);
+  }
+
+  /** undefined: it is not sound as far as that. */
+  #walk(length: number): RecoveredLog | undefined {
+    if (length > this.lengthBytes) return undefined;
+    const log = this.#reading((file) => {
+      const window = LogWindow.sliding();
+      const walk = walkLog(window, this.path, this.number, length);
+      let step = walk.next();
+      for (; step.done !== true; step = walk.next()) window.read(file);
+      return step.value;
+    });
+    return log.start !== undefined && log.validBytes === length ? log : undefined;
   }
 
   /** Reads what is to be judged into `bytes`, which has the room for it, and judges it there. */
   load(bytes: Uint8Array): RecoveredLog {
-    this.#judged = this.#reading((file) => {
-      let loaded = 0;
-      return this.#judge(bytes, (upTo) => {
-        if (upTo > loaded) {
-          this.#fill(file, bytes, loaded, upTo);
-          loaded = upTo;
-        }
-        return loaded;
-      });
-    });
+    this.#judged = this.#reading((file) => this.#judge(bytes, (window) => window.read(file)));
     return this.#judged;
   }
 
@@ -102,13 +116,8 @@ export class LogFile {
     }
   }
 
-  #fill(file: StorageFile, bytes: Uint8Array, from: number, to: number): void {
-    if (readFully(file, bytes.subarray(from, to), from) !== to - from)
-      throw ioError('read', this.path, new Error('it shrank while being read'));
-  }
-
   /** A clean close measured some logs and synced them: anything but all of their bytes is damage. */
-  #judge(bytes: Uint8Array, load: (upTo: number) => number): RecoveredLog {
+  #judge(bytes: Uint8Array, load: (window: LogWindow) => void): RecoveredLog {
     const { path, number, sealedBytes } = this;
     const log = readLog(bytes, path, number, sealedBytes, load);
     if (sealedBytes !== undefined && log.validBytes !== sealedBytes)

@@ -12,6 +12,8 @@
  * A log whose final length is known (a clean close, or the next log's start record) has no tail to tear: the caller
  * compares `validBytes` with it.
  *
+ * Steps 1 and 2 (walkLog) need only a piece of the log in memory at a time (log-window.ts), step 3 (readLog) all of it.
+ *
  * Invariants: reads only; recovery never changes a log, so it can be killed and run again.
  */
 
@@ -36,6 +38,7 @@ import {
   START_PAYLOAD_BYTES,
 } from '../../shared/log/log-format.ts';
 import { EntryWalk } from './entry-walk.ts';
+import { LogWindow } from './log-window.ts';
 import { RecordSearch } from './record-search.ts';
 
 /** The unit in which a disk loses unwritten data. */
@@ -60,12 +63,12 @@ export interface RecoveredLog {
   readonly latestMs: number;
 }
 
-/** What is read of a file at once: small enough to be in the processor's cache still when it is judged. */
-const LOAD_BYTES: number = 256 * 1024;
+/** More than any entry has in front of its key and value. */
+const MAX_ENTRY_HEADER_BYTES = 32;
 
 /**
  * Reads the log in `bytes`; `limit`, where known, is its final length, and what follows is not looked at.
- * `load`, where given, fills `bytes` up to a place and says how far they are filled: everything is when this returns.
+ * `load`, where given, fills the window up to what is wanted: everything is there when this returns.
  * Throws CorruptionError for damage that no crash explains, STRATA_UNSUPPORTED for what a later release has written.
  */
 export function readLog(
@@ -73,44 +76,156 @@ export function readLog(
   path: string,
   number: number,
   limit: number = bytes.length,
-  load: (upTo: number) => number = () => bytes.length,
+  load?: (window: LogWindow) => void,
 ): RecoveredLog {
   const end = Math.min(limit, bytes.length);
-  let loaded = load(Math.min(end, LOAD_BYTES));
-  if (end >= RECORD_HEADER_BYTES) loaded = load(Math.max(loaded, claimedEnd(bytes, 0, end)));
-  const first = readRecord(bytes, 0, end, number);
-  if (first === undefined) {
-    load(bytes.length);
-    explainDamage(bytes, 0, end, number, path, Number.POSITIVE_INFINITY);
-    const nothing = { firstSequence: 0, entryCount: 0, validBytes: 0, hasSyncEvidence: false, latestMs: 0 };
-    return { path, number, start: undefined, ...nothing };
+  const window = LogWindow.whole(bytes, load === undefined);
+  const walk = walkLog(window, path, number, end);
+  let step = walk.next();
+  for (; step.done !== true; step = walk.next()) load?.(window);
+  const log = step.value;
+  if (window.want(0, bytes.length)) load?.(window);
+  const due = log.start === undefined ? Number.POSITIVE_INFINITY : log.firstSequence + log.entryCount;
+  if (log.validBytes < end) explainDamage(bytes, log.validBytes, end, number, path, due);
+  return log;
+}
+
+/** Where a walk over the records of a log is. */
+class LogWalk {
+  readonly window: LogWindow;
+  readonly path: string;
+  readonly number: number;
+  readonly end: number;
+  readonly entries = new EntryWalk();
+  position = 0;
+  firstSequence = 0;
+  entryCount = 0;
+  hasSyncEvidence = false;
+  latestMs = 0;
+
+  constructor(window: LogWindow, path: string, number: number, end: number) {
+    this.window = window;
+    this.path = path;
+    this.number = number;
+    this.end = end;
   }
-  const start = checkStart(bytes, first, path, number);
-  const { firstSequence } = first;
-  const walk = new EntryWalk();
-  let position = RECORD_HEADER_BYTES + first.payloadLength;
-  let hasSyncEvidence = false;
-  let entryCount = 0;
-  let latestMs = start.startedAtMs;
-  // No object for any record: there may be millions.
-  for (;;) {
-    if (end - position < RECORD_HEADER_BYTES) break;
-    if (position + RECORD_HEADER_BYTES > loaded) loaded = load(Math.min(end, position + LOAD_BYTES));
-    const type = claimedType(bytes, position);
-    const next = claimedEnd(bytes, position, end);
-    if (type === 0 || next < 0) break;
-    if (next > loaded) loaded = load(Math.min(end, Math.max(next, position + LOAD_BYTES)));
-    if (readU32(bytes, position) !== crc32(bytes, position + 4, next, number)) break;
-    checkRecord(bytes, position, next, firstSequence + entryCount, path);
-    const payload = position + RECORD_HEADER_BYTES;
-    if (type === RecordType.Group) entryCount += walk.count(bytes, payload, next, path);
-    else latestMs = Math.max(latestMs, readNote(bytes, payload, next, path));
-    if (readSyncedUpTo(bytes, position) > 0) hasSyncEvidence = true;
-    position = next;
+
+  /** What was found out, of a log that begins with `start`. */
+  found(start: LogStart | undefined): RecoveredLog {
+    const { path, number, firstSequence, entryCount, position, hasSyncEvidence, latestMs } = this;
+    return {
+      path,
+      number,
+      start,
+      firstSequence,
+      entryCount,
+      validBytes: position,
+      hasSyncEvidence,
+      latestMs,
+    };
   }
-  load(bytes.length);
-  if (position < end) explainDamage(bytes, position, end, number, path, firstSequence + entryCount);
-  return { path, number, start, firstSequence, entryCount, validBytes: position, hasSyncEvidence, latestMs };
+
+  /**
+   * Takes the records that are in the window, back to back: up to one that is not, or not all of it; false: up to one that is not intact,
+   * or the end. No object for any of them: there may be millions.
+   */
+  takeLoaded(): boolean {
+    const { window, number, path, entries } = this;
+    const { bytes, base } = window;
+    const end = this.end - base;
+    const loaded = window.loadedUpTo - base;
+    let at = this.position - base;
+    let isIntact = true;
+    for (;;) {
+      isIntact = end - at >= RECORD_HEADER_BYTES;
+      if (!isIntact || at + RECORD_HEADER_BYTES > loaded) break;
+      const type = claimedType(bytes, at);
+      const next = claimedEnd(bytes, at, end);
+      isIntact = type !== 0 && next >= 0;
+      if (!isIntact || next > loaded) break;
+      isIntact = readU32(bytes, at) === crc32(bytes, at + 4, next, number);
+      if (!isIntact) break;
+      checkRecord(bytes, at, next, this.firstSequence + this.entryCount, path, base);
+      const payload = at + RECORD_HEADER_BYTES;
+      if (type === RecordType.Group) this.entryCount += entries.count(bytes, payload, next, path, base);
+      else this.latestMs = Math.max(this.latestMs, readNote(bytes, payload, next, path, base));
+      if (readSyncedUpTo(bytes, at) > 0) this.hasSyncEvidence = true;
+      at = next;
+    }
+    this.position = base + at;
+    return isIntact;
+  }
+}
+
+/**
+ * Steps 1 and 2: as far as the records of the log are intact and in order. What keeps those behind `validBytes` from being so is
+ * left to readLog(). Stops wherever the window has to be filled.
+ */
+export function* walkLog(
+  window: LogWindow,
+  path: string,
+  number: number,
+  end: number,
+): Generator<undefined, RecoveredLog> {
+  const walk = new LogWalk(window, path, number, end);
+  if (window.want(0, window.pieceEnd(0, end))) yield;
+  const firstEnd = end < RECORD_HEADER_BYTES ? -1 : claimedEnd(window.bytes, 0, end);
+  // A start record is short. One that claims to be longer than the window is none.
+  if (firstEnd < 0 || !window.holds(0, firstEnd)) return walk.found(undefined);
+  if (window.want(0, firstEnd)) yield;
+  const first = readRecord(window.bytes, 0, firstEnd, number);
+  if (first === undefined) return walk.found(undefined);
+  const start = checkStart(window.bytes, first, path, number);
+  walk.firstSequence = first.firstSequence;
+  walk.latestMs = start.startedAtMs;
+  walk.position = firstEnd;
+  while (walk.takeLoaded()) {
+    const { position } = walk;
+    if (position + RECORD_HEADER_BYTES > window.loadedUpTo) {
+      if (window.want(position, window.pieceEnd(position, end))) yield;
+      continue;
+    }
+    const at = position - window.base;
+    const next = claimedEnd(window.bytes, at, end - window.base) + window.base;
+    if (window.holds(position, next)) {
+      if (window.want(position, Math.max(next, window.pieceEnd(position, end)))) yield;
+    } else {
+      const isGroup = claimedType(window.bytes, at) === RecordType.Group;
+      if (!isGroup || !(yield* walkLarge(walk, next))) break;
+    }
+  }
+  return walk.found(start);
+}
+
+/** A group that is larger than the window, which ends at `next`: piece by piece, first its checksum, then its entries. */
+function* walkLarge(walk: LogWalk, next: number): Generator<undefined, boolean> {
+  const { window, position, path } = walk;
+  const { bytes } = window;
+  const expected = readU32(bytes, position - window.base);
+  let sum = walk.number;
+  for (let from = position + 4; from < next; ) {
+    const to = window.pieceEnd(from, next);
+    if (window.want(from, to)) yield;
+    sum = crc32(bytes, from - window.base, to - window.base, sum);
+    from = to;
+  }
+  if (sum !== expected) return false;
+  if (window.want(position, window.pieceEnd(position, next))) yield;
+  const { base } = window;
+  checkRecord(bytes, position - base, next - base, walk.firstSequence + walk.entryCount, path, base);
+  const isSynced = readSyncedUpTo(bytes, position - base) > 0;
+  let count = 0;
+  for (let from = position + RECORD_HEADER_BYTES; from < next; ) {
+    if (window.want(from, window.pieceEnd(from, next))) yield;
+    const at = window.base;
+    const stop = window.loadedUpTo < next ? window.loadedUpTo - MAX_ENTRY_HEADER_BYTES : next;
+    count += walk.entries.count(bytes, from - at, next - at, path, at, stop - at);
+    from = walk.entries.position + at;
+  }
+  walk.entryCount += count;
+  walk.hasSyncEvidence ||= isSynced;
+  walk.position = next;
+  return true;
 }
 
 /** The start record is intact: is it one, of this log, and in a format that this release knows? */
@@ -137,19 +252,26 @@ function unsupported(path: string, what: string): StorageError {
   return new StorageError('STRATA_UNSUPPORTED', `${path} has ${what}`, { file: path });
 }
 
-/** The record at `position`, which is intact and ends at `next`, must be the one that is due. */
-function checkRecord(bytes: Uint8Array, position: number, next: number, due: number, path: string): void {
+/** The record at `position`, which is intact and ends at `next`, must be the one that is due. bytes[0] is the log's at `base`. */
+function checkRecord(
+  bytes: Uint8Array,
+  position: number,
+  next: number,
+  due: number,
+  path: string,
+  base: number,
+): void {
   const type = claimedType(bytes, position);
   if (type > RecordType.Note)
     throw unsupported(path, `a log with records of type ${type}, of a later release`);
   if (type === RecordType.Start || readFirstSequence(bytes, position) !== due)
-    throw new CorruptionError('a log record is out of order', { file: path, offset: position });
+    throw new CorruptionError('a log record is out of order', { file: path, offset: base + position });
   if (next === position + RECORD_HEADER_BYTES)
-    throw new CorruptionError('a log record is empty', { file: path, offset: position });
+    throw new CorruptionError('a log record is empty', { file: path, offset: base + position });
 }
 
 /** The time that a note record tells of; 0: none. */
-function readNote(bytes: Uint8Array, start: number, end: number, path: string): number {
+function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
   let time = 0;
   let position = start;
   while (position < end) {
@@ -159,7 +281,7 @@ function readNote(bytes: Uint8Array, start: number, end: number, path: string): 
     const isTime = tag === NoteTag.Time;
     if (isTime && next === field + 8) time = readU64(bytes, field);
     if (next > end || time < 0 || (isTime && next !== field + 8))
-      throw new CorruptionError('a note in the log is malformed', { file: path, offset: position });
+      throw new CorruptionError('a note in the log is malformed', { file: path, offset: base + position });
     if (tag >= REQUIRED_NOTES) throw unsupported(path, `a log with notes of kind ${tag}, of a later release`);
     position = next;
   }

@@ -45,8 +45,13 @@ export function encodeMeta(
   return bytes;
 }
 
-/** Keeps nothing of `bytes`, which lie at `offset` of `file`. */
-export function decodeMeta(bytes: Uint8Array, offset: number, file: string): MetaBlock {
+/** Keeps nothing of `bytes`, which lie at `offset` of `file`. `hasFilter`: the filter, if there is one, is of use. */
+export function decodeMeta(
+  bytes: Uint8Array,
+  offset: number,
+  file: string,
+  hasFilter: boolean = true,
+): MetaBlock {
   const corrupt = (message: string): CorruptionError => new CorruptionError(message, { file, offset });
   const sections = new Map<number, Uint8Array>();
   for (let position = 0; position < bytes.length; ) {
@@ -62,7 +67,7 @@ export function decodeMeta(bytes: Uint8Array, offset: number, file: string): Met
   }
   const propertyBytes = sections.get(SectionTag.Properties);
   const indexBytes = sections.get(SectionTag.Index);
-  const filterBytes = sections.get(SectionTag.Filter);
+  const filterBytes = hasFilter ? sections.get(SectionTag.Filter) : undefined;
   if (propertyBytes === undefined || indexBytes === undefined) throw corrupt('meta block lacks a section');
   const properties = decodeProperties(propertyBytes, corrupt);
   const index = SparseIndex.decode(indexBytes, offset);

@@ -46,6 +46,8 @@ export interface TableReaderOptions {
   readonly disk?: Disk | undefined;
   /** Keeps this reader open until the returned function is called. */
   readonly hold?: (() => () => void) | undefined;
+  /** false: no key is looked up, and the filter is not kept (a compaction's inputs are many, and their filters megabytes). */
+  readonly hasFilter?: boolean;
 }
 
 export interface TableIteratorOptions {
@@ -120,7 +122,7 @@ export class TableReader {
     const footerOffset = footerOffsetOf(source);
     const footer = decodeFooter(source.read(footerOffset, FOOTER_BYTES), source.sizeBytes, source.path);
     const bytes = source.read(footer.metaOffset, footer.metaLength);
-    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
+    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number, options), options);
   }
 
   /** {@link TableReader.open}, waiting for nothing within the call. */
@@ -139,7 +141,7 @@ export class TableReader {
       metaOffset >= tailOffset
         ? tail.subarray(metaOffset - tailOffset, metaOffset - tailOffset + metaLength)
         : await source.readLater(metaOffset, metaLength, true, ticket);
-    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number), options);
+    return new TableReader(source, checkMeta(bytes, footer, source.path, expected.number, options), options);
   }
 
   get path(): string {
@@ -328,11 +330,17 @@ function footerOffsetOf(source: BlockSource): number {
 }
 
 /** The meta block, once it is shown to be sound, of this table, and readable here. */
-function checkMeta(bytes: Uint8Array, footer: Footer, file: string, number: FileNumber): MetaBlock {
+function checkMeta(
+  bytes: Uint8Array,
+  footer: Footer,
+  file: string,
+  number: FileNumber,
+  options: TableReaderOptions,
+): MetaBlock {
   const offset = footer.metaOffset;
   if (crc32(bytes) !== footer.metaChecksum)
     throw new CorruptionError('meta block checksum mismatch', { file, offset });
-  const meta = decodeMeta(bytes, offset, file);
+  const meta = decodeMeta(bytes, offset, file, options.hasFilter);
   if (meta.properties.number !== number)
     throw new CorruptionError(`table is number ${meta.properties.number} where ${number} is expected`, {
       file,

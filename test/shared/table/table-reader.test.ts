@@ -64,3 +64,14 @@ test('a block that a lookup missed is in a cache with room afterwards', () => {
     assert.equal(counters.blockReads, reader.blockCount);
   }
 });
+
+test('a reader that looks no key up keeps no filter', () => {
+  const rows = Array.from({ length: 5000 }, (_, i) => put(`key${String(i).padStart(4, '0')}`, 5, `${i}`));
+  const { bytes } = buildTable(rows);
+  const full = openTable(bytes);
+  const bare = openTable(bytes, { hasFilter: false });
+  // Ten bits a key.
+  assert.ok(full.memoryBytes - bare.memoryBytes > 6000, `${full.memoryBytes} and ${bare.memoryBytes}`);
+  for (const key of ['key0000', 'key4999', 'key4999x', 'absent'])
+    assert.equal(has(bare, key), has(full, key));
+});
