@@ -40,7 +40,7 @@ const sorted = (model: Map<string, string>): [string, string][] =>
   [...model].sort(([a], [b]) => (a < b ? -1 : 1));
 
 async function readWhileReused(t: TestContext, reader: 'engine' | 'client'): Promise<void> {
-  const seed = Number(process.env['SEED'] ?? 11);
+  const seed = Number(process.env['STRATA_SEED'] ?? 11);
   reportSeed(t, seed);
   const random = seededRandom(seed);
   const engine = await openTiny(t);

@@ -2,7 +2,7 @@
  * Power loss: whatever a POSIX disk may show after it, at any moment of a run, the store opens and holds every write it
  * promised, a prefix of all writes, and batches whole.
  *
- * STRATA_CRASH_STATES=100000 looks at that many states; SEED=n at the runs of that seed.
+ * STRATA_CRASH_STATES=100000 looks at that many states; STRATA_SEED=n at the runs of that seed.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';

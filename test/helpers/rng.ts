@@ -1,7 +1,7 @@
 /**
  * Seeded randomness for tests: the same seed gives the same run, on any machine.
  *
- * Say the seed in the test's name or with `reportSeed`, so that a failure can be run again: SEED=123 npm test.
+ * Say the seed in the test's name or with `reportSeed`, so that a failure can be run again: STRATA_SEED=123 npm test.
  */
 import type { TestContext } from 'node:test';
 
@@ -41,13 +41,13 @@ export function seededRandom(seed: number): Random {
   };
 }
 
-/** SEED from the environment, else one that differs from run to run. */
+/** STRATA_SEED from the environment, else one that differs from run to run. */
 export function freshSeed(): number {
-  const given = process.env['SEED'];
-  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given);
+  const given = process.env['STRATA_SEED'];
+  return given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given) >>> 0;
 }
 
 /** Prints the seed beside the test's result. */
 export function reportSeed(t: TestContext, seed: number): void {
-  t.diagnostic(`seed ${seed}: SEED=${seed} runs this again`);
+  t.diagnostic(`seed ${seed}: STRATA_SEED=${seed} runs this again`);
 }

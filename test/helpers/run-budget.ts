@@ -5,12 +5,12 @@
  *   STRATA_<NAME>        a budget: operations, rounds
  */
 import type { TestContext } from 'node:test';
+import { freshSeed, reportSeed } from './rng.ts';
 
 /** The seed of this run, printed beside the test's result. */
 export function runSeed(t: TestContext): number {
-  const given = process.env['STRATA_SEED'];
-  const seed = given === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(given) >>> 0;
-  t.diagnostic(`seed ${seed}: STRATA_SEED=${seed} runs this again`);
+  const seed = freshSeed();
+  reportSeed(t, seed);
   return seed;
 }
 

@@ -236,7 +236,7 @@ export class WorkerPool implements ThreadUser {
     while (this.start('urgent', OWN_TURN) || this.start('ordinary', OWN_TURN));
   }
 
-  /** @internal For ThreadTurns. */
+  /** For ThreadTurns. */
   start(kind: TurnKind, turn: Turn): boolean {
     const task = kind === 'urgent' ? this.#takeUrgent() : this.#takeOrdinary();
     if (task === undefined) return false;

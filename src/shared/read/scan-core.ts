@@ -66,7 +66,7 @@ export class ScanCore {
   ahead: ScanEntry[] = [];
   /** What the scan reads through, in use until it ends, whoever else has forgotten it. */
   snapshot: unknown;
-  /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
+  /** Among the scans of this turn (open-scans.ts); -1: not there. */
   place = -1;
 
   /** `check` throws when the reader has ended behind the scan's back. */
