@@ -36,7 +36,7 @@ import { RunStore, type WriterHost } from './run-store.ts';
  * An ingestion that is written record by record, from {@link StorageClient.ingestWriter}. Finish or abort it: until then its
  * files stay on the disk, as long as the client lives.
  *
- * Every so many megabytes a put sorts them and writes them to a file, within the call: some tens of milliseconds.
+ * A put that fills the chunk (8 MiB) sorts it and writes it to a file, within the call: some tens of milliseconds.
  *
  * @example
  * const writer = await client.ingestWriter();

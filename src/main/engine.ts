@@ -344,7 +344,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * Closes the store. Idempotent. Writes that were accepted and flushes complete, except writes held back while flushes fail,
-   * which are rejected; compactions, ingestions and verify() are cancelled. What is in memory stays in the logs.
+   * which are rejected; compactions, ingestions and verify() are cancelled. What is in memory goes to tables when it is 1 MiB or
+   * more; less stays in the logs.
    * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then. Also when
    * the disk has not answered for 30 s: all promises are settled, and the store stays locked until it does.
    */

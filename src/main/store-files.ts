@@ -137,7 +137,7 @@ export class StoreFiles {
   /** Deletes a log of which nothing came to the disk; false: it can't be deleted. */
   discardLog(writer: LogWriter): boolean {
     if (this.#newestLog === writer) this.#newestLog = undefined;
-    // A number is used again only where no record of before can be taken for one of the new log.
+    // A number is used again only where no record of the discarded log can be taken for one of the new log.
     const { hasNothing } = writer;
     writer.retire();
     try {

@@ -113,7 +113,7 @@ test('a job that does not end on its thread: close() gives up, and the lock is k
   control.setLatency(undefined);
   const again = await openAgain(directory);
   assert.deepEqual(keysOf(again.scan()), ['a']);
-  assert.deepEqual(control.openHandles(), {}, 'the job of before has ended');
+  assert.deepEqual(control.openHandles(), {}, 'the earlier job has ended');
   await again.close();
 });
 

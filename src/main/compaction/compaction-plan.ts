@@ -48,7 +48,7 @@ export interface CompactionPlan {
 }
 
 export interface CompactionOptions {
-  /** So many tables in L0 call for a compaction. LevelDB: 4. */
+  /** Runs in L0 from which on a compaction is due. LevelDB: 4. */
   readonly l0CompactionTrigger: number;
   /** Target size of the shallowest level in use. */
   readonly levelBaseBytes: number;
@@ -69,7 +69,7 @@ export interface ShapedStore {
   readonly snapshots: Pick<SnapshotList, 'sequences'>;
 }
 
-/** So many L0 tables call for a compaction (LevelDB: 4). */
+/** Runs in L0 from which on a compaction is due (LevelDB: 4). */
 const L0_COMPACTION_TRIGGER = 4;
 /** Compactions read at most about this many tables' worth, so that one ends within seconds. */
 const COMPACTION_TABLES = 10;
@@ -170,7 +170,7 @@ export function isTombstoneDense({ tombstoneCount, entryCount }: TableInfo): boo
   return isDense(tombstoneCount, tombstoneCount / Math.max(1, entryCount));
 }
 
-/** So many tombstones, which are such a share of all entries. */
+/** Whether a table with this many tombstones, this share of its entries, is worth a compaction for them. */
 export function isDense(tombstones: number, share: number): boolean {
   return tombstones >= MIN_DENSE_TOMBSTONES && share > 1 / 2;
 }

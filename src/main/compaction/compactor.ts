@@ -14,7 +14,7 @@
  * A store that takes no more writes, or closes, compacts no more: what runs is cancelled, a compact() as well.
  *
  * Invariants: inputs stay live until the edit that replaces them is durable. A failed plan's outputs are removed by the job
- *             or, if it died, by the next open.
+ *             or, if its worker died, by the JobRunner; what cannot be deleted is left to the next open.
  * Thread:     main.
  */
 

@@ -40,9 +40,9 @@ import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { deeperBounds } from './deeper-bounds.ts';
 import { RetryDelay } from './retry-delay.ts';
 
-/** Recovered memtables below this wait for company: a table for every `put` of a script would be worse. */
+/** Recovered memtables smaller than this, in bytes, wait for more: a table for every `put` of a script would be worse. */
 const RECOVERED_FLUSH_BYTES = 1048576;
-/** ... and so many logs are company enough. */
+/** They wait no longer once they span more than this many logs. */
 const RECOVERED_FLUSH_LOGS = 4;
 
 /** What a close leaves in logs: so much is replayed in a moment, and no script makes a table of the little that it wrote. */

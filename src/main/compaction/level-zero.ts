@@ -37,7 +37,7 @@ import {
 
 type Tables = readonly TableInfo[];
 
-/** An edit that moves so many tables costs main less than a millisecond. */
+/** Tables that one edit moves, at most: less than a millisecond on main. */
 const MAX_MOVED_TABLES = 256;
 
 /** Where inputs of L0 are merged into. */

@@ -3,7 +3,7 @@
  *
  *   update()   after every event that may change the answer: start a flush, start compactions, set the gate
  *
- *   L0 tables    below 12   no limit
+ *   L0 runs      below 12   no limit
  *                12..19     slower and slower: from 32 MB/s down, and so that 20 are not reached (level-zero-pace.ts)
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
@@ -11,7 +11,7 @@
  *   ingestion    slower while what is in memory is flushed for it, then held for the moment at which it enters
  *
  * Jobs leave the disk to reads that wait for it (disk-use.ts), but not while writes are slowed or held, or soon would be: from 8
- * tables in L0, two frozen memtables, or half the debt on.
+ * runs in L0, two frozen memtables, or half the debt on.
  *
  * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
  *             (the tables are damaged, the store closes), writes go on and L0 grows. Where that work goes on failing, held

@@ -24,14 +24,14 @@ import type { Scheduler } from './scheduler.ts';
 
 const LEVELS = Array.from({ length: LEVEL_COUNT }, (_, i) => toLevel(i));
 
-/** Nobody has written for so long: most programs that write now and then do so more often. */
+/** Without a write for this long a store is at rest: most programs that write now and then do so more often. */
 const REST_MS = 2000;
-/** So many deletes are worth a flush while writes go on, if they are a quarter of what is in memory. */
+/** While writes go on, this many deletes in memory are worth a flush, if they are a quarter of its entries. */
 const BUSY_TOMBSTONES = 32768;
 const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
-/** At rest: fewer cost a scan some microseconds. */
+/** At rest, this many deletes are worth a flush; fewer cost a scan some microseconds. */
 const REST_TOMBSTONES = 256;
-/** Fewer are worth a flush at rest if they hide so much, and so large a part of the tables that they would have to be merged with. */
+/** At rest, fewer deletes are worth a flush if they hide this much, and this share of the tables they would be merged with. */
 const REST_HIDDEN_BYTES = 65536;
 const REST_HIDDEN_SHARE: number = 1 / 16;
 

@@ -150,7 +150,7 @@ export async function nameTables(
 
 /**
  * A table, log or page that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs to
- * this directory as it is: a copy of before was put back, or it is another store's.
+ * this directory as it is: an earlier copy was put back, or it is another store's.
  *
  * @throws {@link CorruptionError}
  */

@@ -22,7 +22,7 @@ import { availableParallelism } from 'node:os';
 
 /** On a single processor one job waits for the disk while another works. */
 const MIN_THREADS = 2;
-/** Of urgent jobs beside the others: one, and one more for each so many processors. */
+/** Urgent jobs get one thread beside the others, and one more per this many processors. */
 const PROCESSORS_PER_URGENT_THREAD = 4;
 
 export type TurnKind = 'urgent' | 'ordinary';

@@ -16,7 +16,7 @@
  *             ones only for a job that somebody awaits (`keepAlive`).
  *             Each run() settles exactly once, whatever a worker does: throws, exits, is terminated, runs out of
  *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
- *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
+ *             A job is handed over once: running it again, with new file numbers, is up to the JobRunner.
  * Thread:     main only.
  * Owns:       the queues, and threads of its own unless it shares them. A pool given by the application is used and never
  *             destroyed, nor are its threads terminated: other tasks may run on them, and a job may wait there behind them
@@ -59,7 +59,7 @@ export interface WorkerPoolOptions {
 /** What a job in the application's pool may take for a sign of life once the store closes. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** Without a sign of life for so long a job waits for its disk, and the stores that share its thread get another one. */
+/** A job without a sign of life for this long waits for its disk: the stores that share its thread get another one. */
 const SILENCE_LIMIT_MS = 5000;
 /** Of threads that nobody shares. */
 const OWN_TURN: Turn = { end: () => undefined, noteSilence: () => undefined };

@@ -23,9 +23,9 @@ import { lineLength } from './manifest-text.ts';
 
 /** How large a page may become, and a level without pages. */
 export interface PageLimits {
-  /** Of a level that stands in the root: 40 KB of it, with short keys. */
+  /** Tables of a level that stands in the root, at most: 40 KB of text, with short keys. */
   readonly maxInlineTables: number;
-  /** A level that had more is in the root again with so many. */
+  /** A level with pages goes back into the root when it has this many tables or fewer. */
   readonly minInlineTables: number;
   readonly maxPageTables: number;
   readonly minPageTables: number;

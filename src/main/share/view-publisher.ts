@@ -27,7 +27,7 @@ import type { PinnedVersion, VersionSet } from '../manifest/version-set.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { DEFAULT_UNREAD_LIMITS, Unread, type UnreadLimits } from './unread-changes.ts';
 
-/** What no message says, it sees by itself after so long. */
+/** While views are kept, the slots are looked at this often even if no message comes. */
 const LOOK_MS = 500;
 
 /** One client, as far as views are concerned. */
@@ -64,7 +64,7 @@ export class ViewPublisher {
   #announced: readonly LiveMemtable[];
   /** While there are clients. */
   #current: KeptView | undefined;
-  /** Views of before that some client may read with. */
+  /** Earlier views that some client may read with. */
   #kept: KeptView[] = [];
   #number = 0;
   #lastId = 0;
@@ -200,7 +200,7 @@ export class ViewPublisher {
     }
   }
 
-  /** Of the views of before only those stay that some client's slots name. */
+  /** Keeps of the earlier views only those that some client's slots name. */
   #releaseUnneeded(): void {
     if (this.#kept.length === 0) return;
     const inUse = Array.from(this.#followers, ({ slots, endedAt }) => {

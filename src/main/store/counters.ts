@@ -134,7 +134,7 @@ export interface EngineStats extends ReaderStats {
   readonly clients: number;
   /** What other threads make this one keep, now. */
   readonly clientViews: {
-    /** Moments of before that some client reads: one for each of its calls, open scans and snapshots at most. */
+    /** Earlier moments that some client reads: one for each of its calls, open scans and snapshots at most. */
     readonly kept: number;
     /** Changes of the store that the client furthest behind has not heard of, as its thread does not turn its event loop; at most
      * 65,536, then it is closed. */

@@ -62,7 +62,7 @@ export interface EngineOptions {
   /** How long `open` waits while somebody else owns the store, in milliseconds: an owner that is closing, or a process that is
    * about to end. 0 to 2,147,483,647. Default 0: it is refused at once. */
   readonly lockTimeout?: number;
-  /** After so many milliseconds without a sign of life an owner on another host counts as dead, and the store is taken over;
+  /** Milliseconds without a sign of life after which an owner on another host counts as dead, and the store is taken over;
    * 0 = at once, which is for whoever knows that it is dead. Owners show that they live every 5 seconds. Owners on this machine
    * are known to live or to be dead, and not a matter of time. 0 to 2,147,483,647. Default 60,000. */
   readonly takeOverAfter?: number;

@@ -30,7 +30,7 @@ const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.fo
  * const snapshot = engine.snapshot();
  * try {
  *   await engine.put('k', 'new');
- *   engine.getSync('k', { snapshot }); // the value of before
+ *   engine.getSync('k', { snapshot }); // still the old value
  * } finally {
  *   snapshot.close();
  * }

@@ -18,7 +18,7 @@ import { MemtableArena } from '../../shared/memtable/arena.ts';
 
 /** One active, two that wait for their flush (commit-pipeline.ts). */
 const MAX_ARENAS = 3;
-/** A store that fills no memtable for so long gives the free ones up. Touching new memory costs it some 20 ms, once. */
+/** A store that fills no memtable for this long gives the free arenas up. Touching new memory costs it some 20 ms, once. */
 const REST_MS = 4000;
 
 /** Who else has to do with the memory. */

@@ -39,7 +39,7 @@ import type { WriteGate } from './write-gate.ts';
 /** Frozen memtables that may wait for their flush before writers are held. */
 export const MAX_FROZEN_MEMTABLES = 2;
 
-/** Held writes enter so many bytes at a time, some milliseconds of work; then the event loop has a turn. */
+/** Bytes of held writes that enter in one turn of the event loop: some milliseconds of work. */
 const RELEASED_PER_TURN: number = 1024 * 1024;
 
 /** More entries than an arena can hold: nearer to the last sequence than that, each write is checked against it. */

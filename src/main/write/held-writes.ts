@@ -26,7 +26,7 @@ import { MAX_UNIT_WRITES } from '../../shared/base/write-unit.ts';
 const CHUNK_BYTES: number = 1024 * 1024;
 /** A larger write has memory of its own: what it would leave over at the end of a chunk is too much. */
 const MAX_SHARED_BYTES = 16384;
-/** So long chunks are kept for the writes that wait next: a store that writers outrun holds some every few milliseconds. */
+/** Empty chunks are kept this long for the next writes that wait: where writers outrun the store, some do every few milliseconds. */
 const KEPT_MS = 1000;
 
 interface Chunk {

@@ -37,7 +37,7 @@ export class LogSync {
   #served: SyncWaiter[] = [];
   #running: Promise<void> | undefined;
 
-  /** `recovered`: logs of before, which the crash may have left in the page cache only. */
+  /** `recovered`: logs of the previous run, which the crash may have left in the page cache only. */
   constructor(recovered: readonly SyncableLog[], onFailure: (error: unknown) => void) {
     this.#unsynced = [...recovered];
     this.#onFailure = onFailure;

@@ -148,7 +148,7 @@ export class LogWriter implements SyncableLog {
   }
 }
 
-/** A log of before, to be synced once: after a crash its bytes may be in the page cache only. */
+/** A log of the previous run, to be synced once: after a crash its bytes may be in the page cache only. */
 export class RecoveredLogFile implements SyncableLog {
   readonly number: FileNumber;
   readonly writtenUpTo: number;

@@ -1,5 +1,6 @@
 /**
- * CRC-32 (polynomial 0xEDB88320, as in zlib, gzip and PNG), unsigned: the checksum of everything on disk.
+ * CRC-32 (polynomial 0xEDB88320, as in zlib, gzip and PNG), unsigned: the checksum of everything on disk but the blocks of tables,
+ * which have XXH64 (table/block-checksum.ts).
  *
  * Three implementations give the same value, and the length decides between them. Measured on Node 20: 30 bytes, a small record of
  * the log, take the loop here 46 ns, crc-32 84 ns, most of it for a view of them, and zlib 143 ns (crossing into native code costs

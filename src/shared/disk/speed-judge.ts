@@ -22,7 +22,7 @@ const SURELY_SLOW_MS = 20;
 /** In the call: more than memory takes. */
 const DOUBTFUL_MS = 0.2;
 const DOUBTFUL_MAX = 3;
-/** The doubtful ones are counted anew after so many. */
+/** Doubtful reads are counted per window of this many reads. */
 const WINDOW_READS = 64;
 
 const FEWEST_QUICK = 64;

@@ -322,7 +322,7 @@ function attempt<T>(action: string, path: string, run: () => T): T {
   }
 }
 
-/** A read or write of so many bytes. On a closed file Node throws in the call. */
+/** Resolves with how many bytes were read or written. On a closed file Node throws in the call. */
 function counted(
   action: string,
   path: string,

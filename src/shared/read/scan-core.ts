@@ -39,7 +39,7 @@ export interface ScanReader {
 
 /** Iterators behind the key that was decided on last. */
 export type OpenAt = (decided: Uint8Array | undefined) => UserIterator;
-/** So many times in a row it may begin anew at one key, with other blocks gone each time: then it waits in the call. */
+/** Restarts in a row at one key, each because other blocks have gone; after that the scan waits in the call. */
 const MAX_RESTARTS = 64;
 
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */

@@ -23,7 +23,7 @@ import { slab } from './slab.ts';
 export type { ScanEntry } from './scan-core.ts';
 
 const ENTRIES_PER_TURN = 1000;
-/** A loop that is left early has read so many entries in vain, at most. One with a limit mostly goes on to it: it starts so far. */
+/** Entries read ahead, at most: what a loop that is left early has read in vain. A scan with a limit starts at this reach. */
 const MAX_REACH = 64;
 /** Behind the first entry, which is read alone. */
 const FIRST_REACH = 4;

@@ -22,7 +22,7 @@ import type { BlockSpan, SpanIterator } from '../table/block-span.ts';
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
 
-/** After so many deleted keys in a row the merge is asked to skip what follows: it costs more than some steps. */
+/** Deleted keys in a row after which the merge is asked to skip the rest: skipping costs more than a few steps. */
 const SKIP_AFTER = 8;
 /** Used within one call. */
 const passed = new KeyLimit();

@@ -9,7 +9,7 @@
  * Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
  *
  * Invariants: what levelProblem() checks holds for every level of every version, and a table is in one level only.
- * Thread:     main. Pure: no clock, no disk.
+ * Thread:     any: the owner has its versions, each client those of its views. Pure: no clock, no disk.
  * Not chosen: an interval tree for L0. It holds a dozen tables, and a scan over them beats any structure.
  */
 import { assert } from '../base/assert.ts';

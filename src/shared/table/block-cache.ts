@@ -44,9 +44,9 @@ const PLACE_MASK = 0xffff;
 const MAX_BLOCK_BYTES: number = 1024 * 1024;
 /** A smaller rest of a slot stays with the block. */
 const MIN_FREE_BYTES = 1024;
-/** So many blocks in use are passed over for one that comes; then one goes all the same. */
+/** For one new block the clock spares at most this many recently used ones, then evicts the next regardless. */
 const MAX_SPARED = 8;
-/** Of the blocks that lookups miss in a full cache, one in so many is kept. */
+/** A full cache keeps one in this many of the blocks that lookups missed: keeping one costs more than the lookup. */
 const ADMIT_ONE_OF = 64;
 
 /** A table's blocks in the cache. */

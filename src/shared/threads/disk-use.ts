@@ -41,9 +41,9 @@ const BYTES_WRITTEN_64 = 14;
 /** The first word behind these. */
 export const DISK_USE_END = 32;
 
-/** After a read, the next one of whoever read is on its way for so long. */
+/** After a read has ended, its reader counts as about to read again for this long. */
 const RECENT_MS = 25;
-/** So long a read that gave no other sign may yet wait. */
+/** The count of waiting reads is believed for this long without a sign: a terminated thread may have left it too high. */
 const BELIEVED_MS = 2000;
 const BURST_MS = 50;
 const LEAD_MS = 100;

@@ -5,9 +5,9 @@
  *   main:    pool.run(job)          -> JobReply
  *   worker:  runJob(job, fileSystem) the same function, callable without a thread (threads: 0, tests)
  *
- * A job writes tables and nothing else; it never touches logs or the manifest, and leaves no state, no open file and
- * no unfinished I/O behind. A failed job removes the tables it had begun; one that was killed leaves orphans, which
- * the next open collects. A job that runs again gets, or takes, new file numbers.
+ * A job writes tables, or runs of an ingestion, and nothing else; it never touches logs or the manifest, and leaves no state, no
+ * open file and no unfinished I/O behind. A failed job removes the files it had begun. What a killed worker leaves is deleted
+ * before its job runs again, or by the next open. A job that runs again gets, or takes, new file numbers.
  */
 
 import type { WireError } from '../base/errors.ts';
@@ -113,7 +113,7 @@ export interface IngestMergeJob extends JobContext {
   /** Oldest first: of equal keys the one in the last run counts. */
   readonly runs: readonly RunSlice[];
   readonly range: KeyRange;
-  /** So many bytes all keys of the range begin with alike. */
+  /** Length in bytes of the prefix that all keys of the range share. */
   readonly sharedLength: number;
   readonly output:
     | {

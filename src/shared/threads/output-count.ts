@@ -1,5 +1,5 @@
 /**
- * How many tables a job may write, at most: so many file numbers it is given, as a worker can't ask for more.
+ * How many tables a job may write, at most: that many file numbers it has room to note (output-numbers.ts).
  *
  *   a table ends for its size    when it has reached maxFileSizeBytes: so often as that goes into all that may be written
  *   or for its grandparents      when they exceed ten times that size: so often as that goes into theirs

@@ -26,7 +26,7 @@ const READING = 0;
 const SINCE = 1;
 const FIRST_PIN = 2;
 const WORDS = 64;
-/** So many views can be pinned at once by one client, each for itself; beyond, all from the first of them on are kept. */
+/** Views that one client can pin singly. With more, the owner keeps every view from the oldest of the others on. */
 export const PIN_SLOTS: number = WORDS - FIRST_PIN;
 export const VIEW_SLOTS_BYTES: number = WORDS * 4;
 
