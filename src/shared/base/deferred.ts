@@ -18,7 +18,8 @@ export class Deferred {
   }
 }
 
-/** What the writers of a group await: all plain ones one promise, all syncing ones another, each made when it is first asked for. */
+/** What the writers of a group await: all plain ones one promise, all syncing ones another, each made when it is first asked
+ * for. */
 export class WritePromises {
   #written: Deferred | undefined;
   #synced: Deferred | undefined;

@@ -18,9 +18,9 @@ export type FileNumber = Brand<number, 'FileNumber'>;
 export type Level = Brand<number, 'Level'>;
 
 /**
- * Log records hold their log's number in 32 bits. Numbers are taken one for each file (control-block.ts): a store that flushes once
- * a second, which makes a log and a table, and compacts each table ten times reaches this after 5 years, one that flushes once a
- * minute after 340. A name with a larger number is not one of ours.
+ * Log records hold their log's number in 32 bits. Numbers are taken one for each file (control-block.ts): a store that flushes
+ * once a second, which makes a log and a table, and compacts each table ten times reaches this after 5 years, one that flushes
+ * once a minute after 340. A name with a larger number is not one of ours.
  */
 export const MAX_FILE_NUMBER = 0x7fffffff;
 

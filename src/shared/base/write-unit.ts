@@ -2,8 +2,8 @@
  * Writes that wait are gathered into units, which enter whole: those that a gate holds back (held-writes.ts), and those that a
  * client sends (turn-writer.ts).
  *
- * All writes of a unit have one fate, so they share a promise, and what waits costs its bytes and a few more: a promise of its own
- * is more than most records.
+ * All writes of a unit have one fate, so they share a promise, and what waits costs its bytes and a few more: a promise of its
+ * own is more than most records.
  *
  * Thread: any. Pure.
  */

@@ -86,7 +86,8 @@ export class Disk {
     });
   }
 
-  /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it has. */
+  /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it
+   * has. */
   get mayOpen(): boolean {
     if (this.mayWait) return true;
     if (!this.judge.isTrusting) return false;
@@ -139,7 +140,8 @@ export class Disk {
     }
   }
 
-  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can. Idempotent. */
+  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can.
+   * Idempotent. */
   close(): void {
     this.queue.close(new StorageError('STRATA_CLOSED', 'the store is closed'));
     this.threads.close();

@@ -11,8 +11,8 @@
  * Not chosen: UV_THREADPOOL_SIZE: it is the application's, and read once. A thread for many reads at a time: fs.read() in it
  *             would go to libuv's pool, which all threads share. Atomics.wait in the thread: what it saves per read is small
  *             beside a disk, and a thread that waits so can't be ended by an idle timer.
- * Limit:      a thread that hangs in a read of a dead disk can't be ended by anybody, nor can the process but by a signal; libuv's
- *             threads have the same.
+ * Limit:      a thread that hangs in a read of a dead disk can't be ended by anybody, nor can the process but by a signal;
+ *             libuv's threads have the same.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';

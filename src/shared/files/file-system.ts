@@ -45,7 +45,8 @@ export interface StorageFile {
   readAt(into: Uint8Array, position: number): number;
   /** The same without waiting for the disk within the call; absent: {@link readAt} is used. `into` stays as it is until then. */
   readAtAsync?(into: Uint8Array, position: number): Promise<number>;
-  /** What of it memory has, read in the call without waiting for the disk; undefined: that would wait. Absent: it can't be told. */
+  /** What of it memory has, read in the call without waiting for the disk; undefined: that would wait. Absent: it can't be
+   * told. */
   readonly readResident?: ((into: Uint8Array, position: number) => number | undefined) | undefined;
   /** The number of the descriptor, for reader threads (disk/reader-threads.ts). Absent: only this object reads it. */
   readonly descriptor?: number;

@@ -29,7 +29,8 @@ export function canMapFiles(): boolean {
 /** Which pages of a mapping are in memory. */
 export interface PageMap {
   readonly pageBytes: number;
-  /** How many of `pageCount` pages from page `first` on, at most as many as `pages` has bytes, are; their lowest bits say which. */
+  /** How many of `pageCount` pages from page `first` on, at most as many as `pages` has bytes, are; their lowest bits say
+   * which. */
   residentPages(first: number, pageCount: number, pages: Uint8Array): number;
 }
 

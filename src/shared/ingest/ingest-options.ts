@@ -26,8 +26,8 @@ export interface IngestOptions {
 }
 
 /**
- * How far an ingestion is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`: they
- * are given their place, for which writes are held for a moment.
+ * How far an ingestion is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`:
+ * they are given their place, for which writes are held for a moment.
  */
 export type IngestPhase = 'sorting' | 'merging' | 'installing';
 

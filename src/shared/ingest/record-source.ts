@@ -106,8 +106,9 @@ function stepOf(answer: unknown): { readonly done: boolean; readonly value: unkn
 }
 
 /**
- * In a microtask of its own, as it is the application's code and whoever ends the ingestion is in the middle of that. Nobody waits: a
- * generator that is suspended in an await ends when that does, and what it throws then is of no interest to an ingestion that has failed.
+ * In a microtask of its own, as it is the application's code and whoever ends the ingestion is in the middle of that. Nobody
+ * waits: a generator that is suspended in an await ends when that does, and what it throws then is of no interest to an ingestion
+ * that has failed.
  */
 function endQuietly(iterator: RecordIterator): void {
   const tell = async (): Promise<void> => {

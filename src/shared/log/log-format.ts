@@ -41,8 +41,8 @@
  *
  * Invariants: a log is write-once. Sequences in a log are consecutive.
  * Not chosen: a sequence in each entry: 4 bytes of every 120 written. Smaller buckets, and no least size: their sequences take
- *             four times the memory, and a walk over a memtable a fifth more time, for want of room in the cache. First sequences relative to the log's: the records of
- *             a log whose start is damaged could not be placed any more.
+ *             four times the memory, and a walk over a memtable a fifth more time, for want of room in the cache. First sequences
+ *             relative to the log's: the records of a log whose start is damaged could not be placed any more.
  */
 import { assert } from '../base/assert.ts';
 import { readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';

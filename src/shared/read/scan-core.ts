@@ -1,6 +1,6 @@
 /**
- * What a scan holds: the pin of its moment, and the iterators. Apart from Scan (scan.ts), so that a forgotten Scan can be collected
- * and this then closed.
+ * What a scan holds: the pin of its moment, and the iterators. Apart from Scan (scan.ts), so that a forgotten Scan can be
+ * collected and this then closed.
  *
  *   next, takeSpan    the next entry, and a span of those behind it
  *   whenThere        the same, once what it needs is there: a move that would have to wait for the disk (would-wait.ts) ends the

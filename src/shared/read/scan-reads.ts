@@ -1,14 +1,14 @@
 /**
- * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one ingestion) a window of blocks around
- * where the scan stands, and the one after it.
+ * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one ingestion) a window of
+ * blocks around where the scan stands, and the one after it.
  *
  *   run     [ ... passed ... ][ window: stands in it ][ next window, on its way ]
  *
  *   1. as long as memory has the blocks, nothing is read ahead: there are no windows
  *   2. a block that would have to be waited for (would-wait.ts) begins a window; at the beginning of a scan all runs begin theirs
  *      together, tables to be opened included
- *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table behind
- *      it
+ *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table
+ *      behind it
  *   4. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
  *
  * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
@@ -121,7 +121,8 @@ class RunReads {
     return { ready: this.#orAlone(window, reader, index), release: () => undefined };
   }
 
-  /** Block `index`, of a window that may not be read because of another block: then it is read alone, and so are those behind it. */
+  /** Block `index`, of a window that may not be read because of another block: then it is read alone, and so are those behind
+   * it. */
   async #orAlone(window: Window, reader: TableReader, index: number): Promise<void> {
     try {
       await window.ready;

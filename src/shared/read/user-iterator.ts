@@ -5,8 +5,8 @@
  *   backward   a key's versions come oldest first: the last one at or below the sequence decides, and is copied aside
  *              because finding the end of the key moves past it
  *
- * A move that would have to wait for the disk (would-wait.ts) leaves it fit for close() alone; `decidedKey` says from where another one
- * goes on.
+ * A move that would have to wait for the disk (would-wait.ts) leaves it fit for close() alone; `decidedKey` says from where
+ * another one goes on.
  *
  * Invariants: the merged iterator throws on damage, so a scan never ends early.
  * Thread:     any.     Owns: the merged iterator.

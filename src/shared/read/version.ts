@@ -5,8 +5,8 @@
  *   L1..L7   sorted by smallest key; disjoint     searched by bisection
  *
  * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers tell.
- * `apply` gives the next version, and shares with it what the edit leaves alone: whole levels, and most of the others (table-list.ts).
- * Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
+ * `apply` gives the next version, and shares with it what the edit leaves alone: whole levels, and most of the others
+ * (table-list.ts). Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
  *
  * Invariants: what levelProblem() checks holds for every level of every version, and a table is in one level only.
  * Thread:     any: the owner has its versions, each client those of its views. Pure: no clock, no disk.

@@ -287,7 +287,8 @@ export class TableReader {
     );
   }
 
-  /** Has blocks `first` to `last` read, in one piece, and keeps them until they are given back. Those under way are waited for. */
+  /** Has blocks `first` to `last` read, in one piece, and keeps them until they are given back. Those under way are waited
+   * for. */
   fetch(first: number, last: number, isUrgent: boolean): Fetched {
     return this.#landings.fetch(first, last, isUrgent);
   }

@@ -179,7 +179,8 @@ export class ControlBlock {
     Atomics.add(this.#words, slotBase(slot) + HEARTBEAT, 1);
   }
 
-  /** Changes with every setProgress() and beat(), however little progress was made; equality is the only comparison, as it wraps. */
+  /** Changes with every setProgress() and beat(), however little progress was made; equality is the only comparison, as it
+   * wraps. */
   heartbeat(slot: number): number {
     return Atomics.load(this.#words, slotBase(slot) + HEARTBEAT);
   }

@@ -48,7 +48,8 @@ export interface FlushJob extends JobContext {
   readonly table: TableOptions;
   /** Open snapshots, ascending: versions none of them can see are dropped already here. */
   readonly snapshots: readonly SequenceNumber[];
-  /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown': all stay. */
+  /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown':
+   * all stay. */
   readonly deeper: readonly (readonly KeyBounds[])[] | 'unknown';
 }
 

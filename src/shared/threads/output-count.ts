@@ -15,7 +15,8 @@ import type { TableOptions } from './jobs.ts';
 
 /** LevelDB's factor: an output never costs its next compaction more than this many tables of input. */
 export const MAX_GRANDPARENT_OVERLAP_TABLES = 10;
-/** Beyond key and value, in a table: three lengths, the sequence, the kind, restarts, its share of a block's trailer and the index. */
+/** Beyond key and value, in a table: three lengths, the sequence, the kind, restarts, its share of a block's trailer and the
+ * index. */
 const ENTRY_OVERHEAD_BYTES = 48;
 
 export interface OutputEstimate {

@@ -89,7 +89,8 @@ export interface Attachment {
 /** The writes of a turn, or of several, in their order, in the form of the log (log-format.ts). */
 export interface WireWrites {
   readonly bytes: Uint8Array;
-  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or fails. */
+  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or
+   * fails. */
   readonly marks: Uint32Array;
 }
 
