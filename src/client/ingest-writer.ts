@@ -100,8 +100,8 @@ export class IngestWriter {
   /**
    * Resolves when all records are in the store, visible and durable: at once, and newer than whatever was written by then. Takes
    * `onProgress` and `signal` of the options of `ingest`.
-   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the ingestion is in the store
-   * then, and the writer has ended.
+   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the ingestion is in the
+   * store then, and the writer has ended.
    */
   async finish(options?: IngestOptions): Promise<IngestReport> {
     const resolved = resolveIngest([], options);

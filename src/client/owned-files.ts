@@ -1,8 +1,8 @@
 /**
  * The owner's files from a client's thread.
  *
- * Where the owner reaches its directory through a descriptor (directory-anchor.ts), a client opens one of its own: the owner may be
- * terminated at any moment, and its descriptor's number be another directory's before the client hears of it.
+ * Where the owner reaches its directory through a descriptor (directory-anchor.ts), a client opens one of its own: the owner may
+ * be terminated at any moment, and its descriptor's number be another directory's before the client hears of it.
  *
  * Thread: the client's.     Owns: its descriptors of the directories.
  */

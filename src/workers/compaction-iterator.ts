@@ -17,8 +17,8 @@
  *        an older delete that survives                                            -> that one hides all there is
  *        nothing more in this merge, but a deeper table may hold the key          -> written
  *        nothing at all                                                           -> dropped
- *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers compress to nothing.
- *      Not in a flush: the age of L0 tables is known by their sequences
+ *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers compress to
+ *      nothing. Not in a flush: the age of L0 tables is known by their sequences
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
  *
