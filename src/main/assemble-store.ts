@@ -6,7 +6,8 @@
  *   work                 threads and the runner of jobs
  *   writing              gate and commit pipeline
  *
- * What parts ask of the store as a whole they ask of its {@link StoreHost}, the RunningStore. Nothing is asked while the parts are made.
+ * What parts ask of the store as a whole they ask of its {@link StoreHost}, the RunningStore. Nothing is asked while the parts
+ * are made.
  *
  * Thread: main.     Owns: nothing; the parts are the RunningStore's.
  */

@@ -232,7 +232,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * The value of a key, or undefined, of the moment of the call: sees every write that was acknowledged before. What memory has
-   * is read in the call; the disk is read without holding the event loop. With `signal` a read that waits ends when it is aborted.
+   * is read in the call; the disk is read without holding the event loop. With `signal` a read that waits ends when it is
+   * aborted.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
    * STRATA_IO.
    */
@@ -250,8 +251,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The values of many keys, in their order, undefined for those that don't exist; all of one moment. What the disk has to be asked
-   * for is asked for together.
+   * The values of many keys, in their order, undefined for those that don't exist; all of one moment. What the disk has to be
+   * asked for is asked for together.
    * @throws {@link StorageError} as {@link StorageEngine.get}: all values or none.
    * @example
    * const [a, b] = await engine.getMany(['a', 'b']);

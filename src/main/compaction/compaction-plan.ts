@@ -10,8 +10,8 @@
  *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
- * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides of
- * what another plan writes. Only one plan at a time takes from L0.
+ * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides
+ * of what another plan writes. Only one plan at a time takes from L0.
  *
  * Invariants: `overlapping` is complete, or deleted keys would come back. No level strictly between `level` and
  *             `outputLevel` holds a key of the hull, or old data would end up above new.

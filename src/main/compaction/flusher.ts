@@ -131,8 +131,8 @@ export class Flusher {
   }
 
   /**
-   * The store closes: unless what is in memory is little, it goes to tables, so that the next open need not replay it. Nothing of it
-   * depends on that: after a failure, which is told, the logs have it.
+   * The store closes: unless what is in memory is little, it goes to tables, so that the next open need not replay it. Nothing of
+   * it depends on that: after a failure, which is told, the logs have it.
    */
   async flushBeforeClose(): Promise<void> {
     const { memtables, pipeline } = this.#parts;

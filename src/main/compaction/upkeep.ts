@@ -9,8 +9,8 @@
  *
  * What is flushed has its tombstones in a table, which compaction-garbage.ts takes to where the data is.
  *
- * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script that
- *             opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
+ * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script
+ *             that opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
  */

@@ -6,9 +6,10 @@
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
  *   4. those that had to go to level 0 move on when what is older there is gone (level-zero.ts)
  *
- * S lies above the last sequence at the start of step 2, by as much as the ingestion is large (headroomFor). Writes go on meanwhile
- * with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan opened before the commit sees it.
- * Should they have used up the room, step 2 is done again, with room for four times as many, and at least twice the room.
+ * S lies above the last sequence at the start of step 2, by as much as the ingestion is large (headroomFor). Writes go on
+ * meanwhile with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan opened before the commit
+ * sees it. Should they have used up the room, step 2 is done again, with room for four times as many, and at least twice the
+ * room.
  *
  * Invariants: everything is visible or nothing, to readers and after a crash. Between the edit and the publication of S the
  *             tables are in the version, but no reader has a sequence that sees their entries.
@@ -97,8 +98,8 @@ export interface SortedRecords {
 }
 
 /**
- * For how many writes there is room while the tables of an ingestion are built, about in proportion to how long that takes: sixteen of
- * each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
+ * For how many writes there is room while the tables of an ingestion are built, about in proportion to how long that takes:
+ * sixteen of each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
  */
 export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
   return MIN_HEADROOM + 16 * recordCount + Math.ceil(byteCount / 64);
@@ -233,8 +234,8 @@ export class Ingestion {
   }
 
   /**
-   * What the tables of a large ingestion will once be merged with: cut as other outputs are, none of them drags along much of it. Few
-   * records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
+   * What the tables of a large ingestion will once be merged with: cut as other outputs are, none of them drags along much of it.
+   * Few records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
    */
   #boundsBelow(range: KeyRange, runs: readonly RunMeta[]): Grandparents {
     const { store } = this.#host;

@@ -8,8 +8,9 @@
  *   a job has no sign of life -> its thread waits for a disk, not for a processor: it counts no more. A store whose disk hangs
  *                                must not stop the others
  *
- * Bound: `limit` jobs at once, `urgentThreads` urgent ones more, and those that gave no sign of life for a while, of which a store
- * has at most as many as it may run by itself. The limit is the number of processors, or what the store with the most may run.
+ * Bound: `limit` jobs at once, `urgentThreads` urgent ones more, and those that gave no sign of life for a while, of which a
+ * store has at most as many as it may run by itself. The limit is the number of processors, or what the store with the most
+ * threads may run.
  *
  * Invariants: a store with jobs without end has one turn for each that others have, in either line.
  *             A store runs no more jobs at once than its own limits allow: whether it may start one is asked of it.

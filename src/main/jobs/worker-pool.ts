@@ -4,8 +4,8 @@
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
- *      Jobs for a caller, for which a caller waits while main has little to do, may take `callerThreads`. They are not in the way of
- *      others: whichever has waited longest is next, and an ingestion of an hour starves no compaction.
+ *      Jobs for a caller, for which a caller waits while main has little to do, may take `callerThreads`. They are not in the way
+ *      of others: whichever has waited longest is next, and an ingestion of an hour starves no compaction.
  *      Where threads are shared with other stores, a job that may run by these rules waits for the store's turn (thread-turns.ts)
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *      (job-threads.ts)

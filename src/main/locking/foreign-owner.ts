@@ -29,7 +29,8 @@ const WATCH_POLL_MS = 250;
 const BOOT_SLACK_MS = 2000;
 /** By so much clocks of hosts may differ before a file's time is not believed. */
 const CLOCK_SLACK_MS = 30_000;
-/** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf, vmhgfs. */
+/** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf,
+ * vmhgfs. */
 const SHARED_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x5346414f, 0x6b414653,
   0x73757245, 0x0bd00bd0, 0x47504653, 0x01161970, 0x7461636f, 0x786f4256, 0xbacbacbc,

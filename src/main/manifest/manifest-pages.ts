@@ -1,7 +1,7 @@
 /**
- * Which tables are in which page of the manifest. A small level stands in the root, manifest.json, line by line. A large one is cut
- * into pages, each a file of its own; the root has a line for each of them. An edit writes the pages anew that it changes, and the
- * root: with 20,000 tables 200 page lines and two or three pages of 40 KB, where the whole list would be 6 MB.
+ * Which tables are in which page of the manifest. A small level stands in the root, manifest.json, line by line. A large one is
+ * cut into pages, each a file of its own; the root has a line for each of them. An edit writes the pages anew that it changes,
+ * and the root: with 20,000 tables 200 page lines and two or three pages of 40 KB, where the whole list would be 6 MB.
  *
  *   level 6     .. 95 tables ..  |  .. 128 ..  |  .. 64 ..         pages in the level's order
  *   an edit                ^ ^         ^                           two are touched; the second becomes too large: two of 64

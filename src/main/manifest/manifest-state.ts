@@ -21,9 +21,9 @@ import { levelProblem } from '../../shared/read/version.ts';
 /**
  * 2: says which tables and logs may be deleted. 3: has pages, shortened bounds, and fields for what comes next.
  *
- * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read. Whatever
- * is new (ranges of deleted keys or a time of expiry for each table, say) comes with the next version; one that is older than
- * the manifest refuses it with STRATA_UNSUPPORTED.
+ * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read.
+ * Whatever is new (ranges of deleted keys or a time of expiry for each table, say) comes with the next version; one that is older
+ * than the manifest refuses it with STRATA_UNSUPPORTED.
  */
 export const MANIFEST_FORMAT_VERSION = 3;
 

@@ -26,9 +26,9 @@
  *     ]
  *   }}\n
  *
- * It is one JSON text, so that any tool can read it. The exact spelling is part of the format: what is read must be, byte for byte,
- * what this file would write for the same state. That rule alone refuses duplicate and unknown keys, 1.0, -0, 1e999, loose base64
- * and whatever else two parsers may disagree on.
+ * It is one JSON text, so that any tool can read it. The exact spelling is part of the format: what is read must be, byte for
+ * byte, what this file would write for the same state. That rule alone refuses duplicate and unknown keys, 1.0, -0, 1e999, loose
+ * base64 and whatever else two parsers may disagree on.
  *
  * To save: write new pages, sync them and the directory; write manifest.json.tmp, sync it, rename it over manifest.json, sync the
  * directory. Format 2, which had no pages and none of the fields around them, is read, and written as 3 by the next edit.

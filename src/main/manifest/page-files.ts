@@ -137,8 +137,8 @@ function openPageFile(
 }
 
 /**
- * Writes `drafts` as files with their first names, synced, a few at a time. When it rejects, some may be there: `numbers` says which
- * names they have.
+ * Writes `drafts` as files with their first names, synced, a few at a time. When it rejects, some may be there: `numbers` says
+ * which names they have.
  */
 export async function writePages(
   fs: FileSystem,

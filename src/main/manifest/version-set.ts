@@ -21,7 +21,8 @@
  * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
  *
  * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
- * Thread:     main.   Owns: the current version, pins (version-pins.ts), the manifest. File numbers are taken in the control block.
+ * Thread:     main.   Owns: the current version, pins (version-pins.ts), the manifest. File numbers are taken in the control
+ *             block.
  */
 import { join } from 'node:path';
 import { StorageError } from '../../shared/base/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * The tables in the text of a damaged manifest, and in those of its pages: which ones were live, if every list begins, goes on and
- * ends as it should. Nothing of it is believed that the files of the tables do not bear out (rebuild.ts).
+ * The tables in the text of a damaged manifest, and in those of its pages: which ones were live, if every list begins, goes on
+ * and ends as it should. Nothing of it is believed that the files of the tables do not bear out (rebuild.ts).
  *
  * Thread: main. Reads only.
  */

@@ -147,7 +147,8 @@ export interface EngineStats extends ReaderStats {
   readonly files: {
     /** Of the next file. The last one is 2^31 - 2; at the end writes are refused. */
     readonly nextNumber: number;
-    /** Tables, logs and pages that were in use once and are still listed by the manifest, as some of them may not be deleted yet. */
+    /** Tables, logs and pages that were in use once and are still listed by the manifest, as some of them may not be deleted
+     * yet. */
     readonly obsolete: number;
     /** Files that the manifest keeps the tables of large levels in. */
     readonly manifestPages: number;

@@ -4,8 +4,8 @@
  * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
  * compaction are told all open ones and keep, for each, the version it sees.
  *
- * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through it
- * has pinned what it reads, and goes on.
+ * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
+ * it has pinned what it reads, and goes on.
  *
  * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
  * Thread:     main.     Owns: the open snapshots.
