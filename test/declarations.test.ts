@@ -1,6 +1,6 @@
 /**
- * The declarations that the package ships: complete, as a strict project without skipLibCheck reads them, and without members that are
- * marked as the package's own.
+ * The declarations that the package ships: complete, as a strict project without skipLibCheck reads them, and without members
+ * that are marked as the package's own.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
- * The tour in README.md runs as it stands and prints what the page says it prints. Tables of options and statistics are complete; links,
- * files, constants and tests that the pages name exist.
+ * The tour in README.md runs as it stands and prints what the page says it prints. Tables of options and statistics are complete;
+ * links, files, constants and tests that the pages name exist.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -9,7 +9,8 @@
  *
  * Other threads, which run jobs, get the plain disk.
  *
- * Invariants: no read is quick, so reads are never judged to be so (speed-judge.ts), and none is made in the call of an awaited one.
+ * Invariants: no read is quick, so reads are never judged to be so (speed-judge.ts), and none is made in the call of an awaited
+ *             one.
  * Thread:     the test's: engine, and clients in the same thread.
  */
 import { basename } from 'node:path';
