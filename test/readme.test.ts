@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { StorageEngine } from '../src/main/index.ts';
 import { OPTION_NAMES } from '../src/main/store/open-request.ts';
+import { ROOMS } from './helpers/rooms.ts';
 import { temporaryDirectory } from './helpers/temp-directory.ts';
 
 test('the example of README.md prints what README.md says', (t) => {
@@ -96,6 +97,50 @@ test('docs/bounds.md names constants and tests that exist', () => {
   assert.ok(tests.length > 30, 'the page has lost its tests');
   for (const [, path] of tests) assert.ok(existsSync(join(root, 'test', path!)), `no test ${path}`);
 });
+
+test('docs/bounds.md gives constants their values', () => {
+  const root = findRoot();
+  const page = readFileSync(join(root, 'docs/bounds.md'), 'utf8');
+  const source = sourceOf(join(root, 'src'));
+  let compared = 0;
+  for (const [, name, figure, unit = '', isDifference] of page.matchAll(
+    /`([A-Z][A-Z0-9]*_[A-Z0-9_]+)` = ([\d.,]*\d)(?: (GiB|MiB|KiB|min|ms|s)\b)?( - |\^)?/g,
+  )) {
+    if (isDifference !== undefined) continue;
+    const said = Number(figure!.replaceAll(',', '')) * (UNITS[unit] ?? 1);
+    const values = [...source.matchAll(new RegExp(`\\bconst ${name}\\b[^=\\n]*= ([^;]*);`, 'g'))];
+    const numbers = values.map(([, value]) => product(value!)).filter((value) => value !== undefined);
+    // An expression over other constants is not judged.
+    if (numbers.length === 0) continue;
+    compared++;
+    assert.ok(numbers.includes(said), `${name} is ${numbers.join(' or ')}, not ${figure} ${unit}`);
+  }
+  assert.ok(compared > 50, `only ${compared} constants have a value`);
+});
+
+test('CONTRIBUTING.md has the rooms in their order, top down', () => {
+  const page = readFileSync(join(findRoot(), 'CONTRIBUTING.md'), 'utf8');
+  const named = [...page.matchAll(/^ (src\/[\w/]+) {2,}\S/gm)].map(([, room]) => room);
+  assert.deepEqual(named, ROOMS.toReversed());
+});
+
+const UNITS: Readonly<Record<string, number>> = {
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  s: 1000,
+  min: 60_000,
+};
+
+/** The value of an expression that only multiplies and adds whole numbers; undefined for all others. */
+function product(expression: string): number | undefined {
+  let sum = 0;
+  for (const term of expression.split(' + ')) {
+    const factors = term.split(' * ').map((factor) => Number(factor.replaceAll('_', '')));
+    sum += factors.reduce((all, factor) => all * factor, 1);
+  }
+  return Number.isNaN(sum) ? undefined : sum;
+}
 
 /** Of the fields of one statistic; of the first one's, where it is a list. */
 function namesIn(value: unknown): string[] {
