@@ -56,7 +56,7 @@ export class WritePromises {
     this.#synced?.reject(error);
   }
 
-  /** Those who wait here are told what becomes of `other`. */
+  /** Settles those who wait here as `other` is settled. */
   follow(other: WritePromises): void {
     if (this.#written !== undefined) other.promise(false).then(this.#written.resolve, this.#written.reject);
     if (this.#synced !== undefined) other.promise(true).then(this.#synced.resolve, this.#synced.reject);

@@ -2,7 +2,7 @@
  * Branded numbers, so that a sequence number can never be passed where a file number is meant.
  *
  * Invariants: every one is a safe integer >= 0. A file number is borne by one file only, and never means age;
- *             age is told by sequence numbers and levels alone.
+ *             age is known by sequence numbers and levels alone.
  * Not chosen: BigInt. 2^53 writes at a million a second last 285 years, and a BigInt allocates.
  */
 import { assert } from './assert.ts';

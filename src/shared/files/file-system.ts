@@ -57,7 +57,7 @@ export interface StorageFile {
   datasync(): void;
   datasyncAsync(): Promise<void>;
   size(): number;
-  /** Whether the file still has a name; undefined: it can't be told. */
+  /** Whether the file still has a name; undefined: unknown. */
   isLinked?(): boolean;
   /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
   map?(): FileMapping | undefined;
@@ -103,7 +103,7 @@ export interface FileSystem {
 }
 
 /**
- * Closes what was only read, or what is synced or not needed any more: then an error has nothing to tell, and whoever
+ * Closes what was only read, or what is synced or not needed any more: then an error means nothing, and whoever
  * closes has something more important to finish.
  */
 export function closeQuietly(file: { close(): void }): void {

@@ -183,7 +183,7 @@ export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<
   return module.createFileSystem(spec.options) as FileSystem;
 }
 
-/** Whether the working directory is there still. Asked of the system, as process.cwd() keeps what it was told once. */
+/** Whether the working directory is there still. Asked of the system, as process.cwd() caches its answer. */
 export function hasWorkingDirectory(): boolean {
   try {
     fs.realpathSync.native('.');

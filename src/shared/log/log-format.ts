@@ -27,8 +27,8 @@
  * 1024, the ordinal and the sequence of the first entry of the bucket make the entry's sequence (memtable/arena.ts); a
  * reader of the log knows it anyway, and checks the ordinal.
  *
- * "Synced up to" tells a torn tail from damage: bytes below an offset that some later record calls synced were on the disk,
- * so damage there is corruption, never a crash (Pebble's WAL sync offset). All numbers are little-endian.
+ * "Synced up to" distinguishes a torn tail from damage: bytes below an offset that some later record calls synced were on the
+ * disk, so damage there is corruption, never a crash (Pebble's WAL sync offset). All numbers are little-endian.
  *
  * What may come without a new format version, so that a release that does not know it says so instead of calling it damage:
  *
@@ -69,7 +69,7 @@ export const REQUIRED_NOTES = 128;
 export const ENTRY_PREFIX_BYTES = 1;
 /** Ordinals count within 2^10 bytes. */
 export const BUCKET_SHIFT = 10;
-/** So no more entries start in a bucket than 7 bits can tell apart. */
+/** Least size of an entry: no more of them start in a bucket than 7 bits can number. */
 export const MIN_ENTRY_BYTES = 8;
 
 /** What sequences have beyond a word, and types above them. */

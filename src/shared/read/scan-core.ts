@@ -184,7 +184,7 @@ export class ScanCore {
     }
   }
 
-  /** Throws what a `next` now would, but for what it reads. */
+  /** Throws what `next` would throw now, except errors from reading blocks. */
   checkOpen(): void {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     if (this.#onClose === undefined) return;

@@ -9,7 +9,7 @@
  *      together, tables to be opened included
  *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table
  *      behind it
- *   4. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
+ *   4. what the scan has passed is let go of, except one block, which a seek for the first key behind it may need
  *
  * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
  *             Reading ahead fails silently: whoever comes to the block has it read again, alone, and hears why it can't be.
@@ -77,7 +77,7 @@ class RunReads {
     const windows = this.#windows;
     if (windows.length === 0) return;
     const step = this.#scan.isReverse ? -1 : 1;
-    // What lies behind, but for the block before this one.
+    // What lies behind, except the block before this one.
     while (windows.length > 0 && isPassed(windows[0]!, place, index, step)) this.#drop(windows.shift()!);
     const last = windows.at(-1);
     if (last === undefined) this.#nextBytes = this.#scan.firstWindowBytes;

@@ -8,7 +8,7 @@
  *             into since it last came past (CLOCK, or second chance: Corbato, "A Paging Experiment with the Multics System",
  *             1968). Slots next to each other become one when one alone is too small
  *   place     segment * 2^16 + offset / 64: where a block is. Each table has an array of the places of its blocks, which is
- *             how lookups find them, and is told when a block goes; 0: not here
+ *             how lookups find them, and is cleared when a block goes; 0: not here
  *
  * Invariants: a place in an array is of a slot that holds that block. A slot never spans segments.
  * Thread:     any; each has its own.     Owns: the memory.

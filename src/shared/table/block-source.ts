@@ -116,7 +116,7 @@ class MappedSource implements BlockSource {
   readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
   readonly #plain: PreadSource;
-  /** undefined: the system doesn't tell what memory has. */
+  /** undefined: the system doesn't say what memory has. */
   readonly #residency: PageResidency | undefined;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */

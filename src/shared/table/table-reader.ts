@@ -10,7 +10,7 @@
  *             While an awaited read may not wait, a block that is not in memory is a WouldWait (would-wait.ts).
  * Owns:     the source. `close` closes it; blocks handed out stay valid, as they are copies.
  * Thread:   the one that opened it.
- * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
+ * Not chosen: naming blocks by file offset. A block's index is a smaller number, and the cache uses it.
  */
 import { crc32 } from '../base/checksum.ts';
 import type { Entry } from '../base/entry.ts';

@@ -17,7 +17,7 @@
  * middle of a read leaves the count one too high: so a count without a sign is believed for BELIEVED_MS only, also where a disk
  * does not answer, and background work never stands still for what has gone.
  *
- * The bound is a bucket that fills at its rate: each piece of work reserves its bytes and is told how long to wait first. What
+ * The bound is a bucket that fills at its rate: each piece of work reserves its bytes and learns how long to wait first. What
  * was not used is kept for BURST_MS only. Flushes may go LEAD_MS ahead of the others, as writers wait for them: while one works
  * the others get a piece each LEAD_MS.
  *

@@ -28,7 +28,7 @@ export interface TableOptions {
   readonly bloomBitsPerKey: number;
 }
 
-/** What every job is told. */
+/** What every job is given. */
 export interface JobContext {
   readonly directory: string;
   readonly fileSystem: FileSystemSpec | undefined;

@@ -68,7 +68,7 @@ export type ViewChange =
   /** No change follows: the client is too far behind. */
   | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
 
-/** What a client is told once. */
+/** What a client gets once, when it attaches. */
 export interface Attachment {
   readonly directory: string;
   readonly control: SharedArrayBuffer;
