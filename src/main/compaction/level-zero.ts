@@ -15,7 +15,7 @@
  * Every step is an edit of its own; what is left is found again from the version alone, after a crash as well.
  *
  * Invariants: whatever of L0 is older than an input and shares a key range with it is an input, too. What stays is newer than all
- *             inputs that it overlaps, and stays above them: for each key, shallower is newer, and in L0 sequences go on telling.
+ *             inputs that it overlaps, and stays above them: for each key, shallower is newer, and in L0 sequences still decide.
  *             Newer tables need not come along: they hold no version between those of the inputs.
  * Thread:     main. Pure.
  * Not chosen: all that overlaps, however much (LevelDB): after an ingestion one plan had all its tables, and writers waited for
@@ -89,7 +89,7 @@ export function placesOutOfLevelZero(
   });
 }
 
-/** The deepest level such that nothing in it or above, but for L0, shares keys with `table` or is about to. */
+/** The deepest level such that nothing in it or above, L0 excepted, shares keys with `table` or is about to. */
 function deepestFreeLevel(version: Version, table: TableInfo, busy: BusyTables): Level {
   const range = rangeOf(table);
   const bottom = version.deepestLevel || MAX_LEVEL;

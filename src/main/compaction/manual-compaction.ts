@@ -17,7 +17,7 @@
  * (`upToSequence`), or a busy writer would keep it going for ever.
  *
  * Thread: main. Pure.
- * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
+ * Not chosen: rewriting the whole bottom level: the meta data of a table says whether that would change it.
  */
 import { type Level, MAX_LEVEL, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';

@@ -130,7 +130,7 @@ export class Scheduler {
 
   /**
    * Carries out `work` while no compaction starts, nothing is in memory and writes are held: the moment at which tables from
-   * outside can be given their place. Compactions that run go on; `work` is told what they have taken. Rejects with the signal's
+   * outside can be given their place. Compactions that run go on; `work` is given what they have taken. Rejects with the signal's
    * reason as soon as it is aborted before that, whatever runs.
    */
   async atRest<T>(work: (busy: BusyTables) => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -196,7 +196,7 @@ export class Scheduler {
     await Promise.all([this.#flusher.stop(error), this.#compactor.settled()]);
   }
 
-  /** The store takes no more writes: cancels what runs, starts nothing any more; whoever waits is told `error`. */
+  /** The store takes no more writes: cancels what runs, starts nothing any more; whoever waits gets `error`. */
   halt(error: StorageError): void {
     this.#isEnded = true;
     this.#compactor.end(error);

@@ -64,7 +64,7 @@ export class Upkeep {
     this.#arm();
   }
 
-  /** Costs a comparison, but for once in a while. */
+  /** Costs a comparison, and more only once in a while. */
   noteWrite(): void {
     if (this.#timer === undefined) this.#arm();
   }

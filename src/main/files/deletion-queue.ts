@@ -81,7 +81,7 @@ export async function removeObsoleteFiles(
   }
 }
 
-/** What deletions of a running store are told, and ask. */
+/** What deletions of a running store need to know, and ask for. */
 export interface DeletionHost {
   /** Whether the directory is still this store's. */
   mayDelete(): boolean;

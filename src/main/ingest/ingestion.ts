@@ -293,7 +293,7 @@ export class Ingestion {
       return result;
     };
     const jobs = ranges.map((part, i) => inTurn.run(() => mergePart(part, i)));
-    // The first failure is the one to tell; what is cancelled after it is not.
+    // The first failure is the one to report; what is cancelled after it is not.
     for (const job of jobs) job.catch((error: unknown) => this.stop(error));
     await Promise.allSettled(jobs);
     throwIfAborted(this.signal);

@@ -44,7 +44,7 @@ export class ReceivedIngestion {
   /** Settles when its files are in the store or deleted. */
   report!: Promise<IngestReport>;
 
-  /** `makeIngestion` makes the ingestion, which is told of progress by what it is given. */
+  /** `makeIngestion` makes the ingestion, which reports progress to what it is given. */
   constructor(
     makeIngestion: (onProgress: (progress: IngestProgress) => void) => Ingestion,
     takeNumbers: () => NumberRange,

@@ -132,12 +132,12 @@ export class PiscinaThreads implements Threads {
       const opened = await this.#opened;
       await opened?.piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
     };
-    // The job tells that its thread has ended; nothing else is waiting for this.
+    // The job's promise reports that its thread has ended; nothing else waits for this.
     end().catch(() => undefined);
   }
 
   async close(): Promise<void> {
-    // When it could not be opened, its jobs have been told.
+    // When it could not be opened, its jobs have been rejected.
     const opened = await this.#opened?.catch(() => undefined);
     await opened?.piscina.destroy();
   }
@@ -167,7 +167,7 @@ export class PiscinaThreads implements Threads {
         return idle;
       },
     });
-    // Tells of threads that died without a job, most of them while they started; those with one reject its promise.
+    // Reports threads that died without a job, most of them while they started; those with one reject its promise.
     let lastDeath: Error | undefined;
     piscina.on('error', (error: Error) => {
       lastDeath = error;
@@ -198,7 +198,7 @@ interface OpenedPiscina {
   readonly starting: StartingJobs;
   /** What a task carries under it stays on this thread, and is shown to the load balancer. */
   readonly placeSymbol: symbol;
-  /** What a job failed with; for one that waited for a thread in vain what that died of, which piscina does not tell. */
+  /** What a job failed with; for one that waited for a thread in vain what that died of, which piscina does not report. */
   readonly startFailure: (error: unknown) => unknown;
 }
 

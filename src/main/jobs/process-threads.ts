@@ -45,7 +45,7 @@ class ProcessThreads {
       this.#stopLingering();
       // Whoever comes now gets others: these may take a while to end.
       byWorker.delete(workerUrl.href);
-      // Whether they end well or not: nobody has a job here, and nobody is told.
+      // Whether they end well or not: nobody has a job here, so nobody needs to know.
       this.#threads.close().catch(() => undefined);
     };
   }

@@ -70,7 +70,7 @@ export class ThreadTurns {
     this.#limit = this.#processors;
   }
 
-  /** How many jobs run at once, but for urgent ones and silent ones. */
+  /** How many jobs run at once, not counting urgent ones and silent ones. */
   get limit(): number {
     return this.#limit;
   }

@@ -15,8 +15,8 @@
  * Invariants: no thread, and no piscina, before the first job. Idle threads never keep the process alive, running
  *             ones only for a job that somebody awaits (`keepAlive`).
  *             Each run() settles exactly once, whatever a worker does: throws, exits, is terminated, runs out of
- *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
- *             A job is handed over once: running it again, with new file numbers, is up to the JobRunner.
+ *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, with an error that
+ *             isWorkerFault() knows. A job is handed over once: running it again, with new file numbers, is up to the JobRunner.
  * Thread:     main only.
  * Owns:       the queues, and threads of its own unless it shares them. A pool given by the application is used and never
  *             destroyed, nor are its threads terminated: other tasks may run on them, and a job may wait there behind them
@@ -129,7 +129,7 @@ export class WorkerPool implements ThreadUser {
     } else this.#threads = new PiscinaThreads(this.#callerLimit + 1, workerUrl);
   }
 
-  /** How many jobs may run at once, but for an urgent one. */
+  /** How many jobs may run at once, not counting an urgent one. */
   get mostThreads(): number {
     return this.#callerLimit;
   }
@@ -156,7 +156,7 @@ export class WorkerPool implements ThreadUser {
 
   /**
    * Runs `job` and returns its result.
-   * @throws the job's own error (StorageError, JobCancelledError), or one that {@link isWorkerFault} tells.
+   * @throws the job's own error (StorageError, JobCancelledError), or one that {@link isWorkerFault} knows.
    */
   run<K extends JobKind>(job: JobOf<K>, options: RunOptions): Promise<ResultOf[K]> {
     if (this.#closing !== undefined) {
@@ -187,7 +187,7 @@ export class WorkerPool implements ThreadUser {
 
   /**
    * The store is about to close, and waits for its jobs. One in the application's pool that gives no sign of life for ten
-   * seconds from now on is given up, with an error that {@link isAbandoned} tells: such a pool may have been closed, and have
+   * seconds from now on is given up, with an error that {@link isAbandoned} knows: such a pool may have been closed, and have
    * dropped it without a word.
    */
   beginClose(): void {
@@ -210,7 +210,7 @@ export class WorkerPool implements ThreadUser {
     return this.#closing;
   }
 
-  /** A job that was cancelled: whoever waits for it need not wait for those before it. A running one is told by its slot. */
+  /** A job that was cancelled: whoever waits for it need not wait for those before it. A running one sees it in its slot. */
   #drop(task: Task): void {
     const queue = task.isUrgent ? this.#urgent : this.#ordinary;
     const place = queue.indexOf(task);

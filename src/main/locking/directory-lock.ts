@@ -180,7 +180,7 @@ export class DirectoryLock {
     this.#parts.within = holdDirectory(join(anchor.place, basename(directory)), directory);
   }
 
-  /** From now on whoever is refused is told that the owner is about to go. */
+  /** From now on the error of whoever is refused says that the owner is about to go. */
   noteClosing(): void {
     if (this.#released !== undefined) return;
     this.#record = { ...this.#record, isClosing: true };

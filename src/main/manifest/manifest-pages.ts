@@ -58,7 +58,7 @@ export function layOut(levels: readonly Tables[], limits: PageLimits = PAGE_LIMI
   return levels.flatMap((tables, i) => layOutLevel(toLevel(i), tables, limits));
 }
 
-/** Whether `pages` hold just these levels, but for those that are small enough to be in the root. */
+/** Whether `pages` hold just these levels, except levels small enough to be in the root. */
 export function fits(pages: readonly TablePage[], levels: readonly Tables[]): boolean {
   return levels.every((tables, i) => {
     const held = pages.filter((page) => page.level === i).flatMap((page) => page.tables);

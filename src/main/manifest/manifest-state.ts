@@ -61,7 +61,7 @@ export interface ObsoleteLog {
 /** Everything the store must remember besides the bytes in its other files. `Tables`: how a level is held in memory. */
 export interface ManifestState<Tables extends TableSequence = readonly TableInfo[]> {
   readonly formatVersion: number;
-  /** A random UUID, made with the store: tells two stores apart, whatever they are called. */
+  /** A random UUID, made with the store: distinguishes stores, whatever they are called. */
   readonly storeId: string;
   /** How many owners have opened the store and changed it: each has a higher one than those before. */
   readonly ownerEpoch: number;

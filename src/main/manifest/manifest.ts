@@ -1,7 +1,7 @@
 /**
  * manifest.json, the only root of truth of a store: which tables and logs it consists of.
  *
- *   {"checksum":"crc32:0a1b2c3d",                          spelled as manifest-text.ts tells
+ *   {"checksum":"crc32:0a1b2c3d",                          spelled as manifest-text.ts says
  *   "manifest": {
  *     "formatVersion": 3,
  *     "storeId": "...", "ownerEpoch": n, "lastTime": n,
@@ -113,7 +113,7 @@ export function pagesIn(
 }
 
 /**
- * Each line names a file of the directory, but for a few. A manifest that names a million others is refused before it is taken
+ * All lines but a few name a file of the directory. A manifest that names a million others is refused before it is taken
  * into memory, where parsing it would take ten times its size.
  *
  * @throws {@link CorruptionError}
@@ -197,8 +197,8 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
 }
 
 /**
- * What tells one manifest.json from another without reading it; undefined: there is none. Nobody but the owner replaces it: if
- * it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
+ * What distinguishes one manifest.json from another without reading it; undefined: there is none. Nobody but the owner replaces
+ * it: if it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
  */
 export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
   const stat = fs.stat(join(directory, MANIFEST_NAME));

@@ -56,7 +56,7 @@ export interface RecoveredLog {
   readonly validBytes: number;
   /** Some record of this log was written after a completed sync of it. */
   readonly hasSyncEvidence: boolean;
-  /** The latest time that the log tells of, in milliseconds since 1970; 0: none. */
+  /** The latest time in the log, in milliseconds since 1970; 0: none. */
   readonly latestMs: number;
 }
 
@@ -148,7 +148,7 @@ function checkRecord(bytes: Uint8Array, position: number, next: number, due: num
     throw new CorruptionError('a log record is empty', { file: path, offset: position });
 }
 
-/** The time that a note record tells of; 0: none. */
+/** The time in a note record; 0: none. */
 function readNote(bytes: Uint8Array, start: number, end: number, path: string): number {
   let time = 0;
   let position = start;

@@ -55,7 +55,7 @@ export interface Opened {
   readonly fs: FileSystem;
   /** What the application opened. */
   readonly path: string;
-  /** Where the files are: `path`, but for a store that was taken over once. */
+  /** Where the files are: `path`, unless the store was taken over once. */
   readonly directory: string;
   readonly options: ResolvedOptions;
   readonly lock: DirectoryLock;

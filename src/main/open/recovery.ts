@@ -31,9 +31,9 @@ export interface RecoveredState {
   readonly lastSequence: number;
   /** Every log whose bytes counted. */
   readonly logs: readonly LogExtent[];
-  /** The latest time that the logs tell of, in milliseconds since 1970; 0: none. */
+  /** The latest time in the logs, in milliseconds since 1970; 0: none. */
   readonly latestMs: number;
-  /** The highest owner's epoch that the logs tell of. */
+  /** The highest owner's epoch in the logs. */
   readonly latestEpoch: number;
 }
 

@@ -44,7 +44,7 @@ export interface ClientService {
   compact(range?: CompactRange): Promise<void>;
 }
 
-/** What a client is told of the store when it attaches, and the way of its writes. */
+/** What a client learns of the store when it attaches, and the way of its writes. */
 export interface SessionParts {
   readonly directory: string;
   readonly control: ControlBlock;

@@ -2,7 +2,7 @@
  * Snapshots: read points that compaction keeps alive.
  *
  * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
- * compaction are told all open ones and keep, for each, the version it sees.
+ * compaction are given all open ones and keep, for each, the version it sees.
  *
  * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
  * it has pinned what it reads, and goes on.
@@ -117,7 +117,7 @@ export class SnapshotList {
     this.#isEnded = true;
   }
 
-  /** All read points, ascending: what a job is told. */
+  /** All read points, ascending: what a job is given. */
   sequences(): SequenceNumber[] {
     return [...this.#counts.keys()].sort((a, b) => a - b);
   }

@@ -170,7 +170,7 @@ export class HeldWrites {
     this.letGo();
   }
 
-  /** Some have left: tells who waits for room, and lets the process go when no write waits; returns whether that is so. */
+  /** Some have left: resolves whoever waits for room, and lets the process go when no write waits; returns whether that is so. */
   letGo(): boolean {
     if (this.#byteLength <= this.#maxBytes / 2) {
       this.#room?.resolve();

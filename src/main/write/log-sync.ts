@@ -98,7 +98,7 @@ export class LogSync {
     this.#unsynced = this.#unsynced.filter((log) => log.number !== number);
   }
 
-  /** Fails those that wait for a sync to come. The one that runs tells its own. */
+  /** Fails those that wait for a sync to come. The one that runs settles its own. */
   fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];

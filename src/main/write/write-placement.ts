@@ -53,7 +53,7 @@ export class WritePlacement {
     this.#now = clock;
   }
 
-  /** Whether a write of `byteLength` is to be made in place, but in a later turn: {@link afterTurn} tells when. */
+  /** Whether a write of `byteLength` is to be made in place, but in a later turn: {@link afterTurn} says when. */
   awaitsTurn(byteLength: number): boolean {
     if (this.#spent + byteLength <= ALLOWANCE_BYTES || byteLength > ALLOWANCE_BYTES) return false;
     return byteLength <= SMALL_WRITE_BYTES || this.#now() >= this.#slowUntil;
