@@ -36,7 +36,7 @@ export async function openOwnedFiles(spec: FileSystemSpec | undefined): Promise<
   return { fs: createNodeFileSystem(held.flatMap(({ anchor }) => anchor ?? [])), release };
 }
 
-/** Reads that fail once the store is closed tell that: its files may be deleted by the next owner, and that is no damage. */
+/** Reads that fail once the store is closed say so: its files may be deleted by the next owner, and that is no damage. */
 export function readsWhileOpen(
   fs: FileSystem,
   checkOpen: () => void,

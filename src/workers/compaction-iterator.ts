@@ -26,7 +26,7 @@
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
  *             A key's versions come out newest first, never a delete directly above another.
- * Requires:   the input holds every version of its keys that lies between its newest and its oldest, but for those in
+ * Requires:   the input holds every version of its keys that lies between its newest and its oldest, except those in
  *             the deeper tables: whoever plans the job includes all overlapping tables of the levels it merges.
  * Thread:     any; pure.
  * Owns:       the copy of the current user key. The input belongs to the caller.

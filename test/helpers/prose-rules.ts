@@ -1,6 +1,6 @@
 /**
- * House rules about comments: how wide they are, and turns of phrase that a busy engineer has to read twice. Each complaint says what
- * to write instead.
+ * House rules about comments: how wide they are, and turns of phrase that a busy engineer has to read twice. Each complaint says
+ * what to write instead.
  *
  * Not held here, as no pattern finds it: pronouns whose noun is far away, and whether a comment is true.
  */

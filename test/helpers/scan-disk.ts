@@ -30,7 +30,7 @@ let diskCount = 0;
 export class ColdDisk {
   readonly spec: ModuleSpec;
   reads: ColdRead[] = [];
-  /** Reads of blocks that held the thread, but for those of jobs. */
+  /** Reads of blocks that held the thread, not counting those of jobs. */
   waits = 0;
   /** Table files that are open. */
   openFiles = 0;
