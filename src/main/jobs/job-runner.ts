@@ -171,7 +171,7 @@ export class JobRunner {
   /** The tables that a dead worker had begun. Nobody else has heard of them, and no other file ever bears their numbers. */
   async #deleteLeftovers(job: Job): Promise<void> {
     const { directory } = this.#base;
-    // A file that cannot be deleted does no harm: the next open deletes it.
+    // What fails to be deleted is of no consequence, and has the next open to be told of.
     await removeObsoleteFiles(this.#fs, directory, { newTables: outputsOf(job) }, () => undefined);
   }
 
