@@ -166,7 +166,7 @@ export class Runner {
   }
 }
 
-/** No row of the project is about them, but for stretches: one round is enough to be quick. */
+/** No row of the project is about them, except stretches: one round is enough to be quick. */
 function isExtra(store: StoreName): boolean {
   return store === 'rocksdb' || store === DB_BENCH;
 }

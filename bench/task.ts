@@ -13,7 +13,7 @@ interface TaskBase {
   readonly writeBufferBytes: number;
   readonly cacheBytes: number;
   readonly settleLimitMs: number;
-  /** So long nothing may happen until a store counts as settled. */
+  /** A store counts as settled after this long without work. */
   readonly calmMs: number;
 }
 

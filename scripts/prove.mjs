@@ -7,8 +7,8 @@
  *   npm run prove -- --minutes=60    of soak, and a tenth of it for each fuzz test
  *   STRATA_SEED=1 npm run prove      the same random choices again
  *
- * A proof is some test files, or a program, each in a process of its own. It prints lines `FIGURE name=number ...`; numbers of one
- * name are added up, and of what has a unit or a ceiling the largest counts. A proof that fails, or that did less than it
+ * A proof is some test files, or a program, each in a process of its own. It prints lines `FIGURE name=number ...`; numbers of
+ * one name are added up, and of what has a unit or a ceiling the largest counts. A proof that fails, or that did less than it
  * should have, fails the run. The table goes to the screen and into the page, between its two marks.
  *
  * Invariants: one proof at a time, as they want the machine for themselves; a failure does not keep the next from running.

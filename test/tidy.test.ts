@@ -186,6 +186,31 @@ const SAMPLES: readonly {
     says: /empty catch/,
   },
   {
+    rule: 'width of comments',
+    path: 'src/main/a.ts',
+    text: `${HEADER}const a = 1; // ${'word '.repeat(24)}\n`,
+    says: /a\.ts:2: a comment of 136 characters; wrap it/,
+  },
+  {
+    rule: 'width of comments (block)',
+    path: 'test/a.test.ts',
+    text: `/**\n * A test.\n *\n * ${'word '.repeat(26)}\n */\n`,
+    says: /a\.test\.ts:4: a comment of 133 characters/,
+  },
+  ...[
+    '/** So many reads, then a turn. */',
+    '// So long a group waits.',
+    '/**\n * So many keys in a row, and the filter is not asked.\n */',
+    '/** A log of before, to be synced. */',
+    '/**\n * The names of\n * before the epoch.\n */',
+    '// the bulk load ends here',
+  ].map((comment) => ({
+    rule: `plain comments: ${JSON.stringify(comment)}`,
+    path: 'src/main/a.ts',
+    text: `${HEADER}const a = 1;\n${comment}\nconst b = 2;\n`,
+    says: /a\.ts:3: "(?:So \w+|of before|bulk load)": (?:say|it is called)/,
+  })),
+  {
     rule: 'commented-out import',
     path: 'src/main/a.ts',
     text: `${HEADER}// import { b } from './b.ts';\n`,
@@ -242,6 +267,11 @@ const INNOCENT: readonly { readonly what: string; readonly path: string; readonl
     what: 'banned words in strings and comments',
     path: 'src/main/a.ts',
     text: `${HEADER}// console.log is not for libraries\nconst a = 'debugger'; const b = \`\${c} as any\`;\n`,
+  },
+  {
+    what: 'habits of prose in code and strings, and wide code',
+    path: 'src/main/a.ts',
+    text: `${HEADER}// It goes on so long as it can.\nconst a = 'So many of before'; for (const b of before) c(b);\nconst d = '${'x'.repeat(130)}';\n`,
   },
   {
     what: 'classes of our own, and timers from their home',

@@ -1,5 +1,5 @@
 /**
- * What a cold run leaves in bench/results: not in git but for `published/`, which docs/benchmarks.md shows.
+ * What a cold run leaves in bench/results: in git is only `published/`, which docs/benchmarks.md shows.
  *
  *   cold-latest.json, cold-<time>.json   stamp, conditions, outcomes
  *   latest/cold*.svg                     pictures

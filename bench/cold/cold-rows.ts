@@ -46,7 +46,7 @@ async function inLanes(
   let hasFailed = false;
   const lane = async (): Promise<void> => {
     for (let begin = performance.now(); begin < untilMs && !hasFailed; begin = performance.now()) {
-      // In two steps: `operations += await` would take the count of before.
+      // In two steps: `operations += await` would add to the count from before the await.
       const done = await call(next++);
       operations += done;
       recordSince(latency, begin);

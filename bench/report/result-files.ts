@@ -1,5 +1,5 @@
 /**
- * What a run leaves in bench/results: not in git but for `published/`, which docs/benchmarks.md shows.
+ * What a run leaves in bench/results: in git is only `published/`, which docs/benchmarks.md shows.
  *
  *   latest.json, <time>.json   stamp, summaries, outcomes      history.jsonl   a line per run
  *   latest/*.svg               a picture per group             published/*.svg, summary.json   with --write-docs

@@ -31,7 +31,7 @@ export class Readers {
     this.#readers = readers;
   }
 
-  /** `taskOf`: what reader i does, but for the start line. */
+  /** `taskOf`: what reader i does, without the start line. */
   static async start(count: number, taskOf: (reader: number) => Omit<ReaderTask, 'line'>): Promise<Readers> {
     const line = StartLine.make(count);
     const readers = Array.from({ length: count }, (_, i) => startReader({ ...taskOf(i), line: line.shared }));

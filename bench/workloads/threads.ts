@@ -1,8 +1,8 @@
 /**
- * All cores: reads by several threads at once, and bulk loads with more and more threads in the pool.
+ * All cores: reads by several threads at once, and ingestions with more and more threads in the pool.
  *
  *   threads-get-N, threads-scan-N   N reader threads beside the one that has the store open; 0 = that one reads itself
- *   ingest-N                        a bulk load with N threads; peers, which have none, load by batches (in ingest-2 alone,
+ *   ingest-N                        an ingestion with N threads; peers, which have none, load by batches (in ingest-2 alone,
  *                                   as that is the same for every N)
  *   ingest-batches                  the same records into our own store by batches
  *
@@ -126,7 +126,7 @@ export const THREAD_WORKLOADS: readonly Workload[] = [
     workload({
       ...LOAD,
       name: `ingest-${count}`,
-      operation: `a record of a bulk load in random order, 4 million; ${count} pool thread${count === 1 ? '' : 's'}`,
+      operation: `a record of an ingestion in random order, 4 million; ${count} pool thread${count === 1 ? '' : 's'}`,
       isOursAlone: count !== 2,
       open: { poolThreads: count },
       prepare: load(false),

@@ -171,8 +171,8 @@ export class ClientReads {
   }
 
   /**
-   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does not
-   * wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
+   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does
+   * not wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
    */
   #look(
     key: Uint8Array,

@@ -3,11 +3,11 @@
  * owner merges and commits them.
  *
  *   put                   record-packer.ts; a full chunk becomes a run at once (run-store.ts)
- *   finish                what is left becomes the last run; the owner is told of all of them
+ *   finish                what is left becomes the last run; the owner gets the list of all of them
  *   abort                 the owner deletes the files
  *
  * Invariants: it ends once: by finish(), by abort(), by a failure, or with the client. Everything is in the store then, or
- *             nothing of it, in memory or on the disk; for a client that ends, the owner sees to the latter.
+ *             nothing of it, in memory or on the disk. If the client ends, the owner deletes its files.
  * Thread:     the client's.
  * Owns:       one chunk, or as many as wait to be written; their memory is given up at the end. The files are the owner's.
  */
@@ -36,7 +36,7 @@ import { RunStore, type WriterHost } from './run-store.ts';
  * An ingestion that is written record by record, from {@link StorageClient.ingestWriter}. Finish or abort it: until then its
  * files stay on the disk, as long as the client lives.
  *
- * Every so many megabytes a put sorts them and writes them to a file, within the call: some tens of milliseconds.
+ * A put that fills the chunk (8 MiB) sorts it and writes it to a file, within the call: some tens of milliseconds.
  *
  * @example
  * const writer = await client.ingestWriter();
@@ -100,8 +100,8 @@ export class IngestWriter {
   /**
    * Resolves when all records are in the store, visible and durable: at once, and newer than whatever was written by then. Takes
    * `onProgress` and `signal` of the options of `ingest`.
-   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the ingestion is in the store
-   * then, and the writer has ended.
+   * @throws {@link StorageError} as {@link StorageEngine.ingest}; also the signal's reason. Nothing of the ingestion is in the
+   * store then, and the writer has ended.
    */
   async finish(options?: IngestOptions): Promise<IngestReport> {
     const resolved = resolveIngest([], options);
@@ -146,7 +146,7 @@ export class IngestWriter {
   /** @internal Ends the ingestion, whose promises reject with `reason`, unless it is being committed. */
   stop(reason: unknown): void {
     if (this.#state === 'ended') return;
-    // One that is finishing may have been committed by now: only the owner's answer tells.
+    // One that is finishing may have been committed by now: only the owner's answer says.
     if (this.#state === 'open') this.#end();
     this.#reason ??= { reason };
     this.#store.drop();

@@ -1,8 +1,8 @@
 /**
  * The owner's files from a client's thread.
  *
- * Where the owner reaches its directory through a descriptor (directory-anchor.ts), a client opens one of its own: the owner may be
- * terminated at any moment, and its descriptor's number be another directory's before the client hears of it.
+ * Where the owner reaches its directory through a descriptor (directory-anchor.ts), a client opens one of its own: the owner may
+ * be terminated at any moment, and its descriptor's number be another directory's before the client hears of it.
  *
  * Thread: the client's.     Owns: its descriptors of the directories.
  */
@@ -36,7 +36,7 @@ export async function openOwnedFiles(spec: FileSystemSpec | undefined): Promise<
   return { fs: createNodeFileSystem(held.flatMap(({ anchor }) => anchor ?? [])), release };
 }
 
-/** Reads that fail once the store is closed tell that: its files may be deleted by the next owner, and that is no damage. */
+/** Reads that fail once the store is closed say so: its files may be deleted by the next owner, and that is no damage. */
 export function readsWhileOpen(
   fs: FileSystem,
   checkOpen: () => void,

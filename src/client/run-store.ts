@@ -45,7 +45,8 @@ export class RunStore {
   readonly #waiting: IngestChunk[] = [];
   #asking: Promise<void> | undefined;
 
-  /** `onDone`: a chunk was written, or never will be. `onFailure` is told of what fails while nobody waits: an answer of the owner, or a run written upon it. */
+  /** `onDone`: a chunk was written, or never will be. `onFailure` gets what fails while nobody waits: an answer of the
+   * owner, or a run written upon it. */
   constructor(
     host: WriterHost,
     terms: IngestTerms,

@@ -135,7 +135,8 @@ export class StorageClient {
     return this.#reads.look(key, options, true);
   }
 
-  /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects with. */
+  /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects
+   * with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {
     return this.#reads.getSync(key, options);
   }
@@ -196,8 +197,8 @@ export class StorageClient {
 
   /**
    * Writes one value, as {@link StorageEngine.put} does: resolves when the owner has it in the log or, with `sync`, on the disk.
-   * What is on its way is bounded: further writes wait in this thread, and when more than the engine's `maxHeldBytes` wait here, the
-   * next one is refused.
+   * What is on its way is bounded: further writes wait in this thread, and when more than the engine's `maxHeldBytes` wait here,
+   * the next one is refused.
    * @throws {@link StorageError} as {@link StorageEngine.put}. STRATA_CLOSED for a write under way when the owner's thread ends
    * means that it is indeterminate.
    */

@@ -164,8 +164,8 @@ export class TurnWriter {
   }
 
   /**
-   * Sends what was written so far: what is asked of the owner next comes after it. Resolves when all of it is on its way, whatever
-   * becomes of it; undefined: it is.
+   * Sends what was written so far: what is asked of the owner next comes after it. Resolves when all of it is on its way,
+   * whatever becomes of it; undefined: it is.
    */
   sent(): Promise<void> | undefined {
     this.#send();

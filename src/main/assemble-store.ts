@@ -6,7 +6,8 @@
  *   work                 threads and the runner of jobs
  *   writing              gate and commit pipeline
  *
- * What parts ask of the store as a whole they ask of its {@link StoreHost}, the RunningStore. Nothing is asked while the parts are made.
+ * What parts ask of the store as a whole they ask of its {@link StoreHost}, the RunningStore. Nothing is asked while the parts
+ * are made.
  *
  * Thread: main.     Owns: nothing; the parts are the RunningStore's.
  */
@@ -40,7 +41,7 @@ import { WriteGate } from './write/write-gate.ts';
 
 /** What parts ask of the store as a whole. */
 export interface StoreHost {
-  /** What clients in other threads are told of; undefined: nobody has shared the store. */
+  /** Posts changes to clients in other threads; undefined: nobody has shared the store. */
   views(): ViewPublisher | undefined;
   /** The last sequence given to any write, published or not. */
   lastSequence(): number;
@@ -55,7 +56,7 @@ export interface StoreHost {
   snapshotReleased(): void;
   /**
    * The manifest or the log failed: no write may be accepted until the store is opened again, and no background work goes on.
-   * Reports it, once; returns what writers are told.
+   * Reports it, once; returns the error for writers.
    */
   becomeReadOnly(operation: string, error: unknown): StorageError;
 }

@@ -232,7 +232,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * The value of a key, or undefined, of the moment of the call: sees every write that was acknowledged before. What memory has
-   * is read in the call; the disk is read without holding the event loop. With `signal` a read that waits ends when it is aborted.
+   * is read in the call; the disk is read without holding the event loop. With `signal` a read that waits ends when it is
+   * aborted.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset),
    * STRATA_IO.
    */
@@ -250,8 +251,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * The values of many keys, in their order, undefined for those that don't exist; all of one moment. What the disk has to be asked
-   * for is asked for together.
+   * The values of many keys, in their order, undefined for those that don't exist; all of one moment. What the disk has to be
+   * asked for is asked for together.
    * @throws {@link StorageError} as {@link StorageEngine.get}: all values or none.
    * @example
    * const [a, b] = await engine.getMany(['a', 'b']);
@@ -344,7 +345,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /**
    * Closes the store. Idempotent. Writes that were accepted and flushes complete, except writes held back while flushes fail,
-   * which are rejected; compactions, ingestions and verify() are cancelled. What is in memory stays in the logs.
+   * which are rejected; compactions, ingestions and verify() are cancelled. What is in memory goes to tables when it is 1 MiB or
+   * more; less stays in the logs.
    * @throws {@link StorageError} STRATA_IO when the logs can't be synced or measured; all is released even then. Also when
    * the disk has not answered for 30 s: all promises are settled, and the store stays locked until it does.
    */

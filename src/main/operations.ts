@@ -2,7 +2,7 @@
  * What callers wait for: flush(), compact(), verify(), ingest().
  *
  *   run(work)     the caller's promise settles with the work, or by abandon()
- *   settled()     waits for the work itself, which may go on when its caller has been told already
+ *   settled()     waits for the work itself, which may go on after its caller's promise was settled
  *
  * Invariants: the process stays alive while a caller waits.
  * Thread:     main.
@@ -28,7 +28,7 @@ export class Operations {
     await Promise.allSettled(this.#running.keys());
   }
 
-  /** Tells all callers, whatever may yet come of their work. */
+  /** Settles the promises of all callers, whatever may yet come of their work. */
   abandon(error: unknown): void {
     for (const reject of this.#running.values()) reject(error);
   }

@@ -59,7 +59,7 @@ export class RunningStore {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
-  /** The first failure that ended all writing, and what writers are told of it. */
+  /** The first failure that ended all writing, and the error that writers get for it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
   #shares: Shares | undefined;
@@ -135,7 +135,7 @@ export class RunningStore {
     this.#upkeep.noteWrite();
   }
 
-  /** Returns what writers are told: of the first failure, whatever fails after it. */
+  /** Returns the error for writers: of the first failure, whatever fails after it. */
   #becomeReadOnly(operation: string, cause: unknown): StorageError {
     if (this.#failure !== undefined) return this.#failure.refusal;
     const error = toStorageError(cause, `the ${operation} failed`);
@@ -170,7 +170,7 @@ export class RunningStore {
     return this.#operations.run(work);
   }
 
-  /** Pins the current moment for a scan, which `scans.watch` has to be told of in the same turn. */
+  /** Pins the current moment for a scan, which is to be passed to `scans.watch` in the same turn. */
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,

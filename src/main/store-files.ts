@@ -4,7 +4,7 @@
  *   versions     tables: named for good when a durable manifest names them, deleted when no live version holds them
  *   logs         created for a memtable; taken back when nothing of it came to the disk
  *   deletions    one after the other, as long as the directory is this store's
- *   ownership    asked before each of these, but for reading
+ *   ownership    asked before each of these
  *
  * Thread: main.     Owns: these parts.
  */
@@ -21,7 +21,7 @@ import { changedError, type VersionHost, VersionSet } from './manifest/version-s
 import type { Opened } from './open/open-store.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
-/** Whom the files tell. */
+/** Who hears of what happens to the files. */
 export interface FilesHost extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'poisoned'> {
   /** The directory is another's, or another owner's. */
   lost(error: StorageError): void;
@@ -137,7 +137,7 @@ export class StoreFiles {
   /** Deletes a log of which nothing came to the disk; false: it can't be deleted. */
   discardLog(writer: LogWriter): boolean {
     if (this.#newestLog === writer) this.#newestLog = undefined;
-    // A number is used again only where no record of before can be taken for one of the new log.
+    // A number is used again only where no record of the discarded log can be taken for one of the new log.
     const { hasNothing } = writer;
     writer.retire();
     try {

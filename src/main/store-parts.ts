@@ -1,6 +1,6 @@
 /**
- * The parts of an open store. RunningStore makes and closes them; each module that works on a store takes those parts of it that its
- * signature names (FlusherParts, IngestParts, ReadParts, ...).
+ * The parts of an open store. RunningStore makes and closes them; each module that works on a store takes those parts of it that
+ * its signature names (FlusherParts, IngestParts, ReadParts, ...).
  *
  * Thread: main.     Owns: nothing.
  */

@@ -1,5 +1,5 @@
 /**
- * Builds what `stats()` returns from the parts of a parts.
+ * Builds what `stats()` returns from the parts of a store.
  *
  * Thread: main. Reads only memory.
  */

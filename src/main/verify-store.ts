@@ -164,8 +164,8 @@ async function verifyPages({
 }
 
 /**
- * The logs behind the memtables, as far as they are written now: every acknowledged write is. One that is no longer needed when its
- * turn comes, as a table has what it had, may be gone.
+ * The logs behind the memtables, as far as they are written now: every acknowledged write is. One that is no longer needed when
+ * its turn comes, as a table has what it had, may be gone.
  */
 async function verifyLogs(
   store: Pick<VerifyParts, 'fs' | 'directory' | 'memtables' | 'isClosing'>,

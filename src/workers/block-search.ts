@@ -1,10 +1,10 @@
 /**
  * Finds the blocks of a table whose index is lost, by their trailers (table/format.ts).
  *
- *   ... payload | u32 length of the content | u8 codec | u32 crc32, seeded with (file number, offset)
+ *   ... payload | u32 length of the content | u8 codec | u32 XXH64 (low half), seeded with (file number, offset)
  *
  *   1. walk the positions where a block may end: few have a codec and a plausible length at the right distance before them
- *   2. each tells where it would have to begin: codec none by its length; the others by the content's length, which their
+ *   2. each says where it would have to begin: codec none by its length; the others by the content's length, which their
  *      payload begins with. The end of the block before is tried first
  *   3. the checksum decides. It is seeded with the place of the block, so that a copy of a block inside a value is none
  *

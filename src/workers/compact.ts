@@ -27,7 +27,7 @@ import { OutputSplitter } from './output-splitter.ts';
 import type { TableBuilder } from './table-builder.ts';
 
 export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOutputs): CompactResult {
-  // A zeroed sequence would be older than everything in L0, where age is told by sequence.
+  // A zeroed sequence would be older than everything in L0, where age is known by sequence.
   assert(job.outputLevel > 0, 'a compaction writes to L1 or deeper');
   const tables = job.inputs.flat();
   const inputBytes = sum(tables, (table) => table.sizeBytes);

@@ -17,8 +17,8 @@
  *        an older delete that survives                                            -> that one hides all there is
  *        nothing more in this merge, but a deeper table may hold the key          -> written
  *        nothing at all                                                           -> dropped
- *   3. a put of stripe 0 with nothing below it gets sequence 0, but for a flush, as the age of L0 is told by it: every reader sees it anyway, and equal numbers
- *      compress to nothing
+ *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers compress to
+ *      nothing. Not in a flush: the age of L0 tables is known by their sequences
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
  *
@@ -26,7 +26,7 @@
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
  *             A key's versions come out newest first, never a delete directly above another.
- * Requires:   the input holds every version of its keys that lies between its newest and its oldest, but for those in
+ * Requires:   the input holds every version of its keys that lies between its newest and its oldest, except those in
  *             the deeper tables: whoever plans the job includes all overlapping tables of the levels it merges.
  * Thread:     any; pure.
  * Owns:       the copy of the current user key. The input belongs to the caller.

@@ -1,5 +1,5 @@
 /**
- * Tells whether a key may exist in tables below a merge's output: if not, a delete hides nothing and a put needs no
+ * Decides whether a key may exist in tables below a merge's output: if not, a delete hides nothing and a put needs no
  * sequence.
  *
  *   keys ascend, so each level keeps a cursor on its first table that does not end before the key: over a whole merge

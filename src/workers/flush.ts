@@ -6,7 +6,7 @@
  *   3. build one table, however large: an L0 table is one run
  *
  * Invariants: every entry of the memtable was read, or the job fails.
- *             Sequences stay as they are: the age of an L0 table is told by them.
+ *             Sequences stay as they are: the age of an L0 table is known by them.
  * Thread:     any; synchronous.
  */
 import { assert } from '../shared/base/assert.ts';

@@ -15,7 +15,7 @@ export class JobMonitor {
   readonly #totalUnits: number;
   readonly #startedMs: number = now();
 
-  /** `totalUnits`: in what the job counts its work, entries or bytes; progress is told as a share of `totalBytes`. */
+  /** `totalUnits`: in what the job counts its work, entries or bytes; progress is reported as a share of `totalBytes`. */
   constructor(job: JobContext, totalBytes: number, totalUnits: number) {
     this.#control = new ControlBlock(job.control);
     this.#slot = job.slot;

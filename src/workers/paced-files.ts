@@ -2,8 +2,8 @@
  * The disk as a job sees it: the store's file system, with each read and write in its turn (pacer.ts).
  *
  *   read    in pieces while readers wait, as one otherwise
- *   write   the same; and what was written goes to the disk bit by bit, so that no sync has much to do at once: others' reads would
- *           wait behind it
+ *   write   the same; and what was written goes to the disk bit by bit, so that no sync has much to do at once: others' reads
+ *           would wait behind it
  *
  * Of both, the page cache keeps what it had (page-care.ts).
  *

@@ -3,9 +3,10 @@
  * how long the disk took.
  *
  *   bound          bytes are reserved first, and waited for as long as the bucket says (disk-use.ts)
- *   readers wait   after a piece that took t, the disk is left alone for PAUSE_FACTOR * t, but no longer than the least speed allows
+ *   readers wait   after a piece that took t, the disk is left alone for PAUSE_FACTOR * t, but no longer than the least speed
+ *                  allows
  *
- * What a piece took tells how busy the disk is, and what was in memory costs no pause worth the name. Time that the job works
+ * What a piece took shows how busy the disk is, and what was in memory costs no pause worth the name. Time that the job works
  * between two pieces counts as pause.
  *
  * Invariants: a pause ends as soon as the job is cancelled, writers would have to wait, or the store closes.

@@ -3,16 +3,17 @@
  *
  *   an input opens     which of its pages are in memory is noted (mincore); unless all are, the system reads none ahead of us
  *   a piece is read    pages that were not are given up again behind the reader (posix_fadvise)
- *   a piece is written when less than a WARM_SHARE of what was read for it was in memory: given up once it is on the disk, unless it
+ *   a piece is written when less than a WARM_SHARE of what was read for it was in memory: given up once it is on the disk, unless
+ *   it
  *                      is at the end of its file, where the index and the filter are (paced-files.ts)
  *
  * Otherwise a compaction of what nobody reads pushes out what everybody does. Only where koffi is; for files worth the asking.
  *
  * Invariants: what was in memory stays there, as input until it is deleted, and as output. Nothing is ever wrong for it.
  * Thread:     the job's.
- * Measured:   60 MiB read twice, then a compaction of 290 MiB of cold tables, both in 230 MiB (the system reads 8 MiB ahead): without
- *             this all of the 60 had to be read again, with it nothing. Without noReadAhead() most was lost, as what is read ahead of
- *             nine inputs is 72 MiB; the compaction took as long.
+ * Measured:   60 MiB read twice, then a compaction of 290 MiB of cold tables, both in 230 MiB (the system reads 8 MiB ahead):
+ *             without this all of the 60 had to be read again, with it nothing. Without noReadAhead() most was lost, as what is
+ *             read ahead of nine inputs is 72 MiB; the compaction took as long.
  * Not chosen: giving up cold inputs as a whole: blocks that are read again and again lie among others that are not.
  */
 import type { StorageFile } from '../shared/files/file-system.ts';

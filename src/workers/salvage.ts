@@ -8,8 +8,8 @@
  *      believed only if it makes the entries span exactly the sequence numbers that somebody says they span
  *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all
  *
- * Invariants: reads only, but for the output. Every entry of the output stood in an intact block, and its sequence number is
- *             the one it was written with. Memory: one block at a time.
+ * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
+ *             number is the one it was written with. Memory: one block at a time.
  *             A newer format or a missing codec is no damage: STRATA_UNSUPPORTED.
  * Thread:     any; synchronous.
  */

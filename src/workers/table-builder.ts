@@ -47,7 +47,7 @@ export class TableBuilder {
   readonly #block: BlockBuilder;
   readonly #index = new SparseIndexBuilder();
   readonly #filter: BloomFilterBuilder | undefined;
-  /** Size of the last block written, until the next key tells what separates it; 0 = none waits. */
+  /** Size of the last block written, until the next key decides what separates it; 0 = none waits. */
   #pendingBlockSize = 0;
   /** Asked for with every entry, so worked out with every block only. */
   #closedBytes: number = FOOTER_BYTES;

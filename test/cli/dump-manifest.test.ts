@@ -55,7 +55,7 @@ async function smallStore(t: TestContext): Promise<string> {
   return db;
 }
 
-/** So many tables in the deepest level that the manifest has pages. Of the tables only the size is right. */
+/** Tables in the deepest level: enough for the manifest to have pages. Of the tables only the size is right. */
 async function pagedStore(t: TestContext): Promise<string> {
   const db = temporaryDirectory(t);
   const tables = Array.from({ length: 300 }, (_, i) => {

@@ -1,6 +1,6 @@
 /**
- * `for await` over a client's scan, of which nothing is in memory: it holds no thread, reads ahead, and is of its moment whatever the
- * owner does; signals, close() and the end of the store end it, though the disk does not answer.
+ * `for await` over a client's scan, of which nothing is in memory: it holds no thread, reads ahead, and is of its moment whatever
+ * the owner does; signals, close() and the end of the store end it, though the disk does not answer.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

@@ -1,5 +1,5 @@
 /**
- * How a client's bulk loads end that do not end well: nothing of them is visible, in memory or on the disk, once the promise has
+ * How a client's ingestions end that do not end well: nothing of them is visible, in memory or on the disk, once the promise has
  * rejected; or, where the client's thread is gone, soon after.
  */
 import assert from 'node:assert/strict';

@@ -1,5 +1,5 @@
 /**
- * A client's bulk loads are the engine's: the same records come out, the last of equal keys, all at once and newer than what was
+ * A client's ingestions are the engine's: the same records come out, the last of equal keys, all at once and newer than what was
  * there, whichever threads they come from, and however many at a time.
  */
 import assert from 'node:assert/strict';

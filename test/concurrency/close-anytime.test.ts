@@ -74,7 +74,7 @@ function startEverything(engine: StorageEngine, ledger: Ledger, random: Random):
   };
   const kinds: readonly (() => Promise<unknown>)[] = [
     ...Array.from({ length: 8 }, () => put),
-    // So many that some are held: each fills a memtable and a half.
+    // Enough for some to be held: each fills a memtable and a half.
     ...Array.from({ length: 6 }, () => batch),
     scan,
     () => engine.flush(),

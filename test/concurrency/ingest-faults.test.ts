@@ -1,5 +1,5 @@
 /**
- * Workers that die during a bulk load: their jobs run again, the load is whole, and what the dead left behind is deleted.
+ * Workers that die during an ingestion: their jobs run again, the load is whole, and what the dead left behind is deleted.
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -21,7 +21,7 @@ const CASES: readonly (readonly [kind: 'ingest-run' | 'ingest-merge', phase: Pha
   ['ingest-merge', 'answer', 'nonsense'],
 ];
 
-test('a worker may die at any phase of a bulk load', async (t) => {
+test('a worker may die at any phase of an ingestion', async (t) => {
   const template = await templateStore(t);
   const plans = CASES.map(() => new FaultPlan());
   attendWorkers(t, plans);

@@ -8,7 +8,7 @@ import { ControlBlock } from '../../src/shared/threads/control-block.ts';
 import { FaultPlan } from './fault-plan.ts';
 import { attendWorkers, FaultyStore, templateStore } from './faulty-store.ts';
 
-/** So many looks without a change are a stall. */
+/** Looks in a row without a change that make a stall. */
 const LOOKS = 10;
 
 interface Watched {

@@ -83,8 +83,8 @@ export function* wholeFileMutants(store: SmallStore): Generator<Mutant> {
         yield { what: `${a} and ${b} swapped`, file: `${a} ${b}`, files: swapped };
       }
     }
-  yield replaced(files, 'manifest.json', store.staleManifest, 'the manifest of before the last flush');
-  yield replaced(files, store.staleTable.name, store.staleTable.bytes, 'a table of before the compaction');
+  yield replaced(files, 'manifest.json', store.staleManifest, 'the manifest from before the last flush');
+  yield replaced(files, store.staleTable.name, store.staleTable.bytes, 'a table from before the compaction');
 }
 
 function replaced(files: Files, file: string, bytes: Uint8Array, what: string): Mutant {

@@ -1,6 +1,6 @@
 /**
- * `backgroundBytesPerSecond`: it is checked, shown, keeps writers moving, and holds up neither close() nor the end of a store whose
- * jobs run on the application's thread.
+ * `backgroundBytesPerSecond`: it is checked, shown, keeps writers moving, and holds up neither close() nor the end of a store
+ * whose jobs run on the application's thread.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

@@ -67,7 +67,7 @@ const STUCK: readonly Stuck[] = [
   },
   { name: 'the manifest of a flush', kind: 'rename', start: (engine) => [engine.flush(), engine.compact()] },
   {
-    name: 'the manifest of a bulk load',
+    name: 'the manifest of an ingestion',
     kind: 'rename',
     start: (engine) => [engine.ingest([['b', '1']]), engine.flush()],
   },
@@ -113,7 +113,7 @@ test('a job that does not end on its thread: close() gives up, and the lock is k
   control.setLatency(undefined);
   const again = await openAgain(directory);
   assert.deepEqual(keysOf(again.scan()), ['a']);
-  assert.deepEqual(control.openHandles(), {}, 'the job of before has ended');
+  assert.deepEqual(control.openHandles(), {}, 'the earlier job has ended');
   await again.close();
 });
 
@@ -134,7 +134,7 @@ test('a slow disk that gets on is waited for, longer than the limit', async (t) 
   await again.close();
 });
 
-test('close() cancels compact(), verify() and bulk loads that are under way, and compactions of its own', async (t) => {
+test('close() cancels compact(), verify() and ingestions that are under way, and compactions of its own', async (t) => {
   const control = new FaultControl();
   const directory = join(temporaryDirectory(t), 'store');
   const fileSystem = faultySpec({ control: control.buffer });

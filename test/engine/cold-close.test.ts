@@ -1,6 +1,6 @@
 /**
- * close() of a store whose disk answers nobody: reads that wait are told at once, long before it gives up on the log, and the lock
- * stays until the log is done.
+ * close() of a store whose disk answers nobody: reads that wait are told at once, long before it gives up on the log, and the
+ * lock stays until the log is done.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * Awaited reads of what memory has not, by the engine and by clients: they wait without holding the event loop, are of the moment of
- * their call whatever happens meanwhile, and read nothing twice.
+ * Awaited reads of what memory has not, by the engine and by clients: they wait without holding the event loop, are of the moment
+ * of their call whatever happens meanwhile, and read nothing twice.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * Awaited reads of a disk that does not answer: signals and close() end them, what memory has is served, writes go on, and nothing is
- * left when the disk answers again.
+ * Awaited reads of a disk that does not answer: signals and close() end them, what memory has is served, writes go on, and
+ * nothing is left when the disk answers again.
  */
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';

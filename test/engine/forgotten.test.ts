@@ -1,6 +1,6 @@
 /**
- * Scans and snapshots that the application forgot: given up when they are collected, with one warning of each kind; what is in use
- * is not.
+ * Scans and snapshots that the application forgot: given up when they are collected, with one warning of each kind; what is in
+ * use is not.
  */
 import assert from 'node:assert/strict';
 import process from 'node:process';

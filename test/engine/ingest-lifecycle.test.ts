@@ -51,7 +51,7 @@ test('a reader sees nothing of a load or all of it', async (t) => {
   assert.ok(seen.has(0));
 });
 
-test('snapshots and scans of before do not see a load, whenever they were made', async (t) => {
+test('snapshots and scans opened before an ingestion do not see it, whenever they were made', async (t) => {
   const engine = await openTiny(t);
   await fill(engine, 300);
   const before = textsOf(engine.scan());

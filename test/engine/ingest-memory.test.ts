@@ -1,5 +1,5 @@
 /**
- * The memory of a bulk load's chunks is given up when the load has ended, however it ends, and the collector takes it by itself.
+ * The memory of an ingestion's chunks is given up when the load has ended, however it ends, and the collector takes it by itself.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

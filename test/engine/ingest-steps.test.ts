@@ -1,5 +1,5 @@
 /**
- * Bulk loads into stores that are written to: what they cost comes in steps that do not grow with the load, and writers are not
+ * Ingestions into stores that are written to: what they cost comes in steps that do not grow with the load, and writers are not
  * held for them.
  */
 import assert from 'node:assert/strict';
@@ -67,7 +67,7 @@ async function holds(engine: StorageEngine, count: number, written: Map<string, 
   await engine.verify();
 }
 
-test('a bulk load over what is in memory is not merged in one compaction of everything', async (t: TestContext) => {
+test('an ingestion over what is in memory is not merged in one compaction of everything', async (t: TestContext) => {
   const engine = await openTiny(t, STEPS);
   const count = 30_011;
   const merges = mergesOf(engine);
@@ -84,7 +84,7 @@ test('a bulk load over what is in memory is not merged in one compaction of ever
   await holds(engine, count, written);
 });
 
-test('a bulk load over another one, into a store that is being written to: steps of bounded size', async (t) => {
+test('an ingestion over another one, into a store that is being written to: steps of bounded size', async (t) => {
   const engine = await openTiny(t, STEPS);
   const count = 20_011;
   const merges = mergesOf(engine);
@@ -99,7 +99,7 @@ test('a bulk load over another one, into a store that is being written to: steps
   await holds(engine, count, written);
 });
 
-test('a bulk load waits for no compaction, and holds writers once', { timeout: 60_000 }, async (t) => {
+test('an ingestion waits for no compaction, and holds writers once', { timeout: 60_000 }, async (t) => {
   let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -177,7 +177,7 @@ test('writers wait for the flush of a megabyte when a load enters, if more comes
   assert.ok(flushed[heldAfter]! <= 1.1 * 1024 * 1024, `they waited for ${flushed[heldAfter]} bytes`);
 });
 
-test('a load that enters does not fill level 0 with small tables while a compaction takes long', async (t) => {
+test('an ingestion that enters does not fill level 0 with small tables while a compaction takes long', async (t) => {
   let release: () => void = () => undefined;
   const held = new Promise<void>((resolve) => {
     release = resolve;
@@ -216,7 +216,7 @@ test('a load that enters does not fill level 0 with small tables while a compact
   release();
 });
 
-test('a bulk load spends sequence numbers in proportion to its records', async (t) => {
+test('an ingestion spends sequence numbers in proportion to its records', async (t) => {
   const engine = await openTiny(t);
   const spent = async (count: number): Promise<number> => {
     const before = engine.stats().sequence;

@@ -1,6 +1,6 @@
 /**
- * Loops of awaited reads leave the event loop to others, for engines and clients, and reads that wait for that are answered by close().
- * How often, and of what it depends: test/shared/read/read-turns.test.ts.
+ * Loops of awaited reads leave the event loop to others, for engines and clients, and reads that wait for that are answered by
+ * close(). How often, and of what it depends: test/shared/read/read-turns.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * How often an awaited scan waits for the disk, one time after the other: what its limit or bounds say that it needs is read at once, of
- * all sources, and not much more than that.
+ * How often an awaited scan waits for the disk, one time after the other: what its limit or bounds say that it needs is read at
+ * once, of all sources, and not much more than that.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

@@ -1,6 +1,6 @@
 /**
- * The real disk under the tables of this thread, of which memory has nothing but what a test says: every read of a block or opening
- * of a table is counted, takes a while, and can be held or failed.
+ * The real disk under the tables of this thread, of which memory has nothing but what a test says: every read of a block or
+ * opening of a table is counted, takes a while, and can be held or failed.
  *
  *   const disk = new ColdDisk(t);
  *   const engine = await openOn(t, disk.spec);
@@ -10,8 +10,8 @@
  *
  * Other threads, which run jobs, get the plain disk.
  *
- * Invariants: no read is quick, unless `delay` makes it so: so reads are never judged to be so (speed-judge.ts), and none is made in
- *             the call of an awaited one.
+ * Invariants: no read is quick, unless `delay` makes it so: so reads are never judged to be so (speed-judge.ts), and none is made
+ *             in the call of an awaited one.
  * Thread:     the test's: engine, and clients in the same thread.
  */
 import { basename } from 'node:path';
@@ -103,8 +103,8 @@ export class ColdDisk {
   }
 
   /**
-   * How many times `work` waits for the disk one after the other, whatever it has under way at once: what it waits for comes to its
-   * end when nothing else is begun any more.
+   * How many times `work` waits for the disk one after the other, whatever it has under way at once: what it waits for comes to
+   * its end when nothing else is begun any more.
    */
   async roundsOf(work: () => Promise<unknown>): Promise<number> {
     let isDone = false;

@@ -1,7 +1,7 @@
 /**
  * What the fuzz tests share: mutations that hurt decoders, and a loop that bounds time and memory.
  *
- * FUZZ_SECONDS lengthens each run; SEED repeats one.
+ * FUZZ_SECONDS lengthens each run; STRATA_SEED repeats one.
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';

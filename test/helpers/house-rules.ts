@@ -4,6 +4,7 @@
  *
  * Not chosen: lint plugins. These rules are about this project's layers and words, and a test needs no configuration.
  */
+import { checkComments } from './prose-rules.ts';
 import { findCircles, resolveImport, roomComplaint } from './rooms.ts';
 import { findFunctions, type SourceViews, viewSource } from './source-text.ts';
 
@@ -93,7 +94,11 @@ const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|c
 
 const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
 /** These hold the banned words as patterns and samples. */
-const RULE_FILES: readonly string[] = ['test/helpers/house-rules.ts', 'test/tidy.test.ts'];
+const RULE_FILES: readonly string[] = [
+  'test/helpers/house-rules.ts',
+  'test/helpers/prose-rules.ts',
+  'test/tidy.test.ts',
+];
 
 /** What no file may say. `in`: which view of the file is searched. */
 const BANNED: readonly {
@@ -168,6 +173,7 @@ export function checkHouseRules(files: readonly SourceFile[]): string[] {
     checkBanned(file, complain);
     checkTimers(file, complain);
     checkEmptyCatch(file, complain);
+    checkProse(file, complain);
   }
   checkOneImporterAtMost(viewed, complain);
   checkCircles(viewed, complain);
@@ -315,6 +321,12 @@ function checkEmptyCatch(file: ViewedFile, complain: Complain): void {
     if (/\/[/*]/.test(file.text.slice(match.index, match.index + match[0].length))) continue;
     complain(file, match.index, 'empty catch: handle the error, or say in a comment why it may be ignored');
   }
+}
+
+function checkProse(file: ViewedFile, complain: Complain): void {
+  if (RULE_FILES.includes(file.path)) return;
+  for (const { offset, message } of checkComments(file.text, file.noComments))
+    complain(file, offset, message);
 }
 
 function checkOneImporterAtMost(files: readonly ViewedFile[], complain: Complain): void {

@@ -35,7 +35,7 @@ export class KeyGenerator {
     this.#shape = shape;
   }
 
-  /** A key as a latin1 string: new, or one of before. */
+  /** A key as a latin1 string: new, or one given out earlier. */
   next(): string {
     const random = this.#random;
     if (this.#known.length > 0 && random.chance(this.#shape.reuse)) return random.pick(this.#known);

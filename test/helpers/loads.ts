@@ -1,5 +1,5 @@
 /**
- * What tests of bulk loads have in common: records to load, slow sources, and what must be left when a load has failed.
+ * What tests of ingestions have in common: records to load, slow sources, and what must be left when a load has failed.
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

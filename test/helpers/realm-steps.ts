@@ -1,5 +1,5 @@
 /**
- * What an application does with a store, in the realm of realm-child.ts: everything here is of that realm, but for what Node and
+ * What an application does with a store, in the realm of realm-child.ts: everything here is of that realm, except what Node and
  * the outer realm hand in. No imports: the package is loaded as a test of an application would.
  */
 import type * as Client from '../../src/client/index.ts';

@@ -7,7 +7,7 @@
  *   recorder.notes      'begin datasync 000001.log', 'datasync 000001.log', ..., and the test's own marks, in order
  *
  * `test/helpers/fault` reaches every thread through shared memory; this one is for tests of the main thread's order, which
- * want to look and to interfere between two operations. Other threads get the plain disk, but for the kill, which counts
+ * want to look and to interfere between two operations. Other threads get the plain disk, except for the kill, which counts
  * the operations of all.
  *
  * Thread: main; the kill any.

@@ -1,6 +1,6 @@
 /**
- * The rooms of the house: the folders of src, from the ground up. Imports run downwards, so whoever reads a file knows everything below
- * it and nothing above; and no circle of files.
+ * The rooms of the house: the folders of src, from the ground up. Imports run downwards, so whoever reads a file knows everything
+ * below it and nothing above; and no circle of files.
  *
  * What the two threads may see of each other is in house-rules.ts (LAYERS).
  */

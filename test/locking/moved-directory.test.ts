@@ -147,7 +147,7 @@ test('the link to the directory leads elsewhere by now: the owner stops, the oth
   await holdsAll(t, join(folder, 'two'));
 });
 
-test('a copy of before is put into the directory of an open store: it is not overwritten', async (t) => {
+test('an earlier copy is put into the directory of an open store: it is not overwritten', async (t) => {
   const path = newPath(t);
   const before = await newStoreAt(t, path);
   await before.close();

@@ -242,7 +242,7 @@ test('the last sequence number is used, and what would go beyond is refused, who
   await again.close();
 });
 
-test('a bulk load for which there are not enough sequence numbers is refused, and the store goes on', async (t) => {
+test('an ingestion for which there are not enough sequence numbers is refused, and the store goes on', async (t) => {
   const path = await surgery(t, { lastSequence: Number.MAX_SAFE_INTEGER - 1000 });
   const engine = await openAt(t, path);
   await failsWith('STRATA_READ_ONLY', engine.ingest([['a', '1']]));

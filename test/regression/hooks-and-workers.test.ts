@@ -1,5 +1,5 @@
 /**
- * Symptoms: aborting a bulk load took as long as the compaction that ran or was queued before it; with fake timers a load never
+ * Symptoms: aborting an ingestion took as long as the compaction that ran or was queued before it; with fake timers a load never
  * ended, and neither did close() with a client attached; close() waited for ever for a job that a pool had lost; an error of a
  * thread that did not start said nothing of why.
  */

@@ -1,6 +1,6 @@
 /**
- * What importing the package and starting the command line load: no more than they use. Loading all of a store takes twice as long
- * as starting Node, and a program that imports the package may open none.
+ * What importing the package and starting the command line load: no more than they use. Loading all of a store takes twice as
+ * long as starting Node, and a program that imports the package may open none.
  *
  * The modules are found by reading the built files, as Node does: whatever is imported at the top of a file, all the way down.
  */

@@ -25,7 +25,7 @@ const CHANGES: readonly {
   readonly change: (engine: StorageEngine) => Promise<unknown>;
 }[] = [
   { what: 'a flush', change: (engine) => engine.put('z', '1').then(() => engine.flush()) },
-  { what: 'a bulk load', change: (engine) => engine.ingest([['z', '1']]) },
+  { what: 'an ingestion', change: (engine) => engine.ingest([['z', '1']]) },
   {
     what: 'a flush and a compaction of all',
     change: (engine) => engine.put('z', '1').then(() => engine.compact()),

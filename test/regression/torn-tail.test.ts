@@ -1,6 +1,6 @@
 /**
- * A scan that never ended: of a log whose end was torn the bytes behind what counts were left in the memory where the index of the
- * recovered memtable came to lie, which takes what it finds there for its own.
+ * A scan that never ended: of a log whose end was torn the bytes behind what counts were left in the memory where the index of
+ * the recovered memtable came to lie, which takes what it finds there for its own.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -78,7 +78,8 @@ test('a flush that fails at any operation leaves no file and says what the disk 
 test('a flush does not remove a file that was there before it', (t) => {
   const store = new JobStore(t);
   const existing = store.writeTable(1, [put('x', 1)]);
-  // Under the name that the job gives its own: under the other one it is in the way when the table is named (moved-directory.test.ts).
+  // Under the name that the job gives its own: under the other one it is in the way when the table is named
+  // (moved-directory.test.ts).
   nodeFileSystem.rename(
     tablePath(store.directory, fileNumber(1)),
     newTablePath(store.directory, fileNumber(1)),

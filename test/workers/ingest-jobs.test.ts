@@ -1,5 +1,5 @@
 /**
- * The jobs of a bulk load, without an engine: runs hold what the chunks held, any cut of the merge gives the same tables'
+ * The jobs of an ingestion, without an engine: runs hold what the chunks held, any cut of the merge gives the same tables'
  * content, and damage to a run is noticed.
  */
 import assert from 'node:assert/strict';

@@ -1,6 +1,6 @@
 /**
- * Jobs leave the disk to reads that wait for it: small pieces with pauses between them, but never when writers would have to wait,
- * never on the application's thread, and not a moment longer once they are cancelled.
+ * Jobs leave the disk to reads that wait for it: small pieces with pauses between them, but never when writers would have to
+ * wait, never on the application's thread, and not a moment longer once they are cancelled.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

@@ -1,8 +1,8 @@
 /**
  * dump-table, dump-log, dump-manifest, levels: what the files of a store hold, for whoever looks for a fault.
  *
- * They take no lock and change nothing, so they show a store that is closed, damaged, or open elsewhere. Each is loaded when it is
- * first asked for.
+ * They take no lock and change nothing, so they show a store that is closed, damaged, or open elsewhere. Each is loaded when it
+ * is first asked for.
  */
 import { type Command, Option } from 'commander';
 import { type CommandContext, notationOptions, parseCount } from './context.ts';

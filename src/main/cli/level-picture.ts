@@ -6,8 +6,8 @@
  *                                      [=========================]
  *   L6        12     24.0   0.97  [==][====][===][==][===][====][==]
  *
- * One table is [===], as wide as its part of the keys (level-map.ts); # where it, or some, are too small for that. The tables of L0
- * overlap, so each has a line of its own, newest first.
+ * One table is [===], as wide as its part of the keys (level-map.ts); # where it, or some, are too small for that. The tables of
+ * L0 overlap, so each has a line of its own, newest first.
  */
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
 import { findPath, WrongFile } from '../inspect/inspected-file.ts';

@@ -1,5 +1,6 @@
 /**
- * What the commands that look into files have in common: facts as lines or as JSON, keys and values hidden unless asked for, faults in
+ * What the commands that look into files have in common: facts as lines or as JSON, keys and values hidden unless asked for,
+ *                                                        faults in
  * their place and counted.
  *
  *   text    a fault is a line that begins with "damaged:", where it is met
@@ -21,7 +22,7 @@ export interface ListingOptions extends NotationOptions {
   readonly values?: boolean;
 }
 
-/** So many facts are printed between two looks at whether somebody still wants them. */
+/** Facts that are printed between two looks at whether somebody still wants them. */
 const FACTS_PER_TURN = 512;
 
 export class Listing {

@@ -22,7 +22,7 @@ import { formatBytes, formatCount } from './quantities.ts';
 
 const WIDTHS: readonly number[] = [-7, -17, 11, 13, 11, 11, 25];
 const TITLES: readonly string[] = ['level', 'table', 'size', 'entries', 'deletes', 'shadowed', 'sequences'];
-/** So many names stand on a line. */
+/** Names on a line, at most. */
 const MAX_NAMES = 6;
 const EXPECTED = { what: MANIFEST_WHAT, kinds: [...MANIFEST_KINDS, 'set-aside'] } as const;
 

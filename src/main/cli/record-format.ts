@@ -23,7 +23,7 @@ export interface DataRecord {
 /** What is wrong with a line, without its number. */
 export class MalformedLine extends Error {}
 
-/** A file tells its format by its first character. */
+/** The first character of a file decides its format. */
 export function detectFormat(firstLine: Buffer): RecordFormat {
   const first = firstLine.toString('latin1').trimStart()[0];
   return first === '{' || first === '[' ? 'json' : 'tsv';

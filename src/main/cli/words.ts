@@ -13,7 +13,7 @@ const ESCAPES: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', n: '\n
 
 export function splitWords(line: string): string[] {
   const words: string[] = [];
-  /** undefined between words, so that "" is told from nothing. */
+  /** undefined between words, so that "" differs from nothing. */
   let word: string | undefined;
   for (let i = 0; i < line.length; i++) {
     const char = line[i]!;

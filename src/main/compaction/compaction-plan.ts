@@ -10,8 +10,8 @@
  *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
- * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides of
- * what another plan writes. Only one plan at a time takes from L0.
+ * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides
+ * of what another plan writes. Only one plan at a time takes from L0.
  *
  * Invariants: `overlapping` is complete, or deleted keys would come back. No level strictly between `level` and
  *             `outputLevel` holds a key of the hull, or old data would end up above new.
@@ -49,7 +49,7 @@ export interface CompactionPlan {
 }
 
 export interface CompactionOptions {
-  /** So many tables in L0 call for a compaction. LevelDB: 4. */
+  /** Runs in L0 from which on a compaction is due. LevelDB: 4. */
   readonly l0CompactionTrigger: number;
   /** Target size of the shallowest level in use. */
   readonly levelBaseBytes: number;
@@ -70,7 +70,7 @@ export interface ShapedStore {
   readonly snapshots: Pick<SnapshotList, 'sequences'>;
 }
 
-/** So many L0 tables call for a compaction (LevelDB: 4). */
+/** Runs in L0 from which on a compaction is due (LevelDB: 4). */
 const L0_COMPACTION_TRIGGER = 4;
 /** Compactions read at most about this many tables' worth, so that one ends within seconds. */
 const COMPACTION_TABLES = 10;
@@ -171,7 +171,7 @@ export function isTombstoneDense({ tombstoneCount, entryCount }: TableInfo): boo
   return isDense(tombstoneCount, tombstoneCount / Math.max(1, entryCount));
 }
 
-/** So many tombstones, which are such a share of all entries. */
+/** Whether a table with this many tombstones, this share of its entries, is worth a compaction for them. */
 export function isDense(tombstones: number, share: number): boolean {
   return tombstones >= MIN_DENSE_TOMBSTONES && share > 1 / 2;
 }

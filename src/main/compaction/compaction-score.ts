@@ -14,16 +14,17 @@
  * by seven, a merge from L0 never meets much more than 3 x B, and deleted or shadowed data takes a fraction of the
  * bottom level. The first step is only worth its level when the bottom is sqrt(levelMultiplier) times B.
  * A level above the base level (the store has shrunk, was written with other options, or took an ingestion) is emptied when
- * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as an ingestion may be: then the empty one
- * above it is the base level, so that what L0 is merged with stays within 16 x B whatever lies below, and the large one is
+ * nothing more urgent is due; until then L0 goes there. Unless that level is too large, as an ingestion may be: then the empty
+ * one above it is the base level, so that what L0 is merged with stays within 16 x B whatever lies below, and the large one is
  * emptied as one that exceeds a target of B.
  *
  * A score is size / target; at 1 a compaction is due. L0 is counted in runs, as every read looks into each: a flushed
- * table, or all tables of one ingestion. Its bytes count as well, against what one compaction takes of it: a large ingestion is to
- * leave L0 at once.
+ * table, or all tables of one ingestion. Its bytes count as well, against what one compaction takes of it: a large ingestion is
+ * to leave L0 at once.
  *
- * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0, and where
- *             ingestions came so fast that they fill it, a merge of L0 meets all of them (writers are slowed down to what that takes).
+ * Invariants: no level above the base level holds a table, except L0. L1 is the last resort: nothing is between it and L0, and
+ *             where ingestions came so fast that they fill it, a merge of L0 meets all of them (writers are slowed down to what
+ *             that takes).
  * Thread:     main. Pure.
  * Not chosen: LevelDB's fixed 10 MB * 10^n from L1 downwards: the data ends in a half-filled last level under nearly as
  *             much garbage. RocksDB's dynamic bytes, with steps always of 10 from the bottom up: its base level may be

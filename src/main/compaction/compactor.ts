@@ -7,14 +7,14 @@
  *      (subcompactions.ts), then one edit
  *   3. the edit is durable and installed; VersionSet reports the inputs as obsolete once nobody reads them
  *
- * Errors: a full disk -> tell, wait, try again. Damage -> tell, and leave the tables of that plan alone until the store is
- * opened again (reads of other data go on). Anything else -> tell, wait, try again. Writes that are held for a compaction of
+ * Errors: a full disk -> report, wait, try again. Damage -> report, and leave the tables of that plan alone until the store is
+ * opened again (reads of other data go on). Anything else -> report, wait, try again. Writes that are held for a compaction of
  * L0 when attempts have failed twice, and none has made room in between, are refused; those that come later wait for the next
  * attempt, which is at most {@link LONGEST_HELD_RETRY_MS} away.
  * A store that takes no more writes, or closes, compacts no more: what runs is cancelled, a compact() as well.
  *
  * Invariants: inputs stay live until the edit that replaces them is durable. A failed plan's outputs are removed by the job
- *             or, if it died, by the next open.
+ *             or, if its worker died, by the JobRunner; what cannot be deleted is left to the next open.
  * Thread:     main.
  */
 
@@ -133,7 +133,7 @@ export class Compactor {
     const largest = plans.reduce((a, b) => (planBytes(b) > planBytes(a) ? b : a), plans[0]!);
     for (const plan of plans) {
       const parts = plan === largest ? 1 + idle - plans.length : 1;
-      // #failed() has told.
+      // #failed() has reported it.
       this.#launch(plan, parts, true).done.catch(() => undefined);
     }
   }
@@ -174,7 +174,7 @@ export class Compactor {
       const limits = this.#options();
       const plan = planOldest(versions.current, limits, this.#busy());
       if (plan === undefined || planBytes(plan) > (steps === 'moves' ? 0 : limits.maxCompactionBytes)) return;
-      // #failed() has told; it may be retried, but not while an ingestion waits.
+      // #failed() has reported it; it may be retried, but not while an ingestion waits.
       if (
         !(await this.#launch(plan, options.threads, true).done.then(
           () => true,
@@ -335,9 +335,9 @@ export class Compactor {
     });
   }
 
-  /** Before the plan is free again, so that it is not tried again at once. Returns what whoever asked for it is told. */
+  /** Before the plan is free again, so that it is not tried again at once. Returns the error for whoever asked for it. */
   #failed(cause: unknown, running: Running, isOwn: boolean): unknown {
-    // It was cancelled, or what failed has been told.
+    // It was cancelled, or what failed has been reported.
     if (this.#ended !== undefined) return isCancelled(cause) ? this.#ended : cause;
     if (isExhaustion(cause)) this.#parts.becomeReadOnly('file numbers', cause);
     else if (isOwn) this.#failedOnItsOwn(toStorageError(cause, 'a compaction failed'), running);

@@ -9,10 +9,10 @@
  * A memtable recovered from the logs of an earlier run is due when it is worth a table; until then its logs stay, so that
  * opening a store for one read writes nothing.
  *
- * Errors: a full disk -> tell, wait, try again, nothing is lost; writes that are held when that fails, too, are refused.
+ * Errors: a full disk -> report, wait, try again, nothing is lost; writes that are held when that fails, too, are refused.
  *         Any other error -> once more to a new file, then read-only. Manifest failures are VersionSet's. No file number left
  *         -> read-only at once.
- *         While the store closes -> told, and left to the logs.
+ *         While the store closes -> reported, and left to the logs.
  *         A store that takes no more writes flushes no more either: what runs is cancelled, and whoever waits hears why.
  *
  * Invariants: it is the oldest, so older versions of its keys are in tables or nowhere; none can come into a table while it is
@@ -40,9 +40,9 @@ import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { deeperBounds } from './deeper-bounds.ts';
 import { RetryDelay } from './retry-delay.ts';
 
-/** Recovered memtables below this wait for company: a table for every `put` of a script would be worse. */
+/** Recovered memtables smaller than this, in bytes, wait for more: a table for every `put` of a script would be worse. */
 const RECOVERED_FLUSH_BYTES = 1048576;
-/** ... and so many logs are company enough. */
+/** They wait no longer once they span more than this many logs. */
 const RECOVERED_FLUSH_LOGS = 4;
 
 /** What a close leaves in logs: so much is replayed in a moment, and no script makes a table of the little that it wrote. */
@@ -131,8 +131,8 @@ export class Flusher {
   }
 
   /**
-   * The store closes: unless what is in memory is little, it goes to tables, so that the next open need not replay it. Nothing of it
-   * depends on that: after a failure, which is told, the logs have it.
+   * The store closes: unless what is in memory is little, it goes to tables, so that the next open need not replay it. Nothing of
+   * it depends on that: after a failure, which is reported, the logs have it.
    */
   async flushBeforeClose(): Promise<void> {
     const { memtables, pipeline } = this.#parts;
@@ -140,7 +140,7 @@ export class Flusher {
     this.#isClosing = true;
     pipeline.freezeActive();
     await this.flushFrozen().catch(() => {
-      // Told by #failed(), or by what has ended the flusher.
+      // Reported by #failed(), or by what has ended the flusher.
     });
   }
 
@@ -245,7 +245,7 @@ export class Flusher {
     }
     const willRetry = isRoomProblem(cause) || (this.#failures === 1 && !isExhaustion(cause));
     if (willRetry) this.#parts.report('backgroundError', { error, operation: 'flush', willRetry });
-    // A short shortage is waited out. Of one that lasts, writers are told, or they would wait as long as it does; and
+    // A short shortage is waited out. One that lasts is reported to the writers, or they would wait as long as it does; and
     // nobody waits for room once the store closes.
     if (this.#failures > 1 || this.#parts.isClosing()) this.#parts.pipeline.rejectHeld(error);
     if (willRetry) this.#retry.failed();

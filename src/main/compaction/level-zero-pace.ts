@@ -2,7 +2,8 @@
  * How fast writes may enter while level 0 is large: so fast that it is not full before a compaction has made room.
  *
  *   room    what may still come in: so many memtables as L0 takes runs, less those that wait for their flush
- *   eta     until a compaction of L0 ends: its bytes at the speed of those before; one that has not begun waits for a thread first
+ *   eta     until a compaction of L0 ends: its bytes at the speed of those before; one that has not begun waits for a thread
+ *           first
  *   rate    room / eta
  *
  * Each flush and each compaction that ends asks again, so a guess that was wrong is put right before the room is used up, and the

@@ -8,19 +8,19 @@
  *
  *   1. start at the table asked for, or at the oldest that must go before it: F0
  *   2. take along, from old to new, what overlaps it (transitively), as long as all stays within maxLevelZeroBytes(): F0 alone
- *   3. an ingestion whose time has come (R, once F0 is gone) is not merged: its tables move, in one edit, each to the deepest level
- *      that the order of age allows. What can't move, as L1 is in the way, is merged a few tables at a time
+ *   3. an ingestion whose time has come (R, once F0 is gone) is not merged: its tables move, in one edit, each to the deepest
+ *      level that the order of age allows. What can't move, as L1 is in the way, is merged a few tables at a time
  *   4. ask again: F2 and F3
  *
  * Every step is an edit of its own; what is left is found again from the version alone, after a crash as well.
  *
  * Invariants: whatever of L0 is older than an input and shares a key range with it is an input, too. What stays is newer than all
- *             inputs that it overlaps, and stays above them: for each key, shallower is newer, and in L0 sequences go on telling.
+ *             inputs that it overlaps, and stays above them: for each key, shallower is newer, and in L0 sequences still decide.
  *             Newer tables need not come along: they hold no version between those of the inputs.
  * Thread:     main. Pure.
- * Not chosen: all that overlaps, however much (LevelDB): after an ingestion one plan had all its tables, and writers waited for it.
- *             Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and each
- *             would be written once more.
+ * Not chosen: all that overlaps, however much (LevelDB): after an ingestion one plan had all its tables, and writers waited for
+ *             it. Cutting wide tables at key boundaries first: what they meet further down is small (compaction-score.ts), and
+ *             each would be written once more.
  */
 
 import { type Level, MAX_LEVEL, level as toLevel } from '../../shared/base/ids.ts';
@@ -39,7 +39,7 @@ import {
 
 type Tables = readonly TableInfo[];
 
-/** An edit that moves so many tables costs main less than a millisecond. */
+/** Tables that one edit moves, at most: less than a millisecond on main. */
 const MAX_MOVED_TABLES = 256;
 
 /** Where inputs of L0 are merged into. */
@@ -72,9 +72,9 @@ export function planLevelZero(
 }
 
 /**
- * Where each table of `ingestion`, newer than all that it overlaps outside of L0, may go from L0: see deepestFreeLevel(). Of a small
- * ingestion, one that spans much of the next level stays in L0: merged from there, it is cut on its way down, while its own compaction
- * would have to take all of that along. Tables of large ingestions are cut when they are built (ingest/ingestion.ts).
+ * Where each table of `ingestion`, newer than all that it overlaps outside of L0, may go from L0: see deepestFreeLevel(). Of a
+ * small ingestion, one that spans much of the next level stays in L0: merged from there, it is cut on its way down, while its own
+ * compaction would have to take all of that along. Tables of large ingestions are cut when they are built (ingest/ingestion.ts).
  */
 export function placesOutOfLevelZero(
   version: Version,
@@ -91,7 +91,7 @@ export function placesOutOfLevelZero(
   });
 }
 
-/** The deepest level such that nothing in it or above, but for L0, shares keys with `table` or is about to. */
+/** The deepest level such that nothing in it or above, L0 excepted, shares keys with `table` or is about to. */
 function deepestFreeLevel(version: Version, table: TableInfo, busy: BusyTables): Level {
   const range = rangeOf(table);
   const bottom = bottomLevel(version);

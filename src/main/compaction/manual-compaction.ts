@@ -7,7 +7,8 @@
  *          'blocked'  wait until a running compaction ends; ask again
  *          'done'
  *
- *   1. L0 tables in the range, oldest first, and what overlaps them (level-zero.ts)  -> the next level that holds any of their keys
+ *   1. L0 tables in the range, oldest first, and what overlaps them (level-zero.ts)  -> the next level that holds any of their
+ *      keys
  *   2. from the shallowest level, as many tables at once as maxCompactionBytes allows -> likewise
  *   3. tables of the bottom level that still hold tombstones or shadowed versions that no snapshot needs any more
  *      -> rewritten in place
@@ -16,7 +17,7 @@
  * (`upToSequence`), or a busy writer would keep it going for ever.
  *
  * Thread: main. Pure.
- * Not chosen: rewriting the whole bottom level: a table tells from its meta data whether that would change it.
+ * Not chosen: rewriting the whole bottom level: the meta data of a table says whether that would change it.
  */
 import { type Level, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';

@@ -3,7 +3,7 @@
  *
  *   update()   after every event that may change the answer: start a flush, start compactions, set the gate
  *
- *   L0 tables    below 12   no limit
+ *   L0 runs      below 12   no limit
  *                12..19     slower and slower: from 32 MB/s down, and so that 20 are not reached (level-zero-pace.ts)
  *                20         held until a compaction ends
  *   memtables    two frozen and the active one full: held until a flush ends
@@ -11,7 +11,7 @@
  *   ingestion    slower while what is in memory is flushed for it, then held for the moment at which it enters
  *
  * Jobs leave the disk to reads that wait for it (disk-use.ts), but not while writes are slowed or held, or soon would be: from 8
- * tables in L0, two frozen memtables, or half the debt on.
+ * runs in L0, two frozen memtables, or half the debt on.
  *
  * Invariants: the gate is closed or slow only while work is running or scheduled that will open it; where none can be
  *             (the tables are damaged, the store closes), writes go on and L0 grows. Where that work goes on failing, held
@@ -51,7 +51,10 @@ const WORTHWHILE_SHARE = 0.9;
 /** Of the speed of such flushes: more does not enter meanwhile, so that each leaves about half of what the one before did. */
 const ENTRY_SHARE = 0.5;
 const MAX_FLUSH_ROUNDS = 12;
-/** Each round leaves a small table in L0. So many more may come until writers are held: the last flush, the ingestion, two memtables. */
+/**
+ * Each round leaves a small table in L0. So many more may come until writers are held: the last flush, the ingestion, two
+ * memtables.
+ */
 const ENTRY_ROOM = 4;
 
 /** What background work needs of a store. */
@@ -131,7 +134,7 @@ export class Scheduler {
 
   /**
    * Carries out `work` while no compaction starts, nothing is in memory and writes are held: the moment at which tables from
-   * outside can be given their place. Compactions that run go on; `work` is told what they have taken. Rejects with the signal's
+   * outside can be given their place. Compactions that run go on; `work` is given what they have taken. Rejects with the signal's
    * reason as soon as it is aborted before that, whatever runs.
    */
   async atRest<T>(work: (busy: BusyTables) => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -203,7 +206,7 @@ export class Scheduler {
     await Promise.all([this.#flusher.stop(error), this.#compactor.settled()]);
   }
 
-  /** The store takes no more writes: cancels what runs, starts nothing any more; whoever waits is told `error`. */
+  /** The store takes no more writes: cancels what runs, starts nothing any more; whoever waits gets `error`. */
   halt(error: StorageError): void {
     this.#isEnded = true;
     this.#compactor.end(error);

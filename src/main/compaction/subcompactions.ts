@@ -1,10 +1,10 @@
 /**
  * Carries out the merge of one plan, in parts by key range when there are threads to share it (subcompactions).
  *
- *   1. cut the hull of the plan at keys that the tables' indexes tell, into ranges of about equal size (key-split.ts)
+ *   1. cut the hull of the plan at keys from the tables' indexes, into ranges of about equal size (key-split.ts)
  *   2. one job per range reads its part of the inputs and writes tables of its own: no two outputs overlap
  *   3. all have ended well and have read every entry between them: one result, for one edit
- *      one failed: the others are cancelled, all outputs deleted, and its error is told
+ *      one failed: the others are cancelled, all outputs deleted, and its error is thrown
  *
  * Invariants: the outputs of all parts, put together, are what a single job might have written: versions of a key are in one
  *             part, since parts are cut by key.
@@ -45,7 +45,7 @@ export interface MergeParts extends OutputFiles {
   readonly tables: TableCache;
 }
 
-/** The ranges that `plan` is merged in: at most `parts`, one where it is small or its tables tell no keys to cut at. */
+/** The ranges that `plan` is merged in: at most `parts`, one where it is small or its tables have no keys to cut at. */
 export function partsOf(
   store: Pick<MergeParts, 'options' | 'tables'>,
   plan: CompactionPlan,

@@ -9,8 +9,8 @@
  *
  * What is flushed has its tombstones in a table, which compaction-garbage.ts takes to where the data is.
  *
- * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script that
- *             opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
+ * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script
+ *             that opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
  */
@@ -24,14 +24,14 @@ import type { Scheduler } from './scheduler.ts';
 
 const LEVELS = Array.from({ length: LEVEL_COUNT }, (_, i) => toLevel(i));
 
-/** Nobody has written for so long: most programs that write now and then do so more often. */
+/** Without a write for this long a store is at rest: most programs that write now and then do so more often. */
 const REST_MS = 2000;
-/** So many deletes are worth a flush while writes go on, if they are a quarter of what is in memory. */
+/** While writes go on, this many deletes in memory are worth a flush, if they are a quarter of its entries. */
 const BUSY_TOMBSTONES = 32768;
 const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
-/** At rest: fewer cost a scan some microseconds. */
+/** At rest, this many deletes are worth a flush; fewer cost a scan some microseconds. */
 const REST_TOMBSTONES = 256;
-/** Fewer are worth a flush at rest if they hide so much, and so large a part of the tables that they would have to be merged with. */
+/** At rest, fewer deletes are worth a flush if they hide this much, and this share of the tables they would be merged with. */
 const REST_HIDDEN_BYTES = 65536;
 const REST_HIDDEN_SHARE: number = 1 / 16;
 
@@ -64,7 +64,7 @@ export class Upkeep {
     this.#arm();
   }
 
-  /** Costs a comparison, but for once in a while. */
+  /** Costs a comparison, and more only once in a while. */
   noteWrite(): void {
     if (this.#timer === undefined) this.#arm();
   }

@@ -6,9 +6,9 @@
  *   sortOutFiles          at open: what a crash left, and what the manifest says may go
  *   nameTables            NUMBER.sst.new -> NUMBER.sst, once a durable manifest names the table
  *
- * Invariants: a table, log or page is deleted only when a durable manifest says that it is obsolete, a table or page with its first
- *             name only when no manifest names it. Only names this store would write (file-names.ts) and only regular files are deleted;
- *             directories, links and foreign files are not touched.
+ * Invariants: a table, log or page is deleted only when a durable manifest says that it is obsolete, a table or page with its
+ *             first name only when no manifest names it. Only names this store would write (file-names.ts) and only regular files
+ *             are deleted; directories, links and foreign files are not touched.
  * Thread:     main.
  * Not chosen: deleting in parallel. Unlinking a large table can take long in the file system, and the four threads of
  *             libuv's pool are shared with the log; one at a time leaves them three.
@@ -81,7 +81,7 @@ export async function removeObsoleteFiles(
   }
 }
 
-/** What deletions of a running store are told, and ask. */
+/** What deletions of a running store need to know, and ask for. */
 export interface DeletionHost {
   /** Whether the directory is still this store's. */
   mayDelete(): boolean;
@@ -149,8 +149,8 @@ export async function nameTables(
 }
 
 /**
- * A table, log or page that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs to
- * this directory as it is: a copy of before was put back, or it is another store's.
+ * A table, log or page that the manifest neither needs nor lists as obsolete shows that the manifest is not the one that belongs
+ * to this directory as it is: an earlier copy was put back, or it is another store's.
  *
  * @throws {@link CorruptionError}
  */
@@ -255,8 +255,8 @@ export interface SortedFiles {
 }
 
 /**
- * Deletes what is obsolete, and names tables for good that a crash kept from it. Requires: refuseUnknownFiles() has let pass. Synchronous: runs once, at open, before
- * anything else needs the disk.
+ * Deletes what is obsolete, and names tables for good that a crash kept from it. Requires: refuseUnknownFiles() has let pass.
+ * Synchronous: runs once, at open, before anything else needs the disk.
  */
 export function sortOutFiles(
   fs: FileSystem,

@@ -8,8 +8,8 @@
  * in mind: those of its epoch. So the new owner moves everything into the directory of the next one:
  *
  *   1. read the manifest of the old epoch; make the directory of the new one
- *   2. rename every table, page and log into it: from now on the old owner can't delete or replace them. What it still writes to a
- *      log that it has open lies behind the bytes that the new owner counts (recovery.ts)
+ *   2. rename every table, page and log into it: from now on the old owner can't delete or replace them. What it still writes to
+ *      a log that it has open lies behind the bytes that the new owner counts (recovery.ts)
  *   3. is the old manifest still the same? Otherwise the old owner has gone on, and published before step 2 was over: again
  *   4. write the manifest into the new directory: from here on the new epoch is the store
  *

@@ -1,6 +1,7 @@
 /**
- * What tells an obsolete file of this store from another one that has its name: before a file is deleted because a manifest lists
- * its number, it must be the file that was meant. The manifest may be another store's, or that of a copy that has gone its own way.
+ * What distinguishes an obsolete file of this store from another one with its name: before a file is deleted because a manifest
+ * lists its number, it must be the file that was meant. The manifest may be another store's, or that of a copy that has gone its
+ * own way.
  *
  *   table    (or page) size, and the checksum of the whole file: as it was synced before a manifest named it, it is all there
  *   log      the checksum of its first group of writes. A power cut may have left less of it: without an intact start, or without

@@ -11,7 +11,7 @@ import type { VersionSet } from '../manifest/version-set.ts';
 import type { TellEvent } from '../store/events.ts';
 import { removeObsoleteFiles } from './deletion-queue.ts';
 
-/** Where outputs lie, and who is told when they can't be deleted. */
+/** Where outputs lie, and who hears when they can't be deleted. */
 export interface OutputFiles {
   readonly fs: FileSystem;
   readonly directory: string;

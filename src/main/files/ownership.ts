@@ -72,7 +72,7 @@ export class Ownership {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Costs a comparison, but for once in half a second. */
+  /** Costs a comparison, and more only once in half a second. */
   noteWrite(): void {
     if (this.#timer !== undefined || this.#isStopped || this.#lock.held === undefined) return;
     this.#timer = setTimeout(() => {

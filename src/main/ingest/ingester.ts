@@ -20,8 +20,8 @@ import { PoolSorter } from './pool-sorter.ts';
 import { ReceivedIngestion } from './received-ingestion.ts';
 
 /**
- * A client's ingestion asks once for so many runs. What it leaves is given back, or is for the next one: at most so many numbers are
- * lost for each ingestion that runs when the store is closed.
+ * File numbers, and so runs, that a client's ingestion asks for at a time. What it leaves is given back, or goes to the next one:
+ * at most this many numbers are lost for each ingestion that runs when the store is closed.
  */
 const CLIENT_NUMBERS = 256;
 const MIN_CLIENT_NUMBERS = 16;

@@ -6,9 +6,10 @@
  *   3. commit  at rest (Scheduler.atRest): the tables are placed, one edit adds them, S becomes visible
  *   4. those that had to go to level 0 move on when what is older there is gone (level-zero.ts)
  *
- * S lies above the last sequence at the start of step 2, by as much as the ingestion is large (headroomFor). Writes go on meanwhile
- * with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan of before the commit sees it.
- * Should they have used up the room, step 2 is done again, with room for four times as many.
+ * S lies above the last sequence at the start of step 2, by as much as the ingestion is large (headroomFor). Writes go on
+ * meanwhile with sequences below S, so what is loaded is newer than all of them, and no snapshot or scan opened before the commit
+ * sees it. Should they have used up the room, step 2 is done again, with room for four times as many, and at least twice the
+ * room.
  *
  * Invariants: everything is visible or nothing, to readers and after a crash. Between the edit and the publication of S the
  *             tables are in the version, but no reader has a sequence that sees their entries.
@@ -59,7 +60,7 @@ const MIN_RECORD_BYTES = 8;
 const MAX_MERGED_RUNS = 128;
 /** Ranges per thread, so that the last ones to end do not leave the others idle for long. */
 const RANGES_PER_THREAD = 4;
-/** And ranges of at most this: for so long, a second, a compaction that writers need waits for a thread. */
+/** Bytes of a range, at most: about a second, for which a compaction that writers need may have to wait for a thread. */
 const MAX_RANGE_BYTES: number = 64 * 1024 * 1024;
 /** The smallest ingestion takes some milliseconds. */
 const MIN_HEADROOM = 4096;
@@ -98,8 +99,8 @@ export interface SortedRecords {
 }
 
 /**
- * For how many writes there is room while the tables of an ingestion are built, about in proportion to how long that takes: sixteen of
- * each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
+ * For how many writes there is room while the tables of an ingestion are built, about in proportion to how long that takes:
+ * sixteen of each record, or one of every 64 bytes. These numbers are spent: 2^53 are enough for 10^15 records.
  */
 export function headroomFor({ recordCount, byteCount }: SortedRecords): number {
   return MIN_HEADROOM + 16 * recordCount + Math.ceil(byteCount / 64);
@@ -234,8 +235,8 @@ export class Ingestion {
   }
 
   /**
-   * What the tables of a large ingestion will once be merged with: cut as other outputs are, none of them drags along much of it. Few
-   * records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
+   * What the tables of a large ingestion will once be merged with: cut as other outputs are, none of them drags along much of it.
+   * Few records spread over a large store would become many tiny tables: these go to level 0 (level-zero.ts).
    */
   #boundsBelow(range: KeyRange, runs: readonly RunMeta[]): Grandparents {
     const { store } = this.#host;
@@ -293,7 +294,7 @@ export class Ingestion {
       return result;
     };
     const jobs = ranges.map((part, i) => inTurn.run(() => mergePart(part, i)));
-    // The first failure is the one to tell; what is cancelled after it is not.
+    // The first failure is the one to report; what is cancelled after it is not.
     for (const job of jobs) job.catch((error: unknown) => this.stop(error));
     await Promise.allSettled(jobs);
     throwIfAborted(this.signal);
@@ -308,7 +309,7 @@ export class Ingestion {
 
   // Phase 3
 
-  /** false: so many writes were made meanwhile that the tables are not newer than all of them. */
+  /** false: more writes were made meanwhile than S left room for, so the tables are not newer than all of them. */
   async #commit(sequence: SequenceNumber, busy: BusyTables): Promise<boolean> {
     const { store } = this.#host;
     const { versions, memtables, counters, clock } = store;

@@ -4,7 +4,8 @@
  *
  * Invariants: all memory that it takes is a chunk for each thread, one that waits, and one being filled.
  * Thread:     main.
- * Owns:       the chunks, whose memory is given up when the last record is in a run, or the ingestion has ended. The files are the ingestion's.
+ * Owns:       the chunks, whose memory is given up when the last record is in a run, or the ingestion has ended. The files are
+ *             the ingestion's.
  */
 
 import { unless } from '../../shared/base/abortable.ts';

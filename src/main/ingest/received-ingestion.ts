@@ -44,7 +44,7 @@ export class ReceivedIngestion {
   /** Settles when its files are in the store or deleted. */
   report!: Promise<IngestReport>;
 
-  /** `makeIngestion` makes the ingestion, which is told of progress by what it is given. */
+  /** `makeIngestion` makes the ingestion, which reports progress to what it is given. */
   constructor(
     makeIngestion: (onProgress: (progress: IngestProgress) => void) => Ingestion,
     takeNumbers: () => NumberRange,
@@ -56,7 +56,7 @@ export class ReceivedIngestion {
     });
   }
 
-  /** @internal For Ingester. */
+  /** For Ingester. */
   get ingestion(): Ingestion {
     return this.#ingestion;
   }
@@ -93,12 +93,12 @@ export class ReceivedIngestion {
     this.#ingestion.stop(reason);
   }
 
-  /** @internal The runs, once the client has finished. */
+  /** The runs, once the client has finished. */
   async delivered(): Promise<SortedRecords> {
     return await unless(this.#ingestion.signal, this.#delivered);
   }
 
-  /** @internal Resolves when the client writes no more; the ingestion knows its files then. Returns numbers without a file. */
+  /** Resolves when the client writes no more; the ingestion knows its files then. Returns numbers without a file. */
   async settled(): Promise<readonly NumberRange[]> {
     this.latch.end();
     while (this.latch.isWriting && !this.#isGone) await delay(LOOK_MS);

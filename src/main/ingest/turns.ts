@@ -1,5 +1,5 @@
 /**
- * Lets so many pieces of work run at a time, the others in the order in which they came.
+ * Lets a bounded number of pieces of work run at a time; the others follow in the order in which they came.
  *
  * Thread: any.
  */

@@ -1,8 +1,9 @@
 /**
  * The levels of a store as a map: how large each is, how full, and which part of the keys each of its tables has.
  *
- * The axis is the order of keys. All bounds of all tables, sorted, are its steps, each as wide as there is data: a table spreads its
- * bytes evenly over the steps that it covers. So how keys are spelled does not matter, and half of the axis is half of the store.
+ * The axis is the order of keys. All bounds of all tables, sorted, are its steps, each as wide as there is data: a table spreads
+ * its bytes evenly over the steps that it covers. So how keys are spelled does not matter, and half of the axis is half of the
+ * store.
  *
  * Scores are those of the compaction picker with the default options, as a store does not say with which it is opened: at 1 a
  * compaction is due.

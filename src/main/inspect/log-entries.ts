@@ -1,8 +1,8 @@
 /**
  * Walks the entries of a log's group record, trusting nothing in them. The file is read as far as each entry needs.
  *
- * Invariants: `sequence`, `ordinal` and all else are checked as recovery checks them (entry-walk.ts). A record whose checksum matches
- *             may still hold what is no entry, if it was made so.
+ * Invariants: `sequence`, `ordinal` and all else are checked as recovery checks them (entry-walk.ts). A record whose checksum
+ *             matches may still hold what is no entry, if it was made so.
  * Lifetime:   what `key` and `value` return is valid until the next move.
  * Thread:     main.
  */

@@ -1,6 +1,6 @@
 /**
- * How long a log was when it was complete, which the log itself can't say: a clean close writes it into the manifest, and the next
- * log's start record names the log before it and its length. Bytes behind that do not count, and fewer are damage.
+ * How long a log was when it was complete, which the log itself can't say: a clean close writes it into the manifest, and the
+ * next log's start record names the log before it and its length. Bytes behind that do not count, and fewer are damage.
  *
  * Invariants: reads only. A manifest or a log that can't be read says nothing.
  * Thread:     main.

@@ -4,8 +4,8 @@
  *   part      [...................................]
  *   next                        [...................................]     half of it further on
  *
- * So each record of up to half a part is found, wherever it lies. Larger ones (one value of more than 32 MiB) are found if they begin
- * early enough in a part.
+ * So each record of up to half a part is found, wherever it lies. Larger ones (one value of more than 32 MiB) are found if they
+ * begin early enough in a part.
  *
  * Thread: main.
  */

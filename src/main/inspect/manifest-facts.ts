@@ -4,8 +4,8 @@
  *   sound      as the store reads it, checksums and rules and all
  *   damaged    what can be read of it line by line (manifest-lines.ts), and of each page likewise: nothing of that is proven
  *
- * A running store replaces its manifest and deletes files that the one before named. So where something is missing and the manifest
- * has been replaced meanwhile, all is read again.
+ * A running store replaces its manifest and deletes files that the one before named. So where something is missing and the
+ * manifest has been replaced meanwhile, all is read again.
  *
  * Invariants: reads only. Each fault has a file, and an offset where there is one.
  * Thread:     main.

@@ -9,8 +9,8 @@
  *     ]
  *   }}
  *
- * Invariants: nothing that is read here is proven: the checksum of the text has failed, or the text does not say what it may. A line
- *             that can't be read is a fault with its offset. At most MAX_FAULTS of them are named, and the others counted.
+ * Invariants: nothing that is read here is proven: the checksum of the text has failed, or the text does not say what it may. A
+ *             line that can't be read is a fault with its offset. At most MAX_FAULTS of them are named, and the others counted.
  * Thread:     main. Pure.
  */
 import { CorruptionError, type StorageError } from '../../shared/base/errors.ts';

@@ -6,9 +6,9 @@
  *   fault                  where it is met; what lies behind it goes on
  *   summary                what was read in all
  *
- * Where the index is lost, blocks are looked for from the start of the file on (block-finder.ts). Where the properties are not proven,
- * the number that every block is sealed with is taken from the file's name, and sequence numbers are relative to a base that is
- * not known.
+ * Where the index is lost, blocks are looked for from the start of the file on (block-finder.ts). Where the properties are not
+ * proven, the number that every block is sealed with is taken from the file's name, and sequence numbers are relative to a base
+ * that is not known.
  *
  * Invariants: entries come from blocks whose checksum matches, and from nothing else. One block is in memory at a time.
  * Lifetime:   the bytes of an entry's key and value are valid until the next fact.

@@ -47,13 +47,13 @@ export class CancelToken {
     return () => void this.#acts.delete(act);
   }
 
-  /** @internal For JobRunner. */
+  /** For JobRunner. */
   bind(control: ControlBlock, slot: number): void {
     this.#bound.set(slot, control);
     if (this.#isCancelled) control.cancel(slot);
   }
 
-  /** @internal For JobRunner. */
+  /** For JobRunner. */
   unbind(slot: number): void {
     this.#bound.delete(slot);
   }

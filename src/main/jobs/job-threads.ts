@@ -15,8 +15,8 @@ import type { ForeignPool } from '../store/open-request.ts';
 const IDLE_TIMEOUT_MS = 5000;
 /**
  * Jobs make little that lives on. V8's default of 48 is memory that a thread has touched soon and keeps: two threads took 80 MiB
- * more while a store was filled, which took as long. With 12 the peak over 16 million puts was 440 MiB (V8's own pages 143 of them),
- * with 6 between 342 and 369, for the same processor time.
+ * more while a store was filled, which took as long. With 12 the peak over 16 million puts was 440 MiB (V8's own pages 143 of
+ * them), with 6 between 342 and 369, for the same processor time.
  */
 const YOUNG_GENERATION_MIB = 6;
 
@@ -133,12 +133,12 @@ export class PiscinaThreads implements Threads {
       const opened = await this.#opened;
       await opened?.piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
     };
-    // The job tells that its thread has ended; nothing else is waiting for this.
+    // The job's promise reports that its thread has ended; nothing else waits for this.
     end().catch(() => undefined);
   }
 
   async close(): Promise<void> {
-    // When it could not be opened, its jobs have been told.
+    // When it could not be opened, its jobs have been rejected.
     const opened = await this.#opened?.catch(() => undefined);
     await opened?.piscina.destroy();
   }
@@ -168,7 +168,7 @@ export class PiscinaThreads implements Threads {
         return idle;
       },
     });
-    // Tells of threads that died without a job, most of them while they started; those with one reject its promise.
+    // Reports threads that died without a job, most of them while they started; those with one reject its promise.
     let lastDeath: Error | undefined;
     piscina.on('error', (error: Error) => {
       lastDeath = error;
@@ -199,7 +199,7 @@ interface OpenedPiscina {
   readonly starting: StartingJobs;
   /** What a task carries under it stays on this thread, and is shown to the load balancer. */
   readonly placeSymbol: symbol;
-  /** What a job failed with; for one that waited for a thread in vain what that died of, which piscina does not tell. */
+  /** What a job failed with; for one that waited for a thread in vain what that died of, which piscina does not report. */
   readonly startFailure: (error: unknown) => unknown;
 }
 

@@ -1,9 +1,9 @@
 /**
  * One set of threads for all stores of a process, as RocksDB's environment has them.
  *
- * A thread costs some 35 ms to start, ten times that until its code is compiled, and 15 MiB: the threads that one store has warmed
- * serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts); how many all of them run,
- * and whose is next, is that of thread-turns.ts. Threads are as many as jobs run at once, and end when idle.
+ * A thread costs some 35 ms to start, ten times that until its code is compiled, and 15 MiB: the threads that one store has
+ * warmed serve the next one. How many jobs each store may run at once remains its own affair (worker-pool.ts); how many all of
+ * them run, and whose is next, is that of thread-turns.ts. Threads are as many as jobs run at once, and end when idle.
  *
  *   a store opens -> joinProcessThreads() ... close() of the last one -> LINGER_MS, or the end of the process -> they end
  *
@@ -45,7 +45,7 @@ class ProcessThreads {
       this.#stopLingering();
       // Whoever comes now gets others: these may take a while to end.
       byWorker.delete(workerUrl.href);
-      // Whether they end well or not: nobody has a job here, and nobody is told.
+      // Whether they end well or not: nobody has a job here, so nobody needs to know.
       this.#threads.close().catch(() => undefined);
     };
   }

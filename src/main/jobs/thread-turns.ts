@@ -8,8 +8,9 @@
  *   a job has no sign of life -> its thread waits for a disk, not for a processor: it counts no more. A store whose disk hangs
  *                                must not stop the others
  *
- * Bound: `limit` jobs at once, `urgentThreads` urgent ones more, and those that gave no sign of life for a while, of which a store
- * has at most as many as it may run by itself. The limit is the number of processors, or what the store with the most may run.
+ * Bound: `limit` jobs at once, `urgentThreads` urgent ones more, and those that gave no sign of life for a while, of which a
+ * store has at most as many as it may run by itself. The limit is the number of processors, or what the store with the most
+ * threads may run.
  *
  * Invariants: a store with jobs without end has one turn for each that others have, in either line.
  *             A store runs no more jobs at once than its own limits allow: whether it may start one is asked of it.
@@ -22,7 +23,7 @@ import { availableParallelism } from 'node:os';
 
 /** On a single processor one job waits for the disk while another works. */
 const MIN_THREADS = 2;
-/** Of urgent jobs beside the others: one, and one more for each so many processors. */
+/** Urgent jobs get one thread beside the others, and one more per this many processors. */
 const PROCESSORS_PER_URGENT_THREAD = 4;
 
 export type TurnKind = 'urgent' | 'ordinary';
@@ -69,7 +70,7 @@ export class ThreadTurns {
     this.#limit = this.#processors;
   }
 
-  /** How many jobs run at once, but for urgent ones and silent ones. */
+  /** How many jobs run at once, not counting urgent ones and silent ones. */
   get limit(): number {
     return this.#limit;
   }

@@ -4,8 +4,8 @@
  *   1. a job waits in one of two queues, urgent (flushes: writers wait for them) or ordinary
  *   2. urgent jobs are taken first. At most `threads` jobs run at once, and one more when it is urgent and none of the
  *      running ones is: a store whose threads are all in long compactions must not stop its writers until one ends.
- *      Jobs for a caller, for which a caller waits while main has little to do, may take `callerThreads`. They are not in the way of
- *      others: whichever has waited longest is next, and an ingestion of an hour starves no compaction.
+ *      Jobs for a caller, for which a caller waits while main has little to do, may take `callerThreads`. They are not in the way
+ *      of others: whichever has waited longest is next, and an ingestion of an hour starves no compaction.
  *      Where threads are shared with other stores, a job that may run by these rules waits for the store's turn (thread-turns.ts)
  *   3. the job goes to a piscina worker (worker.ts), to the application's own pool, or with `threads: 0` runs inline
  *      (job-threads.ts)
@@ -15,8 +15,8 @@
  * Invariants: no thread, and no piscina, before the first job. Idle threads never keep the process alive, running
  *             ones only for a job that somebody awaits (`keepAlive`).
  *             Each run() settles exactly once, whatever a worker does: throws, exits, is terminated, runs out of
- *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, and isWorkerFault() tells.
- *             A job is handed over once: running it again, with new file numbers, is up to the scheduler.
+ *             memory, answers nonsense or never, fails to start. It fails the job it ran, no other, with an error that
+ *             isWorkerFault() knows. A job is handed over once: running it again, with new file numbers, is up to the JobRunner.
  * Thread:     main only.
  * Owns:       the queues, and threads of its own unless it shares them. A pool given by the application is used and never
  *             destroyed, nor are its threads terminated: other tasks may run on them, and a job may wait there behind them
@@ -59,7 +59,7 @@ export interface WorkerPoolOptions {
 /** What a job in the application's pool may take for a sign of life once the store closes. */
 const CLOSE_LIMIT_MS = 10_000;
 
-/** Without a sign of life for so long a job waits for its disk, and the stores that share its thread get another one. */
+/** A job without a sign of life for this long waits for its disk: the stores that share its thread get another one. */
 const SILENCE_LIMIT_MS = 5000;
 /** Of threads that nobody shares. */
 const OWN_TURN: Turn = { end: () => undefined, noteSilence: () => undefined };
@@ -129,7 +129,7 @@ export class WorkerPool implements ThreadUser {
     } else this.#threads = new PiscinaThreads(this.#callerLimit + 1, workerUrl);
   }
 
-  /** How many jobs may run at once, but for an urgent one. */
+  /** How many jobs may run at once, not counting an urgent one. */
   get mostThreads(): number {
     return this.#callerLimit;
   }
@@ -156,7 +156,7 @@ export class WorkerPool implements ThreadUser {
 
   /**
    * Runs `job` and returns its result.
-   * @throws the job's own error (StorageError, JobCancelledError), or one that {@link isWorkerFault} tells.
+   * @throws the job's own error (StorageError, JobCancelledError), or one that {@link isWorkerFault} knows.
    */
   run<K extends JobKind>(job: JobOf<K>, options: RunOptions): Promise<ResultOf[K]> {
     if (this.#closing !== undefined) {
@@ -187,7 +187,7 @@ export class WorkerPool implements ThreadUser {
 
   /**
    * The store is about to close, and waits for its jobs. One in the application's pool that gives no sign of life for ten
-   * seconds from now on is given up, with an error that {@link isAbandoned} tells: such a pool may have been closed, and have
+   * seconds from now on is given up, with an error that {@link isAbandoned} knows: such a pool may have been closed, and have
    * dropped it without a word.
    */
   beginClose(): void {
@@ -210,7 +210,7 @@ export class WorkerPool implements ThreadUser {
     return this.#closing;
   }
 
-  /** A job that was cancelled: whoever waits for it need not wait for those before it. A running one is told by its slot. */
+  /** A job that was cancelled: whoever waits for it need not wait for those before it. A running one sees it in its slot. */
   #drop(task: Task): void {
     const queue = task.isUrgent ? this.#urgent : this.#ordinary;
     const place = queue.indexOf(task);
@@ -236,7 +236,7 @@ export class WorkerPool implements ThreadUser {
     while (this.start('urgent', OWN_TURN) || this.start('ordinary', OWN_TURN));
   }
 
-  /** @internal For ThreadTurns. */
+  /** For ThreadTurns. */
   start(kind: TurnKind, turn: Turn): boolean {
     const task = kind === 'urgent' ? this.#takeUrgent() : this.#takeOrdinary();
     if (task === undefined) return false;

@@ -69,7 +69,7 @@ const LONGEST_POLL_MS = 100;
 export interface LockOptions {
   /** How long to wait for an owner to go. Default: not at all. */
   readonly timeoutMs?: number | undefined;
-  /** After so long without a sign of life an owner on another host counts as dead; 0 = at once. Default 60 s. */
+  /** Time without a sign of life after which an owner on another host counts as dead; 0 = at once. Default 60 s. */
   readonly takeOverAfterMs?: number | undefined;
 }
 
@@ -180,7 +180,7 @@ export class DirectoryLock {
     this.#parts.within = holdDirectory(join(anchor.place, basename(directory)), directory);
   }
 
-  /** From now on whoever is refused is told that the owner is about to go. */
+  /** From now on the error of whoever is refused says that the owner is about to go. */
   noteClosing(): void {
     if (this.#released !== undefined) return;
     this.#record = { ...this.#record, isClosing: true };

@@ -1,6 +1,6 @@
 /**
  * Owners that this kernel knows nothing of: on another host that has the volume too, or in a container where the file system
- * has no sockets to ask. Only LOCK tells of them: who they are, and by the file's time when they last showed that they live.
+ * has no sockets to ask. Only LOCK names them: who they are, and by the file's time when they last showed that they live.
  *
  *   nobody, or somebody of this kernel     no threat: the kernel's locks were free
  *   anybody else                           refused until there was no sign of life for `takeOverAfterMs`; then watched for two
@@ -25,11 +25,12 @@ import { BEAT_MS, type LockRecord, nameHolder, parseRecord } from './lock-record
 export const TAKE_OVER_AFTER_MS = 60_000;
 
 const WATCH_POLL_MS = 250;
-/** A file's time and the start of the kernel are told by different clocks. */
+/** A file's time and the start of the kernel come from different clocks. */
 const BOOT_SLACK_MS = 2000;
 /** By so much clocks of hosts may differ before a file's time is not believed. */
 const CLOCK_SLACK_MS = 30_000;
-/** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf, vmhgfs. */
+/** statfs(2): NFS, SMB, CIFS, SMB2, 9p, FUSE (virtiofs, sshfs, ...), Ceph, AFS, Coda, Lustre, GPFS, GFS2, OCFS2, vboxsf,
+ * vmhgfs. */
 const SHARED_FILE_SYSTEMS: ReadonlySet<number> = new Set([
   0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x00c36400, 0x5346414f, 0x6b414653,
   0x73757245, 0x0bd00bd0, 0x47504653, 0x01161970, 0x7461636f, 0x786f4256, 0xbacbacbc,
@@ -77,7 +78,7 @@ function lookAt(path: string): Seen | undefined {
     const record = parseRecord(text);
     return record === undefined ? undefined : { record, modifiedMs };
   } catch {
-    // No LOCK, or one that is not ours to read: it tells of nobody.
+    // No LOCK, or one that is not ours to read: it names nobody.
     return undefined;
   }
 }

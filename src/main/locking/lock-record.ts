@@ -4,7 +4,7 @@
  *   {"pid":1,"hostname":"a","threadId":0,"startedAt":"2024-01-01T00:00:00.000Z","bootId":"...","network":"net:[...]",
  *    "ownerId":"0a1b2c3d4e5f6071","socket":"LOCK-0a1b2c3d4e5f6071.sock","isClosing":true}
  *
- *   pid .. startedAt   to tell losers whom to blame
+ *   pid .. startedAt   named in the errors of those who lose
  *   bootId             which start of which kernel: locks are known to one kernel only
  *   network            the network namespace, of which abstract sockets are a part
  *   ownerId            random, for each opening: an owner that finds another one here has been superseded

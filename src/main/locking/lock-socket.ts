@@ -105,7 +105,7 @@ async function settle(
   return 'lost';
 }
 
-/** Whether anybody listens at a socket. What can't be told counts as alive: a socket of another user, one that is overrun. */
+/** Whether anybody listens at a socket. Where nobody knows, it counts as alive: a socket of another user, one that is overrun. */
 function lookAt(path: string): Promise<Life> {
   return new Promise((resolve) => {
     const socket = connect({ path });

@@ -5,8 +5,8 @@
  *   the newest 4,096  regular files, and in their full size
  *   the others        the same when they are first opened (table-cache.ts, table-reader.ts), and by verify()
  *
- * A look at a file takes 7 us: for 20,000 of them longer than an open may take in all. A table is synced in full before a manifest
- * names it, so one that has been there for long was not cut by a crash.
+ * A look at a file takes 7 us: for 20,000 of them longer than an open may take in all. A table is synced in full before a
+ * manifest names it, so one that has been there for long was not cut by a crash.
  *
  * Thread: main. Reads only.
  */

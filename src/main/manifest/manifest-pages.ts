@@ -1,7 +1,7 @@
 /**
- * Which tables are in which page of the manifest. A small level stands in the root, manifest.json, line by line. A large one is cut
- * into pages, each a file of its own; the root has a line for each of them. An edit writes the pages anew that it changes, and the
- * root: with 20,000 tables 200 page lines and two or three pages of 40 KB, where the whole list would be 6 MB.
+ * Which tables are in which page of the manifest. A small level stands in the root, manifest.json, line by line. A large one is
+ * cut into pages, each a file of its own; the root has a line for each of them. An edit writes the pages anew that it changes,
+ * and the root: with 20,000 tables 200 page lines and two or three pages of 40 KB, where the whole list would be 6 MB.
  *
  *   level 6     .. 95 tables ..  |  .. 128 ..  |  .. 64 ..         pages in the level's order
  *   an edit                ^ ^         ^                           two are touched; the second becomes too large: two of 64
@@ -23,9 +23,9 @@ import { lineLength } from './manifest-text.ts';
 
 /** How large a page may become, and a level without pages. */
 export interface PageLimits {
-  /** Of a level that stands in the root: 40 KB of it, with short keys. */
+  /** Tables of a level that stands in the root, at most: 40 KB of text, with short keys. */
   readonly maxInlineTables: number;
-  /** A level that had more is in the root again with so many. */
+  /** A level with pages goes back into the root when it has this many tables or fewer. */
   readonly minInlineTables: number;
   readonly maxPageTables: number;
   readonly minPageTables: number;
@@ -58,7 +58,7 @@ export function layOut(levels: readonly Tables[], limits: PageLimits = PAGE_LIMI
   return levels.flatMap((tables, i) => layOutLevel(toLevel(i), tables, limits));
 }
 
-/** Whether `pages` hold just these levels, but for those that are small enough to be in the root. */
+/** Whether `pages` hold just these levels, except levels small enough to be in the root. */
 export function fits(pages: readonly TablePage[], levels: readonly Tables[]): boolean {
   return levels.every((tables, i) => {
     const held = pages.filter((page) => page.level === i).flatMap((page) => page.tables);

@@ -1,7 +1,7 @@
 /**
  * The text of manifest.json, to and from a state: see manifest.ts for what it looks like.
  *
- * Thread: main. Pure, but for the pages, which are read for it.
+ * Thread: main. Pure, except that it reads the pages.
  */
 import { assert } from '../../shared/base/assert.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';

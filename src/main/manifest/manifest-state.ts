@@ -21,9 +21,9 @@ import { levelProblem } from '../../shared/read/version.ts';
 /**
  * 2: says which tables and logs may be deleted. 3: has pages, shortened bounds, and fields for what comes next.
  *
- * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read. Whatever
- * is new (ranges of deleted keys or a time of expiry for each table, say) comes with the next version; one that is older than
- * the manifest refuses it with STRATA_UNSUPPORTED.
+ * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read.
+ * Whatever is new (ranges of deleted keys or a time of expiry for each table, say) comes with the next version; one that is older
+ * than the manifest refuses it with STRATA_UNSUPPORTED.
  */
 export const MANIFEST_FORMAT_VERSION = 3;
 
@@ -61,7 +61,7 @@ export interface ObsoleteLog {
 /** Everything the store must remember besides the bytes in its other files. `Tables`: how a level is held in memory. */
 export interface ManifestState<Tables extends TableSequence = readonly TableInfo[]> {
   readonly formatVersion: number;
-  /** A random UUID, made with the store: tells two stores apart, whatever they are called. */
+  /** A random UUID, made with the store: distinguishes stores, whatever they are called. */
   readonly storeId: string;
   /** How many owners have opened the store and changed it: each has a higher one than those before. */
   readonly ownerEpoch: number;

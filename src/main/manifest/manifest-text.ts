@@ -8,9 +8,9 @@
  *                 "rawBytes":n,"smallestKey":"...","largestKey":"...","smallestSequence":n,"largestSequence":n}   on one line
  *
  * Keys are in base64, of bounds as table-bounds.ts has them. Where a key begins with MIN_SHARED_BYTES or more of what was there
- * before it, these are left out: {"level":1,"shared":[a,b],"number":7, ...}: smallestKey is what follows the first `a` bytes of the
- * largestKey of the line before, largestKey what follows the first `b` bytes of its own smallestKey. So keys that differ only after
- * many kilobytes do not fill the manifest.
+ * before it, these are left out: {"level":1,"shared":[a,b],"number":7, ...}: smallestKey is what follows the first `a` bytes of
+ * the largestKey of the line before, largestKey what follows the first `b` bytes of its own smallestKey. So keys that differ only
+ * after many kilobytes do not fill the manifest.
  *
  * Thread: main. Pure.
  */
@@ -59,8 +59,8 @@ export function listOf(lines: readonly string[]): string {
 }
 
 /**
- * Lines of tables that follow each other in one file. They are spelled each time: an edit needs a few hundred, 2 us each, and lines
- * that are kept are a thousand strings more for each edit that the garbage collector has to carry on.
+ * Lines of tables that follow each other in one file. They are spelled each time: an edit needs a few hundred, 2 us each, and
+ * lines that are kept are a thousand strings more for each edit that the garbage collector has to carry on.
  */
 export function tableLinesOf(tables: readonly LeveledTable[]): string[] {
   return tables.map(({ level, table }, i) => lineOf(level, table, tables[i - 1]?.table));

@@ -1,7 +1,7 @@
 /**
  * manifest.json, the only root of truth of a store: which tables and logs it consists of.
  *
- *   {"checksum":"crc32:0a1b2c3d",                          spelled as manifest-text.ts tells
+ *   {"checksum":"crc32:0a1b2c3d",                          spelled as manifest-text.ts says
  *   "manifest": {
  *     "formatVersion": 3,
  *     "storeId": "...", "ownerEpoch": n, "lastTime": n,
@@ -26,9 +26,9 @@
  *     ]
  *   }}\n
  *
- * It is one JSON text, so that any tool can read it. The exact spelling is part of the format: what is read must be, byte for byte,
- * what this file would write for the same state. That rule alone refuses duplicate and unknown keys, 1.0, -0, 1e999, loose base64
- * and whatever else two parsers may disagree on.
+ * It is one JSON text, so that any tool can read it. The exact spelling is part of the format: what is read must be, byte for
+ * byte, what this file would write for the same state. That rule alone refuses duplicate and unknown keys, 1.0, -0, 1e999, loose
+ * base64 and whatever else two parsers may disagree on.
  *
  * To save: write new pages, sync them and the directory; write manifest.json.tmp, sync it, rename it over manifest.json, sync the
  * directory. Format 2, which had no pages and none of the fields around them, is read, and written as 3 by the next edit.
@@ -113,7 +113,7 @@ export function pagesIn(
 }
 
 /**
- * Each line names a file of the directory, but for a few. A manifest that names a million others is refused before it is taken
+ * All lines but a few name a file of the directory. A manifest that names a million others is refused before it is taken
  * into memory, where parsing it would take ten times its size.
  *
  * @throws {@link CorruptionError}
@@ -197,8 +197,8 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
 }
 
 /**
- * What tells one manifest.json from another without reading it; undefined: there is none. Nobody but the owner replaces it: if
- * it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
+ * What distinguishes one manifest.json from another without reading it; undefined: there is none. Nobody but the owner replaces
+ * it: if it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
  */
 export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
   const stat = fs.stat(join(directory, MANIFEST_NAME));

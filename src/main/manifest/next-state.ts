@@ -2,7 +2,7 @@
  * The state of the manifest after an edit: what version-set.ts writes.
  *
  * Invariants: `logNumber`, `lastSequence` and `lastTime` never fall. Sealed logs below the log number are forgotten.
- * Thread:     main. Pure, but for the list of obsolete files, which is asked.
+ * Thread:     main. Pure, except that it asks the list of obsolete files.
  */
 import { assert } from '../../shared/base/assert.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';

@@ -62,7 +62,7 @@ export class ObsoleteList {
     };
   }
 
-  /** Returns what {@link published} is to be told. */
+  /** Returns the argument for {@link published}. */
   publicationBegins(): number {
     return ++this.#begun;
   }

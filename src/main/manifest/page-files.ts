@@ -32,7 +32,7 @@ import { MANIFEST_FORMAT_VERSION, type TablePage } from './manifest-state.ts';
 import { checkSpelling, FieldReader, listOf, openText, sealText, tableLinesOf } from './manifest-text.ts';
 import { scanPage } from './page-scanner.ts';
 
-/** So many pages are written at a time: libuv has four threads, and the log is to find one. */
+/** Pages written at the same time: three of libuv's four threads, which leaves one for the log. */
 const LANES = 3;
 /** Far above what is written: bounds what a hostile root makes us read. */
 const MAX_READ_BYTES: number = 16 * 1024 * 1024;
@@ -137,8 +137,8 @@ function openPageFile(
 }
 
 /**
- * Writes `drafts` as files with their first names, synced, a few at a time. When it rejects, some may be there: `numbers` says which
- * names they have.
+ * Writes `drafts` as files with their first names, synced, a few at a time. When it rejects, some may be there: `numbers` says
+ * which names they have.
  */
 export async function writePages(
   fs: FileSystem,

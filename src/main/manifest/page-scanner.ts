@@ -36,7 +36,7 @@ const LINE_END = latin('}');
 const BETWEEN = latin(',\n    ');
 const END = latin('\n  ]\n}}\n');
 
-/** All whole numbers of so many digits are safe integers. */
+/** Digits up to which every whole number is a safe integer. */
 const MAX_DIGITS = 15;
 const ZERO = 0x30;
 const PAD = 0x3d;

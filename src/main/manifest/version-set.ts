@@ -20,8 +20,10 @@
  * The manifest says of every table and log that it does not need any more that it is obsolete, until a deletion of it is
  * durable (obsolete-list.ts). So a file that it does not know at all is never taken for one that may be deleted.
  *
- * Invariants: file numbers only rise, but for the newest when nothing came of it. `logNumber` and `lastSequence` never fall.
- * Thread:     main.   Owns: the current version, pins (version-pins.ts), the manifest. File numbers are taken in the control block.
+ * Invariants: file numbers only rise, except that the newest is taken back when nothing came of it. `logNumber` and
+ *             `lastSequence` never fall.
+ * Thread:     main.   Owns: the current version, pins (version-pins.ts), the manifest. File numbers are taken in the control
+ *             block.
  */
 import { join } from 'node:path';
 import { StorageError } from '../../shared/base/errors.ts';
@@ -66,7 +68,7 @@ export interface VersionHost {
   installed(edit: VersionEdit): void;
   /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
   reservedRanges(): readonly InclusiveRange[];
-  /** Nobody knows which manifest the next open will find: told once, before the edit rejects. */
+  /** Called once, before the edit rejects: nobody knows which manifest the next open will find. */
   poisoned(error: unknown): void;
 }
 
@@ -257,7 +259,7 @@ export class VersionSet {
     return this.#pins.pinnedCount;
   }
 
-  /** Carries out `edit`. Resolves when it is durable and current; rejects as the header tells. */
+  /** Carries out `edit`. Resolves when it is durable and current; rejects as the header says. */
   apply(edit: VersionEdit, extra: EditExtra): Promise<void> {
     const failures = this.#failures;
     const applied = this.#queue.then(() => {

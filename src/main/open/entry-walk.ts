@@ -61,8 +61,9 @@ export class EntryWalk {
   }
 
   /**
-   * How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. `base`: where bytes[0]
-   * is in the log. Of a payload that is not all there, those that begin before `stop`; `position` is where the next one does.
+   * How many entries the payload bytes[start, end) has; CorruptionError when it is anything but whole entries. `base`: where
+   * bytes[0] is in the log. Of a payload that is not all there, those that begin before `stop`; `position` is where the next one
+   * does.
    */
   count(bytes: Uint8Array, start: number, end: number, path: string, base = 0, stop: number = end): number {
     let position = start;

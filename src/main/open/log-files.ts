@@ -2,8 +2,8 @@
  * The logs that recovery looks at, and what is known of each.
  *
  *   found     number and size; the start record, from the first bytes
- *   judged    all of it read (log-reader.ts): into memory of the caller's, or a piece at a time. One that is not sound to its end is
- *             read whole then, into memory that is given up again: what came behind the damage decides what it is
+ *   judged    all of it read (log-reader.ts): into memory of the caller's, or a piece at a time. One that is not sound to its end
+ *             is read whole then, into memory that is given up again: what came behind the damage decides what it is
  *
  * Invariants: reads only. But for those that become memtables, one log is in memory at a time, and most not even that.
  * Thread:     main.

@@ -59,7 +59,7 @@ export interface RecoveredLog {
   readonly validBytes: number;
   /** Some record of this log was written after a completed sync of it. */
   readonly hasSyncEvidence: boolean;
-  /** The latest time that the log tells of, in milliseconds since 1970; 0: none. */
+  /** The latest time in the log, in milliseconds since 1970; 0: none. */
   readonly latestMs: number;
 }
 
@@ -126,8 +126,8 @@ class LogWalk {
   }
 
   /**
-   * Takes the records that are in the window, back to back: up to one that is not, or not all of it; false: up to one that is not intact,
-   * or the end. No object for any of them: there may be millions.
+   * Takes the records that are in the window, back to back: up to one that is not, or not all of it; false: up to one that is not
+   * intact, or the end. No object for any of them: there may be millions.
    */
   takeLoaded(): boolean {
     const { window, number, path, entries } = this;
@@ -270,7 +270,7 @@ function checkRecord(
     throw new CorruptionError('a log record is empty', { file: path, offset: base + position });
 }
 
-/** The time that a note record tells of; 0: none. */
+/** The time in a note record; 0: none. */
 function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
   let time = 0;
   let position = start;

@@ -36,7 +36,8 @@ interface Loaded {
   readonly offsets: number[];
   /** Where the last of them ends. */
   usedBytes: number;
-  /** Bytes from here on were never written: what lies before it, behind `usedBytes`, is of logs of which less counts than was read. */
+  /** Bytes from here on were never written: what lies before it, behind `usedBytes`, is of logs of which less counts than was
+   * read. */
   readBytes: number;
 }
 

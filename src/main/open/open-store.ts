@@ -36,17 +36,17 @@ import { type RecoveredState, recoverLogs } from './recovery.ts';
 export interface OpenInternals {
   readonly fileSystem?: FileSystemSpec | undefined;
   readonly workerUrl?: URL | undefined;
-  /** After so long without a sign of life a job's worker is terminated. */
+  /** A job's worker is terminated after this long without a sign of life. */
   readonly stallLimitMs?: number | undefined;
-  /** After so long without any progress close() gives up. */
+  /** close() gives up after this long without progress. */
   readonly closeLimitMs?: number | undefined;
   /** How many writes may be made while an ingestion builds its tables. */
   readonly ingestHeadroom?: number | undefined;
   /** Of the manifest: small ones give a small store pages. */
   readonly pageLimits?: PageLimits | undefined;
-  /** After so long without a write a store is at rest. */
+  /** A store is at rest after this long without a write. */
   readonly restMs?: number | undefined;
-  /** After so long without a new memtable the memory of used ones is given up. */
+  /** The memory of used memtables is given up after this long without a new one. */
   readonly arenaRestMs?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export interface Opened {
   readonly fs: FileSystem;
   /** What the application opened. */
   readonly path: string;
-  /** Where the files are: `path`, but for a store that was taken over once. */
+  /** Where the files are: `path`, unless the store was taken over once. */
   readonly directory: string;
   readonly options: ResolvedOptions;
   readonly lock: DirectoryLock;

@@ -9,8 +9,8 @@
  *      the earlier bytes: what follows is dropped, unless it proves that the lost part had been synced, which is corruption
  *   4. index what counts, in frozen memtables; the scheduler flushes them when they are worth a table
  *
- * Memory: the memtables, 8 bytes per entry of one of them, outside the heap, and where a log is to be judged only, or dropped, that
- *         one log. Nothing in the heap per record, so what a heap has written it can open.
+ * Memory: the memtables, 8 bytes per entry of one of them, outside the heap, and where a log is to be judged only, or dropped,
+ *         that one log. Nothing in the heap per record, so what a heap has written it can open.
  *
  * Invariants: reads only, so it can be killed at any point and run again. What comes back is a prefix of the writes.
  *             A log that a clean close has measured (manifest: sealedLogs) must be there, whole.
@@ -31,9 +31,9 @@ export interface RecoveredState {
   readonly lastSequence: number;
   /** Every log whose bytes counted. */
   readonly logs: readonly LogExtent[];
-  /** The latest time that the logs tell of, in milliseconds since 1970; 0: none. */
+  /** The latest time in the logs, in milliseconds since 1970; 0: none. */
   readonly latestMs: number;
-  /** The highest owner's epoch that the logs tell of. */
+  /** The highest owner's epoch in the logs. */
   readonly latestEpoch: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The tables in the text of a damaged manifest, and in those of its pages: which ones were live, if every list begins, goes on and
- * ends as it should. Nothing of it is believed that the files of the tables do not bear out (rebuild.ts).
+ * The tables in the text of a damaged manifest, and in those of its pages: which ones were live, if every list begins, goes on
+ * and ends as it should. Nothing of it is believed that the files of the tables do not bear out (rebuild.ts).
  *
  * Thread: main. Reads only.
  */
@@ -25,7 +25,7 @@ const UNPAGED = '  "formatVersion": 2,';
 /** Of a larger list, which a damaged manifest of 300,000 tables may have, repair takes what the tables themselves say. */
 const MAX_LISTED_BYTES: number = 64 * 1024 * 1024;
 
-/** The tables that the text of a damaged manifest lists, with its pages; undefined where it can't be told that this is all. */
+/** The tables that the text of a damaged manifest lists, with its pages; undefined where nobody knows whether that is all. */
 export function readListed(fs: FileSystem, directory: string, bytes: Uint8Array): ListedTable[] | undefined {
   const lines = linesOf(bytes);
   if (lines === undefined) return undefined;

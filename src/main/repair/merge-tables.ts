@@ -1,5 +1,5 @@
 /**
- * Makes one level of tables whose places are not known: without a manifest, nothing tells which level a table was on, nor
+ * Makes one level of tables whose places are not known: without a manifest, nothing says which level a table was on, nor
  * which of two tables is the newer where compaction has zeroed sequence numbers.
  *
  *   1. tables that share no key with any other stay as they are

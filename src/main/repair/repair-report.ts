@@ -23,9 +23,9 @@ export interface RepairedFile {
   readonly outcome: 'kept' | 'merged' | 'salvaged' | 'dropped';
   /** Entries that verify, older versions and deletions included; 0 for a manifest. */
   readonly entries: number;
-  /** Entries the file once held and that are lost; undefined where nothing tells. */
+  /** Entries the file once held and that are lost; undefined where that is unknown. */
   readonly lostEntries: number | undefined;
-  /** How many of them were deletions; undefined where nothing tells. */
+  /** How many of them were deletions; undefined where that is unknown. */
   readonly lostTombstones: number | undefined;
   /** What does not verify, by offset. */
   readonly damage: readonly DamagedRange[];

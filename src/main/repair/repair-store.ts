@@ -6,15 +6,17 @@
  *      what verifies of them (repair-tables.ts)
  *      otherwise: all tables are taken together, and the newest version of each key counts (merge-tables.ts)
  *   3. logs that open would accept stay; else what verifies of them becomes tables (repair-logs.ts)
- *   4. if anything is to change: new tables are durable by now (and have their names, if the manifest is made anew); damaged tables get another name (NAME.set-aside),
- *      damaged logs and a damaged manifest a copy of that name; then, in one step, the new manifest
+ *   4. if anything is to change: new tables are durable by now (and have their names, if the manifest is made anew); damaged
+ *      tables get another name (NAME.set-aside), damaged logs and a damaged manifest a copy of that name; then, in one step, the
+ *      new manifest
  *
  * Nothing that could hold data is deleted. What a later open removes are files whose every entry is in the new tables.
  * Killed at any point, a second run comes to the same result: before step 4 only tables with new numbers were added, which
  * hold copies; during step 4 the old manifest, sound or not, is still the one there, and tables it names are found aside.
  *
  * Invariants: refuses an open store (STRATA_LOCKED) and what is no store (STRATA_NO_DATABASE, or STRATA_CORRUPTION where
- *             only names look like one). A sound store is not changed. Errors of the disk are not taken for damage: they end the repair, with nothing lost.
+ *             only names look like one). A sound store is not changed. Errors of the disk are not taken for damage: they end the
+ *             repair, with nothing lost.
  * Thread:     main; jobs on the pool. Memory: one block per table, one log, and the manifest.
  */
 import { join } from 'node:path';

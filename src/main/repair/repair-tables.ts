@@ -116,7 +116,7 @@ export class TableFinder {
     return look;
   }
 
-  /** What a sound manifest knows of a table's age helps where the table itself can't tell any more. */
+  /** What a sound manifest knows of a table's age helps where the table itself no longer says it. */
   async #lookKnowing(file: string, number: number, expected: TableInfo | undefined): Promise<SalvageResult> {
     const result = await this.#look(file, number);
     if (expected === undefined || result.ownNumber !== undefined) return result;

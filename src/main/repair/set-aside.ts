@@ -65,7 +65,8 @@ function isSame(fs: FileSystem, a: string, b: string): boolean {
   }
 }
 
-/** The content of a file in pieces of equal length, but for the last: damaged logs may be large. A piece is good until the next. */
+/** The content of a file in pieces of equal length, the last one shorter: damaged logs may be large. A piece is good until the
+ * next. */
 function* partsOf(fs: FileSystem, path: string): Generator<Buffer, undefined> {
   const file = fs.openRead(path);
   try {

@@ -2,7 +2,7 @@
  * What lies in the directory of a store to be repaired, and what its manifest says.
  *
  *   sound       manifest.json is intact; or, where it is not, an intact manifest.json.tmp: the edit after it, complete
- *   damaged     its text still tells which tables were live, if every line of its list fits the file it is about (liveTables)
+ *   damaged     its text still says which tables were live, if every line of its list fits the file it is about (liveTables)
  *   missing     nothing is known
  *
  * Invariants: reads only. A newer format is refused: STRATA_UNSUPPORTED.
@@ -31,7 +31,7 @@ export interface SurveyedManifest {
   /** Why manifest.json is not in order; undefined when it is. */
   readonly problem: CorruptionError | undefined;
   readonly isPresent: boolean;
-  /** What a damaged one lists; undefined where it can't be told that the list is complete. */
+  /** What a damaged one lists; undefined where nobody knows whether the list is complete. */
   readonly listed: readonly ListedTable[] | undefined;
 }
 

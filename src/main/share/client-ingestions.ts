@@ -1,7 +1,7 @@
 /**
  * The ingestions of one client: what its IngestWriters ask for.
  *
- * Invariants: when the client is gone, so are its ingestions, but for one that is being committed.
+ * Invariants: when the client is gone, so are its ingestions, except one that is being committed.
  * Thread:     main.     Owns: the ingestions of the client that have not ended.
  */
 import type { MessagePort } from 'node:worker_threads';

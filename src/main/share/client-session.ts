@@ -3,8 +3,8 @@
  *
  * Reads never come here. A turn's writes come as one message in the form of the log; each unit of them becomes a write of its
  * own, grouped with everybody else's by the commit pipeline. While half of maxHeldBytes waits there, messages wait here, and as a
- * client has but a few megabytes on their way, that holds it back: what its writes take of the owner's memory is bounded, and none
- * of them is refused for want of room.
+ * client has but a few megabytes on their way, that holds it back: what its writes take of the owner's memory is bounded, and
+ * none of them is refused for want of room.
  *
  *   write, write, flush, write -> #queue: one after the other, each when there is room -> pipeline
  *
@@ -44,7 +44,7 @@ export interface ClientService {
   compact(range?: CompactRange): Promise<void>;
 }
 
-/** What a client is told of the store when it attaches, and the way of its writes. */
+/** What a client learns of the store when it attaches, and the way of its writes. */
 export interface SessionParts {
   readonly directory: string;
   readonly control: ControlBlock;

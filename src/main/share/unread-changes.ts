@@ -1,5 +1,5 @@
 /**
- * What one client has been told of and has not taken out of its port: how much, and when it is too much.
+ * What was posted to one client and not taken out of its port: how much, and when it is too much.
  *
  * Thread: main. Pure, apart from its own counts.
  */

@@ -12,7 +12,7 @@
  * looks at each change, when a client says that it has moved on, and now and then while views are kept.
  *
  * A client that does not turn its event loop takes no changes out of its port. What waits there is bounded: {@link UnreadLimits}.
- * A client beyond that is told that it has ended. What its slots name is kept until it has closed its port.
+ * A client beyond that gets the message that it has ended. What its slots name is kept until it has closed its port.
  *
  * Invariants: views are numbered consecutively (32 bits, wrapping). Without clients nothing is pinned or posted.
  * Thread:     main.     Owns: the pins.
@@ -27,7 +27,7 @@ import type { PinnedVersion, VersionSet } from '../manifest/version-set.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { DEFAULT_UNREAD_LIMITS, Unread, type UnreadLimits } from './unread-changes.ts';
 
-/** What no message says, it sees by itself after so long. */
+/** While views are kept, the slots are looked at this often even if no message comes. */
 const LOOK_MS = 500;
 
 /** One client, as far as views are concerned. */
@@ -35,7 +35,7 @@ export interface Follower {
   readonly viewPort: MessagePort;
   readonly slots: ViewSlots;
   readonly unread: Unread;
-  /** The last view that it was told of, once it is too far behind to be told of more. */
+  /** The last view that was posted to it, once it is too far behind for more. */
   endedAt: number | undefined;
 }
 
@@ -64,7 +64,7 @@ export class ViewPublisher {
   #announced: readonly LiveMemtable[];
   /** While there are clients. */
   #current: KeptView | undefined;
-  /** Views of before that some client may read with. */
+  /** Earlier views that some client may read with. */
   #kept: KeptView[] = [];
   #number = 0;
   #lastId = 0;
@@ -114,7 +114,7 @@ export class ViewPublisher {
     return true;
   }
 
-  /** From now on `viewPort` is told of every change to the view that this returns. */
+  /** From now on every change to the view that this returns is posted to `viewPort`. */
   follow(viewPort: MessagePort): { readonly follower: Follower; readonly view: ViewState } {
     const unread = new Unread(this.#number);
     const follower: Follower = { viewPort, slots: new ViewSlots(), unread, endedAt: undefined };
@@ -200,7 +200,7 @@ export class ViewPublisher {
     }
   }
 
-  /** Of the views of before only those stay that some client's slots name. */
+  /** Keeps of the earlier views only those that some client's slots name. */
   #releaseUnneeded(): void {
     if (this.#kept.length === 0) return;
     const inUse = Array.from(this.#followers, ({ slots, endedAt }) => {

@@ -134,7 +134,7 @@ export interface EngineStats extends ReaderStats {
   readonly clients: number;
   /** What other threads make this one keep, now. */
   readonly clientViews: {
-    /** Moments of before that some client reads: one for each of its calls, open scans and snapshots at most. */
+    /** Earlier moments that some client reads: one for each of its calls, open scans and snapshots at most. */
     readonly kept: number;
     /** Changes of the store that the client furthest behind has not heard of, as its thread does not turn its event loop; at most
      * 65,536, then it is closed. */
@@ -147,7 +147,8 @@ export interface EngineStats extends ReaderStats {
   readonly files: {
     /** Of the next file. The last one is 2^31 - 2; at the end writes are refused. */
     readonly nextNumber: number;
-    /** Tables, logs and pages that were in use once and are still listed by the manifest, as some of them may not be deleted yet. */
+    /** Tables, logs and pages that were in use once and are still listed by the manifest, as some of them may not be deleted
+     * yet. */
     readonly obsolete: number;
     /** Files that the manifest keeps the tables of large levels in. */
     readonly manifestPages: number;

@@ -39,8 +39,9 @@ export interface EngineOptions {
   readonly blockSize?: number;
   /** Entries between two whole keys in a block, 1 to 256. Default 16. */
   readonly blockRestartInterval?: number;
-  /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB; less is rounded up. Default 32 MiB, or half the write buffer if that is
-   * less; without the option, levels of more than a thousand such tables get tables of two or four times the size. A flush writes one table, whatever its size. */
+  /** Size at which compaction closes a table, in bytes, 4 KiB to 1 GiB; less is rounded up. Default 32 MiB, or half the write
+   * buffer if that is less; without the option, levels of more than a thousand such tables get tables of two or four times the
+   * size. A flush writes one table, whatever its size. */
   readonly maxFileSize?: number;
   /** Codec for new blocks; every codec can always be read. 'lz4' needs the package lz4-napi. Default 'snappy'. */
   readonly compression?: 'snappy' | 'lz4' | 'none';
@@ -56,13 +57,13 @@ export interface EngineOptions {
   /** A piscina of the application's to use instead of threads of our own. It is not closed with the store. */
   readonly pool?: ForeignPool;
   /** Read tables through memory mapping. Default: where the optional package koffi is installed (not on Windows); else
-   * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS; on Linux pages that
-   * are not in memory are read instead. Reads with a promise don't wait for the disk in the call, mapped or not. */
+   * through pread. true insists on it. A mapped page that the disk cannot deliver ends the process with SIGBUS; on Linux pages
+   * that are not in memory are read instead. Reads with a promise don't wait for the disk in the call, mapped or not. */
   readonly mmap?: boolean;
   /** How long `open` waits while somebody else owns the store, in milliseconds: an owner that is closing, or a process that is
    * about to end. 0 to 2,147,483,647. Default 0: it is refused at once. */
   readonly lockTimeout?: number;
-  /** After so many milliseconds without a sign of life an owner on another host counts as dead, and the store is taken over;
+  /** Milliseconds without a sign of life after which an owner on another host counts as dead, and the store is taken over;
    * 0 = at once, which is for whoever knows that it is dead. Owners show that they live every 5 seconds. Owners on this machine
    * are known to live or to be dead, and not a matter of time. 0 to 2,147,483,647. Default 60,000. */
   readonly takeOverAfter?: number;

@@ -2,10 +2,10 @@
  * Snapshots: read points that compaction keeps alive.
  *
  * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
- * compaction are told all open ones and keep, for each, the version it sees.
+ * compaction are given all open ones and keep, for each, the version it sees.
  *
- * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through it
- * has pinned what it reads, and goes on.
+ * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
+ * it has pinned what it reads, and goes on.
  *
  * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
  * Thread:     main.     Owns: the open snapshots.
@@ -30,7 +30,7 @@ const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.fo
  * const snapshot = engine.snapshot();
  * try {
  *   await engine.put('k', 'new');
- *   engine.getSync('k', { snapshot }); // the value of before
+ *   engine.getSync('k', { snapshot }); // still the old value
  * } finally {
  *   snapshot.close();
  * }
@@ -117,7 +117,7 @@ export class SnapshotList {
     this.#isEnded = true;
   }
 
-  /** All read points, ascending: what a job is told. */
+  /** All read points, ascending: what a job is given. */
   sequences(): SequenceNumber[] {
     return [...this.#counts.keys()].sort((a, b) => a - b);
   }

@@ -1,10 +1,11 @@
 /**
- * How writes enter a store, and why they are slowed or held: what `stats()` and the event `stall` say. The gate is write/write-gate.ts.
+ * How writes enter a store, and why they are slowed or held: what `stats()` and the event `stall` say. The gate is
+ * write/write-gate.ts.
  */
 
 /**
- * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact; a bulk
- * load is taking its place in the order of writes.
+ * Why writes are slowed or held: memtables wait for their flush; too many tables in L0; too much is left to compact; an
+ * ingestion is taking its place in the order of writes.
  */
 export type StallReason = 'memtables' | 'level0' | 'compaction-debt' | 'ingest';
 

@@ -2,7 +2,7 @@
  * The memory of memtables, used again and again: a store that writes for a year needs that of a few.
  *
  *   take  a free arena, or a new one        give  nobody reads the memtable any more: its arena is free
- *   a few seconds in which nothing was taken: free arenas are given up, and the collector is told (reclaim.ts)
+ *   a few seconds in which nothing was taken: free arenas are given up, and the collector is nudged (reclaim.ts)
  *
  * Pooled are arenas of the write buffer's size. One of another size (for a larger batch, or of a recovered log) is given up after
  * its use, and so is one of which a value was lent (ReadOptions.zeroCopy).
@@ -18,12 +18,12 @@ import { MemtableArena } from '../../shared/memtable/arena.ts';
 
 /** One active, two that wait for their flush (commit-pipeline.ts). */
 const MAX_ARENAS = 3;
-/** A store that fills no memtable for so long gives the free ones up. Touching new memory costs it some 20 ms, once. */
+/** A store that fills no memtable for this long gives the free arenas up. Touching new memory costs it some 20 ms, once. */
 const REST_MS = 4000;
 
 /** Who else has to do with the memory. */
 export interface ArenaHost {
-  /** Told in the step in which memory is given up. */
+  /** Called in the step in which memory is given up. */
   givenUp(byteLength: number): void;
   /** While messages to clients refer to free arenas, giving these up would free nothing, and new ones would come on top. */
   mayRest(): boolean;

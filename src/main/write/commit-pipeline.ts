@@ -36,7 +36,7 @@ import type { LiveMemtable } from './memtable-list.ts';
 import { type MemtableEnvironment, newMemtable } from './new-memtable.ts';
 import type { WriteGate } from './write-gate.ts';
 
-/** Held writes enter so many bytes at a time, some milliseconds of work; then the event loop has a turn. */
+/** Bytes of held writes that enter in one turn of the event loop: some milliseconds of work. */
 const RELEASED_PER_TURN: number = 1024 * 1024;
 
 /** More entries than an arena can hold: nearer to the last sequence than that, each write is checked against it. */

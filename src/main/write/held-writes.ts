@@ -9,8 +9,8 @@
  *   chunk     |group     |group   |group    ...             |   1 MiB, used again while writes wait
  *              write write write ...                            a large write has memory of its own
  *
- * The writes of a group have one fate (write-unit.ts): they enter together or are refused together, and share their promises. So a
- * write that waits costs its bytes and a few more, and `byteLength` is what all of them cost.
+ * The writes of a group have one fate (write-unit.ts): they enter together or are refused together, and share their promises. So
+ * a write that waits costs its bytes and a few more, and `byteLength` is what all of them cost.
  *
  * Invariants: while one waits the process stays alive, as somebody may await it.
  *             A group is in one piece of memory, which no other write of the group's time is given.
@@ -26,7 +26,8 @@ import { MAX_UNIT_WRITES } from '../../shared/base/write-unit.ts';
 const CHUNK_BYTES: number = 1024 * 1024;
 /** A larger write has memory of its own: what it would leave over at the end of a chunk is too much. */
 const MAX_SHARED_BYTES = 16384;
-/** So long chunks are kept for the writes that wait next: a store that writers outrun holds some every few milliseconds. */
+/** Empty chunks are kept this long for the next writes that wait: where writers outrun the store, some do every few
+ * milliseconds. */
 const KEPT_MS = 1000;
 
 interface Chunk {
@@ -169,7 +170,7 @@ export class HeldWrites {
     this.letGo();
   }
 
-  /** Some have left: tells who waits for room, and lets the process go when no write waits; returns whether that is so. */
+  /** Some have left: resolves whoever waits for room, and lets the process go when no write waits; returns whether that is so. */
   letGo(): boolean {
     if (this.#byteLength <= this.#maxBytes / 2) {
       this.#room?.resolve();

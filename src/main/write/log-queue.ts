@@ -1,5 +1,6 @@
 /**
- * The back half of group commit: writes the groups that are complete to their logs, publishes them, and tells their writers.
+ * The back half of group commit: writes the groups that are complete to their logs, publishes them, and settles the promises of
+ * their writers.
  *
  *   add(group) -> queue -> sealed and written, the groups of one log in one go -> published -> written() / a shared sync
  *
@@ -12,7 +13,7 @@
  *                                             in it would be recovered
  *   anything else                             the log is dead: what reached the disk is unknown, nothing more is written
  *
- * Invariants: groups are written, and published, in the order in which they were added. Each is told once.
+ * Invariants: groups are written, and published, in the order in which they were added. Each is settled once.
  *             Whatever throws here, in a microtask or timer too, ends as a failure of the log does.
  * Thread:     main.     Owns: the groups that are complete, until their log write has ended.
  */
@@ -38,7 +39,7 @@ export interface LogEnvironment {
   publish(sequence: number, logBytes: number): void;
   /** A memtable was frozen, a frozen one has settled, or some have left. */
   frozen(): void;
-  /** No write may be accepted any more; returns what writers are told from now on. */
+  /** No write may be accepted any more; returns the error that writers get from now on. */
   failed(operation: string, error: unknown): StorageError;
 }
 
@@ -47,7 +48,7 @@ export class LogQueue {
   readonly sync: LogSync;
   /** Takes back the group that is not complete yet, which fails with the others. */
   readonly #takeOpen: () => CommitGroup | undefined;
-  /** Told whenever the queue may have become idle. */
+  /** Called whenever the queue may have become idle. */
   readonly #onIdle: () => void;
   readonly #placement = new WritePlacement();
   #queue: CommitGroup[] = [];

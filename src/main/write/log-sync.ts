@@ -37,7 +37,7 @@ export class LogSync {
   #served: SyncWaiter[] = [];
   #running: Promise<void> | undefined;
 
-  /** `recovered`: logs of before, which the crash may have left in the page cache only. */
+  /** `recovered`: logs of the previous run, which the crash may have left in the page cache only. */
   constructor(recovered: readonly SyncableLog[], onFailure: (error: unknown) => void) {
     this.#unsynced = [...recovered];
     this.#onFailure = onFailure;
@@ -98,7 +98,7 @@ export class LogSync {
     this.#unsynced = this.#unsynced.filter((log) => log.number !== number);
   }
 
-  /** Fails those that wait for a sync to come. The one that runs tells its own. */
+  /** Fails those that wait for a sync to come. The one that runs settles its own. */
   fail(error: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];

@@ -5,7 +5,7 @@
  * written front to back and never again; the writer knows how far it has written and how far a completed fdatasync reaches.
  *
  * A first write that fails may have left nothing in the file ({@link LogWriter.hasNothing}), or a part. Such a log can be
- * deleted, as nobody was told of anything in it; one that has been written to before can't.
+ * deleted, as no write in it was acknowledged; one that has been written to before can't.
  *
  * Invariants: syncedUpTo <= writtenUpTo; both are file offsets. The new file's directory entry is synced before the first
  *             sync is reported done.
@@ -91,7 +91,7 @@ export class LogWriter implements SyncableLog {
     this.#writtenUpTo += bytes.length;
   }
 
-  /** Whether the file still has its name, as far as can be told; true once it is retired, and may be deleted. */
+  /** Whether the file still has its name, as far as is known; true once it is retired, and may be deleted. */
   get isLinked(): boolean {
     return this.#isRetired || (this.#file?.isLinked?.() ?? true);
   }
@@ -101,7 +101,7 @@ export class LogWriter implements SyncableLog {
     try {
       return this.#file?.size() === 0;
     } catch {
-      // A disk that can't tell the length of a file may have written to it.
+      // A disk that can't say how long a file is may have written to it.
       return false;
     }
   }
@@ -141,14 +141,14 @@ export class LogWriter implements SyncableLog {
     return this.#file;
   }
 
-  /** What of the log is needed has been synced, or its writers were told that it was not. */
+  /** What of the log is needed has been synced, or its writers were rejected. */
   #close(): void {
     if (this.#file !== undefined) closeQuietly(this.#file);
     this.#file = undefined;
   }
 }
 
-/** A log of before, to be synced once: after a crash its bytes may be in the page cache only. */
+/** A log of the previous run, to be synced once: after a crash its bytes may be in the page cache only. */
 export class RecoveredLogFile implements SyncableLog {
   readonly number: FileNumber;
   readonly writtenUpTo: number;

@@ -5,8 +5,8 @@
  *   removeOldest    the oldest frozen one leaves, once the edit that adds its table is installed
  *   dropFrom        those leave of which nothing came into a log: their writes were refused
  *
- * Scans hold the memtables that they read, views those that clients may read (view-publisher.ts). One that has left the list and is
- * held by nobody gives its memory back (arena-pool.ts). Reads that end within their call need not hold what they read.
+ * Scans hold the memtables that they read, views those that clients may read (view-publisher.ts). One that has left the list and
+ * is held by nobody gives its memory back (arena-pool.ts). Reads that end within their call need not hold what they read.
  *
  * Invariants: every acknowledged write is in the active memtable, a frozen one, or a table of the current version, at every
  *             moment. `frozen` is replaced, never changed, so a read view may keep it.

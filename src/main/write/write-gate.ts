@@ -9,8 +9,9 @@
  * A change of the state or the rate is a change for the group that waits, too: the debt is in bytes, is paid off at the new
  * rate from then on, and is forgotten when writes are not slowed any more. `onRate` has it look again.
  *
- * Invariants: the scheduler closes or slows the gate only while it has work scheduled that will open it again, so a held
- *             writer never waits for nothing (that stall is the best-known bug of others: HarperFast/harper#2490).
+ * Invariants: the scheduler closes or slows the gate only while it has work scheduled that will open it again, and the commit
+ *             pipeline closes it only while memtables wait for their flush; so a held writer never waits for nothing (that
+ *             stall is the best-known bug of others: HarperFast/harper#2490).
  *             No group waits longer than MAX_DELAY_MS for the debt of those before it, whatever they brought.
  * Thread:     main.
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
@@ -18,7 +19,7 @@
 import { now } from '../../shared/base/timers.ts';
 import type { GateState, StallEvent, StallReason } from '../store/stalls.ts';
 
-/** So long a group waits at most: what a large batch brought beyond it is not charged, as it has entered long since. */
+/** The longest that one group waits; what a large batch before it brought beyond that is not charged to anybody. */
 export const MAX_DELAY_MS = 1000;
 
 export class WriteGate {

@@ -32,13 +32,13 @@ const ALLOWANCE_BYTES = 262144;
 const WRITE_COST_BYTES = 256;
 /** Ten times what the largest write in place takes when nothing is in the way. */
 const SLOW_MS = 1;
-/** So long larger writes go through the pool after a slow one ... */
+/** After a slow write, larger writes use the pool for this long. */
 const FIRST_PATIENCE_MS = 8;
-/** ... and after one that follows it, so many times as long ... */
+/** Each further slow write multiplies that time by this. */
 const PATIENCE_FACTOR = 4;
-/** ... up to this ... */
+/** Upper bound of that time. */
 const LONGEST_PATIENCE_MS = 500;
-/** ... until none was slow for this long. */
+/** After this long without a slow write the time starts over. */
 const CALM_MS = 2000;
 
 export class WritePlacement {
@@ -53,7 +53,7 @@ export class WritePlacement {
     this.#now = clock;
   }
 
-  /** Whether a write of `byteLength` is to be made in place, but in a later turn: {@link afterTurn} tells when. */
+  /** Whether a write of `byteLength` is to be made in place, but in a later turn: {@link afterTurn} says when. */
   awaitsTurn(byteLength: number): boolean {
     if (this.#spent + byteLength <= ALLOWANCE_BYTES || byteLength > ALLOWANCE_BYTES) return false;
     return byteLength <= SMALL_WRITE_BYTES || this.#now() >= this.#slowUntil;

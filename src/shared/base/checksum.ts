@@ -1,10 +1,11 @@
 /**
- * CRC-32 (polynomial 0xEDB88320, as in zlib, gzip and PNG), unsigned: the checksum of everything on disk.
+ * CRC-32 (polynomial 0xEDB88320, as in zlib, gzip and PNG), unsigned: the checksum of everything on disk but the blocks of
+ * tables, which have XXH64 (table/block-checksum.ts).
  *
- * Three implementations give the same value, and the length decides between them. Measured on Node 20: 30 bytes, a small record of
- * the log, take the loop here 46 ns, crc-32 84 ns, most of it for a view of them, and zlib 143 ns (crossing into native code costs
- * 80 ns); 130 bytes 110, 117 and 192 ns; 512 bytes crc-32 270 and zlib 230 ns; 4 KiB 1.8 and 0.8 us. Runtimes without `zlib.crc32` use
- * crc-32 for everything that is longer.
+ * Three implementations give the same value, and the length decides between them. Measured on Node 20: 30 bytes, a small record
+ * of the log, take the loop here 46 ns, crc-32 84 ns, most of it for a view of them, and zlib 143 ns (crossing into native code
+ * costs 80 ns); 130 bytes 110, 117 and 192 ns; 512 bytes crc-32 270 and zlib 230 ns; 4 KiB 1.8 and 0.8 us. Runtimes without
+ * `zlib.crc32` use crc-32 for everything that is longer.
  *
  * Invariants: a checksum is a number in [0, 2^32). crc32 of no bytes is the seed, so no format may rely on it alone to
  *             tell "something" from "nothing".

@@ -18,7 +18,8 @@ export class Deferred {
   }
 }
 
-/** What the writers of a group await: all plain ones one promise, all syncing ones another, each made when it is first asked for. */
+/** What the writers of a group await: all plain ones one promise, all syncing ones another, each made when it is first asked
+ * for. */
 export class WritePromises {
   #written: Deferred | undefined;
   #synced: Deferred | undefined;
@@ -55,7 +56,7 @@ export class WritePromises {
     this.#synced?.reject(error);
   }
 
-  /** Those who wait here are told what becomes of `other`. */
+  /** Settles those who wait here as `other` is settled. */
   follow(other: WritePromises): void {
     if (this.#written !== undefined) other.promise(false).then(this.#written.resolve, this.#written.reject);
     if (this.#synced !== undefined) other.promise(true).then(this.#synced.resolve, this.#synced.reject);

@@ -7,7 +7,7 @@
  * Invariants: messages are lower case, say what and where, and hold no key or value bytes.
  * Not chosen: one subclass per code; callers switch on `code`. CorruptionError exists so that decoders can name it.
  *             `instanceof Error`: where the tests of an application run in a context of their own (node:vm), the errors of
- *             Node and of the application are made by the Error of another one. Our own classes are told by `instanceof`.
+ *             Node and of the application are made by the Error of another one. Our own classes are known by `instanceof`.
  */
 import { types } from 'node:util';
 
@@ -80,7 +80,7 @@ export function invalidArgument(message: string): StorageError {
   return new StorageError('STRATA_INVALID_ARGUMENT', message);
 }
 
-/** Whether this is an error, of whichever context; a DOMException is none to the engine, and so is told by its message. */
+/** Whether this is an error, of whichever context; a DOMException is none to the engine, and so is judged by its message. */
 export function isError(value: unknown): value is Error {
   if (types.isNativeError(value)) return true;
   return typeof value === 'object' && value !== null && typeof (value as Error).message === 'string';

@@ -2,7 +2,7 @@
  * Branded numbers, so that a sequence number can never be passed where a file number is meant.
  *
  * Invariants: every one is a safe integer >= 0. A file number is borne by one file only, and never means age;
- *             age is told by sequence numbers and levels alone.
+ *             age is known by sequence numbers and levels alone.
  * Not chosen: BigInt. 2^53 writes at a million a second last 285 years, and a BigInt allocates.
  */
 import { assert } from './assert.ts';
@@ -18,9 +18,9 @@ export type FileNumber = Brand<number, 'FileNumber'>;
 export type Level = Brand<number, 'Level'>;
 
 /**
- * Log records hold their log's number in 32 bits. Numbers are taken one for each file (control-block.ts): a store that flushes once
- * a second, which makes a log and a table, and compacts each table ten times reaches this after 5 years, one that flushes once a
- * minute after 340. A name with a larger number is not one of ours.
+ * Log records hold their log's number in 32 bits. Numbers are taken one for each file (control-block.ts): a store that flushes
+ * once a second, which makes a log and a table, and compacts each table ten times reaches this after 5 years, one that flushes
+ * once a minute after 340. A name with a larger number is not one of ours.
  */
 export const MAX_FILE_NUMBER = 0x7fffffff;
 

@@ -41,8 +41,8 @@ export interface InternalIterator {
    */
   skipDead?(limit: KeyLimit): boolean;
   /**
-   * Going backward: moves from the entry it stands on, which may be passed as well, past entries that show the reader nothing, all
-   * of whose keys come after `limit`. May leave out versions of a key that newer ones of this iterator hide.
+   * Going backward: moves from the entry it stands on, which may be passed as well, past entries that show the reader nothing,
+   * all of whose keys come after `limit`. May leave out versions of a key that newer ones of this iterator hide.
    */
   skipDeadBefore?(limit: KeyLimit): boolean;
   /** Gives up what the iterator holds. Idempotent. */

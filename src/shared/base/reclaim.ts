@@ -3,19 +3,19 @@
  *
  * A SharedArrayBuffer is freed when the last thread has collected the last object that stands for it. V8 does not count its bytes
  * when it decides whether a collection is worth it, so in a quiet process that may be never. Plain buffers it does count. So for
- * memory that was given up it is shown one that is large enough, and dropped at once, and never written to: it costs address space
- * and no memory. V8 then begins a collection of its own accord, in small steps beside the program, as if it had counted.
+ * memory that was given up it is shown one that is large enough, and dropped at once, and never written to: it costs address
+ * space and no memory. V8 then begins a collection of its own accord, in small steps beside the program, as if it had counted.
  *
  *   noteGivenUp(buffer) -> a nudge -> is it gone? -> a nudge -> ...        until it is, or for MAX_NUDGES: somebody has it
  *
  * Invariants: nothing here keeps memory, a thread or the process alive. Each thread sees to the objects of its own heap.
  * Thread:     any; each has its own.
- * Not chosen: forcing collections (--expose-gc, the inspector, v8.queryObjects): each stops the program for as long as its heap is
- *             large. Looking by WeakRef: a look keeps what it finds for the collection that it was to be freed by.
+ * Not chosen: forcing collections (--expose-gc, the inspector, v8.queryObjects): each stops the program for as long as its heap
+ *             is large. Looking by WeakRef: a look keeps what it finds for the collection that it was to be freed by.
  */
 import { setTimeout } from './timers.ts';
 
-/** So much growth of what V8 counts makes it begin a collection, whatever the size of the heap. */
+/** Bytes that V8 counts as growth: enough for it to begin a collection, whatever the size of the heap. */
 const NUDGE_BYTES: number = 64 * 1024 * 1024;
 /** In a busy thread, where a collection costs what it does next. */
 const WORTH_WHILE_BUSY_BYTES: number = NUDGE_BYTES;

@@ -55,7 +55,8 @@ export function delay(ms: number): Promise<void> {
 
 const readLoop = performance.eventLoopUtilization;
 
-/** For how long the event loop of this thread has waited in all: what took longer, while it did not wait, it may have heard of late. */
+/** For how long the event loop of this thread has waited in all: what took longer, while it did not wait, it may have heard of
+ * late. */
 export const loopIdleMs = (): number => readLoop.call(performance).idle;
 
 const readWallClock = Date.now;

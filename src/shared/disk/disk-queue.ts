@@ -67,7 +67,7 @@ class Line {
   }
 }
 
-/** Who is told that the foreground waits for the disk (disk-use.ts). */
+/** Where it is noted that the foreground waits for the disk (disk-use.ts). */
 export interface DiskWanted {
   readBegan(): void;
   readEnded(): void;
@@ -80,7 +80,7 @@ export interface QueueOptions {
   readonly idleThreads?: () => number;
   /** Called when work stays behind for want of a slot. */
   readonly onWaiting?: () => void;
-  /** Told of each piece of work that begins and ends: the disk is wanted. */
+  /** Notes each piece of work that begins and ends: the disk is wanted. */
   readonly use?: DiskWanted | undefined;
   readonly clock?: () => number;
 }

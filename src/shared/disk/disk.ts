@@ -40,9 +40,9 @@ export interface DiskOptions {
   readonly countBlocks?: () => number | undefined;
   /** What reader threads run; for tests. */
   readonly threadUrl?: URL;
-  /** Whether the system tells what memory has; without: it is asked. */
+  /** Whether the system says what memory has; without: it is asked. */
   readonly systemTells?: boolean;
-  /** Told while reads are under way, so that work in the background stands back. */
+  /** Notes reads under way, so that work in the background stands back. */
   readonly use?: DiskWanted;
 }
 
@@ -86,7 +86,8 @@ export class Disk {
     });
   }
 
-  /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system tells what it has. */
+  /** Whether a table may be opened in the call, which is to be {@link timed}: never by trust where the system says what it
+   * has. */
   get mayOpen(): boolean {
     if (this.mayWait) return true;
     if (!this.judge.isTrusting) return false;
@@ -105,7 +106,7 @@ export class Disk {
     }
   }
 
-  /** Runs `work`, which may wait for the disk because reads are judged to be quick, and tells the judge how quick it was. */
+  /** Runs `work`, which may wait for the disk because reads are judged to be quick, and reports to the judge how quick it was. */
   timed<T>(work: () => T): T {
     if (this.mayWait) return work();
     const start = this.#clock();
@@ -139,7 +140,8 @@ export class Disk {
     }
   }
 
-  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can. Idempotent. */
+  /** Reads that wait for a slot are rejected with STRATA_CLOSED, as are later ones; those under way end as they can.
+   * Idempotent. */
   close(): void {
     this.queue.close(new StorageError('STRATA_CLOSED', 'the store is closed'));
     this.threads.close();

@@ -2,12 +2,12 @@
  * Whether to have one more reader thread: at once where the last one has helped, else after a while.
  *
  *   window   reads that land while others wait, with one number of carriers (slots of the pool, and threads)
- *   grow     when a window has lasted: its rate was better than that with one carrier less by a third of what one more could bring,
- *            or there is none to compare with
+ *   grow     when a window has lasted: its rate was better than that with one carrier less by a third of what one more could
+ *            bring, or there is none to compare with
  *   hold     else: for HOLD_MS. A disk at its limit takes longer for each read the more are under way, and gives no more of them
  *
- * Measured, a volume of 2,000 reads a second, 64 wanted at a time: two reads at a time bring all of them. Eight threads more bring
- * as many, for 64 MiB of memory and event-loop delays of 13 ms in place of 4 while they start.
+ * Measured, a volume of 2,000 reads a second, 64 wanted at a time: two reads at a time bring all of them. Eight threads more
+ * bring as many, for 64 MiB of memory and event-loop delays of 13 ms in place of 4 while they start.
  *
  * Thread: the reader's. Pure: the clock is given.
  * Not chosen: going by how long a read takes: of that disk 1 ms, and of a remote one that bears a hundred at a time as well.

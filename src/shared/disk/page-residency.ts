@@ -27,7 +27,7 @@ const LONGEST_TICK_MS = 10_000;
 /** A check costs about 0.002 ms, of which the fiftieth part of the time may consist. */
 const TICK_MS_PER_CHECK = 0.1;
 
-/** Tells when what was found is to be trusted no longer. One per reader. */
+/** Says when what was found is to be trusted no longer. One per reader. */
 export class PageClock {
   /** Counted up by every tick. */
   tick = 1;

@@ -5,16 +5,16 @@
  *                     2. otherwise fetch what it needs, wait for it without holding the thread, and again from 1
  *                     3. an answer, an error, the signal or the end of the reader settles the promise
  *
- * What was fetched is kept until the read has ended, so each attempt gets further than the one before. `release` is called as soon
- * as the promise is settled: no attempt is made after that, though something may still be on its way from the disk.
+ * What was fetched is kept until the read has ended, so each attempt gets further than the one before. `release` is called as
+ * soon as the promise is settled: no attempt is made after that, though something may still be on its way from the disk.
  *
- * A read that needs a table opened takes one of SEATS, and keeps it until it ends: it holds every table that it has had opened, as it
- * would have to begin anew without them. So however many reads wait, the tables they hold are those of so many reads.
+ * A read that needs a table opened takes one of SEATS, and keeps it until it ends: it holds every table that it has had opened,
+ * as it would have to begin anew without them. So however many reads wait, the tables they hold are those of so many reads.
  *
  * Invariants: every promise settles: a disk that never answers leaves those to their signals and to closeAll().
  * Thread:     any; one per engine or client.     Owns: what was fetched for the reads under way.
- * Bound:      a read that waits is a few objects, and as many wait as the application has asked for; what is under way on the disk
- *             is bounded by its queue (disk-queue.ts).
+ * Bound:      a read that waits is a few objects, and as many wait as the application has asked for; what is under way on the
+ *             disk is bounded by its queue (disk-queue.ts).
  */
 import { throwIfAborted, whenAborted } from '../base/signals.ts';
 import { queueMicrotask } from '../base/timers.ts';

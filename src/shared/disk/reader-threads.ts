@@ -11,8 +11,8 @@
  * Not chosen: UV_THREADPOOL_SIZE: it is the application's, and read once. A thread for many reads at a time: fs.read() in it
  *             would go to libuv's pool, which all threads share. Atomics.wait in the thread: what it saves per read is small
  *             beside a disk, and a thread that waits so can't be ended by an idle timer.
- * Limit:      a thread that hangs in a read of a dead disk can't be ended by anybody, nor can the process but by a signal; libuv's
- *             threads have the same.
+ * Limit:      a thread that hangs in a read of a dead disk can't be ended by anybody, nor can the process but by a signal;
+ *             libuv's threads have the same.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -45,13 +45,13 @@ interface Pending {
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
 const THREAD_URL: URL = new URL(`./reader-thread${extname(import.meta.url)}`, import.meta.url);
 
-/** What a thread tells of itself. */
+/** What a thread reports of itself. */
 interface Watcher {
   /** It is ready for its first read, or its next. */
   idle(thread: ReaderThread): void;
   /** It has had nothing to do for long. */
   expired(thread: ReaderThread): void;
-  /** It has ended, whatever of. Told once. */
+  /** It has ended, for whatever reason. Reported once. */
   gone(thread: ReaderThread): void;
 }
 
@@ -84,7 +84,7 @@ class ReaderThread {
       else this.#settle(message);
       this.#rest();
     });
-    // What it died of: 'exit' follows, and whoever waits is told then.
+    // What it died of: 'exit' follows, and whoever waits is rejected then.
     this.#worker.on('error', () => undefined);
     this.#worker.on('exit', () => {
       clearTimeout(this.#idleTimer);

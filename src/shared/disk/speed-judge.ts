@@ -1,5 +1,5 @@
 /**
- * Whether reads may be made in the call, where the system can't tell what memory has: judged by the time that reads took.
+ * Whether reads may be made in the call, where the system can't say what memory has: judged by the time that reads took.
  *
  *   careful    reads go off the thread. After so many quick ones in a row: trusting
  *   trusting   reads are made in the call. One slow one, or a few that are not quick: careful
@@ -22,7 +22,7 @@ const SURELY_SLOW_MS = 20;
 /** In the call: more than memory takes. */
 const DOUBTFUL_MS = 0.2;
 const DOUBTFUL_MAX = 3;
-/** The doubtful ones are counted anew after so many. */
+/** Doubtful reads are counted per window of this many reads. */
 const WINDOW_READS = 64;
 
 const FEWEST_QUICK = 64;
@@ -45,7 +45,7 @@ export class SpeedJudge {
     this.#clock = clock;
   }
 
-  /** Whether reads may be made in the call; each is to be timed, and told to {@link inCall}. */
+  /** Whether reads may be made in the call; each is to be timed, and reported to {@link inCall}. */
   get isTrusting(): boolean {
     return this.#isTrusting;
   }

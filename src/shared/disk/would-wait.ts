@@ -8,7 +8,7 @@
  * Invariants: thrown only while `mayWait` is false, and before anything was counted or changed by the step that throws. What a
  *             lookup has found by then is forgotten; an iterator is fit for close() alone.
  * Thread:     any.
- * Not chosen: asynchronous lookups and iterators beside the synchronous ones: all of the engine's inner loops twice. Telling by
+ * Not chosen: asynchronous lookups and iterators beside the synchronous ones: all of the engine's inner loops twice. Saying so by
  *             return values: each of a dozen layers would have to look for one more of them, on reads from memory too.
  */
 

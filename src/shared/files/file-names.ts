@@ -110,7 +110,7 @@ export function parseFileName(name: string): StoreFile | undefined {
 }
 
 const DIGIT_0 = 0x30;
-/** Numbers are padded to so many. */
+/** Digits that numbers are padded to. */
 const MIN_DIGITS = 6;
 const MAX_DIGITS = 10;
 

@@ -45,7 +45,8 @@ export interface StorageFile {
   readAt(into: Uint8Array, position: number): number;
   /** The same without waiting for the disk within the call; absent: {@link readAt} is used. `into` stays as it is until then. */
   readAtAsync?(into: Uint8Array, position: number): Promise<number>;
-  /** What of it memory has, read in the call without waiting for the disk; undefined: that would wait. Absent: it can't be told. */
+  /** What of it memory has, read in the call without waiting for the disk; undefined: that would wait. Absent: it can't be
+   * told. */
   readonly readResident?: ((into: Uint8Array, position: number) => number | undefined) | undefined;
   /** The number of the descriptor, for reader threads (disk/reader-threads.ts). Absent: only this object reads it. */
   readonly descriptor?: number;
@@ -56,7 +57,7 @@ export interface StorageFile {
   datasync(): void;
   datasyncAsync(): Promise<void>;
   size(): number;
-  /** Whether the file still has a name; undefined: it can't be told. */
+  /** Whether the file still has a name; undefined: unknown. */
   isLinked?(): boolean;
   /** The whole file as memory, where that can be had; undefined: read it. Outlives the file's close. */
   map?(): FileMapping | undefined;
@@ -102,7 +103,7 @@ export interface FileSystem {
 }
 
 /**
- * Closes what was only read, or what is synced or not needed any more: then an error has nothing to tell, and whoever
+ * Closes what was only read, or what is synced or not needed any more: then an error means nothing, and whoever
  * closes has something more important to finish.
  */
 export function closeQuietly(file: { close(): void }): void {

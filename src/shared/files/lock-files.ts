@@ -167,7 +167,7 @@ export function identityOf(path: string): Identity | undefined {
   return stat === undefined ? undefined : { device: stat.dev, inode: stat.ino };
 }
 
-/** As {@link identityOf}, on libuv's pool. `done` is told undefined when there is nothing, or no telling. */
+/** As {@link identityOf}, on libuv's pool. `done` gets undefined when there is nothing, or nobody knows. */
 export function lookUpIdentity(
   path: string,
   done: (found: Identity | undefined, error: unknown) => void,

@@ -10,7 +10,7 @@
  *             that promise, as what it hands out is valid only until its close, and every block is decoded into memory of
  *             its own.
  * Hazard:     a page that the disk can't deliver, or of a file that somebody else truncates, is a SIGBUS, which ends the
- *             process; pread would report an error. Whoever fears that sets `mmap: false`. Where the system tells what memory has
+ *             process; pread would report an error. Whoever fears that sets `mmap: false`. Where the system says what memory has
  *             (Linux), readers touch only that (page-residency.ts), so it takes a page that has left memory since.
  * Thread:     any; mappings are per thread.
  * Not chosen: leaving it to the collector alone: deleted tables then held their disk space for seconds and longer.
@@ -29,14 +29,15 @@ export function canMapFiles(): boolean {
 /** Which pages of a mapping are in memory. */
 export interface PageMap {
   readonly pageBytes: number;
-  /** How many of `pageCount` pages from page `first` on, at most as many as `pages` has bytes, are; their lowest bits say which. */
+  /** How many of `pageCount` pages from page `first` on, at most as many as `pages` has bytes, are; their lowest bits say
+   * which. */
   residentPages(first: number, pageCount: number, pages: Uint8Array): number;
 }
 
 /** A file in memory. */
 export interface FileMapping {
   readonly bytes: Uint8Array;
-  /** undefined: the system doesn't tell. Not to be asked after `unmap`. */
+  /** undefined: the system doesn't say. Not to be asked after `unmap`. */
   readonly pages?: PageMap | undefined;
   /** Gives the memory back, see Lifetime above. Idempotent. */
   unmap(): void;

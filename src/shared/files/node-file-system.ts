@@ -5,10 +5,12 @@
  *
  * Invariants: no symbolic link is followed to a file, and only regular files are opened: a FIFO or device in the
  *             directory of a store is refused, not waited for.
- * Thread:     any. A descriptor belongs to the thread that opened it; reader threads (disk/reader-threads.ts) read it for that one.
+ * Thread:     any. A descriptor belongs to the thread that opened it; reader threads (disk/reader-threads.ts) read it for that
+ *             one.
  * Owns:       descriptors are numbers, closed by their StorageFile; Node closes a terminated worker's.
- * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our back (an error from Node 25 on), and it has
- *             no synchronous forms. node:fs/promises costs an object and a hop more per call.
+ * Not chosen: FileHandle, but where nothing else can sync (restricted-sync.ts). Its garbage collection closes files behind our
+ *             back (an error from Node 25 on), and it has no synchronous forms. node:fs/promises costs an object and a hop more
+ *             per call.
  */
 import * as fs from 'node:fs';
 import { invalidArgument, ioError, systemErrorCode } from '../base/errors.ts';
@@ -181,7 +183,7 @@ export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<
   return module.createFileSystem(spec.options) as FileSystem;
 }
 
-/** Whether the working directory is there still. Asked of the system, as process.cwd() keeps what it was told once. */
+/** Whether the working directory is there still. Asked of the system, as process.cwd() caches its answer. */
 export function hasWorkingDirectory(): boolean {
   try {
     fs.realpathSync.native('.');
@@ -322,7 +324,7 @@ function attempt<T>(action: string, path: string, run: () => T): T {
   }
 }
 
-/** A read or write of so many bytes. On a closed file Node throws in the call. */
+/** Resolves with how many bytes were read or written. On a closed file Node throws in the call. */
 function counted(
   action: string,
   path: string,

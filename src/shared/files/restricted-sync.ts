@@ -19,7 +19,7 @@ import { ioError, systemErrorCode } from '../base/errors.ts';
 
 type Kind = 'file' | 'directory';
 
-/** What tells one file from another that has come to stand under its name. */
+/** What distinguishes a file from another one that has come to bear its name. */
 interface Identity {
   readonly dev: number;
   readonly ino: number;

@@ -1,5 +1,5 @@
 /**
- * What ingest() takes, tells meanwhile and answers; validated at the call.
+ * What ingest() takes, reports meanwhile and returns; validated at the call.
  *
  * Thread: any. Pure.
  */
@@ -21,13 +21,13 @@ export interface IngestOptions {
   readonly onProgress?: (progress: IngestProgress) => void;
   /** Ends the ingestion with the signal's reason; nothing of it is in the store then. */
   readonly signal?: AbortSignal;
-  /** How many records the source has, about, where neither its `length` nor its `size` tells: for progress alone. */
+  /** How many records the source has, about, where neither its `length` nor its `size` says: for progress alone. */
   readonly estimatedRecords?: number;
 }
 
 /**
- * How far an ingestion is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`: they
- * are given their place, for which writes are held for a moment.
+ * How far an ingestion is. `sorting`: the source is read, and sorted piece by piece. `merging`: tables are built. `installing`:
+ * they are given their place, for which writes are held for a moment.
  */
 export type IngestPhase = 'sorting' | 'merging' | 'installing';
 
@@ -38,7 +38,7 @@ export interface IngestProgress {
   readonly records: number;
   /** Bytes of their keys and values. */
   readonly bytes: number;
-  /** How many records there will be: told by the source or by `estimatedRecords`, and known once it has ended. */
+  /** How many records there will be: as the source or `estimatedRecords` says, and known once it has ended. */
   readonly estimatedTotal: number | undefined;
 }
 

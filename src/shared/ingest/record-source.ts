@@ -5,7 +5,7 @@
  *   every few milliseconds: a turn for the event loop, and word of the progress
  *   a chunk is full: `ship` it; that promise is how the consumer slows the source down
  *
- * Invariants: a record is copied before the source is asked for the next one. The source is told to end (`return()`) when it
+ * Invariants: a record is copied before the source is asked for the next one. The source is ended by `return()` when it
  *             did not end by itself; whether it ever does is its own affair. Nothing of it runs within the call that began the
  *             ingestion, nor while one is being ended.
  * Thread:     the one that has the source.
@@ -53,7 +53,7 @@ export async function takeRecords(
     hasEnded = true;
     endQuietly(iterator);
   };
-  // A source that is waiting for something is told at once, not when it is next asked.
+  // A source that is waiting for something is ended at once, not when it is next asked.
   const forget = whenAborted(signal, end);
   try {
     let sliceEnd = now() + SLICE_MS;
@@ -106,8 +106,9 @@ function stepOf(answer: unknown): { readonly done: boolean; readonly value: unkn
 }
 
 /**
- * In a microtask of its own, as it is the application's code and whoever ends the ingestion is in the middle of that. Nobody waits: a
- * generator that is suspended in an await ends when that does, and what it throws then is of no interest to an ingestion that has failed.
+ * In a microtask of its own, as it is the application's code and whoever ends the ingestion is in the middle of that. Nobody
+ * waits: a generator that is suspended in an await ends when that does, and what it throws then is of no interest to an ingestion
+ * that has failed.
  */
 function endQuietly(iterator: RecordIterator): void {
   const tell = async (): Promise<void> => {

@@ -19,8 +19,8 @@ import { RunWriter } from './run-writer.ts';
 const PULSE_RECORDS = 4096;
 
 /**
- * Writes the records of `chunk` into `file` and closes it, unless it fails. `pulse` is told how many are done now and then, and
- * may throw to end it.
+ * Writes the records of `chunk` into `file` and closes it, unless it fails. `pulse` is called now and then with how many are
+ * done, and may throw to end it.
  */
 export function buildRun(
   chunk: PackedRecords,

@@ -12,7 +12,7 @@ import type { FileNumber } from '../base/ids.ts';
 import { type StorageFile, writeFully } from '../files/file-system.ts';
 import { RUN_BLOCK_BYTES, RUN_HEADER_BYTES, type RunMeta, type RunSamples } from './run.ts';
 
-/** So many places to cut a run at are plenty: ranges are a dozen or two. */
+/** Samples kept of a run, about: each is a place to cut it at, and a merge has a dozen or two ranges. */
 const MAX_SAMPLES = 1024;
 
 interface Sample {
@@ -31,7 +31,7 @@ export class RunWriter {
   #largestKeyLength = 0;
   #samples: Sample[] = [];
   #blockCount = 0;
-  /** Every so many blocks one is a sample. */
+  /** In blocks, from one sample to the next. */
   #sampleInterval = 1;
 
   constructor(file: StorageFile, number: FileNumber) {

@@ -27,8 +27,8 @@
  * 1024, the ordinal and the sequence of the first entry of the bucket make the entry's sequence (memtable/arena.ts); a
  * reader of the log knows it anyway, and checks the ordinal.
  *
- * "Synced up to" tells a torn tail from damage: bytes below an offset that some later record calls synced were on the disk,
- * so damage there is corruption, never a crash (Pebble's WAL sync offset). All numbers are little-endian.
+ * "Synced up to" distinguishes a torn tail from damage: bytes below an offset that some later record calls synced were on the
+ * disk, so damage there is corruption, never a crash (Pebble's WAL sync offset). All numbers are little-endian.
  *
  * What may come without a new format version, so that a release that does not know it says so instead of calling it damage:
  *
@@ -41,8 +41,8 @@
  *
  * Invariants: a log is write-once. Sequences in a log are consecutive.
  * Not chosen: a sequence in each entry: 4 bytes of every 120 written. Smaller buckets, and no least size: their sequences take
- *             four times the memory, and a walk over a memtable a fifth more time, for want of room in the cache. First sequences relative to the log's: the records of
- *             a log whose start is damaged could not be placed any more.
+ *             four times the memory, and a walk over a memtable a fifth more time, for want of room in the cache. First sequences
+ *             relative to the log's: the records of a log whose start is damaged could not be placed any more.
  */
 import { assert } from '../base/assert.ts';
 import { readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
@@ -69,7 +69,7 @@ export const REQUIRED_NOTES = 128;
 export const ENTRY_PREFIX_BYTES = 1;
 /** Ordinals count within 2^10 bytes. */
 export const BUCKET_SHIFT = 10;
-/** So no more entries start in a bucket than 7 bits can tell apart. */
+/** Least size of an entry: no more of them start in a bucket than 7 bits can number. */
 export const MIN_ENTRY_BYTES = 8;
 
 /** What sequences have beyond a word, and types above them. */

@@ -74,7 +74,7 @@ export function dataStartOf(capacityBytes: number): number {
   return Math.ceil(tableEnd / BUCKET_BYTES) * BUCKET_BYTES;
 }
 
-/** The size of an arena that has room for so many bytes of data and nodes. */
+/** The size of an arena with room for this many bytes of data and nodes. */
 export function capacityFor(contentBytes: number): number {
   const fixedBytes = HEADER_BYTES + 2 * BUCKET_BYTES;
   return Math.ceil(((contentBytes + fixedBytes) * BUCKET_BYTES) / (BUCKET_BYTES - 4));

@@ -79,7 +79,7 @@ class ConcurrentMemtableIterator implements InternalIterator {
   readonly #refs: Uint32Array = new Uint32Array(NODE_CAPACITY);
   #count = 0;
   #at = 0;
-  /** @internal Of no meaning: bytes that nobody uses would not be fetched. */
+  /** Without meaning: the sum of the bytes touched, as bytes that nobody uses would not be fetched. */
   fetched = 0;
 
   constructor(arena: MemtableArena, maxSequence: number) {

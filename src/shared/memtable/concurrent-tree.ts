@@ -38,10 +38,10 @@ import {
 export const Step = { Moved: 0, End: 1, Found: 2 } as const;
 export type Step = (typeof Step)[keyof typeof Step];
 
-/** So many attempts at once: a change takes main less than a microsecond. */
+/** Attempts before the thread sleeps for the first time: a change takes main less than a microsecond. */
 const SPINS = 64;
 const SLEEP_MS = 1;
-/** Then main is not merely waiting for a core: its thread has ended in the middle of a change. */
+/** After this many sleeps main is not merely waiting for a core: its thread has ended in the middle of a change. */
 const SLEEPS_MAX = 20_000;
 
 const LOWEST_NODE = HEADER_BYTES / 4;

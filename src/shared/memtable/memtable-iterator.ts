@@ -34,7 +34,7 @@ export class MemtableIterator implements InternalIterator {
   readonly #fetchesLeaves: boolean;
   #ref = 0;
   #version = 0;
-  /** @internal Of no meaning: bytes that nobody uses would not be fetched. */
+  /** Without meaning: the sum of the bytes touched, as bytes that nobody uses would not be fetched. */
   fetched = 0;
 
   /** `fetchesLeaves`: for long walks, a third faster. */

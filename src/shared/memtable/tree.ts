@@ -236,8 +236,9 @@ export class MemtableTree {
   }
 
   /**
-   * Splits a full leaf in which `slot` is to be filled and tells the parent. Half and half; but when the new entry comes
-   * at the very end of the tree the left stays full, so that sequential keys fill their leaves. Returns the right leaf.
+   * Splits a full leaf in which `slot` is to be filled, and records the split in the parent. Half and half; but when the new
+   * entry comes at the very end of the tree the left stays full, so that sequential keys fill their leaves. Returns the right
+   * leaf.
    */
   #splitLeaf(leaf: number, slot: number, ref: number): number {
     const words = this.#words;
@@ -321,7 +322,7 @@ export class MemtableTree {
     return sharedPrefixLength(bytes, lowStart, lowEnd, bytes, highStart, entryKeyEnd(bytes, high, highStart));
   }
 
-  /** Tells the parents of the last descent that `left` was split and `right` starts at `separator`. */
+  /** Records in the parents of the last descent that `left` was split and `right` starts at `separator`. */
   #insertSeparator(left: number, separator: number, right: number): void {
     let depth = this.#words[HEIGHT]! - 2;
     while (depth >= 0) {

@@ -44,7 +44,7 @@ export class MergingIterator implements InternalIterator {
   readonly #ranks: Source[] = [];
   #size = 0;
   #direction: 1 | -1 = 1;
-  /** So many bytes do all keys in all batches begin with alike; 0 going backward. */
+  /** Length in bytes of the prefix that all keys in all batches share; 0 going backward. */
   #prefix = 0;
   #isClosed = false;
 

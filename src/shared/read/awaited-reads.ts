@@ -66,7 +66,8 @@ export class AwaitedReads {
     this.disk = parts.disk;
   }
 
-  /** The value of `key`, which is ours, in the tables of `pin`, once `needed` is there; with `copies` false only whether there is one. */
+  /** The value of `key`, which is ours, in the tables of `pin`, once `needed` is there; with `copies` false only whether there
+   * is one. */
   lookup(
     needed: Needed,
     key: Uint8Array,

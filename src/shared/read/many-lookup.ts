@@ -32,7 +32,7 @@ import type { ReadableMemtables } from './readable-memtables.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 
-/** So many are under way at once: what they touch stays in the nearest caches until it is used. */
+/** Keys under way at once: few enough that what they touch stays in the nearest caches until it is used. */
 const CHUNK_KEYS = 128;
 
 /** What is left to do for a key. */

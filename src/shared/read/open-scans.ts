@@ -55,7 +55,7 @@ export class OpenScans {
     return this.#scans.size + this.#newCount;
   }
 
-  /** A scan of `sources`, which {@link watch} has to be told of in the same turn. `onClose`: gives up what they pin. */
+  /** A scan of `sources`, which is to be passed to {@link watch} in the same turn. `onClose`: gives up what they pin. */
   open(sources: ScanSources, extent: ScanExtent, onClose: () => void): ScanCore {
     const { range, reverse } = extent;
     const reads = new ScanReads(this.#tables, this.#reader.disk, sources.version, extent);

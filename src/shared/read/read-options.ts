@@ -48,7 +48,7 @@ export interface ScanBounds {
 export interface ScanOptionsOf<S> extends ScanBounds {
   /** Start at the largest key. Default false. */
   readonly reverse?: boolean;
-  /** At most so many entries, an integer from 0. Default: no limit; -1 (as in LevelDB's interfaces) and Infinity mean the same. */
+  /** The most entries to return: an integer from 0. Default: no limit, as -1 (LevelDB's interfaces) and Infinity mean. */
   readonly limit?: number;
   /** Read the moment of this snapshot. Default: the moment of the call. */
   readonly snapshot?: S;

@@ -1,8 +1,8 @@
 /**
  * Lets the event loop turn under a loop of awaited reads.
  *
- * What memory has is read within the call, so the promises of `for (;;) await engine.get(key)` are settled from the start, and the
- * loop never leaves the microtasks: timers and sockets would wait until it ends, and with them finished flushes and
+ * What memory has is read within the call, so the promises of `for (;;) await engine.get(key)` are settled from the start, and
+ * the loop never leaves the microtasks: timers and sockets would wait until it ends, and with them finished flushes and
  * compactions. So after a millisecond of reads without a turn of the event loop one promise waits for the next.
  *
  *   reads   0 ..... stride ..... stride ......      at each stride the clock is looked at, and a turn asked for if none is;

@@ -1,6 +1,6 @@
 /**
- * What a scan holds: the pin of its moment, and the iterators. Apart from Scan (scan.ts), so that a forgotten Scan can be collected
- * and this then closed.
+ * What a scan holds: the pin of its moment, and the iterators. Apart from Scan (scan.ts), so that a forgotten Scan can be
+ * collected and this then closed.
  *
  *   next, takeSpan    the next entry, and a span of those behind it
  *   whenThere        the same, once what it needs is there: a move that would have to wait for the disk (would-wait.ts) ends the
@@ -39,7 +39,7 @@ export interface ScanReader {
 
 /** Iterators behind the key that was decided on last. */
 export type OpenAt = (decided: Uint8Array | undefined) => UserIterator;
-/** So many times in a row it may begin anew at one key, with other blocks gone each time: then it waits in the call. */
+/** Restarts in a row at one key, each because other blocks have gone; after that the scan waits in the call. */
 const MAX_RESTARTS = 64;
 
 /** What a scan holds. Apart from Scan, so that a forgotten Scan can be collected and this then closed. */
@@ -66,7 +66,7 @@ export class ScanCore {
   ahead: ScanEntry[] = [];
   /** What the scan reads through, in use until it ends, whoever else has forgotten it. */
   snapshot: unknown;
-  /** @internal Among the scans of this turn (open-scans.ts); -1: not there. */
+  /** Among the scans of this turn (open-scans.ts); -1: not there. */
   place = -1;
 
   /** `check` throws when the reader has ended behind the scan's back. */
@@ -183,7 +183,7 @@ export class ScanCore {
     }
   }
 
-  /** Throws what a `next` now would, but for what it reads. */
+  /** Throws what `next` would throw now, except errors from reading blocks. */
   checkOpen(): void {
     if (this.#closedBy !== undefined) throw this.#closedBy;
     if (this.#onClose === undefined) return;

@@ -4,8 +4,8 @@
  *   by its limit     limit x bytes of an entry x (bytes of the run / bytes of the largest run), and a quarter more
  *   by its bounds    up to the block behind the one that the far bound may lie in: there it is seen that the range has ended
  *
- * The largest run is taken to give every entry, and the others as many as lie between those: keys of one run may hide the same keys in
- * another, which are read nonetheless.
+ * The largest run is taken to give every entry, and the others as many as lie between those: keys of one run may hide the same
+ * keys in another, which are read nonetheless.
  *
  * Invariants: only how much is read at a time follows from it. A scan that comes further has more read.
  * Thread:     any. Pure.

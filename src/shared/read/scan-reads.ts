@@ -1,24 +1,24 @@
 /**
- * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one ingestion) a window of blocks around
- * where the scan stands, and the one after it.
+ * What a scan has read ahead: of each sorted run of tables (a level, a table of L0, the tables of one ingestion) a window of
+ * blocks around where the scan stands, and the one after it.
  *
  *   run     [ ... passed ... ][ window: stands in it ][ next window, on its way ]
  *
  *   1. as long as memory has the blocks, nothing is read ahead: there are no windows
  *   2. a block that would have to be waited for (would-wait.ts) begins a window, and so do all runs that have none and will need
  *      one, together, tables to be opened included
- *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table behind
- *      it
- *   4. of a scan with a limit the first window has all that it is expected to read (scan-reach.ts), and no other follows; one that
- *      comes further goes on as from 2
+ *   3. entering a run's last window starts the next one, twice as large, up to MAX_WINDOW_BYTES; at a table's end in the table
+ *      behind it
+ *   4. of a scan with a limit the first window has all that it is expected to read (scan-reach.ts), and no other follows; one
+ *      that comes further goes on as from 2
  *   5. what the scan has passed is let go of, but for one block, which a seek for the first key behind it may have to look into
  *
  * Invariants: a window is one read. What is under way when the scan ends is dropped when it arrives.
  *             Reading ahead fails silently: whoever comes to the block has it read again, alone, and hears why it can't be.
  * Owns:       the windows, until close().
  * Thread:     the reader's.
- * Bound:      two windows per run (one that goes on in the next table counts as one), SCAN_BYTES per scan, and Disk.readAheadBytes for all scans of a reader: with more than that
- *             under way a window is one block.
+ * Bound:      two windows per run (one that goes on in the next table counts as one), SCAN_BYTES per scan, and
+ *             Disk.readAheadBytes for all scans of a reader: with more than that under way a window is one block.
  */
 
 import type { KeyRange } from '../base/iterator.ts';
@@ -88,7 +88,7 @@ class RunReads {
     const windows = this.#windows;
     if (windows.length === 0) return;
     const step = this.#scan.isReverse ? -1 : 1;
-    // What lies behind, but for the block before this one.
+    // What lies behind, except the block before this one.
     while (windows.length > 0 && isPassed(windows[0]!, place, index, step)) this.#drop(windows.shift()!);
     const last = windows.at(-1);
     if (last === undefined) this.#nextBytes = this.#scan.firstWindowBytes;
@@ -154,7 +154,8 @@ class RunReads {
     return { ready: this.#orAlone(window, reader, index), release: () => undefined };
   }
 
-  /** Block `index`, of a window that may not be read because of another block: then it is read alone, and so are those behind it. */
+  /** Block `index`, of a window that may not be read because of another block: then it is read alone, and so are those behind
+   * it. */
   async #orAlone(window: Window, reader: TableReader, index: number): Promise<void> {
     try {
       await window.ready;

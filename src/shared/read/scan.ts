@@ -6,10 +6,10 @@
  *
  * Invariants: ended, closed, failed, aborted or collected, a scan gives its pin back exactly once.
  *             Once ended it holds nothing of the store and no snapshot, whoever keeps the Scan itself.
- *             Memory stays constant however long the range: one block per source, one slab, and what is read ahead (scan-reads.ts).
- *             The async iterator gives the event loop a turn at least every 1,000 entries and about every millisecond, and does
- *             not wait for the disk in the call: what would have to (would-wait.ts) ends the iterators; once it is there, others go
- *             on behind the last key that was decided on. The synchronous iterator and nextMany wait.
+ *             Memory stays constant however long the range: one block per source, one slab, and what is read ahead
+ *             (scan-reads.ts). The async iterator gives the event loop a turn at least every 1,000 entries and about every
+ *             millisecond, and does not wait for the disk in the call: what would have to (would-wait.ts) ends the iterators;
+ *             once it is there, others go on behind the last key that was decided on. The synchronous iterator and nextMany wait.
  * Thread:     any.      Owns: the pin and the iterators, through ScanCore, which outlives a forgotten Scan.
  */
 
@@ -23,14 +23,15 @@ import { slab } from './slab.ts';
 export type { ScanEntry } from './scan-core.ts';
 
 const ENTRIES_PER_TURN = 1000;
-/** A loop that is left early has read so many entries in vain, at most. One with a limit mostly goes on to it: it starts so far. */
+/** Entries read ahead, at most: what a loop that is left early has read in vain. A scan with a limit starts at this reach. */
 const MAX_REACH = 64;
 /** Behind the first entry, which is read alone. */
 const FIRST_REACH = 4;
 
 /** Of a scan that has ended, which reads nothing. */
 const NO_DISK = { mayWait: true };
-/** Entries that were awaited, of all scans of this thread: many short ones in a row keep the event loop waiting like a long one. */
+/** Entries that were awaited, of all scans of this thread: many short ones in a row keep the event loop waiting like a long
+ * one. */
 let sinceTurn = 0;
 
 /** For the iterators below, and for nobody who holds a scan. */

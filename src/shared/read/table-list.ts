@@ -146,8 +146,8 @@ export class TableList implements TableSequence, SortedTables {
   }
 
   /**
-   * Without the tables at the places `removed`, and with `added`. `check` is told of every table that may have another one before
-   * it than it had, and of that; throws when they can't be.
+   * Without the tables at the places `removed`, and with `added`. `check` is called for every table that may have another one
+   * before it than it had, and of that; throws when they can't be.
    */
   edit(
     removed: readonly number[],

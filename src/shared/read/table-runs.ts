@@ -1,6 +1,6 @@
 /**
- * The tables of a version as sorted runs: the table or the ingestion of each step in L0, then the levels. A scan merges runs; what it reads
- * ahead it counts by run.
+ * The tables of a version as sorted runs: the table or the ingestion of each step in L0, then the levels. A scan merges runs;
+ * what it reads ahead it counts by run.
  */
 import { compareKeys } from '../base/bytes.ts';
 import type { KeyRange } from '../base/iterator.ts';

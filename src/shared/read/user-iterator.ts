@@ -5,8 +5,8 @@
  *   backward   a key's versions come oldest first: the last one at or below the sequence decides, and is copied aside
  *              because finding the end of the key moves past it
  *
- * A move that would have to wait for the disk (would-wait.ts) leaves it fit for close() alone; `decidedKey` says from where another one
- * goes on.
+ * A move that would have to wait for the disk (would-wait.ts) leaves it fit for close() alone; `decidedKey` says from where
+ * another one goes on.
  *
  * Invariants: the merged iterator throws on damage, so a scan never ends early.
  * Thread:     any.     Owns: the merged iterator.
@@ -22,7 +22,7 @@ import type { BlockSpan, SpanIterator } from '../table/block-span.ts';
 const NOTHING = new Uint8Array(0);
 const MIN_HELD_BYTES = 48;
 
-/** After so many deleted keys in a row the merge is asked to skip what follows: it costs more than some steps. */
+/** Deleted keys in a row after which the merge is asked to skip the rest: skipping costs more than a few steps. */
 const SKIP_AFTER = 8;
 /** Used within one call. */
 const passed = new KeyLimit();

@@ -6,13 +6,13 @@
  *   a table added at 1, removed at 3 is in 1 and 2           waits for 1: the newest pinned version that has it
  *   a table added at 2, removed at 4 is in 2 and 3           waits for 3; then for none, as 1 has not got it
  *
- * A table is in a version when that lies from its addition to before its removal: two numbers tell, whatever the number of tables.
- * What leaves waits for one pinned version; when that is released, for the next older one that has it, if there is one. So an edit
- * costs the same whatever is pinned, and a release what waits for it.
+ * A table is in a version when that lies from its addition to before its removal: two numbers suffice, whatever the number of
+ * tables. What leaves waits for one pinned version; when that is released, for the next older one that has it, if there is one.
+ * So an edit costs the same whatever is pinned, and a release what waits for it.
  *
  * Thread:     any; the owner's versions and those of each client.     Owns: the counts of pins.
- * Not chosen: reference counts per table: a pin would cost as much as there are tables. Sets of numbers per version: likewise for an
- *             edit.
+ * Not chosen: reference counts per table: a pin would cost as much as there are tables. Sets of numbers per version: likewise for
+ *             an edit.
  */
 import type { FileNumber } from '../base/ids.ts';
 import type { TableInfo, VersionEdit } from '../base/version-edit.ts';
@@ -61,7 +61,7 @@ export class VersionPins {
   readonly #addedAt = new Map<FileNumber, number>();
   readonly #leaving = new Set<FileNumber>();
 
-  /** `onObsolete` is told of tables that no version holds. Must not throw. */
+  /** `onObsolete` gets the tables that no version holds. Must not throw. */
   constructor(onObsolete: (tables: TableInfo[]) => void) {
     this.#onObsolete = onObsolete;
   }

@@ -4,12 +4,12 @@
  *   L0       newest first; tables overlap         searched one after another; those of one ingestion are disjoint: a run
  *   L1..L7   sorted by smallest key; disjoint     searched by bisection
  *
- * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers tell.
- * `apply` gives the next version, and shares with it what the edit leaves alone: whole levels, and most of the others (table-list.ts).
- * Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
+ * Data in a shallower level is newer than data for the same key in a deeper one; inside L0 the sequence numbers decide.
+ * `apply` gives the next version, and shares with it what the edit leaves alone: whole levels, and most of the others
+ * (table-list.ts). Nothing that is done for an edit, be it here or by whoever hears of it, walks a large level.
  *
  * Invariants: what levelProblem() checks holds for every level of every version, and a table is in one level only.
- * Thread:     main. Pure: no clock, no disk.
+ * Thread:     any: the owner has its versions, each client those of its views. Pure: no clock, no disk.
  * Not chosen: an interval tree for L0. It holds a dozen tables, and a scan over them beats any structure.
  */
 import { assert } from '../base/assert.ts';
@@ -39,7 +39,7 @@ type Tables = readonly TableInfo[];
 export class Version {
   static readonly empty: Version = Version.#of(Array.from({ length: LEVEL_COUNT }, () => TableList.empty));
 
-  /** LEVEL_COUNT of them, in the order that the header tells. */
+  /** LEVEL_COUNT of them, in the order that the header describes. */
   readonly lists: readonly TableList[];
   /** L0: a dozen tables, unless an ingestion has just come in. */
   readonly levelZero: Tables;

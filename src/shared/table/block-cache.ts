@@ -8,7 +8,7 @@
  *             into since it last came past (CLOCK, or second chance: Corbato, "A Paging Experiment with the Multics System",
  *             1968). Slots next to each other become one when one alone is too small
  *   place     segment * 2^16 + offset / 64: where a block is. Each table has an array of the places of its blocks, which is
- *             how lookups find them, and is told when a block goes; 0: not here
+ *             how lookups find them, and is cleared when a block goes; 0: not here
  *
  * Invariants: a place in an array is of a slot that holds that block. A slot never spans segments.
  * Thread:     any; each has its own.     Owns: the memory.
@@ -44,9 +44,9 @@ const PLACE_MASK = 0xffff;
 const MAX_BLOCK_BYTES: number = 1024 * 1024;
 /** A smaller rest of a slot stays with the block. */
 const MIN_FREE_BYTES = 1024;
-/** So many blocks in use are passed over for one that comes; then one goes all the same. */
+/** For one new block the clock spares at most this many recently used ones, then evicts the next regardless. */
 const MAX_SPARED = 8;
-/** Of the blocks that lookups miss in a full cache, one in so many is kept. */
+/** A full cache keeps one in this many of the blocks that lookups missed: keeping one costs more than the lookup. */
 const ADMIT_ONE_OF = 64;
 
 /** A table's blocks in the cache. */

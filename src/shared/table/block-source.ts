@@ -24,8 +24,8 @@ export interface BlockSource {
   /** The same without waiting for the disk; undefined: that would wait. */
   readNow(offset: number, length: number): Uint8Array | undefined;
   /**
-   * Off the thread, in memory of its own, which lasts. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with what
-   * read() throws. The source is closed only when it is settled.
+   * Off the thread, in memory of its own, which lasts. `isUrgent`: somebody waits for it; else it is read ahead. Rejects with
+   * what read() throws. The source is closed only when it is settled.
    */
   readLater(offset: number, length: number, isUrgent: boolean, ticket?: QueueTicket): Promise<Uint8Array>;
   /** Asks memory for these bytes, where that is where they are. */
@@ -116,7 +116,7 @@ class MappedSource implements BlockSource {
   readonly #disk: Disk | undefined;
   readonly #mapping: FileMapping;
   readonly #plain: PreadSource;
-  /** undefined: the system doesn't tell what memory has. */
+  /** undefined: the system doesn't say what memory has. */
   readonly #residency: PageResidency | undefined;
   #bytes: Uint8Array | undefined;
   /** Whatever was touched last: kept, or no compiler would read it. */
@@ -174,8 +174,8 @@ class MappedSource implements BlockSource {
 }
 
 /**
- * Reads, and knows by a mapping that is never touched what memory has. Asking for that with preadv2 has the system begin to read what
- * is not there, and where memory is short the asking thread finds room for it.
+ * Reads, and knows by a mapping that is never touched what memory has. Asking for that with preadv2 has the system begin to read
+ * what is not there, and where memory is short the asking thread finds room for it.
  */
 class ProbedSource extends PreadSource {
   readonly #mapping: FileMapping;

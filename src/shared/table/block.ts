@@ -3,7 +3,7 @@
  * bytes; block-iterator.ts walks them.
  *
  * Searching never builds a key. While walking from a restart, `matched` is how many leading bytes the target shares
- * with the entry before, which is smaller than the target; the stored overlap then tells nearly everything:
+ * with the entry before, which is smaller than the target; the stored overlap then decides nearly everything:
  *
  *   overlap > matched    differs from the target where the entry before did: still smaller
  *   overlap < matched    differs from the entry before inside the matched bytes: larger, the target is not here

@@ -7,7 +7,7 @@
  *                                        WebAssembly is missing, and blocks of more than 1 MiB
  *   2     lz4      lz4-napi (optional)   u32 length, lz4 block
  *
- * Invariants: bytes on disk are never renumbered. Decompression never allocates before the length it is told has been
+ * Invariants: bytes on disk are never renumbered. Decompression never allocates before the claimed length has been
  *             checked against the codec's own header, the hard cap and the best ratio the codec can reach, so a small
  *             block can't claim gigabytes. Whatever a codec does with garbage, callers see CodecError or StorageError.
  * Thread: any; the only state is the loaded lz4 module.

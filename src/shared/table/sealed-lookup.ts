@@ -5,7 +5,7 @@
  * us instead of 1.40 with the processor's caches warm).
  *
  * Invariants: the same answers as viewBlock and then findInBlock, or `undefined`: other codecs, blocks that are damaged in any
- *             way, no WebAssembly. The caller then goes that way, which tells what is wrong.
+ *             way, no WebAssembly. The caller then goes that way, which reports what is wrong.
  * Thread:     any.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The sparse index: for each data block where it lies, and a separator that tells which keys it may hold.
+ * The sparse index: for each data block where it lies, and a separator that says which keys it may hold.
  *
  *   index = u32 n  u32 block size * n  u32 separator end * n  separators
  *

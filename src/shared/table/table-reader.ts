@@ -10,7 +10,7 @@
  *             While an awaited read may not wait, a block that is not in memory is a WouldWait (would-wait.ts).
  * Owns:     the source. `close` closes it; blocks handed out stay valid, as they are copies.
  * Thread:   the one that opened it.
- * Not chosen: opening a table's blocks by offset. An index is smaller, and cache ids come from it.
+ * Not chosen: naming blocks by file offset. A block's index is a smaller number, and the cache uses it.
  */
 import { crc32 } from '../base/checksum.ts';
 import type { Entry } from '../base/entry.ts';
@@ -56,9 +56,9 @@ export interface TableIteratorOptions {
 }
 
 /**
- * So many keys in a row that were here, and the filter isn't asked until one is not: its answer would be yes, and it is a trip
- * to memory (measured: 0.13 us of a lookup of 1.0). Where every 65th key is absent, one in 65 lookups reads a block in
- * vain; in getMany all keys of a chunk are located before one of them is found to be absent.
+ * After this many lookups in a row that found their key, the filter is skipped until one misses: it would say yes, and asking
+ * costs a cache miss (measured: 0.13 us of a lookup of 1.0). Where every 65th key is absent, one in 65 lookups reads a block in
+ * vain; getMany locates all keys of a chunk before it finds one of them absent.
  */
 const TRUSTED_ROW = 64;
 /** A block's place in the cache. */
@@ -289,7 +289,8 @@ export class TableReader {
     );
   }
 
-  /** Has blocks `first` to `last` read, in one piece, and keeps them until they are given back. Those under way are waited for. */
+  /** Has blocks `first` to `last` read, in one piece, and keeps them until they are given back. Those under way are waited
+   * for. */
   fetch(first: number, last: number, isUrgent: boolean): Fetched {
     return this.#landings.fetch(first, last, isUrgent);
   }

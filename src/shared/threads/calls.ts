@@ -6,7 +6,7 @@
  *   new Calls(port).call(name)     the client's side: a promise that settles even when the port closes
  *
  * Whoever has a port may post anything into it, and comlink acts on whatever looks like one of its own messages: reads, writes
- * and constructs along paths, makes ports, throws what it is told to. So each side has a gate (endpoint) before comlink, which
+ * and constructs along paths, makes ports, throws whatever they ask for. So each side has a gate (endpoint) before comlink, which
  * knows plain calls and plain answers of ours alone.
  *
  *   call    { id, type: 'APPLY', path: [], argumentList: [RAW name, RAW arguments] }
@@ -55,7 +55,7 @@ type Gate = (message: unknown) => boolean;
 /** comlink's are of 60. */
 const MAX_ID_LENGTH = 256;
 
-/** Runs a handler for each call that comes through `port`, if its arguments pass. `track` is told of each that runs. */
+/** Runs a handler for each call that comes through `port`, if its arguments pass. `track` gets each that runs. */
 export function serveCalls<T extends object>(
   port: MessagePort,
   handlers: Handlers<T>,

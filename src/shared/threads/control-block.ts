@@ -4,7 +4,7 @@
  *   Int32 word  0      manifest version counter   main adds 1 after the manifest is durable and the version installed
  *               1      status                     0 open, 1 closed: set when writes and jobs have ended
  *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
- *               4      view epoch                 main adds 1 after it has told every client of a new view (share-protocol.ts)
+ *               4      view epoch                 main adds 1 after it has posted a new view to every client (share-protocol.ts)
  *               5      next file number           no file bears it, nor a higher one; whoever makes a file takes it
  *               6..15  reserved
  *               16..31 who uses the disk          disk-use.ts
@@ -179,7 +179,8 @@ export class ControlBlock {
     Atomics.add(this.#words, slotBase(slot) + HEARTBEAT, 1);
   }
 
-  /** Changes with every setProgress() and beat(), however little progress was made; equality is the only comparison, as it wraps. */
+  /** Changes with every setProgress() and beat(), however little progress was made; equality is the only comparison, as it
+   * wraps. */
   heartbeat(slot: number): number {
     return Atomics.load(this.#words, slotBase(slot) + HEARTBEAT);
   }
@@ -198,7 +199,7 @@ function slotBase(slot: number): number {
   return SLOTS_START + slot * SLOT_WORDS;
 }
 
-/** The job stopped because it was told to. Known by `name` after it crossed a thread. */
+/** The job stopped because it was cancelled. Known by `name` after it crossed a thread. */
 export class JobCancelledError extends StorageError {
   constructor() {
     super('STRATA_CLOSED', 'the job was cancelled because the store is closing');

@@ -17,9 +17,9 @@
  * middle of a read leaves the count one too high: so a count without a sign is believed for BELIEVED_MS only, also where a disk
  * does not answer, and background work never stands still for what has gone.
  *
- * The bound is a bucket that fills at its rate: each piece of work reserves its bytes and is told how long to wait first. What was
- * not used is kept for BURST_MS only. Flushes may go LEAD_MS ahead of the others, as writers wait for them: while one works the
- * others get a piece each LEAD_MS.
+ * The bound is a bucket that fills at its rate: each piece of work reserves its bytes and learns how long to wait first. What
+ * was not used is kept for BURST_MS only. Flushes may go LEAD_MS ahead of the others, as writers wait for them: while one works
+ * the others get a piece each LEAD_MS.
  *
  * Thread:     any. Words are only touched through Atomics. wait() is for threads of jobs alone.
  * Not chosen: a slot for each reader, which would be exact: a slot that a terminated thread keeps is as wrong as a count.
@@ -41,9 +41,9 @@ const BYTES_WRITTEN_64 = 14;
 /** The first word behind these. */
 export const DISK_USE_END = 32;
 
-/** After a read, the next one of whoever read is on its way for so long. */
+/** After a read has ended, its reader counts as about to read again for this long. */
 const RECENT_MS = 25;
-/** So long a read that gave no other sign may yet wait. */
+/** The count of waiting reads is believed for this long without a sign: a terminated thread may have left it too high. */
 const BELIEVED_MS = 2000;
 const BURST_MS = 50;
 const LEAD_MS = 100;
@@ -137,7 +137,8 @@ export class DiskUse {
   }
 
   /**
-   * Takes `bytes` from the bucket and returns how many milliseconds to wait before they may be read or written; 0 without a bound.
+   * Takes `bytes` from the bucket and returns how many milliseconds to wait before they may be read or written; 0 without a
+   * bound.
    */
   reserve(bytes: number, isUrgent: boolean): number {
     const { bound } = this;

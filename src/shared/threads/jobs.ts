@@ -5,9 +5,9 @@
  *   main:    pool.run(job)          -> JobReply
  *   worker:  runJob(job, fileSystem) the same function, callable without a thread (threads: 0, tests)
  *
- * A job writes tables and nothing else; it never touches logs or the manifest, and leaves no state, no open file and
- * no unfinished I/O behind. A failed job removes the tables it had begun; one that was killed leaves orphans, which
- * the next open collects. A job that runs again gets, or takes, new file numbers.
+ * A job writes tables, or runs of an ingestion, and nothing else; it never touches logs or the manifest, and leaves no state, no
+ * open file and no unfinished I/O behind. A failed job removes the files it had begun. What a killed worker leaves is deleted
+ * before its job runs again, or by the next open. A job that runs again gets, or takes, new file numbers.
  */
 
 import type { WireError } from '../base/errors.ts';
@@ -28,7 +28,7 @@ export interface TableOptions {
   readonly bloomBitsPerKey: number;
 }
 
-/** What every job is told. */
+/** What every job is given. */
 export interface JobContext {
   readonly directory: string;
   readonly fileSystem: FileSystemSpec | undefined;
@@ -48,7 +48,8 @@ export interface FlushJob extends JobContext {
   readonly table: TableOptions;
   /** Open snapshots, ascending: versions none of them can see are dropped already here. */
   readonly snapshots: readonly SequenceNumber[];
-  /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown': all stay. */
+  /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown':
+   * all stay. */
   readonly deeper: readonly (readonly KeyBounds[])[] | 'unknown';
 }
 
@@ -113,7 +114,7 @@ export interface IngestMergeJob extends JobContext {
   /** Oldest first: of equal keys the one in the last run counts. */
   readonly runs: readonly RunSlice[];
   readonly range: KeyRange;
-  /** So many bytes all keys of the range begin with alike. */
+  /** Length in bytes of the prefix that all keys of the range share. */
   readonly sharedLength: number;
   readonly output:
     | {

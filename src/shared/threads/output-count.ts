@@ -1,5 +1,5 @@
 /**
- * How many tables a job may write, at most: so many file numbers it is given, as a worker can't ask for more.
+ * How many tables a job may write, at most: that many file numbers it has room to note (output-numbers.ts).
  *
  *   a table ends for its size    when it has reached maxFileSizeBytes: so often as that goes into all that may be written
  *   or for its grandparents      when they exceed maxGrandparentBytes(): so often as that goes into theirs
@@ -15,12 +15,15 @@ import type { TableOptions } from './jobs.ts';
 
 /** LevelDB's factor: an output never costs its next compaction more than this many tables of input. */
 const MAX_GRANDPARENT_TABLES = 10;
-/** Beyond key and value, in a table: three lengths, the sequence, the kind, restarts, its share of a block's trailer and the index. */
+/**
+ * Beyond key and value, in a table: three lengths, the sequence, the kind, restarts, its share of a block's trailer and the
+ * index.
+ */
 const ENTRY_OVERHEAD_BYTES = 48;
 
 /**
- * Bytes of grandparents, the tables of the level below the output, that one output may overlap: its next compaction reads them. Planning
- * (may a table move?) and writing (where does an output end?) go by the same.
+ * Bytes of grandparents, the tables of the level below the output, that one output may overlap: its next compaction reads them.
+ * Planning (may a table move?) and writing (where does an output end?) go by the same.
  */
 export function maxGrandparentBytes(maxFileSizeBytes: number): number {
   return MAX_GRANDPARENT_TABLES * maxFileSizeBytes;

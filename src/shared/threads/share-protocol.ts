@@ -68,7 +68,7 @@ export type ViewChange =
   /** No change follows: the client is too far behind. */
   | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
 
-/** What a client is told once. */
+/** What a client gets once, when it attaches. */
 export interface Attachment {
   readonly directory: string;
   readonly control: SharedArrayBuffer;
@@ -89,7 +89,8 @@ export interface Attachment {
 /** The writes of a turn, or of several, in their order, in the form of the log (log-format.ts). */
 export interface WireWrites {
   readonly bytes: Uint8Array;
-  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or fails. */
+  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or
+   * fails. */
   readonly marks: Uint32Array;
 }
 

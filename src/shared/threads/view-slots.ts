@@ -11,11 +11,11 @@
  *   client   word 0 = view   ->  is it still the one that the control block names? else again   ->  read   ->  word 0 = 0
  *   owner    the control block names a new view   ->  look at the words   ->  views in none of them are given up
  *
- * This is a hazard pointer (Michael, 2004). All accesses are Atomics, which have one order that every thread agrees on. Either the
- * client's second look at the control block comes before the owner's store there: then word 0 was set before that, too, and the
- * owner, which looks later, finds it. Or it comes after: then the client finds the newer view, and reads with that. Whoever pins
- * a view writes its word before word 0 is cleared, and the owner looks at word 0 first: it finds one or the other. A clearing
- * store is a release: what the owner does to the memory after it has seen it comes after all that the client has read.
+ * This is a hazard pointer (Michael, 2004). All accesses are Atomics, which have one order that every thread agrees on. Either
+ * the client's second look at the control block comes before the owner's store there: then word 0 was set before that, too, and
+ * the owner, which looks later, finds it. Or it comes after: then the client finds the newer view, and reads with that. Whoever
+ * pins a view writes its word before word 0 is cleared, and the owner looks at word 0 first: it finds one or the other. A
+ * clearing store is a release: what the owner does to the memory after it has seen it comes after all that the client has read.
  *
  * Thread:     the client writes, the owner reads.
  * Not chosen: messages, as before: a client that computes for a minute sends none, and everything since was kept for it.
@@ -26,7 +26,7 @@ const READING = 0;
 const SINCE = 1;
 const FIRST_PIN = 2;
 const WORDS = 64;
-/** So many views can be pinned at once by one client, each for itself; beyond, all from the first of them on are kept. */
+/** Views that one client can pin singly. With more, the owner keeps every view from the oldest of the others on. */
 export const PIN_SLOTS: number = WORDS - FIRST_PIN;
 export const VIEW_SLOTS_BYTES: number = WORDS * 4;
 

@@ -133,8 +133,8 @@ export class BlockModule {
   }
 
   /**
-   * Looks for the newest entry of `key` at most `maxDelta` above the base sequence in the block `sealed`, in which no entry may be
-   * more than `largestDelta` above it. Returns one of Found
+   * Looks for the newest entry of `key` at most `maxDelta` above the base sequence in the block `sealed`, in which no entry may
+   * be more than `largestDelta` above it. Returns one of Found
    * (block.ts), with `result` about the entry that is here, until the next call of anything; undefined: not a block that this
    * can read, or none at all.
    */
@@ -183,8 +183,8 @@ export class BlockModule {
   }
 
   /**
-   * Makes `blockIndex` of a block's content, of which no entry may be more than `largestDelta` above the base sequence: valid until
-   * the next call of anything. Of a longer common prefix than `maxPrefix` the rest belongs to the keys. false: the content
+   * Makes `blockIndex` of a block's content, of which no entry may be more than `largestDelta` above the base sequence: valid
+   * until the next call of anything. Of a longer common prefix than `maxPrefix` the rest belongs to the keys. false: the content
    * does not decode, or is too large. What the module has decoded last stays where it is, if that is the content.
    */
   index(content: Uint8Array, largestDelta: number, maxPrefix: number): boolean {

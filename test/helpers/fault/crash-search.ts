@@ -21,7 +21,7 @@ export interface SearchOptions {
   /** An empty directory, for the lock and for the states that are put on a disk. */
   readonly scratch: string;
   readonly seed: number;
-  /** So many (crash point, fate) pairs are looked at, spread evenly. */
+  /** How many (crash point, fate) pairs are looked at, spread evenly. */
   readonly states: number;
   /** Only crash points around changes of names. */
   readonly onlyEntryMoments?: boolean;

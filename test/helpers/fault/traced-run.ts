@@ -1,7 +1,7 @@
 /**
  * A run of the real engine, real workers included, over the tracing file system: puts, deletes, batches and large values,
- * synced and not, many in flight; bulk loads, flushes, compactions, reopening; a slow disk under the tables at times, so that several
- * memtables and their logs wait at once.
+ * synced and not, many in flight; ingestions, flushes, compactions, reopening; a slow disk under the tables at times, so that
+ * several memtables and their logs wait at once.
  *
  * The history and the crash points come from the same clock. Which operations fall together differs from run to run, as
  * threads do; the writes themselves are those of the seed.

@@ -79,7 +79,7 @@ class ModelStore {
     this.#apply([{ level: level(0), table: this.#table(entries) }], []);
   }
 
-  /** A bulk load: many small tables of one age, placed as if in a moment at which nothing is in memory. */
+  /** An ingestion: many small tables of one age, placed as if in a moment at which nothing is in memory. */
   load(): void {
     const sequence = ++this.#sequence;
     const keys = Array.from({ length: KEY_COUNT }, (_, key) => key).filter(() => this.#random(4) > 0);

@@ -144,7 +144,7 @@ test('pickCompaction() gives the same plan for the same arguments and changes no
   assert.equal(showVersion(version), before);
 });
 
-test('the tables of one bulk load count as one in L0, of several loads and flushes as so many', () => {
+test('the tables of one ingestion count as one in L0, of several loads and flushes as so many', () => {
   const options = readOptions(new Map());
   const load = (age: number): string =>
     Array.from({ length: 6 }, (_, i) => `${age * 10 + i}:[${'acegik'[i]}-${'bdfhjl'[i]}]@${age}-${age}`).join(

@@ -71,7 +71,7 @@ test('a job that waits behind jobs for a caller without end is next when one of 
   const bulk = { ...ORDINARY, forCaller: true };
   let isWanted = true;
   let ended = 0;
-  // As many as there are threads, and a new one as soon as one ends, as bulk loads have them.
+  // As many as there are threads, and a new one as soon as one ends, as ingestions have them.
   const bulkJobs = [0, 1].map(async () => {
     while (isWanted && ended < 200) {
       await pool.run(fakeJob('sleep:2'), bulk);

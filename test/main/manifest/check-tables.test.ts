@@ -1,5 +1,6 @@
 /**
- * Tables that a manifest names and that are missing, cut or something else, are found at open; of very many the newest are looked into.
+ * Tables that a manifest names and that are missing, cut or something else, are found at open; of very many the newest are looked
+ * into.
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';

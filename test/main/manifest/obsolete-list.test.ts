@@ -47,7 +47,7 @@ test('an edit that fails changes nothing', () => {
   assert.deepEqual(list.after([], 0), NOTHING);
 });
 
-test('logs are obsolete once logNumber passes them, those of before the opening as well', () => {
+test('logs are obsolete once logNumber passes them, those from before the opening as well', () => {
   const list = new ObsoleteList({ ...NOTHING, obsoleteTables: tables(9), obsoleteLogs: logs(1) }, logs(4, 5));
   list.noteLog(fileNumber(8), () => 80);
   list.noteLog(fileNumber(6), () => 60);

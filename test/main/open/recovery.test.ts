@@ -150,7 +150,7 @@ describe('numbers that no log has', () => {
     buildLog({ number: 5, firstSequence, previousLog: 3, previousBytes: a.bytes.length, groups: second }),
   ];
 
-  test('of a bulk load that came in between are left out, and the writes behind it keep theirs', () => {
+  test('of an ingestion that came in between are left out, and the writes behind it keep theirs', () => {
     const manifest = { logNumber: 0, lastSequence: 999, sealedLogs: [] };
     const state = recover(chain(1000), manifest);
     assert.deepEqual(recoveredWrites(state), [...writesOf(first), ...writesOf(second)]);

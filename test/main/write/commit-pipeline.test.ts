@@ -236,7 +236,7 @@ describe('the order of syncs', () => {
     recorder.failWith = () => undefined;
   });
 
-  test('after a crash, the first sync reaches the logs of before', async (t) => {
+  test('after a crash, the first sync reaches the logs of the previous run', async (t) => {
     const before = await open(t);
     await before.engine.put('old', '1');
     const copy = `${before.directory}-copy`;

@@ -289,7 +289,7 @@ test('a read of which a busy loop heard late is neither quick nor slow', async (
   let time = 0;
   let idleMs = 0;
   const disk = new Disk({ spec: { module: 'a test' } }, { clock: () => time, idleClock: () => idleMs });
-  /** One that was heard of after 5 ms, of which the loop waited so many. */
+  /** A file whose reads are reported 5 ms late; the event loop was idle for `waitedMs` of them. */
   const late = (waitedMs: number): StorageFile =>
     Object.assign(new MemoryFile('000001.sst', CONTENT), {
       readAtAsync: async (into: Uint8Array): Promise<number> => {

@@ -13,7 +13,7 @@ class Scene {
   carriers = 2;
   readonly growth: Growth = new Growth(() => this.time);
 
-  /** So many reads, others waiting all the time; as many carriers as are found to help, up to ten. */
+  /** Makes `reads` reads while others wait all the time, with as many carriers as are found to help, up to ten. */
   run(disk: Disk, reads: number, isWanted = true): number {
     for (let i = 0; i < reads; i++) {
       this.time += 1 / disk(this.carriers);

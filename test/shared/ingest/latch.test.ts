@@ -1,4 +1,5 @@
-/** IngestLatch: the owner sees a client that writes, or the client sees that it may not; and files are counted before they are made. */
+/** IngestLatch: the owner sees a client that writes, or the client sees that it may not; and files are counted before they are
+ * made. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IngestLatch } from '../../../src/shared/ingest/latch.ts';

@@ -1,5 +1,6 @@
 /**
- * A scan that begins anew: behind the last key that was decided on, as often as it gets on; and after many times in a row at one place
+ * A scan that begins anew: behind the last key that was decided on, as often as it gets on; and after many times in a row at one
+ *                          place
  * it waits in the call, once.
  */
 import assert from 'node:assert/strict';
@@ -10,7 +11,7 @@ import { ScanCore } from '../../../src/shared/read/scan-core.ts';
 import type { UserIterator } from '../../../src/shared/read/user-iterator.ts';
 import { NO_READ_AHEAD, scanReader } from '../../helpers/scan-reader.ts';
 
-/** So many times in a row it may begin anew at one key. */
+/** How often in a row it may begin anew at one key. */
 const MOST = 64;
 const NEEDED: Needed = { fetch: () => ({ ready: Promise.resolve(), release: () => undefined }) };
 

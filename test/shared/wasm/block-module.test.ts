@@ -1,6 +1,7 @@
 /**
- * Snappy and XXH64 in WebAssembly. The checksum: against published values and a plain form of it. Snappy: against snappyjs and the decoder in TypeScript: each reads what the other writes; a stream that is
- * cut, changed or made up is refused by both, and never reaches outside the output.
+ * Snappy and XXH64 in WebAssembly. The checksum: against published values and a plain form of it. Snappy: against snappyjs and
+ * the decoder in TypeScript: each reads what the other writes; a stream that is cut, changed or made up is refused by both, and
+ * never reaches outside the output.
  */
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

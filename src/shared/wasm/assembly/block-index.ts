@@ -1,6 +1,6 @@
 /**
- * The index of a block's entries that the cache keeps with it (layout: block-index.ts): what all keys begin with, the four bytes of
- * each behind that, and where the entries are. As SlowBlockIndex does, in two walks: one that checks, one that writes.
+ * The index of a block's entries that the cache keeps with it (layout: block-index.ts): what all keys begin with, the four bytes
+ * of each behind that, and where the entries are. As SlowBlockIndex does, in two walks: one that checks, one that writes.
  */
 import { endOfEntries, sharedLength } from './content';
 import { diff, limitDeltas, overlap, readEntry, value, valueEnd } from './entry';
@@ -16,8 +16,8 @@ let common: u32 = 0;
 
 /**
  * Writes the index of the content [start, stop), of which no entry may be more than `largestDelta` above the base sequence, to
- * `output`. Of a longer common prefix than `maxPrefix` the rest belongs to the keys. `key` is where keys are put together. Returns
- * how many entries there are; 0: the content does not decode, or there is no room.
+ * `output`. Of a longer common prefix than `maxPrefix` the rest belongs to the keys. `key` is where keys are put together.
+ * Returns how many entries there are; 0: the content does not decode, or there is no room.
  */
 export function index(
   start: u32,

@@ -13,7 +13,9 @@ export const OTHER_WAY: u32 = 3;
 
 const NONE: u32 = u32.MAX_VALUE;
 
-/** The newest entry of `key` at most `maxDelta` above the base sequence in the content [start, stop): that decoded last, if HERE. */
+/**
+ * The newest entry of `key` at most `maxDelta` above the base sequence in the content [start, stop): that decoded last, if HERE.
+ */
 export function find(start: u32, stop: u32, key: u32, keyLength: u32, maxDelta: i64): u32 {
   const end = endOfEntries(start, stop);
   if (end === 0) return OTHER_WAY;

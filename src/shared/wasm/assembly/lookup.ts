@@ -1,6 +1,6 @@
 /**
- * A key looked up in a block as it is on disk (dataBlock in table/format.ts), in one call: checksum, Snappy, search. sealed-lookup.ts
- * tells why.
+ * A key looked up in a block as it is on disk (dataBlock in table/format.ts), in one call: checksum, Snappy, search.
+ * sealed-lookup.ts tells why.
  *
  * Invariants: what is not as it should be, or of another codec, is OTHER_WAY: the caller then takes these steps in TypeScript,
  *             which tells what is wrong.
@@ -17,9 +17,9 @@ const CODEC_AT: u32 = 4;
 const SNAPPY: u32 = 1;
 
 /**
- * As find, in the block of `length` bytes that is sealed at `input`, whose checksum begins with `seed` and whose deltas are none above
- * `largestDelta`. The content goes to `output`. result: u32 where the content ends, where the value starts, where it ends, kind; f64
- * delta.
+ * As find, in the block of `length` bytes that is sealed at `input`, whose checksum begins with `seed` and whose deltas are none
+ * above `largestDelta`. The content goes to `output`. result: u32 where the content ends, where the value starts, where it ends,
+ * kind; f64 delta.
  */
 export function lookup(
   input: u32,

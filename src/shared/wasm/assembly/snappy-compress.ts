@@ -1,6 +1,6 @@
 /**
- * Compresses with Snappy (google/snappy: format_description.txt, and CompressFragment in snappy.cc). Where WebAssembly is missing,
- * snappyjs does.
+ * Compresses with Snappy (google/snappy: format_description.txt, and CompressFragment in snappy.cc). Where WebAssembly is
+ * missing, snappyjs does.
  *
  *   1. the hash of four bytes leads to where bytes with that hash were last, and this place takes its place there
  *   2. are they other bytes, go on, in steps that grow: this part may not compress at all
@@ -17,8 +17,8 @@ const FIRST_SKIP: u32 = 32;
 const HASH_FACTOR: u32 = 0x1e35a7bd;
 
 /**
- * The elements for [input, inputEnd), at most 64 KiB, go to `output`. `table`: 2^(32 - shift) u16 of 0. Returns where the elements
- * end.
+ * The elements for [input, inputEnd), at most 64 KiB, go to `output`. `table`: 2^(32 - shift) u16 of 0. Returns where the
+ * elements end.
  */
 export function compress(input: u32, inputEnd: u32, output: u32, table: u32, shift: u32): u32 {
   /** Up to here elements are written. */

@@ -1,0 +1,69 @@
+/**
+ * The declarations that the package ships: complete, as a strict project without skipLibCheck reads them, and without members
+ * that are marked as the package's own.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './helpers/temp-directory.ts';
+
+const USE = `
+import { type Snapshot, StorageEngine, WriteBatch } from 'INDEX';
+import { StorageClient } from 'CLIENT';
+export const engine = await StorageEngine.open('./db');
+await engine.write(new WriteBatch().put('a', 'b'));
+export const snapshot: Snapshot = engine.snapshot();
+export const value: Buffer | undefined = engine.getSync('a', { snapshot });
+export const client = await StorageClient.attach(engine.share());
+`;
+
+test('no declaration of the package is marked @internal', () => {
+  const folder = join(findRoot(), 'dist', 'src');
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.d.ts'),
+  );
+  assert.ok(names.length > 100, 'the declarations were not found');
+  for (const name of names) assert.doesNotMatch(readFileSync(join(folder, name), 'utf8'), /@internal/, name);
+});
+
+test('a strict project compiles against the declarations, skipLibCheck off', (t) => {
+  const root = findRoot();
+  const folder = temporaryDirectory(t);
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  if (spawnSync(process.execPath, [compiler, '--version']).status !== 0) {
+    t.skip('the compiler is not installed');
+    return;
+  }
+  const use = USE.replace('INDEX', `${root}/dist/src/main/index.js`).replace(
+    'CLIENT',
+    `${root}/dist/src/client/index.js`,
+  );
+  writeFileSync(join(folder, 'use.mts'), use);
+  const options = {
+    noEmit: true,
+    strict: true,
+    skipLibCheck: false,
+    exactOptionalPropertyTypes: true,
+    module: 'nodenext',
+    target: 'es2023',
+    lib: ['es2023', 'esnext.disposable'],
+    typeRoots: [join(root, 'node_modules', '@types')],
+    types: ['node'],
+  };
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions: options, files: ['use.mts'] }),
+  );
+  const run = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' });
+  assert.equal(run.stdout, '');
+  assert.equal(run.status, 0);
+});
+
+function findRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return folder;
+}
