@@ -32,6 +32,14 @@ async function churn(engine: StorageEngine): Promise<void> {
 
 const EVENTS = ['flush', 'compaction', 'stall'] as const;
 
+/** Called a hundred times in a run. */
+const loggerThatActs = (act: Act): EngineOptions['logger'] => ({
+  debug: act,
+  info: act,
+  warn: act,
+  error: act,
+});
+
 /** A subclass whose every property is the application's code. */
 function arrayThatActs(text: string, act: Act): Uint8Array {
   class Acting extends Uint8Array {
