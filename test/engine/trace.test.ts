@@ -23,7 +23,7 @@ const MAIN: string = pathToFileURL(resolve(import.meta.dirname, '..', '..', 'src
 
 /** Writes, flushes, compactions, an ingestion, a table that is read; nothing runs when it resolves. */
 async function live(engine: StorageEngine): Promise<void> {
-  await fill(engine, 600, 60);
+  for (let round = 0; round < 3; round++) await fill(engine, 250, 60, round);
   await engine.flush();
   await engine.get('key-000007');
   await engine.compact();
@@ -32,16 +32,15 @@ async function live(engine: StorageEngine): Promise<void> {
 }
 
 /** A directory as a process that died left it: what close() has measured is as if it had not. */
-async function leaveLogs(t: TestContext, path: string): Promise<void> {
+function leaveLogs(path: string, count = 20, valueBytes = 1): void {
   const source = `
     const { StorageEngine } = await import(${JSON.stringify(MAIN)});
     const engine = await StorageEngine.open(process.argv[1], { threads: 0 });
-    for (let i = 0; i < 20; i++) await engine.put('k' + i, 'v');
+    for (let i = 0; i < ${count}; i++) await engine.put('k' + i, 'v'.repeat(${valueBytes}));
     process.kill(process.pid, 'SIGKILL');
   `;
   const { signal } = spawnSync(process.execPath, ['--input-type=module', '-e', source, path]);
   assert.equal(signal, 'SIGKILL');
-  t.diagnostic(readdirSync(path).join(' '));
 }
 
 function logsOf(path: string): string[] {
@@ -56,7 +55,7 @@ test('every event of the table comes up in the lives of stores', async (t) => {
   await engine.close();
 
   // A crash: a torn log behind a sound one, and what a job had begun.
-  await leaveLogs(t, path);
+  leaveLogs(path);
   appendFileSync(join(path, logsOf(path).at(-1)!), 'torn');
   writeFileSync(join(path, '000900.sst.new'), 'a table that no manifest names');
   await (await openAt(t, path, options)).close();
@@ -87,9 +86,9 @@ test('every event of the table comes up in the lives of stores', async (t) => {
 /** The first append to a log is lost, and the next owner begins another: the lost one is outside the chain. */
 async function giveUpLog(t: TestContext, options: EngineOptions): Promise<void> {
   const path = newPath(t);
-  await leaveLogs(t, path);
+  leaveLogs(path);
   truncateSync(join(path, logsOf(path)[0]!), 5);
-  await leaveLogs(t, path);
+  leaveLogs(path);
   await (await openAt(t, path, options)).close();
 }
 
@@ -139,6 +138,33 @@ test('each start has one end, in order, and jobs name what they work for', async
     'ingest-merge for ingestion',
     'ingest-run for ingestion',
   ]);
+});
+
+test('a flush says why: a full memtable, somebody asked, logs of before, the store closes', async (t) => {
+  const { records, options } = traced();
+  const path = newPath(t);
+  const reasons = (): string[] => of(records.splice(0), 'flush', 'start').map(({ reason }) => reason);
+  const engine = await openAt(t, path, options);
+  await fill(engine, 200, 60);
+  await until(() => engine.stats().memtables.count <= 1);
+  await turn();
+  assert.deepEqual([...new Set(reasons())], ['full']);
+  await engine.flush();
+  await turn();
+  assert.deepEqual(reasons(), ['requested']);
+  await engine.close();
+
+  const large = await openAt(t, path, { ...options, writeBufferSize: 8 << 20 });
+  await fill(large, 2000, 1000);
+  await large.close();
+  await turn();
+  assert.deepEqual(reasons(), ['closing']);
+
+  leaveLogs(path, 2000, 1000);
+  const recovered = await openAt(t, path, { ...options, writeBufferSize: 8 << 20 });
+  await until(() => recovered.stats().memtables.count === 0);
+  await turn();
+  assert.deepEqual(reasons(), ['recovered']);
 });
 
 test('a compaction says why it was picked, of what, and into what', async (t) => {

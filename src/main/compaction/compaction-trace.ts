@@ -65,11 +65,17 @@ export function endCompaction(
   });
 }
 
+/** What the flusher was asked for by now. */
+interface AskedFor {
+  readonly isRequested: boolean;
+  readonly isClosing: boolean;
+}
+
 export function beginFlush(
   trace: Trace,
   live: LiveMemtable,
   memtables: MemtableList,
-  asked: { readonly isRequested: boolean; readonly isClosing: boolean },
+  asked: AskedFor,
 ): Span<'flush'> | undefined {
   if (!trace.wants('flush')) return undefined;
   const { arena } = live.memtable;
@@ -84,11 +90,11 @@ export function beginFlush(
 
 function reasonOf(
   live: LiveMemtable,
-  { isRequested, isClosing }: { readonly isRequested: boolean; readonly isClosing: boolean },
+  { isRequested, isClosing }: AskedFor,
 ): TraceOperations['flush']['start']['reason'] {
+  if (live.isFull) return 'full';
   if (isClosing) return 'closing';
-  if (isRequested) return 'requested';
-  return live.writer === undefined ? 'recovered' : 'full';
+  return isRequested || live.writer !== undefined ? 'requested' : 'recovered';
 }
 
 export function endFlush(span: Span<'flush'> | undefined, { output, stats }: FlushResult): void {

@@ -87,6 +87,26 @@ export async function openStore<T>(
 ): Promise<T> {
   const options = resolveOptions(userOptions);
   const span = beginOpen(trace, options);
+  try {
+    return await openTraced(path, options, internals, trace, (opened) => {
+      const started = start(opened);
+      const { lastSequence, memtables } = opened.recovered;
+      span?.end({ lastSequence, memtables: memtables.length });
+      return started;
+    });
+  } catch (error) {
+    span?.fail(error);
+    throw error;
+  }
+}
+
+async function openTraced<T>(
+  path: string,
+  options: ResolvedOptions,
+  internals: OpenInternals,
+  trace: Trace,
+  start: (opened: Opened) => T,
+): Promise<T> {
   const root = resolveDirectory(path);
   const disk = await loadFileSystem(internals.fileSystem);
   const created = prepareDirectory(disk, root, options);
@@ -105,11 +125,8 @@ export async function openStore<T>(
     if (located.isMoved && trace.wants('epoch')) trace.point('epoch', { directory: located.directory });
     const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
     const loaded = await load(fs, located.directory, options, created, trace);
-    const started = start({ ...loaded, path: root, lock, pageLimits, trace });
-    span?.end({ lastSequence: loaded.recovered.lastSequence, memtables: loaded.recovered.memtables.length });
-    return started;
+    return start({ ...loaded, path: root, lock, pageLimits, trace });
   } catch (error) {
-    span?.fail(error);
     // Without the lock they may be files of whoever has it, and the directory is in use.
     const held = fs;
     const takeBack = (): void => {

@@ -94,7 +94,7 @@ export interface TraceOperations {
     readonly start: { readonly logNumber: number; readonly lastSequence: number };
     readonly end: { readonly logs: number; readonly memtables: number; readonly lastSequence: number };
   };
-  /** `reason`: its memtable was full; somebody asked; it was read from logs at open; the store closes. */
+  /** `reason`: its memtable was full; flush(), compact(), an ingestion or upkeep asked; it was read from logs at open; the store closes. */
   flush: {
     readonly start: {
       readonly reason: 'full' | 'requested' | 'recovered' | 'closing';
