@@ -4,7 +4,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { appendFileSync, mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -81,7 +89,17 @@ test('every event of the table comes up in the lives of stores', async (t) => {
     expected.filter((event) => !seen.has(event)),
     [],
   );
+  checkPage(records);
 });
+
+/** docs/trace.md names the event, and each field of its records. */
+function checkPage(records: readonly TraceRecord[]): void {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', '..', 'docs', 'trace.md'), 'utf8');
+  const named = new Set(Array.from(page.matchAll(/`([\w-]+)`/g), ([, name]) => name!));
+  const names = records.flatMap((record) => [record.event, ...Object.keys(record)]);
+  const missing = [...names, ...TRACE_POINTS, ...TRACE_OPERATIONS].filter((name) => !named.has(name));
+  assert.deepEqual([...new Set(missing)], []);
+}
 
 /** The first append to a log is lost, and the next owner begins another: the lost one is outside the chain. */
 async function giveUpLog(t: TestContext, options: EngineOptions): Promise<void> {
