@@ -33,6 +33,7 @@ import { SnapshotList } from './store/snapshot.ts';
 import { StoreClock } from './store/store-clock.ts';
 import { StoreFiles } from './store-files.ts';
 import type { StoreParts } from './store-parts.ts';
+import { tableWatch, tracedReport, traceStall } from './store-trace.ts';
 import { ArenaPool } from './write/arena-pool.ts';
 import { CommitPipeline } from './write/commit-pipeline.ts';
 import { RecoveredLogFile } from './write/log-writer.ts';
@@ -64,15 +65,16 @@ export interface StoreHost {
 export function assembleStore(
   opened: Opened,
   internals: OpenInternals,
-  report: TellEvent,
+  tell: TellEvent,
   host: StoreHost,
 ): { readonly parts: StoreParts; readonly ownership: Ownership } {
-  const { fs, path, directory, options, control } = opened;
+  const { fs, path, directory, options, control, trace } = opened;
+  const report = tracedReport(trace, tell);
   const { visibleSequence, isClosing, becomeReadOnly } = host;
   const counters = new Counters();
   const blocks = new BlockCache(options.cacheBytes);
   const disk = new Disk(fs, { use: control.diskUse });
-  const tables = new TableCache(fs, directory, options, blocks, disk);
+  const tables = new TableCache(fs, directory, options, blocks, disk, tableWatch(trace));
   const { arenas, memtables } = makeMemory(opened, internals, host);
   const runningPlans = new RunningPlans();
   const files = new StoreFiles(opened, tables, {
@@ -85,7 +87,10 @@ export function assembleStore(
   const { versions, deletions, ownership } = files;
   const clock = new StoreClock(Math.max(opened.recovered.latestMs, versions.lastTime));
   const gate = new WriteGate(
-    (event) => report('stall', event),
+    (event) => {
+      report('stall', event);
+      traceStall(trace, event, versions, memtables);
+    },
     () => pipeline.rateChanged(),
   );
   const pipeline: CommitPipeline = makePipeline(opened, files, clock, { gate, arenas, memtables }, host);
@@ -104,10 +109,11 @@ export function assembleStore(
     // In a turn of its own: a reader should not wait for the planning.
     readPressure: new ReadPressure(() => setImmediate(host.readersSuffer).unref()),
     snapshots: new SnapshotList(new ForgottenWarning('snapshot', path), host.snapshotReleased),
-    jobs: new JobRunner(makePool(options, internals), control, fs, directory, counters),
+    jobs: new JobRunner(makePool(options, internals), control, fs, directory, counters, trace),
     visibleSequence,
     isClosing,
     report,
+    trace,
     becomeReadOnly,
   };
   return { parts, ownership };

@@ -20,6 +20,7 @@ import type { TellEvent } from './store/events.ts';
 import type { EngineOptions } from './store/open-request.ts';
 import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
+import type { Trace } from './store/trace.ts';
 import { storeStats } from './store-stats.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 
@@ -31,9 +32,10 @@ export function openCore<T>(
   path: string,
   options: EngineOptions,
   internals: OpenInternals,
+  trace: Trace,
   start: (make: MakeCore) => T,
 ): Promise<T> {
-  return openStore(path, options, internals, (opened) =>
+  return openStore(path, options, internals, trace, (opened) =>
     start((tell) => new EngineCore(new RunningStore(opened, internals, tell))),
   );
 }

@@ -12,7 +12,7 @@
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
  * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that
  * is named here: the functions of timers.ts, before a test of the application puts false ones in their place, and the channels
- * of events.ts, before somebody subscribes.
+ * of events.ts and trace.ts, before somebody subscribes.
  *
  * Invariants: open(), destroy() and repair() read what they are given within the call (open-request.ts).
  * Thread:     main (the thread that opened the store).     Owns: nothing; the parts are RunningStore's.
@@ -40,6 +40,7 @@ import type { EngineOptions } from './store/open-request.ts';
 import { readOpenOptions, resolveDirectory } from './store/open-request.ts';
 import type { ReadOptions, ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
+import { openTrace } from './store/trace-sinks.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /**
@@ -370,8 +371,9 @@ export async function openEngine(
 ): Promise<StorageEngine> {
   const asked = readOpenOptions(options);
   const directory = resolveDirectory(path);
+  const trace = openTrace(directory, asked.logger);
   const opened = loaded(import('./engine-core.ts')).then(({ openCore }) =>
-    openCore(directory, asked, internals, StorageEngine.fromCore),
+    openCore(directory, asked, internals, trace, StorageEngine.fromCore),
   );
   return await awaited(opened);
 }

@@ -22,4 +22,19 @@ export type { EngineOptions } from './store/open-request.ts';
 export type { ReadOptions, ScanOptions } from './store/read-options.ts';
 export type { Snapshot } from './store/snapshot.ts';
 export type { GateState, StallEvent, StallReason } from './store/stalls.ts';
+export type {
+  TracedTable,
+  TraceEnd,
+  TraceFailure,
+  TraceLineLogger,
+  TraceLogger,
+  TraceOperationName,
+  TraceOperations,
+  TracePoint,
+  TracePointName,
+  TracePoints,
+  TraceRecord,
+  TraceSeverity,
+  TraceStart,
+} from './store/trace-events.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';

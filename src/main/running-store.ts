@@ -222,8 +222,21 @@ export class RunningStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#closeTraced();
     return this.#closing;
+  }
+
+  async #closeTraced(): Promise<void> {
+    const { trace, memtables } = this.parts;
+    const counts = { operations: this.#operations.count, frozenMemtables: memtables.frozen.length };
+    const span = trace.wants('close') ? trace.begin('close', counts) : undefined;
+    try {
+      await this.#close();
+      span?.end({ hasGivenUp: this.#hasGivenUp });
+    } catch (error) {
+      span?.fail(error);
+      throw error;
+    }
   }
 
   async #close(): Promise<void> {

@@ -16,9 +16,11 @@ import type { FileSystem } from '../shared/files/file-system.ts';
 import { type Identity, identityOf } from '../shared/files/lock-files.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import { DeletionQueue, nameTables } from './files/deletion-queue.ts';
+import { traceDeleted } from './files/job-outputs.ts';
 import { Ownership } from './files/ownership.ts';
 import { changedError, type VersionHost, VersionSet } from './manifest/version-set.ts';
 import type { Opened } from './open/open-store.ts';
+import type { Trace } from './store/trace.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Who hears of what happens to the files. */
@@ -38,6 +40,7 @@ export class StoreFiles {
   readonly #host: FilesHost;
   readonly #path: string;
   readonly #within: Identity | undefined;
+  readonly #trace: Trace;
   #newestLog: LogWriter | undefined;
 
   constructor(opened: Opened, tables: TableCache, host: FilesHost) {
@@ -47,6 +50,7 @@ export class StoreFiles {
     this.#host = host;
     this.#path = path;
     this.#within = lock.within;
+    this.#trace = opened.trace;
     this.ownership = new Ownership(
       path,
       lock,
@@ -55,7 +59,10 @@ export class StoreFiles {
     );
     this.deletions = new DeletionQueue(fs, directory, {
       mayDelete: () => !this.versions.isPoisoned && this.#isOurs(),
-      deleted: (number) => this.versions.noteDeleted(number),
+      deleted: (number, file) => {
+        this.versions.noteDeleted(number);
+        traceDeleted(this.#trace, file);
+      },
       failed: (error) => host.deletionFailed(error),
     });
     this.versions = this.#makeVersions(opened, tables);
@@ -127,6 +134,7 @@ export class StoreFiles {
       const writer = LogWriter.create(this.#logFiles, this.#directory, number);
       versions.noteLog(number, () => writer.firstGroup);
       this.#newestLog = writer;
+      if (this.#trace.wants('log-created')) this.#trace.point('log-created', { log: number });
       return writer;
     } catch (error) {
       versions.giveBackFileNumber(number);
@@ -142,6 +150,7 @@ export class StoreFiles {
     writer.retire();
     try {
       this.#fs.unlink(writer.path);
+      traceDeleted(this.#trace, writer.path);
     } catch (error) {
       this.#host.deletionFailed(error);
       return false;

@@ -4,9 +4,15 @@
  * is there after reopening.
  */
 import assert from 'node:assert/strict';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
 import { type TestContext, test } from 'node:test';
-import { type EngineOptions, StorageEngine, StorageError, WriteBatch } from '../../src/main/index.ts';
+import {
+  type EngineOptions,
+  StorageEngine,
+  StorageError,
+  type TraceLogger,
+  WriteBatch,
+} from '../../src/main/index.ts';
 import type { ForeignPool } from '../../src/main/store/open-request.ts';
 import { fill, newPath, TINY, turn } from '../helpers/engines.ts';
 
@@ -31,6 +37,14 @@ async function churn(engine: StorageEngine): Promise<void> {
 }
 
 const EVENTS = ['flush', 'compaction', 'stall'] as const;
+
+/** Called a hundred times in a run. */
+const loggerThatActs = (act: Act): TraceLogger => ({
+  debug: act,
+  info: act,
+  warn: act,
+  error: act,
+});
 
 /** A subclass whose every property is the application's code. */
 function arrayThatActs(text: string, act: Act): Uint8Array {
@@ -158,6 +172,17 @@ const HOOKS: readonly Hook[] = [
       run: (engine: StorageEngine, act: Act) => engine.ingest(sourceThatActs(part, act, isAsync)),
     })),
   ),
+  { name: 'a logger', options: (act) => ({ logger: loggerThatActs(act) }), run: churn },
+  { name: 'a logger that is a function', options: (act) => ({ logger: () => act() }), run: churn },
+  {
+    name: 'a subscriber of a tracing channel',
+    run: async (engine, act) => {
+      const subscribers = { start: act, end: act, asyncStart: act, asyncEnd: act, error: act };
+      const channel = tracingChannel('stratakv:trace:flush');
+      channel.subscribe(subscribers);
+      await churn(engine).finally(() => channel.unsubscribe(subscribers));
+    },
+  },
   { name: 'progress of ingest', run: (engine, act) => engine.ingest(records(2000), { onProgress: act }) },
   {
     name: 'progress of verify',

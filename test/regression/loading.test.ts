@@ -39,13 +39,13 @@ function loadedBy(entry: string): Loaded {
 
 test('importing the package loads what its first call needs, and no more', () => {
   const { files, packages } = loadedBy('main/index.js');
-  assert.ok(files.size <= 20, `${files.size} files: ${[...files].join(' ')}`);
+  assert.ok(files.size <= 22, `${files.size} files: ${[...files].join(' ')}`);
   const foreign = [...packages].filter((name) => !name.startsWith('node:'));
   assert.deepEqual(foreign, ['crc-32']);
   for (const name of ['node:net', 'node:crypto', 'node:worker_threads'])
     assert.ok(!packages.has(name), `${name} is loaded`);
   // Before a test of the application puts false clocks in the place of the real ones, and before anybody subscribes.
-  for (const name of ['shared/timers.js', 'main/events.js'])
+  for (const name of ['shared/base/timers.js', 'main/store/events.js', 'main/store/trace.js'])
     assert.ok(files.has(name), `${name} is not loaded`);
 });
 

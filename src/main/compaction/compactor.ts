@@ -45,6 +45,7 @@ import {
   planOldest,
 } from './compaction-picker.ts';
 import { compactionOptions, planBytes } from './compaction-plan.ts';
+import { beginCompaction, endCompaction, failSpan } from './compaction-trace.ts';
 import { LevelZeroPace } from './level-zero-pace.ts';
 import { planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -247,6 +248,11 @@ export class Compactor {
   #launch(plan: CompactionPlan, parts: number, isOwn: boolean): Running {
     const token = new CancelToken();
     const ranges = partsOf(this.#parts, plan, parts);
+    const span = beginCompaction(this.#parts.trace, plan, ranges.length, () => ({
+      version: this.#parts.versions.current,
+      options: this.#options(),
+      busy: this.#busy(),
+    }));
     const running: Running = {
       plan,
       startedAt: now(),
@@ -254,8 +260,10 @@ export class Compactor {
       token,
       // In a microtask, when `running` is there.
       done: Promise.resolve()
-        .then(() => this.#carryOut(plan, ranges, token, () => this.#partEnded(running)))
+        .then(() => this.#carryOut(plan, ranges, token, () => this.#partEnded(running), span?.id))
+        .then((result) => endCompaction(span, plan, result))
         .catch((error: unknown) => {
+          failSpan(span, error);
           throw this.#failed(error, running, isOwn);
         })
         .finally(() => this.#leave(running)),
@@ -277,21 +285,23 @@ export class Compactor {
     this.#onDone();
   }
 
+  /** Returns what a merge has made; a move makes nothing. */
   async #carryOut(
     plan: CompactionPlan,
     ranges: readonly KeyRange[],
     token: CancelToken,
     onPartDone: () => void,
-  ): Promise<void> {
+    traceId: number | undefined,
+  ): Promise<CompactResult | undefined> {
     const startedAt = now();
     if (plan.kind === 'move') {
       await this.#install(plan, plan.inputs);
       if (plan.level === 0) this.#failuresInTheWay = 0;
       this.#parts.counters.moveCount++;
       this.#reportDone(plan, undefined, now() - startedAt);
-      return;
+      return undefined;
     }
-    const result = await mergeInParts(this.#parts, plan, ranges, token, onPartDone);
+    const result = await mergeInParts(this.#parts, plan, ranges, token, onPartDone, traceId);
     try {
       await this.#install(plan, result.outputs);
     } catch (error) {
@@ -307,6 +317,7 @@ export class Compactor {
     this.#retry.succeeded();
     if (plan.level === 0) this.#failuresInTheWay = 0;
     this.#reportDone(plan, result, now() - startedAt);
+    return result;
   }
 
   async #install(plan: CompactionPlan, outputs: readonly TableInfo[]): Promise<void> {

@@ -37,6 +37,7 @@ import type { SnapshotList } from '../store/snapshot.ts';
 import type { StoreClock } from '../store/store-clock.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
+import { beginFlush, endFlush, failSpan } from './compaction-trace.ts';
 import { deeperBounds } from './deeper-bounds.ts';
 import { RetryDelay } from './retry-delay.ts';
 
@@ -169,18 +170,23 @@ export class Flusher {
 
   /** Never rejects. */
   async #flush(live: LiveMemtable): Promise<void> {
+    const { trace, memtables } = this.#parts;
+    const isRequested = this.#requested !== undefined && memtables.frozen.includes(this.#requested);
+    const span = beginFlush(trace, live, memtables, { isRequested, isClosing: this.#isClosing });
     try {
-      const result = await this.#runJob(live);
+      const result = await this.#runJob(live, span?.id);
       await this.#install(live, result);
+      endFlush(span, result);
       this.#failures = 0;
       this.error = undefined;
       this.#retry.succeeded();
     } catch (error) {
+      failSpan(span, error);
       this.#failed(error);
     }
   }
 
-  async #runJob(live: LiveMemtable): Promise<FlushResult> {
+  async #runJob(live: LiveMemtable, parent: number | undefined): Promise<FlushResult> {
     const { jobs, versions, options, snapshots } = this.#parts;
     const range = live.keyRange() ?? {};
     return await jobs.run<'flush'>(
@@ -193,7 +199,7 @@ export class Flusher {
         snapshots: snapshots.sequences(),
         deeper: deeperBounds(versions.current, 0, range),
       }),
-      { urgent: true, keepAlive: false },
+      { urgent: true, keepAlive: false, parent },
       this.#token,
     );
   }

@@ -73,13 +73,14 @@ export async function mergeInParts(
   ranges: readonly KeyRange[],
   token: CancelToken,
   onPartDone: () => void,
+  parent?: number,
 ): Promise<CompactResult> {
   const failures: unknown[] = [];
   const parts = ranges.map(async (range) => {
     try {
       return await store.jobs.run<'compact'>(
         (context) => compactJob(store, plan, range, context),
-        { urgent: false, keepAlive: false, forCaller: plan.reason === 'manual' },
+        { urgent: false, keepAlive: false, forCaller: plan.reason === 'manual', parent },
         token,
       );
     } catch (error) {

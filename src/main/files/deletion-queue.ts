@@ -56,7 +56,7 @@ export async function removeObsoleteFiles(
   directory: string,
   files: ObsoleteFiles,
   onError: DeletionErrorHandler,
-  onDeleted: (number: FileNumber) => void = () => undefined,
+  onDeleted: (number: FileNumber, path: string) => void = () => undefined,
 ): Promise<void> {
   const under = (
     numbers: readonly FileNumber[] | undefined,
@@ -73,9 +73,9 @@ export async function removeObsoleteFiles(
   for (const [number, path] of paths) {
     try {
       await fs.unlinkAsync(path);
-      onDeleted(number);
+      onDeleted(number, path);
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') onDeleted(number);
+      if (systemErrorCode(error) === 'ENOENT') onDeleted(number, path);
       else onError(error, path);
     }
   }
@@ -85,7 +85,7 @@ export async function removeObsoleteFiles(
 export interface DeletionHost {
   /** Whether the directory is still this store's. */
   mayDelete(): boolean;
-  deleted(number: FileNumber): void;
+  deleted(number: FileNumber, path: string): void;
   failed: DeletionErrorHandler;
 }
 

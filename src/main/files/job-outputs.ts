@@ -3,12 +3,14 @@
  *
  * Thread: main.
  */
+import { basename } from 'node:path';
 import { toStorageError } from '../../shared/base/failures.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { TellEvent } from '../store/events.ts';
+import type { Trace } from '../store/trace.ts';
 import { removeObsoleteFiles } from './deletion-queue.ts';
 
 /** Where outputs lie, and who hears when they can't be deleted. */
@@ -17,6 +19,12 @@ export interface OutputFiles {
   readonly directory: string;
   readonly versions: VersionSet;
   readonly report: TellEvent;
+  readonly trace: Trace;
+}
+
+/** Tells that the file at `path` is gone. */
+export function traceDeleted(trace: Trace, path: string): void {
+  if (trace.wants('file-deleted')) trace.point('file-deleted', { file: basename(path) });
 }
 
 export function reportDeletion(report: TellEvent, cause: unknown): void {
@@ -38,7 +46,11 @@ export async function discardOutputs(files: OutputFiles, outputs: readonly Table
 /** As {@link discardOutputs}, of tables of which only the numbers are known. */
 export async function discardTables(files: OutputFiles, numbers: readonly FileNumber[]): Promise<void> {
   if (files.versions.isPoisoned) return;
-  await removeObsoleteFiles(files.fs, files.directory, { newTables: numbers }, (error) =>
-    reportDeletion(files.report, error),
+  await removeObsoleteFiles(
+    files.fs,
+    files.directory,
+    { newTables: numbers },
+    (error) => reportDeletion(files.report, error),
+    (_, path) => traceDeleted(files.trace, path),
   );
 }

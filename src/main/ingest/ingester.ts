@@ -48,6 +48,7 @@ export class Ingester {
     const forgetSignal = whenAborted(signal, (reason) => ingestion.stop(reason));
     try {
       return await this.#carryOut(
+        'engine',
         ingestion,
         () => sorter.sort(source),
         () => sorter.settled(),
@@ -64,6 +65,7 @@ export class Ingester {
       () => this.#takeNumbers(),
     );
     const report = this.#carryOut(
+      'client',
       received.ingestion,
       () => received.delivered(),
       async () => this.#keepNumbers(await received.settled()),
@@ -87,17 +89,26 @@ export class Ingester {
 
   /** `sort` is phase 1; `settled` resolves when nobody writes runs any more. */
   async #carryOut(
+    source: 'engine' | 'client',
     ingestion: Ingestion,
     sort: () => Promise<SortedRecords>,
     settled: () => Promise<void>,
   ): Promise<IngestReport> {
     this.#ingestions.add(ingestion);
+    const { trace } = this.#host.store;
+    const span = trace.wants('ingestion') ? trace.begin('ingestion', { source }) : undefined;
+    ingestion.traceId = span?.id;
     let isCommitted = false;
     try {
       const sorted = await sort();
       const report = await this.#inTurn(ingestion.signal, () => ingestion.mergeAndCommit(sorted));
       isCommitted = true;
+      const { records, bytes, entries, tables, tableBytes } = report;
+      span?.end({ records, bytes, entries, tables, tableBytes });
       return report;
+    } catch (error) {
+      span?.fail(error);
+      throw error;
     } finally {
       this.#ingestions.delete(ingestion);
       // A source that failed, say: what was started for it is of no use.

@@ -39,7 +39,7 @@ import { maxLevelZeroBytes } from '../compaction/level-zero.ts';
 import type { Scheduler } from '../compaction/scheduler.ts';
 import { removeObsoleteFiles } from '../files/deletion-queue.ts';
 import type { OutputFiles } from '../files/job-outputs.ts';
-import { discardOutputs, discardTables, reportDeletion } from '../files/job-outputs.ts';
+import { discardOutputs, discardTables, reportDeletion, traceDeleted } from '../files/job-outputs.ts';
 import type { JobRunner } from '../jobs/job-runner.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
 import type { Counters } from '../store/counters.ts';
@@ -112,6 +112,8 @@ export class Ingestion {
   /** Cancels the jobs of the ingestion when it is to end. */
   readonly token: CancelToken = new CancelToken();
   readonly progress: ProgressTeller;
+  /** Of the traced operation. */
+  traceId: number | undefined;
   readonly #host: IngestHost;
   readonly #abort = new AbortController();
   readonly #startedAt = now();
@@ -281,7 +283,7 @@ export class Ingestion {
           sharedLength: part.sharedLength,
           output: output(),
         }),
-        { urgent: false, keepAlive: false, forCaller: true },
+        { urgent: false, keepAlive: false, forCaller: true, parent: this.traceId },
         this.token,
         (doneBytes) => {
           done[i] = doneBytes;
@@ -340,8 +342,12 @@ export class Ingestion {
 
   async #deleteRuns(runs: readonly FileNumber[]): Promise<void> {
     const { store } = this.#host;
-    await removeObsoleteFiles(store.fs, store.directory, { runs }, (error) =>
-      reportDeletion(store.report, error),
+    await removeObsoleteFiles(
+      store.fs,
+      store.directory,
+      { runs },
+      (error) => reportDeletion(store.report, error),
+      (_, path) => traceDeleted(store.trace, path),
     );
   }
 

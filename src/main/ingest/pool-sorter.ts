@@ -79,7 +79,7 @@ export class PoolSorter {
     try {
       const { run } = await this.#store.jobs.run<'ingest-run'>(
         (context) => ({ ...context, ...chunk.packed, kind: 'ingest-run', output: this.#ingestion.newRun() }),
-        { urgent: false, keepAlive: false, forCaller: true },
+        { urgent: false, keepAlive: false, forCaller: true, parent: this.#ingestion.traceId },
         this.#ingestion.token,
       );
       this.#runs[place] = run;

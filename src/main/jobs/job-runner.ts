@@ -14,7 +14,10 @@ import { type ControlBlock, JOB_SLOT_COUNT, JobCancelledError } from '../../shar
 import type { Job, JobContext, JobKind, JobOf, ResultOf } from '../../shared/threads/jobs.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
 import { removeObsoleteFiles } from '../files/deletion-queue.ts';
+import { traceDeleted } from '../files/job-outputs.ts';
 import type { Counters } from '../store/counters.ts';
+import type { Trace } from '../store/trace.ts';
+import { JobTrace } from './job-trace.ts';
 import { isAbandoned, isWorkerFault, type RunOptions, type WorkerPool } from './worker-pool.ts';
 
 /** A worker that dies three times over one job dies of the job. */
@@ -65,6 +68,7 @@ export class JobRunner {
   readonly #control: ControlBlock;
   readonly #base: Omit<JobContext, 'slot'>;
   readonly #counters: Counters;
+  readonly #trace: Trace | undefined;
   readonly #freeSlots: number[] = Array.from({ length: JOB_SLOT_COUNT }, (_, i) => JOB_SLOT_COUNT - 1 - i);
   readonly #waiting: (() => void)[] = [];
   readonly #waitingUrgently: (() => void)[] = [];
@@ -78,12 +82,14 @@ export class JobRunner {
     fs: FileSystem,
     directory: string,
     counters: Counters,
+    trace?: Trace,
   ) {
     this.#pool = pool;
     this.#fs = fs;
     this.#control = control;
     this.#base = { directory, fileSystem: fs.spec, control: control.buffer };
     this.#counters = counters;
+    this.#trace = trace;
   }
 
   get running(): number {
@@ -144,7 +150,7 @@ export class JobRunner {
         if (token.isCancelled) throw new JobCancelledError();
         const job = make({ ...this.#base, slot });
         try {
-          return await this.#pool.run<K>(job, watched);
+          return await this.#attempt(job, watched, attempt);
         } catch (error) {
           if (isAbandoned(error)) {
             // Should its pool come to it after all, it finds itself cancelled before it touches anything.
@@ -168,11 +174,37 @@ export class JobRunner {
     }
   }
 
+  async #attempt<K extends JobKind>(
+    job: JobOf<K>,
+    options: RunOptions,
+    attempt: number,
+  ): Promise<ResultOf[K]> {
+    const pool = this.#pool;
+    if (this.#trace?.wants('job') !== true) return await pool.run<K>(job, options);
+    const trace = new JobTrace(this.#trace, job.kind, attempt, options.urgent, options.parent);
+    try {
+      const started = (): void => trace.started(pool.running, pool.queued);
+      const result = await pool.run<K>(job, { ...options, started });
+      trace.ended(result);
+      return result;
+    } catch (error) {
+      trace.failed(error);
+      throw error;
+    }
+  }
+
   /** The tables that a dead worker had begun. Nobody else has heard of them, and no other file ever bears their numbers. */
   async #deleteLeftovers(job: Job): Promise<void> {
     const { directory } = this.#base;
     // What fails to be deleted is of no consequence, and has the next open to be told of.
-    await removeObsoleteFiles(this.#fs, directory, { newTables: outputsOf(job) }, () => undefined);
+    const trace = this.#trace;
+    await removeObsoleteFiles(
+      this.#fs,
+      directory,
+      { newTables: outputsOf(job) },
+      () => undefined,
+      trace && ((_, path) => traceDeleted(trace, path)),
+    );
   }
 
   /** The store is about to close: what a pool of the application's has lost is not waited for. */

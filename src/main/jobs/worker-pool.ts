@@ -69,10 +69,14 @@ export interface RunOptions {
   readonly urgent: boolean;
   /** May take a thread beyond `threads`, up to `callerThreads`. */
   readonly forCaller?: boolean;
+  /** The traced operation that the job works for. */
+  readonly parent?: number | undefined;
   /** Somebody awaits the job: the process must not exit before it is done. */
   readonly keepAlive: boolean;
   /** Changes as long as the job is alive; without it nobody watches. */
   readonly heartbeat?: () => number;
+  /** Called when the job has a thread. Must not throw. */
+  readonly started?: (() => void) | undefined;
   /** Takes the job out of the queue when it is cancelled before it has a thread. */
   readonly token?: { whenCancelled(act: () => void): () => void };
 }
@@ -83,6 +87,7 @@ interface Task {
   readonly isForCaller: boolean;
   readonly keepAlive: boolean;
   readonly heartbeat: (() => number) | undefined;
+  readonly started: (() => void) | undefined;
   /** Lets go of the process, and of the token. */
   readonly release: () => void;
   /** Settles the promise of run() with what a worker answered, or with the error it failed with. */
@@ -171,6 +176,7 @@ export class WorkerPool implements ThreadUser {
         isForCaller: options.forCaller === true,
         keepAlive: options.keepAlive,
         heartbeat: options.heartbeat,
+        started: options.started,
         release: () => {
           letGo();
           forgetToken?.();
@@ -242,6 +248,7 @@ export class WorkerPool implements ThreadUser {
     if (task === undefined) return false;
     if (task.isUrgent) this.#urgentRunning++;
     if (task.isForCaller) this.#callerRunning++;
+    task.started?.();
     this.#running.set(task, this.#carryOut(task, turn));
     return true;
   }

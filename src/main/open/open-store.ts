@@ -15,6 +15,7 @@ import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { CorruptionError, StorageError, systemErrorCode } from '../../shared/base/errors.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
+import { now } from '../../shared/base/timers.ts';
 import { MANIFEST_NAME, parseFileName } from '../../shared/files/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../../shared/files/file-system.ts';
 import { createNodeFileSystem, loadFileSystem } from '../../shared/files/node-file-system.ts';
@@ -30,7 +31,9 @@ import { PAGE_LIMITS, type PageLimits } from '../manifest/manifest-pages.ts';
 import type { ObsoleteLog } from '../manifest/manifest-state.ts';
 import { type EngineOptions, resolveDirectory } from '../store/open-request.ts';
 import { type ResolvedOptions, resolveOptions } from '../store/options.ts';
-import { type RecoveredState, recoverLogs } from './recovery.ts';
+import type { Trace } from '../store/trace.ts';
+import { beginOpen, traceManifest } from './open-trace.ts';
+import { type RecoveredState, recoverTraced } from './recovery.ts';
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {
@@ -71,6 +74,7 @@ export interface Opened {
   /** Obsolete files that could not be deleted. */
   readonly deletionErrors: readonly unknown[];
   readonly pageLimits: PageLimits;
+  readonly trace: Trace;
 }
 
 /** Returns what `start` makes of the store; what that throws is a failure of the open like any other. */
@@ -78,24 +82,50 @@ export async function openStore<T>(
   path: string,
   userOptions: EngineOptions | undefined,
   internals: OpenInternals,
+  trace: Trace,
   start: (opened: Opened) => T,
 ): Promise<T> {
   const options = resolveOptions(userOptions);
+  const span = beginOpen(trace, options);
+  try {
+    return await openTraced(path, options, internals, trace, (opened) => {
+      const started = start(opened);
+      const { lastSequence, memtables } = opened.recovered;
+      span?.end({ lastSequence, memtables: memtables.length });
+      return started;
+    });
+  } catch (error) {
+    span?.fail(error);
+    throw error;
+  }
+}
+
+async function openTraced<T>(
+  path: string,
+  options: ResolvedOptions,
+  internals: OpenInternals,
+  trace: Trace,
+  start: (opened: Opened) => T,
+): Promise<T> {
   const root = resolveDirectory(path);
   const disk = await loadFileSystem(internals.fileSystem);
   const created = prepareDirectory(disk, root, options);
   let lock: DirectoryLock | undefined;
   let fs = disk;
   try {
+    const askedAt = now();
     lock = await acquireLock(disk, root, {
       timeoutMs: options.lockTimeoutMs,
       takeOverAfterMs: options.takeOverAfterMs,
     });
+    if (trace.wants('lock')) trace.point('lock', { waitedMs: now() - askedAt, isTakeover: lock.supersedes });
     fs = throughAnchors(disk, lock);
     const located = await locate(disk, fs, root, lock, options.readOnly);
     fs = located.fs;
+    if (located.isMoved && trace.wants('epoch')) trace.point('epoch', { directory: located.directory });
     const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
-    return start({ ...(await load(fs, located.directory, options, created)), path: root, lock, pageLimits });
+    const loaded = await load(fs, located.directory, options, created, trace);
+    return start({ ...loaded, path: root, lock, pageLimits, trace });
   } catch (error) {
     // Without the lock they may be files of whoever has it, and the directory is in use.
     const held = fs;
@@ -120,6 +150,13 @@ export function throughAnchors(disk: FileSystem, lock: DirectoryLock): FileSyste
   return disk.spec === undefined && lock.anchors.length > 0 ? createNodeFileSystem(lock.anchors) : disk;
 }
 
+interface Located {
+  readonly fs: FileSystem;
+  readonly directory: string;
+  /** Whether the files were moved there now. */
+  readonly isMoved: boolean;
+}
+
 /** Step 3: where the files of the store are, and the file system that reaches them. */
 export async function locate(
   disk: FileSystem,
@@ -127,7 +164,7 @@ export async function locate(
   root: string,
   lock: DirectoryLock,
   isReadOnly: boolean,
-): Promise<{ readonly fs: FileSystem; readonly directory: string }> {
+): Promise<Located> {
   const epochs = findEpochs(fs, root);
   const hold = (directory: string): FileSystem => {
     lock.holdWithin(directory);
@@ -137,7 +174,7 @@ export async function locate(
   if (mustMove && !isReadOnly) {
     const { directory } = await beginEpoch(fs, root, epochs, hold);
     lock.supersede();
-    return { fs: throughAnchors(disk, lock), directory };
+    return { fs: throughAnchors(disk, lock), directory, isMoved: true };
   }
   if (epochs.unfinishedMove !== undefined)
     throw new StorageError(
@@ -145,7 +182,7 @@ export async function locate(
       `the store in ${root} was being taken over from another host when that ended: open it for writing once`,
     );
   const { number, directory } = epochs.current;
-  return { fs: number === 0 ? fs : hold(directory), directory };
+  return { fs: number === 0 ? fs : hold(directory), directory, isMoved: false };
 }
 
 /** Steps 4 to 7. */
@@ -154,18 +191,22 @@ async function load(
   directory: string,
   options: ResolvedOptions,
   created: CreatedDirectories,
-): Promise<Omit<Opened, 'path' | 'lock' | 'pageLimits'>> {
+  trace: Trace,
+): Promise<Omit<Opened, 'path' | 'lock' | 'pageLimits' | 'trace'>> {
   // Once: the lock is held, and until the end of this nothing of ours comes or goes. A list of 20,000 names takes 10 ms.
   const names = fs.list(directory);
-  const state = await loadOrCreate(fs, directory, options, created, names);
+  const { state, isNew } = await loadOrCreate(fs, directory, options, created, names);
+  traceManifest(trace, state, isNew);
   checkTables(fs, directory, state.levels.flat(), FULLY_CHECKED_TABLES, () => names);
   refuseUnknownFiles(fs, directory, state, names);
-  const recovered = recoverLogs(fs, directory, state, options.writeBufferBytes, names);
+  const recovered = recoverTraced(trace, fs, directory, state, options.writeBufferBytes, names);
   const logs = options.readOnly ? [] : logsFrom(fs, directory, state.logNumber, names);
   const deletionErrors: unknown[] = [];
-  const { goneNumbers, highestNumber } = options.readOnly
-    ? { goneNumbers: [], highestNumber: 0 }
+  const { removed, goneNumbers, highestNumber } = options.readOnly
+    ? { removed: [], goneNumbers: [], highestNumber: 0 }
     : sortOutFiles(fs, directory, state, (error) => deletionErrors.push(error), names);
+  if ((removed.length > 0 || deletionErrors.length > 0) && trace.wants('orphans'))
+    trace.point('orphans', { files: removed, failed: deletionErrors.length });
   const control = new ControlBlock();
   control.diskUse.setBound(options.backgroundBytesPerSecond);
   return {
@@ -201,12 +242,12 @@ async function loadOrCreate(
   options: ResolvedOptions,
   directories: CreatedDirectories,
   names: readonly string[],
-): Promise<ManifestState> {
+): Promise<{ readonly state: ManifestState; readonly isNew: boolean }> {
   const state = loadManifest(fs, directory, directory, () => names.length);
   if (state !== undefined) {
     if (options.errorIfExists)
       throw new StorageError('STRATA_EXISTS', `the store ${directory} exists already`);
-    return state;
+    return { state, isNew: false };
   }
   refuseWithoutManifest(directory, names);
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
@@ -214,7 +255,7 @@ async function loadOrCreate(
   const created = emptyState(randomUUID());
   await saveManifest(fs, directory, created);
   syncParent(fs, directory);
-  return created;
+  return { state: created, isNew: true };
 }
 
 /** A directory that was there already may be as new as the store, and its entry not yet on the disk. */

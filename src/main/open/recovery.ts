@@ -20,10 +20,12 @@ import { CorruptionError } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { ManifestState } from '../manifest/manifest.ts';
+import type { Trace } from '../store/trace.ts';
 import type { LiveMemtable, LogExtent } from '../write/memtable-list.ts';
 import { findLogFiles, type LogFile } from './log-files.ts';
 import { hasZeroPage, type RecoveredLog, readLog } from './log-reader.ts';
 import { LogReplay } from './log-replay.ts';
+import { traceDropped, traceReplayed } from './open-trace.ts';
 
 export interface RecoveredState {
   /** Frozen, oldest first. */
@@ -43,6 +45,28 @@ export type LogManifest = Pick<ManifestState, 'logNumber' | 'lastSequence' | 'se
 /** The manifest is intact and not the latest: repair must not rely on it. */
 export class StaleManifestError extends CorruptionError {}
 
+/** {@link recoverLogs}, told by `trace`. */
+export function recoverTraced(
+  trace: Trace,
+  fs: FileSystem,
+  directory: string,
+  manifest: LogManifest,
+  writeBufferBytes: number,
+  names: readonly string[],
+): RecoveredState {
+  const { logNumber, lastSequence } = manifest;
+  const span = trace.wants('recovery') ? trace.begin('recovery', { logNumber, lastSequence }) : undefined;
+  try {
+    const recovered = recoverLogs(fs, directory, manifest, writeBufferBytes, names, trace);
+    const { logs, memtables } = recovered;
+    span?.end({ logs: logs.length, memtables: memtables.length, lastSequence: recovered.lastSequence });
+    return recovered;
+  } catch (error) {
+    span?.fail(error);
+    throw error;
+  }
+}
+
 /** Requires: the store's lock is held. */
 export function recoverLogs(
   fs: FileSystem,
@@ -50,14 +74,17 @@ export function recoverLogs(
   manifest: LogManifest,
   writeBufferBytes: number,
   names: readonly string[] = fs.list(directory),
+  trace?: Trace,
 ): RecoveredState {
   const sealed = new Map(manifest.sealedLogs.map((log) => [log.number as number, log.sizeBytes]));
   const files = findLogFiles(fs, directory, manifest.logNumber, sealed, names);
   const chain = findChain(files, manifest.logNumber);
-  for (const file of files) if (!chain.includes(file)) file.judge();
+  const givenUp = files.filter((file) => !chain.includes(file));
+  for (const file of givenUp) file.judge();
+  traceDropped(trace, givenUp, 'given-up');
   const totalBytes = chain.reduce((sum, file) => sum + file.lengthBytes, 0);
   const replay = new LogReplay(writeBufferBytes, totalBytes);
-  const counted = walkChain(chain, replay);
+  const counted = walkChain(chain, replay, trace);
   refuseStale(counted, manifest);
   const last = counted.findLast((log) => log.entryCount > 0);
   const lastSequence = Math.max(
@@ -124,7 +151,7 @@ function refuseStale(logs: readonly RecoveredLog[], manifest: LogManifest): void
 }
 
 /** Step 3: the logs that count, cut where their successors say. */
-function walkChain(chain: readonly LogFile[], replay: LogReplay): RecoveredLog[] {
+function walkChain(chain: readonly LogFile[], replay: LogReplay, trace: Trace | undefined): RecoveredLog[] {
   const counted: RecoveredLog[] = [];
   for (const [index, file] of chain.entries()) {
     const { bytes, log } = replay.load(file);
@@ -134,13 +161,16 @@ function walkChain(chain: readonly LogFile[], replay: LogReplay): RecoveredLog[]
     refuseOverlap(counted.at(-1), cut);
     replay.keep(cut);
     counted.push(cut);
+    traceReplayed(trace, file, cut);
     if (cut.validBytes !== length) {
       const problem = `the log ends before byte ${length}`;
       // Only a lost page explains it: its successor was created after all of this log had been handed to the system.
       const wasSynced = cut.validBytes < (successor?.start?.previousSynced ?? 0);
       if (wasSynced || !isCrashLoss(file.read(), cut.validBytes, length))
         throw new CorruptionError(problem, { file: file.path, offset: cut.validBytes });
-      refuseIfSynced(chain.slice(index + 1), problem, file.path, cut.validBytes);
+      const dropped = chain.slice(index + 1);
+      refuseIfSynced(dropped, problem, file.path, cut.validBytes);
+      traceDropped(trace, dropped, 'after-gap');
       break;
     }
   }

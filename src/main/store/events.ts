@@ -1,22 +1,20 @@
 /**
  * Tells the outside what the store does: EventEmitter events and the same on `node:diagnostics_channel`, `stratakv:<name>`.
  *
- *   report     the engine, in the middle of a step: the event is put behind those that wait
- *   tell       in a microtask of its own, when that step is over: subscribers of the channel, then listeners. After 64 of them
- *              without a turn of the event loop, in a turn of its own
+ *   report     the engine, in the middle of a step: the event is put behind what waits (tell-later.ts)
+ *   tell       when that step is over: subscribers of the channel, then listeners
  *
  * Invariants: nothing of the application runs within a step of the engine: listeners and subscribers may call whatever they
  *             like. One that throws is the application's uncaught exception and never breaks the work that was reported.
  *             Events are told in their order. There is no 'error' event.
- *             Listeners that write at each event, and so make more of them, do not keep the event loop from turning.
  *             Where nobody listens nothing is kept.
  * Thread:     main.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
 import type { EventEmitter } from 'node:events';
 import type { StorageError } from '../../shared/base/errors.ts';
-import { queueMicrotask, setImmediate } from '../../shared/base/timers.ts';
 import type { StallEvent } from '../store/stalls.ts';
+import { tellLater } from './tell-later.ts';
 
 /** A memtable has become a table of L0. */
 export interface FlushEvent {
@@ -81,21 +79,6 @@ const CHANNELS: Readonly<Record<keyof EngineEvents, Channel>> = {
   backgroundError: channel('stratakv:backgroundError'),
 };
 
-/** An event that is yet to be told. */
-interface Report {
-  readonly emitter: EventEmitter<EngineEvents>;
-  readonly name: keyof EngineEvents;
-  readonly payload: readonly unknown[];
-}
-
-/** Events told from microtasks without a turn of the event loop in between. */
-const MAX_TOLD_PER_TURN = 64;
-
-/** Of all stores of this thread, oldest first. */
-const waiting: Report[] = [];
-let isTellingDue = false;
-let toldInTurn = 0;
-
 /** Tells one event both ways, soon. */
 export function report<K extends keyof EngineEvents>(
   emitter: EventEmitter<EngineEvents>,
@@ -103,27 +86,9 @@ export function report<K extends keyof EngineEvents>(
   ...payload: EngineEvents[K]
 ): void {
   if (!CHANNELS[name].hasSubscribers && emitter.listenerCount(name) === 0) return;
-  waiting.push({ emitter, name, payload });
-  tellSoon();
-}
-
-/** In a microtask; or, where events make events and nothing else comes to its turn, in the next turn. */
-function tellSoon(): void {
-  if (isTellingDue || waiting.length === 0) return;
-  isTellingDue = true;
-  if (toldInTurn < MAX_TOLD_PER_TURN) queueMicrotask(tellOne);
-  else setImmediate(tellOne);
-}
-
-/** One at a time: what its listeners leave for microtasks comes before the next event. */
-function tellOne(): void {
-  isTellingDue = false;
-  const told = waiting.shift();
-  if (toldInTurn++ === 0) setImmediate(() => (toldInTurn = 0)).unref();
-  tellSoon();
-  if (told === undefined) return;
-  const { emitter, name, payload } = told;
-  // Node.js takes what a subscriber throws to the uncaught exceptions by itself.
-  if (CHANNELS[name].hasSubscribers) CHANNELS[name].publish(payload[0]);
-  (emitter as EventEmitter).emit(name, ...payload);
+  tellLater(() => {
+    // Node.js takes what a subscriber throws to the uncaught exceptions by itself.
+    if (CHANNELS[name].hasSubscribers) CHANNELS[name].publish(payload[0]);
+    (emitter as EventEmitter).emit(name, ...payload);
+  });
 }

@@ -11,6 +11,7 @@ import { resolve } from 'node:path';
 import { invalidArgument, ioError } from '../../shared/base/errors.ts';
 import { describe } from '../../shared/base/input-bytes.ts';
 import { checkObject, readOnce } from '../../shared/base/option-checks.ts';
+import type { TraceLogger } from './trace-events.ts';
 
 /** What we need of a pool the application gives us: any version of piscina has it. */
 export interface ForeignPool {
@@ -75,6 +76,10 @@ export interface EngineOptions {
    * rounded up. Flushes go first. Writes that bring more are slowed, and at last held. With `threads: 0` jobs are not held up,
    * but the next one waits until the one before is paid for. While the store closes it does not count. Default: no bound. */
   readonly backgroundBytesPerSecond?: number;
+  /** Hears of what happens in the store, step by step (docs/trace.md): a function is given records, an object with the methods debug,
+   * info, warn and error (the console, a pino) lines of text. Called later than what it hears of, never within it, so it may use the
+   * store; what it throws is an uncaught exception. Default: none. */
+  readonly logger?: TraceLogger;
 }
 
 /** Every option of open(). */
@@ -98,6 +103,7 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set<keyof EngineOptions>([
   'takeOverAfter',
   'maxHeldBytes',
   'backgroundBytesPerSecond',
+  'logger',
 ]);
 
 /** A copy of the options of open(), each read once; throws STRATA_INVALID_ARGUMENT for unknown ones. */

@@ -160,6 +160,7 @@ export class CommitPipeline {
         gate.set('closed', 'memtables');
         return undefined;
       }
+      active.isFull = true;
       this.freezeActive();
       this.#activate(dataBytes, count);
     }

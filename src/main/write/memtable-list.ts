@@ -44,6 +44,8 @@ export class LiveMemtable {
   scanHolds = 0;
   /** Views that clients may read it by. */
   viewHolds = 0;
+  /** Why it was frozen: it had no room for the next write. false: somebody asked. */
+  isFull = false;
   #isFrozen = false;
 
   constructor(memtable: Memtable, writer: LogWriter | undefined, recovered: readonly LogExtent[] = []) {

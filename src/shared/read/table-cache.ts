@@ -62,6 +62,12 @@ class Opening {
 /** What the files of tables are opened with. */
 export type TableFiles = Pick<FileSystem, 'openRead' | 'openReadAsync'>;
 
+/** Hears which tables are opened and closed. Must not throw. */
+export interface TableWatch {
+  opened(number: FileNumber, sizeBytes: number, openCount: number): void;
+  closed(number: FileNumber, openCount: number): void;
+}
+
 export class TableCache {
   readonly #fs: TableFiles;
   readonly #directory: string;
@@ -69,6 +75,7 @@ export class TableCache {
   readonly #mmap: boolean;
   readonly #blocks: BlockCache;
   readonly #disk: Disk;
+  readonly #watch: TableWatch | undefined;
   readonly counters: TableCounters = { bloomChecks: 0, bloomRejections: 0, blockReads: 0, blockBytesRead: 0 };
   readonly #tables: LRUCache<FileNumber, OpenTable>;
   /** Evicted, and leased. */
@@ -87,6 +94,7 @@ export class TableCache {
     options: { readonly maxOpenFiles: number; readonly mmap: boolean },
     blocks: BlockCache,
     disk: Disk,
+    watch?: TableWatch,
   ) {
     this.#fs = fs;
     this.#directory = directory;
@@ -94,6 +102,7 @@ export class TableCache {
     this.#mmap = options.mmap;
     this.#blocks = blocks;
     this.#disk = disk;
+    this.#watch = watch;
     this.#tables = new LRUCache({
       // Not `max`, which would reserve room for as many at once.
       maxSize: this.#maxOpenFiles,
@@ -173,7 +182,10 @@ export class TableCache {
     if (table === undefined) {
       if (!this.#disk.mayOpen) throw new WouldWait(this.#needed(meta));
       this.#makeRoom();
-      table = this.#add(this.#disk.timed(() => this.#openOrMakeRoom(meta)));
+      table = this.#add(
+        this.#disk.timed(() => this.#openOrMakeRoom(meta)),
+        meta,
+      );
     }
     this.#latest = table;
     return table;
@@ -188,13 +200,15 @@ export class TableCache {
     while (this.#tables.size >= this.#maxOpenFiles) this.#tables.pop();
   }
 
-  #add(reader: TableReader): OpenTable {
+  #add(reader: TableReader, meta: TableInfo): OpenTable {
     const table = new OpenTable(reader, (closed) => {
       if (this.#leased.get(reader.number) === closed) this.#leased.delete(reader.number);
       // It may have been used again since it was evicted.
       if (this.#latest === closed) this.#latest = undefined;
+      this.#watch?.closed(reader.number, this.#tables.size);
     });
     this.#tables.set(reader.number, table);
+    this.#watch?.opened(reader.number, meta.sizeBytes, this.#tables.size);
     return table;
   }
 
@@ -235,7 +249,7 @@ export class TableCache {
     let table = this.#known(meta.number);
     if (table === undefined) {
       this.#makeRoom();
-      table = this.#add(reader);
+      table = this.#add(reader, meta);
     } else {
       // Somebody who may wait was quicker.
       closeQuietly(reader);
