@@ -1,12 +1,13 @@
 /**
- * The queue of what the application is told: events (events.ts) and trace records (trace.ts) of all stores of this thread, oldest first.
+ * The queue of what the application is told: events (events.ts) and trace records (trace.ts) of all stores of this thread, oldest
+ * first.
  *
  *   tellLater   the engine, in the middle of a step: what is to be told is put behind what waits
- *   tellOne     in a microtask of its own, when that step is over. After 64 of them without a turn of the event loop, in a turn of
- *               its own
+ *   tellOne     in a microtask of its own, when that step is over. After 64 of them without a turn of the event loop, in a turn
+ *               of its own
  *
- * Invariants: nothing of the application runs within a step of the engine. What it throws is an uncaught exception, and the rest of the
- *             queue is told all the same. Listeners that make more to be told do not keep the event loop from turning.
+ * Invariants: nothing of the application runs within a step of the engine. What it throws is an uncaught exception, and the rest
+ *             of the queue is told all the same. Listeners that make more to be told do not keep the event loop from turning.
  * Thread:     main.
  */
 import { queueMicrotask, setImmediate } from '../../shared/base/timers.ts';

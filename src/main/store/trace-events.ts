@@ -2,10 +2,11 @@
  * What the trace tells of: the table of all its events, and the form of a record. docs/trace.md is the page about it.
  *
  *   points       something happened                       one record
- *   operations   something that takes a while             a record at its start, and one at its end or failure, with the same `id`
+ *   operations   something that takes a while             a record at its start, and one at its end or failure, with the same
+ *                `id`
  *
- * Invariants: plain data, safe for JSON. No keys or values of the application. Bytes, counts and milliseconds, as the names say; `time`
- *             is in milliseconds since 1970.
+ * Invariants: plain data, safe for JSON. No keys or values of the application. Bytes, counts and milliseconds, as the names say;
+ *             `time` is in milliseconds since 1970.
  */
 import type { GateState, StallReason } from './stalls.ts';
 
@@ -72,7 +73,7 @@ export interface TracePoints {
     readonly code: string;
     readonly message: string;
   };
-  /** So many records found the queue full, and are lost. */
+  /** `count` records found the queue full, and are lost. */
   'records-dropped': { readonly count: number };
 }
 
@@ -94,7 +95,8 @@ export interface TraceOperations {
     readonly start: { readonly logNumber: number; readonly lastSequence: number };
     readonly end: { readonly logs: number; readonly memtables: number; readonly lastSequence: number };
   };
-  /** `reason`: its memtable was full; flush(), compact(), an ingestion or upkeep asked; it was read from logs at open; the store closes. */
+  /** `reason`: its memtable was full; flush(), compact(), an ingestion or upkeep asked; it was read from logs at open; the
+   * store closes. */
   flush: {
     readonly start: {
       readonly reason: 'full' | 'requested' | 'recovered' | 'closing';

@@ -7,8 +7,8 @@
  *                     (empty), 0       nothing
  *                     anything else    text: TIME SEVERITY STORE EVENT#ID PHASE NAME=VALUE ...
  *
- * Invariants: a line is one line, whatever a path or a message holds. The logger comes last: what it throws keeps no line from stderr.
- *             Both are read once, within the call of open(); the methods of a logger each time, as loggers change theirs.
+ * Invariants: a line is one line, whatever a path or a message holds. The logger comes last: what it throws keeps no line from
+ *             stderr. Both are read once, within the call of open(); the methods of a logger each time, as loggers change theirs.
  * Thread:     main.
  */
 import { Console } from 'node:console';

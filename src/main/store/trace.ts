@@ -1,16 +1,17 @@
 /**
- * The trace of a store: what happens in it, step by step, for whoever wants to know why. trace-events.ts is the table of what it tells.
+ * The trace of a store: what happens in it, step by step, for whoever wants to know why. trace-events.ts is the table of what it
+ * tells.
  *
  *   channels   `stratakv:trace:NAME` of node:diagnostics_channel; operations are tracing channels, which
- *              diagnostics_channel.tracingChannel('stratakv:trace:NAME').subscribe() follows: start and end of the call at its start; error,
- *              asyncStart and asyncEnd when it is over. All of one operation get one object: the record of its start, with `result`
- *              (the record of its end) or `error` added then
+ *              diagnostics_channel.tracingChannel('stratakv:trace:NAME').subscribe() follows: start and end of the call at its
+ *              start; error, asyncStart and asyncEnd when it is over. All of one operation get one object: the record of its
+ *              start, with `result` (the record of its end) or `error` added then
  *   sinks      trace-sinks.ts: the option `logger`, and lines on stderr
  *
  *   if (trace.wants('flush')) span = trace.begin('flush', { ... })      ...      span?.end({ ... })
  *
- * Invariants: nothing is built for nobody: whoever has something to tell asks wants() first. An operation whose start nobody wanted has
- *             no end.
+ * Invariants: nothing is built for nobody: whoever has something to tell asks wants() first. An operation whose start nobody
+ *             wanted has no end.
  *             Nothing of the application runs within a step of the engine: records are told behind events, in the same order
  *             (tell-later.ts). A sink that throws is the application's uncaught exception.
  *             At most MAX_WAITING_RECORDS of a store wait; what comes then is dropped, counted, and the count is told.
