@@ -1,6 +1,6 @@
 /**
  * The trace of real stores: every event comes up, operations end, nothing is made for nobody, and what listens may be as it
- *                           likes.
+ * likes.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

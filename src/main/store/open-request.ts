@@ -76,8 +76,7 @@ export interface EngineOptions {
    * rounded up. Flushes go first. Writes that bring more are slowed, and at last held. With `threads: 0` jobs are not held up,
    * but the next one waits until the one before is paid for. While the store closes it does not count. Default: no bound. */
   readonly backgroundBytesPerSecond?: number;
-  /**
-   * Hears of what happens in the store, step by step (docs/trace.md): a function is given records, an object with the methods
+  /** Hears of what happens in the store, step by step (docs/trace.md): a function is given records, an object with the methods
    * debug, info, warn and error (the console, a pino) lines of text. Called later than what it hears of, never within it, so it
    * may use the store; what it throws is an uncaught exception. Default: none. */
   readonly logger?: TraceLogger;

@@ -1,6 +1,6 @@
 /**
  * The queue of what the application is told: events (events.ts) and trace records (trace.ts) of all stores of this thread, oldest
- *                                            first.
+ * first.
  *
  *   tellLater   the engine, in the middle of a step: what is to be told is put behind what waits
  *   tellOne     in a microtask of its own, when that step is over. After 64 of them without a turn of the event loop, in a turn

@@ -73,7 +73,7 @@ export interface TracePoints {
     readonly code: string;
     readonly message: string;
   };
-  /** So many records found the queue full, and are lost. */
+  /** `count` records found the queue full, and are lost. */
   'records-dropped': { readonly count: number };
 }
 
@@ -95,10 +95,8 @@ export interface TraceOperations {
     readonly start: { readonly logNumber: number; readonly lastSequence: number };
     readonly end: { readonly logs: number; readonly memtables: number; readonly lastSequence: number };
   };
-  /**
-   * `reason`: its memtable was full; flush(), compact(), an ingestion or upkeep asked; it was read from logs at open; the store
-   * closes.
-   */
+  /** `reason`: its memtable was full; flush(), compact(), an ingestion or upkeep asked; it was read from logs at open; the
+   * store closes. */
   flush: {
     readonly start: {
       readonly reason: 'full' | 'requested' | 'recovered' | 'closing';

@@ -1,6 +1,6 @@
 /**
  * The trace of a store: what happens in it, step by step, for whoever wants to know why. trace-events.ts is the table of what it
- *                       tells.
+ * tells.
  *
  *   channels   `stratakv:trace:NAME` of node:diagnostics_channel; operations are tracing channels, which
  *              diagnostics_channel.tracingChannel('stratakv:trace:NAME').subscribe() follows: start and end of the call at its
