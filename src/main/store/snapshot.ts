@@ -78,8 +78,8 @@ export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
   readonly #warning: ForgottenWarning;
-  readonly #onReleased: () => void;
-  #isEnded = false;
+  /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
+  #onReleased: (() => void) | undefined;
 
   /** `onReleased`: the last one at its sequence was closed, and what was kept for it may go. */
   constructor(warning: ForgottenWarning, onReleased: () => void) {
@@ -101,7 +101,7 @@ export class SnapshotList {
   remove(sequence: SequenceNumber): void {
     const count = this.#counts.get(sequence) ?? 0;
     if (count > 1) this.#counts.set(sequence, count - 1);
-    else if (this.#counts.delete(sequence) && !this.#isEnded) this.#onReleased();
+    else if (this.#counts.delete(sequence)) this.#onReleased?.();
   }
 
   /** {@link remove}, for a snapshot that was collected. */
@@ -114,7 +114,7 @@ export class SnapshotList {
   end(): void {
     this.#warning.end();
     // The application may go on to hold some.
-    this.#isEnded = true;
+    this.#onReleased = undefined;
   }
 
   /** All read points, ascending: what a job is given. */
