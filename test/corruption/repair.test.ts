@@ -28,6 +28,8 @@ import {
   textsOf,
 } from '../helpers/engines.ts';
 import { createFileSystem as memoryDisk, mountMemory } from '../helpers/fault/memory-file-system.ts';
+import { seededRandom } from '../helpers/rng.ts';
+import { runSeed } from '../helpers/run-budget.ts';
 import { dyingDisk } from './dying-disk.ts';
 import { lazyFiles, type Mutant, wholeFileMutants } from './mutants.ts';
 import { makeSmallStore, SMALL, type SmallStore } from './small-store.ts';
@@ -371,8 +373,12 @@ test('killed at any change and run again, repair comes to the same result', asyn
     what: 'a table and the manifest',
     files: new Map(both.files).set('manifest.json', manifest),
   });
+  // Another third of the damage from run to run; `npm run prove` has all.
+  const offset = seededRandom(runSeed(t)).below(3);
+  const chosen =
+    process.env['STRATA_SWEEP'] === 'full' ? mutants : mutants.filter((_, i) => i % 3 === offset);
   let kills = 0;
-  for (const mutant of mutants) {
+  for (const mutant of chosen) {
     const { texts } = await repairTwice(mutant, Number.MAX_SAFE_INTEGER);
     for (let changes = 0; ; changes++) {
       const again = await repairTwice(mutant, changes);
@@ -383,5 +389,5 @@ test('killed at any change and run again, repair comes to the same result', asyn
       kills++;
     }
   }
-  t.diagnostic(`FIGURE damaged-stores=${mutants.length} kills-in-repair=${kills} different=0`);
+  t.diagnostic(`FIGURE damaged-stores=${chosen.length} kills-in-repair=${kills} different=0`);
 });

@@ -9,7 +9,7 @@ import { StorageError } from '../../src/shared/base/errors.ts';
 import { type Random, seededRandom } from './rng.ts';
 import { freshSeed, reportSeed } from './run-budget.ts';
 
-const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 1.5);
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 0.75);
 /** A thousand times what an input takes, as the machine may be busy. */
 const MAX_INPUT_MS = 3000;
 /** Inputs are some KiB; what builds them leaves tens of megabytes of garbage before the first collection. */

@@ -20,7 +20,7 @@ import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { metaOf, sealedAs, withMeta } from '../../helpers/table-surgery.ts';
 import { buildTable, entryOf, openTable, put, type Row } from '../../helpers/tables.ts';
 
-const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 2);
+const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 1);
 
 /** What hurts decoders: ends of ranges, long varints, values that are negative as 32-bit integers. */
 const NASTY: readonly (readonly number[])[] = [
