@@ -36,7 +36,10 @@ const NASTY: readonly (readonly number[])[] = [
 export function mutate(bytes: Uint8Array, random: Random): Uint8Array<ArrayBuffer> {
   let mutant = new Uint8Array(bytes);
   for (let n = random.between(1, 4); n > 0 && mutant.length > 0; n--) {
-    const at = random.below(mutant.length);
+    // What ends a thing (a footer, a trailer, a checksum) says most about it.
+    const at = random.chance(0.2)
+      ? Math.max(0, mutant.length - random.between(1, 16))
+      : random.below(mutant.length);
     const choice = random.below(6);
     if (choice === 0) mutant[at] = mutant[at]! ^ (1 << random.below(8));
     else if (choice === 1) mutant.set(random.pick(NASTY).slice(0, mutant.length - at), at);

@@ -15,45 +15,13 @@ import { BlockIterator } from '../../../src/shared/table/block-iterator.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
 import { TableIterator } from '../../../src/shared/table/table-iterator.ts';
 import { BlockBuilder } from '../../../src/workers/block-builder.ts';
+import { mutate } from '../../helpers/fuzz.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../../helpers/run-budget.ts';
 import { metaOf, sealedAs, withMeta } from '../../helpers/table-surgery.ts';
 import { buildTable, entryOf, openTable, put, type Row } from '../../helpers/tables.ts';
 
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 1);
-
-/** What hurts decoders: ends of ranges, long varints, values that are negative as 32-bit integers. */
-const NASTY: readonly (readonly number[])[] = [
-  [0],
-  [0xff],
-  [0x7f],
-  [0x80],
-  [0x80, 0x00],
-  [0xff, 0xff, 0xff, 0xff],
-  [0xff, 0xff, 0xff, 0x7f],
-  [0x00, 0x00, 0x00, 0x80],
-  [0xff, 0xff, 0xff, 0xff, 0x0f],
-  [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f],
-  [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
-];
-
-function mutate(bytes: Uint8Array, random: Random): Uint8Array {
-  let mutant = bytes.slice();
-  for (let n = random.between(1, 4); n > 0; n--) {
-    if (mutant.length === 0) return mutant;
-    const position = random.chance(0.3)
-      ? Math.max(0, mutant.length - random.between(1, 16))
-      : random.below(mutant.length);
-    const choice = random.below(5);
-    if (choice === 0) mutant[position] = mutant[position]! ^ (1 << random.below(8));
-    else if (choice === 1) mutant.set(random.pick(NASTY).slice(0, mutant.length - position), position);
-    else if (choice === 2) mutant = mutant.slice(0, position);
-    else if (choice === 3)
-      mutant.copyWithin(position, random.below(mutant.length), random.below(mutant.length));
-    else mutant[position] = random.below(256);
-  }
-  return mutant;
-}
 
 function rowsOf(random: Random): Row[] {
   const step = random.between(1, 50);
