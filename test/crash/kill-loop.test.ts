@@ -20,7 +20,7 @@ import { applyBatch, type CrashPlan, plannedBatch, randomOptions } from './crash
 import { type KillTime, type Life, runUntilKilled } from './kill-round.ts';
 import { checkedContent } from './store-check.ts';
 
-const rounds = runBudget('STRATA_KILL_ROUNDS', 7);
+const rounds = runBudget('STRATA_KILL_ROUNDS', 5);
 
 test('a store survives kill -9 at any moment', async (t) => {
   const seed = runSeed(t);

@@ -306,7 +306,7 @@ const REENTRANT: Readonly<Record<string, (engine: StorageEngine, after: Aftermat
   },
 };
 
-const MAX_ACTS = 40;
+const MAX_ACTS = 16;
 
 for (const [kind, reentrant] of Object.entries(REENTRANT)) {
   for (const hook of HOOKS) {

@@ -21,7 +21,7 @@ const MODES = ['realm', 'realm, frozen', 'realm, frozen first', 'realm, browser'
 
 // What a realm has to do with threads does not depend on what else is odd about it.
 for (const threads of [0, 1])
-  for (const mode of threads === 0 ? MODES : (['realm', 'process, frozen'] as const))
+  for (const mode of threads === 0 ? MODES : (['realm'] as const))
     test(`every operation works in a ${mode}, threads: ${threads}`, (t) => {
       const path = join(temporaryDirectory(t), 'deep', 'db');
       const { done, failures } = run(path, { ...SMALL, threads }, mode);
