@@ -23,7 +23,7 @@ import { errorFromWire, StorageError } from '../shared/base/errors.ts';
 import type { InputBytes } from '../shared/base/input-bytes.ts';
 import { queueMicrotask } from '../shared/base/timers.ts';
 import { MAX_UNIT_WRITES } from '../shared/base/write-unit.ts';
-import { encodedEntryBytes, encodeEntry } from '../shared/log/entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, tagOf } from '../shared/log/entry-codec.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import {
@@ -149,10 +149,10 @@ export class TurnWriter {
 
   /** One put or delete. Copies the bytes before it returns. Throws STRATA_BUSY. */
   append(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
-    const valueEnd = kind === EntryKind.Put ? value.end : 0;
-    const byteLength = encodedEntryBytes(key.end, valueEnd);
+    const valueEnd = kind === EntryKind.Delete ? 0 : value.end;
+    const byteLength = encodedEntryBytes(key.end, valueEnd, kind);
     const parcel = this.#parcelFor(byteLength);
-    encodeEntry(parcel.bytes, parcel.end, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
+    encodeEntry(parcel.bytes, parcel.end, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return this.#added(parcel, byteLength, 1, key.end + valueEnd, sync);
   }
 

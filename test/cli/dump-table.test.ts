@@ -46,9 +46,9 @@ test('dump-table shows the parts, the properties and the blocks of a table, and 
   const result = await dump(writeTable(t, tableBytes()));
   assert.deepEqual([result.exitCode, result.stderr], [0, '']);
   for (const part of [
-    /^footer +at \d+: checksum ok; format version 1, meta block at \d+, \d+ bytes$/m,
+    /^footer +at \d+: checksum ok; format version 2, meta block at \d+, \d+ bytes$/m,
     /^meta block +at \d+, \d+ bytes: checksum ok$/m,
-    /^properties +table 7, written in format version 1, compression snappy$/m,
+    /^properties +table 7, written in format version 2, compression snappy$/m,
     /^ +entries +43: 1 deletes, 1 older versions of a key; \d+ bytes of keys and values$/m,
     /^ +sequences +1 to 49, counted from 1$/m,
     /^ +keys +5 bytes \.\. 6 bytes +\(--keys shows them\)$/m,
@@ -213,7 +213,7 @@ test('a newer format is no damage: exit code 1, with its version', async (t) => 
   const { exitCode, stdout, stderr } = await dump(writeTable(t, withFooterVersion(tableBytes(), 9)));
   assert.equal(exitCode, 1);
   assert.match(stdout, /format version 9/);
-  assert.match(stderr, /has table format version 9; this release reads up to 1.*STRATA_UNSUPPORTED/);
+  assert.match(stderr, /has table format version 9; this release reads up to 2.*STRATA_UNSUPPORTED/);
 });
 
 test('what is no table is one line that says what was expected', async (t) => {

@@ -187,7 +187,7 @@ test('destroy() deletes pages, and a page alone shows that there is a store', as
   assert.ok(!existsSync(path));
 });
 
-test('a manifest of format 2 is read, and written as 3 by the first edit', async (t) => {
+test('a manifest of format 2 is read, and written as 4 by the first edit', async (t) => {
   const path = newPath(t);
   let engine = await Engine.open(path, OPTIONS);
   await engine.put('a', '1');
@@ -195,7 +195,7 @@ test('a manifest of format 2 is read, and written as 3 by the first edit', async
   await engine.close();
   const text = readFileSync(join(path, 'manifest.json'), 'utf8').slice(30);
   const old = text
-    .replace('"formatVersion": 3', '"formatVersion": 2')
+    .replace('"formatVersion": 4', '"formatVersion": 2')
     .replace(/ {2}"(ownerEpoch|lastTime)": \d+,\n/g, '')
     .replace(/ {2}"(obsoletePages|pages)": \[\],\n/g, '');
   assert.equal(old.split('\n').length, text.split('\n').length - 4, 'format 2 lacks four lines');
@@ -207,7 +207,7 @@ test('a manifest of format 2 is read, and written as 3 by the first edit', async
   await engine.close();
   assert.match(
     readFileSync(join(path, 'manifest.json'), 'utf8'),
-    /"formatVersion": 3,[\s\S]*"ownerEpoch": 1,/,
+    /"formatVersion": 4,[\s\S]*"ownerEpoch": 1,/,
   );
 });
 

@@ -223,9 +223,9 @@ test('TableBuilder refuses entries out of order', () => {
 test('TableReader refuses a newer format version with STRATA_UNSUPPORTED', () => {
   const { bytes } = buildTable([put('a', 1)]);
   assert.throws(
-    () => openTable(withFooterVersion(bytes, 2)),
+    () => openTable(withFooterVersion(bytes, 3)),
     (error) =>
-      error instanceof StorageError && error.code === 'STRATA_UNSUPPORTED' && /version 2/.test(error.message),
+      error instanceof StorageError && error.code === 'STRATA_UNSUPPORTED' && /version 3/.test(error.message),
   );
   assert.throws(() => openTable(withFooterVersion(bytes, 0)), { code: 'STRATA_CORRUPTION' });
 });

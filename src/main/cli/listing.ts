@@ -9,7 +9,11 @@
  *
  * Invariants: no bytes of a key or a value are printed unless they were asked for: without that, their number.
  */
+import { readU64 } from '../../shared/base/bytes.ts';
+import { EntryKind } from '../../shared/base/entry.ts';
 import { isError, type StorageError } from '../../shared/base/errors.ts';
+import { EXPIRY_BYTES } from '../../shared/base/expiry.ts';
+import { rangeDeleteEnd } from '../../shared/base/range-delete.ts';
 import { setImmediate } from '../../shared/base/timers.ts';
 import { type CommandContext, type NotationOptions, notationOf } from './context.ts';
 import { CommandError, exitCodeOf } from './exit-codes.ts';
@@ -113,23 +117,39 @@ export class Listing {
 
   /** An entry of a table or a log on a line. */
   entryLine(sequence: string, entry: ShownEntry): string {
-    const { isDelete, keyLength, valueLength } = entry;
-    const sizes = `key ${formatCount(keyLength)}${isDelete ? '' : `  value ${formatCount(valueLength)}`}`;
+    const { keyLength } = entry;
+    const valueLength = shownValueLength(entry);
+    const sizes = `key ${formatCount(keyLength)}${valueLength === undefined ? '' : `  value ${formatCount(valueLength)}`}`;
     const key = this.showsKeys ? `  ${this.key(entry.key())}` : '';
     const value =
-      this.showsValues && !isDelete ? ` => ${showInLine(asBuffer(entry.value()), this.#notation)}` : '';
-    return `${sequence.padStart(21)}  ${isDelete ? 'delete' : 'put   '}  ${sizes}${key}${value}`;
+      this.showsValues && valueLength !== undefined
+        ? ` => ${showInLine(asBuffer(shownValue(entry)), this.#notation)}`
+        : '';
+    const op = operationOf(entry).padEnd(6);
+    return `${sequence.padStart(21)}  ${op}  ${sizes}${key}${value}${this.#extra(entry)}`;
+  }
+
+  /** What kinds beyond put and delete have besides. */
+  #extra(entry: ShownEntry): string {
+    if (entry.entryKind === EntryKind.ExpiringPut)
+      return `  expires ${new Date(momentOf(entry)).toISOString()}`;
+    if (entry.entryKind !== EntryKind.RangeDelete) return '';
+    const end = endOf(entry);
+    if (end === undefined) return '  to the end';
+    return this.showsKeys ? `  up to ${this.key(end)}` : `  up to a key of ${formatCount(end.length)}`;
   }
 
   entryFields(entry: ShownEntry): object {
     const fields: Record<string, string | number> = {
-      op: entry.isDelete ? 'delete' : 'put',
+      op: operationOf(entry),
       keyBytes: entry.keyLength,
-      valueBytes: entry.valueLength,
+      valueBytes: shownValueLength(entry) ?? 0,
     };
+    if (entry.entryKind === EntryKind.ExpiringPut) fields['expiresAt'] = momentOf(entry);
     if (this.showsKeys) Object.assign(fields, this.keyFields('key', entry.key()));
-    if (this.showsValues && !entry.isDelete) {
-      const [field, text] = jsonField('value', asBuffer(entry.value()), this.#notation);
+    if (entry.entryKind === EntryKind.RangeDelete) Object.assign(fields, this.keyFields('end', endOf(entry)));
+    if (this.showsValues && shownValueLength(entry) !== undefined) {
+      const [field, text] = jsonField('value', asBuffer(shownValue(entry)), this.#notation);
       fields[field] = text;
     }
     return fields;
@@ -138,11 +158,36 @@ export class Listing {
 
 /** What is shown of an entry. The key and the value are asked for only if they are shown. */
 export interface ShownEntry {
-  readonly isDelete: boolean;
+  /** One of EntryKind. */
+  readonly entryKind: number;
   readonly keyLength: number;
   readonly valueLength: number;
   readonly key: () => Uint8Array;
   readonly value: () => Uint8Array;
+}
+
+function operationOf({ entryKind }: ShownEntry): string {
+  if (entryKind === EntryKind.RangeDelete) return 'delete-range';
+  return entryKind === EntryKind.Delete ? 'delete' : 'put';
+}
+
+/** Of the user's value; undefined: it has none. */
+function shownValueLength({ entryKind, valueLength }: ShownEntry): number | undefined {
+  if (entryKind === EntryKind.ExpiringPut) return Math.max(0, valueLength - EXPIRY_BYTES);
+  return entryKind === EntryKind.Put ? valueLength : undefined;
+}
+
+function shownValue(entry: ShownEntry): Uint8Array {
+  return entry.entryKind === EntryKind.ExpiringPut ? entry.value().subarray(EXPIRY_BYTES) : entry.value();
+}
+
+function momentOf(entry: ShownEntry): number {
+  return readU64(entry.value(), 0);
+}
+
+function endOf(entry: ShownEntry): Uint8Array | undefined {
+  const value = entry.value();
+  return rangeDeleteEnd(value, 0, value.length);
 }
 
 export function faultFields({ message, code, file, offset }: StorageError): object {

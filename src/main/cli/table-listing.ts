@@ -203,9 +203,9 @@ class TableListing {
       return undefined;
     }
     this.#left--;
-    const { sequence, isSequenceRelative, isDelete, key, value } = fact;
+    const { sequence, isSequenceRelative, entryKind, key, value } = fact;
     const entry = {
-      isDelete,
+      entryKind,
       keyLength: key.length,
       valueLength: value.length,
       key: () => key,

@@ -23,7 +23,8 @@ export interface WalkedBlock {
 /** An entry of a table. The bytes are valid until the next one. */
 export interface WalkedEntry {
   readonly sequence: number;
-  readonly isDelete: boolean;
+  /** One of EntryKind. */
+  readonly entryKind: number;
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }
@@ -82,7 +83,7 @@ export class BlockWalker {
       const { keyBytes, keyEnd, valueBytes, valueStart, valueEnd, sequence, kind } = iterator.entry;
       yield {
         sequence,
-        isDelete: kind === EntryKind.Delete,
+        entryKind: kind,
         key: keyBytes.subarray(0, keyEnd),
         value: valueBytes.subarray(valueStart, valueEnd),
       };

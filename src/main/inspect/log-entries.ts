@@ -7,15 +7,17 @@
  * Thread:     main.
  */
 import { VarintReader } from '../../shared/base/bytes.ts';
-import { EntryKind } from '../../shared/base/entry.ts';
+import { EntryKind, MAX_KIND } from '../../shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../shared/base/limits.ts';
+import { EXPIRY_BYTES } from '../../shared/base/expiry.ts';
+import { MAX_VALUE_BYTES } from '../../shared/base/limits.ts';
+import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import {
   BUCKET_SHIFT,
   ENTRY_PREFIX_BYTES,
   entryEnd,
   KIND_END,
-  KIND_ESCAPE,
+  KIND_SCALE,
 } from '../../shared/log/log-format.ts';
 import { EntryReader } from '../open/entry-walk.ts';
 import type { FileWindow } from './file-window.ts';
@@ -40,7 +42,7 @@ export class LogEntryCursor {
   #next: number;
   offset = 0;
   sequence: number;
-  isDelete = false;
+  kind: number = EntryKind.Delete;
   keyLength = 0;
   valueLength = 0;
   #keyOffset = 0;
@@ -68,7 +70,7 @@ export class LogEntryCursor {
     if (!isWhole || !this.#isOrdinalRight(at, bytes[from]! >>> 1)) throw this.#malformed(at);
     this.offset = at;
     this.sequence++;
-    this.isDelete = (bytes[from]! & 1) === EntryKind.Delete;
+    this.kind = this.#reader.kind;
     this.#keyOffset = headerEnd - at;
     this.#next = end;
     return true;
@@ -92,11 +94,13 @@ export class LogEntryCursor {
     const { bytes } = this.#window;
     const varint = this.#varint;
     let position = varint.read(bytes, from + ENTRY_PREFIX_BYTES, from + room);
-    if (position >= 0 && varint.value >= KIND_ESCAPE && varint.value < KIND_END) throw this.#unsupported();
-    this.keyLength = varint.value;
+    const kind = (bytes[from]! & 1) | (Math.floor(varint.value / KIND_SCALE) << 1);
+    if (position >= 0 && varint.value < KIND_END && kind > MAX_KIND) throw this.#unsupported();
+    this.keyLength = varint.value % KIND_SCALE;
     position = position < 0 ? -1 : varint.read(bytes, position, from + room);
     this.valueLength = varint.value;
-    if (position < 0 || this.keyLength > MAX_KEY_BYTES || this.valueLength > MAX_VALUE_BYTES) return -1;
+    if (position < 0 || this.keyLength > MAX_BOUND_BYTES || this.valueLength > MAX_VALUE_BYTES + EXPIRY_BYTES)
+      return -1;
     return at + position - from;
   }
 

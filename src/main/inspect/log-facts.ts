@@ -19,6 +19,7 @@
  * Lifetime:   the bytes of an entry's key and value are valid until the next fact.
  * Thread:     main. Owns: not the file.
  */
+import { givesValue } from '../../shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import type { StorageFile } from '../../shared/files/file-system.ts';
 import {
@@ -70,7 +71,8 @@ export interface LogEntryFacts {
   readonly kind: 'entry';
   readonly offset: number;
   readonly sequence: number;
-  readonly isDelete: boolean;
+  /** One of EntryKind. */
+  readonly entryKind: number;
   readonly keyLength: number;
   readonly valueLength: number;
   readonly key: () => Uint8Array;
@@ -265,8 +267,8 @@ class LogWalk {
       else if (type === 'group') {
         const cursor = this.#cursor(at, header, this.#place);
         while (cursor.next()) {
-          if (cursor.isDelete) group.deletes++;
-          else group.puts++;
+          if (givesValue(cursor.kind)) group.puts++;
+          else group.deletes++;
           group.keyBytes += cursor.keyLength;
           group.valueBytes += cursor.valueLength;
         }
@@ -302,12 +304,12 @@ class LogWalk {
   *#entriesOf(at: number, header: RecordHeader, count: number): Generator<LogFact, void> {
     const cursor = this.#cursor(at, header, { bucket: -1, ordinal: 0, isUnknown: true });
     for (let i = 0; i < count && cursor.next(); i++) {
-      const { offset, sequence, isDelete, keyLength, valueLength } = cursor;
+      const { offset, sequence, kind, keyLength, valueLength } = cursor;
       yield {
         kind: 'entry',
         offset,
         sequence,
-        isDelete,
+        entryKind: kind,
         keyLength,
         valueLength,
         key: () => cursor.key(),

@@ -17,6 +17,7 @@ import { CorruptionError, type StorageError } from '../../shared/base/errors.ts'
 import { type FileNumber, LEVEL_COUNT, type Level, type SequenceNumber } from '../../shared/base/ids.ts';
 import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
+import { expiryOfList } from '../manifest/manifest-text.ts';
 
 /** Numbers and texts, by name. */
 export type Fields = Readonly<Record<string, number | string>>;
@@ -159,10 +160,18 @@ class LineReader {
       largestKey,
       smallestSequence: number('smallestSequence') as SequenceNumber,
       largestSequence: number('largestSequence') as SequenceNumber,
+      ...extrasOf(item),
     };
     this.#tables.push({ level: level as Level, table: this.#before });
     return true;
   }
+}
+
+function extrasOf(item: Readonly<Record<string, unknown>>): Pick<TableInfo, 'rangeDeletes' | 'expiry'> {
+  const { rangeDeletes, expiry } = item;
+  const ranges = isCount(rangeDeletes) ? { rangeDeletes } : {};
+  const moments = Array.isArray(expiry) && expiry.every(isCount) ? expiryOfList(expiry) : undefined;
+  return moments === undefined ? ranges : { ...ranges, expiry: moments };
 }
 
 /** What of `before` is shared, and the rest; undefined: it is no key. */

@@ -34,6 +34,8 @@ import type { PageEntry } from './page-files.ts';
 export const MAX_MANIFEST_BYTES: number = 500 * 1024 * 1024;
 /** Before there were pages. */
 const FORMAT_WITHOUT_PAGES = 2;
+/** All that can be read. */
+const FORMATS: readonly unknown[] = [FORMAT_WITHOUT_PAGES, 3, MANIFEST_FORMAT_VERSION];
 
 /** Reads all pages that a root names. */
 export type PageSource = (storeId: string, entries: readonly PageEntry[]) => TablePage[];
@@ -62,7 +64,7 @@ export function decodeRoot(bytes: Uint8Array, file: string, pagesOf: PageSource)
     const message = `format version ${formatVersion} is newer than this version of stratakv can read: ${file}`;
     throw new StorageError('STRATA_UNSUPPORTED', message, { file });
   }
-  if (formatVersion !== MANIFEST_FORMAT_VERSION && formatVersion !== FORMAT_WITHOUT_PAGES)
+  if (typeof formatVersion !== 'number' || !FORMATS.includes(formatVersion))
     throw new CorruptionError('the format is unknown', { file });
   const state = stateOf(reader, manifest, formatVersion, pagesOf);
   const problem = stateProblem(state);

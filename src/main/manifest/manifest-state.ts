@@ -13,19 +13,22 @@ import {
   MAX_FILE_NUMBER,
   level as toLevel,
 } from '../../shared/base/ids.ts';
-import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
+import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import { levelProblem } from '../../shared/read/version.ts';
 
 /**
- * 2: says which tables and logs may be deleted. 3: has pages, shortened bounds, and fields for what comes next.
+ * 2: says which tables and logs may be deleted. 3: has pages, shortened bounds, and fields for what comes next. 4: a table may
+ * have ranges of deleted keys, and entries that expire.
  *
  * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read.
- * Whatever is new (ranges of deleted keys or a time of expiry for each table, say) comes with the next version; one that is older
+ * Whatever is new comes with the next version; one that is older
  * than the manifest refuses it with STRATA_UNSUPPORTED.
  */
-export const MANIFEST_FORMAT_VERSION = 3;
+export const MANIFEST_FORMAT_VERSION = 4;
+/** From here on a table may have ranges of deleted keys, and entries that expire. */
+const FORMAT_WITH_RANGES = 4;
 
 /** Far beyond any store one process can serve; bounds what a hostile manifest makes us build. */
 export const MAX_TABLE_COUNT = 1_000_000;
@@ -230,14 +233,30 @@ function tableProblem(table: TableInfo, state: ManifestState<TableSequence>): st
     return 'the number of tombstones is out of range';
   }
   if (!isCount(table.rawBytes)) return 'the raw size is out of range';
-  if (table.smallestKey.length > MAX_KEY_BYTES || table.largestKey.length > MAX_KEY_BYTES) {
+  if (table.smallestKey.length > MAX_BOUND_BYTES || table.largestKey.length > MAX_BOUND_BYTES) {
     return 'a key is too long';
   }
   if (!isCount(table.smallestSequence) || !isCount(table.largestSequence))
     return 'a sequence is out of range';
   if (table.smallestSequence > table.largestSequence) return 'the sequence range is upside down';
   if (table.largestSequence > state.lastSequence) return 'a sequence lies above the last one';
-  return undefined;
+  return extrasProblem(table, state.formatVersion);
+}
+
+function extrasProblem(
+  { rangeDeletes, expiry, entryCount }: TableInfo,
+  formatVersion: number,
+): string | undefined {
+  if (rangeDeletes === undefined && expiry === undefined) return undefined;
+  if (formatVersion < FORMAT_WITH_RANGES) return 'a table has what this format does not know';
+  if (rangeDeletes !== undefined && (!isCount(rangeDeletes) || rangeDeletes === 0))
+    return 'the number of deleted ranges is out of range';
+  if (expiry === undefined) return undefined;
+  const { count, moments } = expiry;
+  if (!isCount(count) || count === 0 || count > entryCount)
+    return 'the number of entries that expire is out of range';
+  const isSound = moments.every((moment, i) => isCount(moment) && (i === 0 || moments[i - 1]! <= moment));
+  return isSound ? undefined : 'the moments of expiry are out of range';
 }
 
 function numbersProblem(

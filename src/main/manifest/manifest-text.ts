@@ -6,6 +6,7 @@
  *
  *   a table       {"level":1,"number":7,"sizeBytes":n,"checksum":n,"entryCount":n,"tombstoneCount":n,"shadowedCount":n,
  *                 "rawBytes":n,"smallestKey":"...","largestKey":"...","smallestSequence":n,"largestSequence":n}   on one line
+ *                 and before the last brace, where there are any: ,"rangeDeletes":n  ,"expiry":[count,moment * 9]
  *
  * Keys are in base64, of bounds as table-bounds.ts has them. Where a key begins with MIN_SHARED_BYTES or more of what was there
  * before it, these are left out: {"level":1,"shared":[a,b],"number":7, ...}: smallestKey is what follows the first `a` bytes of
@@ -18,7 +19,12 @@ import { crc32 } from '../../shared/base/checksum.ts';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, type SequenceNumber } from '../../shared/base/ids.ts';
 import { commonPrefixLength } from '../../shared/base/table-bounds.ts';
-import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
+import {
+  EXPIRY_STEPS,
+  type LeveledTable,
+  type TableExpiry,
+  type TableInfo,
+} from '../../shared/base/version-edit.ts';
 
 export const HEADER_LENGTH = 30;
 export const HEADER_START = '{"checksum":"crc32:';
@@ -98,8 +104,13 @@ function spell(table: TableInfo, smallest: string, largest: string): string {
     `"entryCount":${table.entryCount},"tombstoneCount":${table.tombstoneCount},` +
     `"shadowedCount":${table.shadowedCount},"rawBytes":${table.rawBytes},` +
     `"smallestKey":"${smallest}","largestKey":"${largest}",` +
-    `"smallestSequence":${table.smallestSequence},"largestSequence":${table.largestSequence}}`
+    `"smallestSequence":${table.smallestSequence},"largestSequence":${table.largestSequence}${spellExtras(table)}}`
   );
+}
+
+function spellExtras({ rangeDeletes, expiry }: TableInfo): string {
+  const ranges = rangeDeletes === undefined ? '' : `,"rangeDeletes":${rangeDeletes}`;
+  return expiry === undefined ? ranges : `${ranges},"expiry":[${[expiry.count, ...expiry.moments]}]`;
 }
 
 /** What encoding its bytes gives back: padded, and without bits that mean nothing. */
@@ -201,7 +212,19 @@ export class FieldReader {
       largestKey: this.#key(fields, 'largestKey', smallestKey, b),
       smallestSequence: this.number(fields, 'smallestSequence') as SequenceNumber,
       largestSequence: this.number(fields, 'largestSequence') as SequenceNumber,
+      ...this.#extras(fields),
     };
+  }
+
+  /** Without them a table is as it always was. */
+  #extras(fields: Fields): Pick<TableInfo, 'rangeDeletes' | 'expiry'> {
+    const ranges = this.has(fields, 'rangeDeletes')
+      ? { rangeDeletes: this.number(fields, 'rangeDeletes') }
+      : {};
+    if (!this.has(fields, 'expiry')) return ranges;
+    const expiry = expiryOfList(this.list(fields, 'expiry'));
+    if (expiry === undefined) this.fail('expiry');
+    return { ...ranges, expiry };
   }
 
   /** Spares what is read in canonical base64 the encoding of its keys. Nothing is kept: that would be for every table. */
@@ -235,4 +258,12 @@ export class FieldReader {
   #get(fields: Fields, name: string): unknown {
     return Object.hasOwn(fields, name) ? fields[name] : undefined;
   }
+}
+
+/** undefined: the list does not say when a table's entries expire. */
+export function expiryOfList(list: readonly unknown[]): TableExpiry | undefined {
+  const numbers = list.filter((item): item is number => typeof item === 'number');
+  const [count, ...moments] = numbers;
+  const isWhole = numbers.length === list.length && moments.length === EXPIRY_STEPS + 1;
+  return isWhole && count !== undefined ? { count, moments } : undefined;
 }

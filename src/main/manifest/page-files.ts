@@ -3,7 +3,7 @@
  *
  *   000016.tables    a text as manifest-text.ts spells it:
  *                    "page": {
- *                      "formatVersion": 3, "storeId": "...", "number": 16,
+ *                      "formatVersion": 4, "storeId": "...", "number": 16,
  *                      "tables": [
  *                        {"level":1,"number":7, ...}          one line per table
  *                      ]
@@ -32,6 +32,9 @@ import { MANIFEST_FORMAT_VERSION, type TablePage } from './manifest-state.ts';
 import { checkSpelling, FieldReader, listOf, openText, sealText, tableLinesOf } from './manifest-text.ts';
 import { scanPage } from './page-scanner.ts';
 
+/** Of the pages that can be read: one that was written before stays as it is when the root is written anew. */
+const PAGE_FORMATS: readonly number[] = [MANIFEST_FORMAT_VERSION, 3];
+
 /** Pages written at the same time: three of libuv's four threads, which leaves one for the log. */
 const LANES = 3;
 /** Far above what is written: bounds what a hostile root makes us read. */
@@ -46,13 +49,18 @@ export function encodePage(storeId: string, number: number, { level, tables }: P
   return sealText(bodyOf(storeId, number, tableLinesOf(tables.map((table) => ({ level, table })))));
 }
 
-function bodyOf(storeId: string, number: number, lines: readonly string[]): string {
-  return `${headOf(storeId, number)}"tables": ${listOf(lines)}\n}}\n`;
+function bodyOf(
+  storeId: string,
+  number: number,
+  lines: readonly string[],
+  formatVersion: number = MANIFEST_FORMAT_VERSION,
+): string {
+  return `${headOf(storeId, number, formatVersion)}"tables": ${listOf(lines)}\n}}\n`;
 }
 
-function headOf(storeId: string, number: number): string {
+function headOf(storeId: string, number: number, formatVersion: number): string {
   const fields = [
-    `"formatVersion": ${MANIFEST_FORMAT_VERSION}`,
+    `"formatVersion": ${formatVersion}`,
     `"storeId": ${JSON.stringify(storeId)}`,
     `"number": ${number}`,
   ];
@@ -65,8 +73,15 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
   if (bytes.length !== sizeBytes || crc32(bytes) !== checksum)
     throw new CorruptionError('it is not the page that the manifest names', { file });
   const body = openText(bytes, file);
-  const scanned = scanPage(body, `${headOf(storeId, number)}"tables": [\n    `, level, entry.tableCount);
-  const tables = scanned ?? readTables(body, file, storeId, entry);
+  let tables: TableInfo[] | undefined;
+  for (const version of PAGE_FORMATS)
+    tables ??= scanPage(
+      body,
+      `${headOf(storeId, number, version)}"tables": [\n    `,
+      level,
+      entry.tableCount,
+    );
+  tables ??= readTables(body, file, storeId, entry);
   return { level, number, sizeBytes, checksum, tables };
 }
 
@@ -74,7 +89,10 @@ export function decodePage(bytes: Uint8Array, file: string, storeId: string, ent
 function readTables(body: Uint8Array, file: string, storeId: string, entry: PageEntry): TableInfo[] {
   const { level, number } = entry;
   const reader = new FieldReader(file);
-  const lines = reader.tables(reader.parse(body, 'page'));
+  const page = reader.parse(body, 'page');
+  const lines = reader.tables(page);
+  const formatVersion = reader.number(page, 'formatVersion');
+  if (!PAGE_FORMATS.includes(formatVersion)) throw new CorruptionError('the format is unknown', { file });
   if (lines.length !== entry.tableCount || lines.some((line) => line.level !== level))
     throw new CorruptionError('the page has other tables than the manifest says', { file });
   checkSpelling(
@@ -82,6 +100,7 @@ function readTables(body: Uint8Array, file: string, storeId: string, entry: Page
       storeId,
       number,
       lines.map(({ line }) => line),
+      formatVersion,
     ),
     body,
     file,

@@ -116,6 +116,7 @@ class PageScanner {
     };
   }
 
+  /** What few tables have behind it, FieldReader reads. */
   #lastField(): SequenceNumber {
     const value = this.#field(LARGEST_SEQUENCE);
     this.expect(LINE_END);

@@ -9,14 +9,17 @@
  * Thread:     any; pure.
  */
 import { VarintReader, varintLength } from '../../shared/base/bytes.ts';
+import { EntryKind, MAX_KIND } from '../../shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
+import { EXPIRY_BYTES } from '../../shared/base/expiry.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../../shared/base/limits.ts';
+import { isRangeDelete } from '../../shared/base/range-delete.ts';
 import {
   BUCKET_SHIFT,
   ENTRY_PREFIX_BYTES,
   entryEnd,
   KIND_END,
-  KIND_ESCAPE,
+  KIND_SCALE,
   MIN_ENTRY_BYTES,
 } from '../../shared/log/log-format.ts';
 
@@ -24,6 +27,7 @@ const varint = new VarintReader();
 
 /** Reads single entries, trusting nothing in them. */
 export class EntryReader {
+  kind = 0;
   keyLength = 0;
   valueLength = 0;
 
@@ -31,18 +35,33 @@ export class EntryReader {
   read(bytes: Uint8Array, position: number, end: number): number {
     const lengths = position + ENTRY_PREFIX_BYTES;
     const valueAt = varint.read(bytes, lengths, end);
-    const keyLength = varint.value;
+    const kindAndLength = varint.value;
+    const keyLength = kindAndLength % KIND_SCALE;
     const keyAt = valueAt < 0 ? -1 : varint.read(bytes, valueAt, end);
-    if (keyAt < 0 || keyLength > MAX_KEY_BYTES || varint.value > MAX_VALUE_BYTES) return -1;
-    const valueEnd = keyAt + keyLength + varint.value;
+    if (keyAt < 0) return -1;
+    const kind = (bytes[position]! & 1) | (Math.floor(kindAndLength / KIND_SCALE) << 1);
+    const keyEnd = keyAt + keyLength;
+    const valueEnd = keyEnd + varint.value;
     const next = entryEnd(position, valueEnd);
     // A length that takes more bytes than it needs would be read differently by a memtable, which knows how many there can be.
-    const isShort = keyAt - lengths === varintLength(keyLength) + varintLength(varint.value);
+    const isShort = keyAt - lengths === varintLength(kindAndLength) + varintLength(varint.value);
     if (!isShort || next > end || !isZero(bytes, valueEnd, next)) return -1;
+    if (!isOfKind(kind, bytes, keyAt, keyEnd, valueEnd)) return -1;
+    this.kind = kind;
     this.keyLength = keyLength;
     this.valueLength = varint.value;
     return next;
   }
+}
+
+/** Whether an entry of this kind can have the key bytes[keyAt, keyEnd), with the value behind it. */
+function isOfKind(kind: number, bytes: Uint8Array, keyAt: number, keyEnd: number, valueEnd: number): boolean {
+  if (kind === EntryKind.RangeDelete) return isRangeDelete(bytes, keyAt, keyEnd, keyEnd, valueEnd);
+  const room = kind === EntryKind.ExpiringPut ? EXPIRY_BYTES : 0;
+  const valueLength = valueEnd - keyEnd - room;
+  return (
+    kind <= MAX_KIND && keyEnd - keyAt <= MAX_KEY_BYTES && valueLength >= 0 && valueLength <= MAX_VALUE_BYTES
+  );
 }
 
 const reader = new EntryReader();
@@ -101,7 +120,8 @@ function malformed(
   base: number,
 ): StorageError {
   const isWhole = varint.read(bytes, position + ENTRY_PREFIX_BYTES, end) >= 0;
-  return isWhole && varint.value >= KIND_ESCAPE && varint.value < KIND_END
+  const kind = (bytes[position]! & 1) | (Math.floor(varint.value / KIND_SCALE) << 1);
+  return isWhole && varint.value < KIND_END && kind > MAX_KIND
     ? new StorageError('STRATA_UNSUPPORTED', `${path} has a log with entries of a later release`, {
         file: path,
       })

@@ -81,11 +81,10 @@ function isBatch(bytes: Uint8Array, start: number, end: number, count: number, d
   let found = 0;
   let foundBytes = 0;
   while (position < end) {
-    // Without a place in a log the tag is the kind alone.
-    const kind = bytes[position];
-    if (kind !== EntryKind.Put && kind !== EntryKind.Delete) return false;
+    // Without a place in a log the tag has no ordinal.
+    if (bytes[position]! > 1) return false;
     position = reader.read(bytes, position, end);
-    if (position < 0 || (kind === EntryKind.Delete && reader.valueLength > 0)) return false;
+    if (position < 0 || (reader.kind === EntryKind.Delete && reader.valueLength > 0)) return false;
     found++;
     foundBytes += reader.keyLength + reader.valueLength;
   }

@@ -26,7 +26,7 @@ import { isExhaustion, isRoomProblem, toStorageError } from '../../shared/base/f
 import type { InputBytes } from '../../shared/base/input-bytes.ts';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
-import { encodedEntryBytes, encodeEntry } from '../../shared/log/entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, tagOf } from '../../shared/log/entry-codec.ts';
 import { RECORD_HEADER_BYTES } from '../../shared/log/log-format.ts';
 import { WriteBatch } from '../../shared/log/write-batch.ts';
 import { CommitGroup } from './commit-group.ts';
@@ -106,8 +106,8 @@ export class CommitPipeline {
   /** One put or delete. Copies the bytes before it returns. Throws, or rejects, when nothing has come of it. */
   append(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    const valueEnd = kind === EntryKind.Put ? value.end : 0;
-    const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd), 1);
+    const valueEnd = kind === EntryKind.Delete ? 0 : value.end;
+    const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd, kind), 1);
     if (group === undefined) return this.#holdOne(kind, key, value, sync);
     group.live.memtable.append(kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return group.outcome.promise(sync);
@@ -242,11 +242,11 @@ export class CommitPipeline {
   }
 
   #holdOne(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
-    const valueEnd = kind === EntryKind.Put ? value.end : 0;
-    const byteLength = encodedEntryBytes(key.end, valueEnd);
+    const valueEnd = kind === EntryKind.Delete ? 0 : value.end;
+    const byteLength = encodedEntryBytes(key.end, valueEnd, kind);
     const group = this.#hold(byteLength, 1, false);
     const start = group.end - byteLength;
-    encodeEntry(group.bytes, start, kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
+    encodeEntry(group.bytes, start, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return group.outcome.promise(sync);
   }
 

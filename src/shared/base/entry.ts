@@ -22,6 +22,20 @@ export class Entry {
   }
 }
 
-/** On disk and in logs. Never renumber. 2..255 are reserved: range delete, expiry, merge operand, separated value. */
-export const EntryKind = { Delete: 0, Put: 1 } as const;
+/**
+ * On disk and in logs. Never renumber; 4..255 are reserved. The lowest bit says what a kind does with its key: 1 gives it a
+ * value, 0 takes it away.
+ *
+ *   RangeDelete    key: the first one that is deleted; value: see range-delete.ts. In logs and memtables only
+ *   ExpiringPut    its value begins with the moment from which on the entry counts as deleted, 8 bytes (expiry.ts)
+ */
+export const EntryKind = { Delete: 0, Put: 1, RangeDelete: 2, ExpiringPut: 3 } as const;
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind];
+
+/** The largest kind that this release knows. */
+export const MAX_KIND: EntryKind = EntryKind.ExpiringPut;
+
+/** Whether an entry of this kind gives its key a value, be it for a time. */
+export function givesValue(kind: number): boolean {
+  return (kind & 1) === 1;
+}

@@ -24,7 +24,21 @@ export interface TableInfo {
   readonly largestKey: Uint8Array;
   readonly smallestSequence: SequenceNumber;
   readonly largestSequence: SequenceNumber;
+  /** Ranges of deleted keys that it holds (table/range-deletes.ts); absent: none. Its bounds hold them as well. */
+  readonly rangeDeletes?: number | undefined;
+  /** Of its entries that expire; absent: none does. */
+  readonly expiry?: TableExpiry | undefined;
 }
+
+/** When the entries of a table expire. */
+export interface TableExpiry {
+  /** How many of its entries do. */
+  readonly count: number;
+  /** The moments of the first, the last, and EXPIRY_STEPS - 1 in between, evenly apart in number, rising: ms since 1970. */
+  readonly moments: readonly number[];
+}
+
+export const EXPIRY_STEPS = 8;
 
 /** A table and the level it is added to or removed from. */
 export interface LeveledTable {

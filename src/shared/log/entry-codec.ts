@@ -2,13 +2,15 @@
  * Encodes and reads single entries in the form of log-format.ts, which is also their form in the arena.
  */
 import { copyInto, varintLength, writeVarint } from '../base/bytes.ts';
-import type { Entry } from '../base/entry.ts';
+import { type Entry, EntryKind } from '../base/entry.ts';
 import type { EntryBatch } from '../base/entry-batch.ts';
 import {
   ENTRY_PREFIX_BYTES,
   entryKeyEnd,
   entryKeyStart,
+  entryKind,
   entryValueEnd,
+  KIND_SCALE,
   MIN_ENTRY_BYTES,
 } from './log-format.ts';
 
@@ -19,9 +21,19 @@ export const SHORT_HEADER_BYTES: number = ENTRY_PREFIX_BYTES + 2;
 const FETCHED_BYTES = 192;
 const CACHE_LINE_BYTES = 64;
 
+/** The upper bits of a kind lie here in what {@link tagOf} returns, above a tag's byte. */
+const KIND_SHIFT = 8;
+/** What a key length with a kind in it takes. */
+const LONG_KEY_LENGTH_BYTES = 3;
+
 /** What an entry takes in the arena and in the log. */
-export function encodedEntryBytes(keyLength: number, valueLength: number): number {
-  const lengths = varintLength(keyLength) + varintLength(valueLength);
+export function encodedEntryBytes(
+  keyLength: number,
+  valueLength: number,
+  kind: number = EntryKind.Put,
+): number {
+  const keyLengthBytes = kind > EntryKind.Put ? LONG_KEY_LENGTH_BYTES : varintLength(keyLength);
+  const lengths = keyLengthBytes + varintLength(valueLength);
   return Math.max(MIN_ENTRY_BYTES, ENTRY_PREFIX_BYTES + lengths + keyLength + valueLength);
 }
 
@@ -36,7 +48,7 @@ export function readEntry(bytes: Uint8Array, ref: number, sequence: number, entr
   entry.valueStart = keyEnd;
   entry.valueEnd = entryValueEnd(bytes, ref, keyEnd);
   entry.sequence = sequence;
-  entry.kind = bytes[ref]! & 1;
+  entry.kind = entryKind(bytes, ref);
 }
 
 /**
@@ -59,19 +71,23 @@ export function addToBatch(bytes: Uint8Array, ref: number, sequence: number, bat
   let keyStart = ref + SHORT_HEADER_BYTES;
   let keyEnd = keyStart + keyLength;
   let valueEnd = keyEnd + valueLength;
+  let kind = bytes[ref]! & 1;
   if ((keyLength | valueLength) >= 128) {
+    kind = entryKind(bytes, ref);
     keyStart = entryKeyStart(bytes, ref);
     keyEnd = entryKeyEnd(bytes, ref, keyStart);
     valueEnd = entryValueEnd(bytes, ref, keyEnd);
   }
   batch.refs[batch.count] = ref;
-  batch.add(keyStart, keyEnd, keyEnd, valueEnd, sequence, bytes[ref]! & 1);
+  batch.add(keyStart, keyEnd, keyEnd, valueEnd, sequence, kind);
 }
 
-/**
- * Writes one entry at `position` and returns the position behind it. `tag` as in log-format.ts: the kind alone, where the
- * entry has no place in a log yet.
- */
+/** What {@link encodeEntry} takes for an entry of `kind` that has no place in a log yet; its ordinal comes on top, times 2. */
+export function tagOf(kind: number): number {
+  return (kind & 1) | ((kind >>> 1) << KIND_SHIFT);
+}
+
+/** Writes one entry at `position` and returns the position behind it. `tag`: see {@link tagOf}. */
 export function encodeEntry(
   to: Uint8Array,
   position: number,
@@ -84,7 +100,8 @@ export function encodeEntry(
   valueEnd: number,
 ): number {
   to[position] = tag;
-  let at = writeVarint(to, position + ENTRY_PREFIX_BYTES, keyEnd - keyStart);
+  const kindBits = (tag >>> KIND_SHIFT) * KIND_SCALE;
+  let at = writeVarint(to, position + ENTRY_PREFIX_BYTES, keyEnd - keyStart + kindBits);
   at = writeVarint(to, at, valueEnd - valueStart);
   copyInto(to, at, key, keyStart, keyEnd);
   at += keyEnd - keyStart;

@@ -19,8 +19,10 @@
  *   note payload  = field*         what is known of the groups that follow
  *   field         = tag u8 | length u8 | bytes
  *
- *   entry   0  tag u8               kind (EntryKind, 1 bit) | ordinal << 1
+ *   entry   0  tag u8               lowest bit of the kind (EntryKind) | ordinal << 1
  *           1  key length varint | value length varint | key | value | zeros up to 8 bytes in all
+ *              keys are at most 2^16 + 1 bytes long, so the bits of a key length from 2^17 on are free: they hold the kind's
+ *              upper bits. Only the slow path of a reader, for lengths from 128 on, has to look at them
  *
  * The log is cut, in thought, into buckets of 1024 bytes. The *ordinal* of an entry is how many entries before it start in
  * its bucket: at most 127, as an entry takes 8 bytes or more, so 7 bits do. In the arena, whose data starts at a multiple of
@@ -36,8 +38,7 @@
  *   type 4..7      further records; likewise
  *   note fields    tag 1, time u64: no group that follows was committed before it. Others below 128 may be skipped by who does
  *                  not know them; from 128 on they must be known
- *   further kinds  keys are at most 2^16 bytes long, so the bits of a key length from 2^17 on are free: they number 15 kinds
- *                  beyond put and delete. Only the slow path of a reader, for lengths from 128 on, has to look at them
+ *   further kinds  from 4 on
  *
  * Invariants: a log is write-once. Sequences in a log are consecutive.
  * Not chosen: a sequence in each entry: 4 bytes of every 120 written. Smaller buckets, and no least size: their sequences take
@@ -57,9 +58,9 @@ export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BY
 export const RecordType = { Start: 1, Group: 2, Note: 3 } as const;
 /** Bits of a start record's flags that this release knows. */
 export const KNOWN_FLAGS = 0;
-/** A key length from here on is none: its higher bits name a kind of entry. */
-export const KIND_ESCAPE: number = 2 ** 17;
-/** ... up to the end of what three bytes of a varint hold. */
+/** What a key length is below; above it are the upper bits of the kind. */
+export const KIND_SCALE: number = 2 ** 17;
+/** The end of what three bytes of a varint hold. */
 export const KIND_END: number = 2 ** 21;
 export const NoteTag = { Time: 1 } as const;
 /** Note fields from this tag on must be known. */
@@ -90,7 +91,14 @@ export function entryKeyEnd(bytes: Uint8Array, ref: number, keyStart: number): n
   if (first < 128) return keyStart + first;
   const second = bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
   const low = (first & 0x7f) | ((second & 0x7f) << 7);
-  return keyStart + (second < 128 ? low : low | (bytes[ref + ENTRY_PREFIX_BYTES + 2]! << 14));
+  return keyStart + (second < 128 ? low : low | ((bytes[ref + ENTRY_PREFIX_BYTES + 2]! & 0x07) << 14));
+}
+
+/** The kind of the entry at `ref`. */
+export function entryKind(bytes: Uint8Array, ref: number): number {
+  const lengths = ref + ENTRY_PREFIX_BYTES;
+  const low = bytes[ref]! & 1;
+  return bytes[lengths]! < 128 || bytes[lengths + 1]! < 128 ? low : low | ((bytes[lengths + 2]! >>> 3) << 1);
 }
 
 /** Where the entry at `ref` ends, given where its value ends. */

@@ -13,7 +13,7 @@ import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
-import { encodedEntryBytes, encodeEntry } from './entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
 
 const INITIAL_BYTES = 512;
 /** A batch is mostly written once and dropped: fewer copies are worth more than the room that is left over. */
@@ -119,11 +119,11 @@ export class WriteBatch {
   }
 
   #append(kind: EntryKind): void {
-    const needed = encodedEntryBytes(key.end, value.end);
+    const needed = encodedEntryBytes(key.end, value.end, kind);
     if (this.#end + needed > MAX_BATCH_BYTES)
       throw invalidArgument(`a batch has at most ${MAX_BATCH_BYTES} bytes`);
     this.#grow(this.#end + needed);
-    encodeEntry(this.#bytes, this.#end, kind, key.bytes, 0, key.end, value.bytes, 0, value.end);
+    encodeEntry(this.#bytes, this.#end, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, value.end);
     this.#end += needed;
     this.#count++;
     this.#dataBytes += key.end + value.end;

@@ -9,13 +9,14 @@
  */
 import { copyInto } from '../base/bytes.ts';
 import { type Entry, EntryKind } from '../base/entry.ts';
-import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES, tagOf } from '../log/entry-codec.ts';
 import {
   BUCKET_SHIFT,
   ENTRY_PREFIX_BYTES,
   entryEnd,
   entryKeyEnd,
   entryKeyStart,
+  entryKind,
   entryValueEnd,
 } from '../log/log-format.ts';
 import {
@@ -73,7 +74,7 @@ export class Memtable {
     valueEnd: number,
   ): void {
     const arena = this.arena;
-    const ref = arena.reserve(encodedEntryBytes(keyEnd - keyStart, valueEnd - valueStart));
+    const ref = arena.reserve(encodedEntryBytes(keyEnd - keyStart, valueEnd - valueStart, kind));
     const tag = this.#tagFor(ref, kind);
     encodeEntry(arena.bytes, ref, tag, key, keyStart, keyEnd, value, valueStart, valueEnd);
     const keyAt = entryKeyStart(arena.bytes, ref);
@@ -97,12 +98,13 @@ export class Memtable {
       let keyStart = ref + SHORT_HEADER_BYTES;
       let keyEnd = keyStart + target[ref + ENTRY_PREFIX_BYTES]!;
       let valueEnd = keyEnd + target[ref + ENTRY_PREFIX_BYTES + 1]!;
+      let kind = target[ref]! & 1;
       if ((target[ref + ENTRY_PREFIX_BYTES]! | target[ref + ENTRY_PREFIX_BYTES + 1]!) >= 128) {
+        kind = entryKind(target, ref);
         keyStart = entryKeyStart(target, ref);
         keyEnd = entryKeyEnd(target, ref, keyStart);
         valueEnd = entryValueEnd(target, ref, keyEnd);
       }
-      const kind = target[ref]! & 1;
       target[ref] = this.#tagFor(ref, kind);
       this.#index(ref, kind, keyStart, keyEnd, valueEnd);
       ref = entryEnd(ref, valueEnd);
@@ -118,7 +120,7 @@ export class Memtable {
       this.#bucket = bucket;
       words[bucket] = sequence;
     }
-    return kind | ((sequence - words[bucket]!) << 1);
+    return tagOf(kind) + ((sequence - words[bucket]!) << 1);
   }
 
   #index(ref: number, kind: number, keyStart: number, keyEnd: number, valueEnd: number): void {

@@ -15,6 +15,7 @@ import {
   entryEnd,
   entryKeyEnd,
   entryKeyStart,
+  entryKind,
   entryValueEnd,
   RECORD_HEADER_BYTES,
   RecordType,
@@ -70,7 +71,9 @@ class FoundEntries {
       let keyStart = ref + SHORT_HEADER_BYTES;
       let keyEnd = keyStart + bytes[ref + ENTRY_PREFIX_BYTES]!;
       let valueEnd = keyEnd + bytes[ref + ENTRY_PREFIX_BYTES + 1]!;
+      let kind = bytes[ref]! & 1;
       if ((bytes[ref + ENTRY_PREFIX_BYTES]! | bytes[ref + ENTRY_PREFIX_BYTES + 1]!) >= 128) {
+        kind = entryKind(bytes, ref);
         keyStart = entryKeyStart(bytes, ref);
         keyEnd = entryKeyEnd(bytes, ref, keyStart);
         valueEnd = entryValueEnd(bytes, ref, keyEnd);
@@ -85,7 +88,7 @@ class FoundEntries {
           compareBytes(bytes, this.#lastKeyStart, this.#lastKeyEnd, bytes, keyStart, keyEnd) < 0;
       this.#lastKeyStart = keyStart;
       this.#lastKeyEnd = keyEnd;
-      if ((bytes[ref]! & 1) === EntryKind.Delete) tombstones++;
+      if (kind === EntryKind.Delete) tombstones++;
       rawBytes += valueEnd - keyStart;
       this.refs[this.#count++] = ref;
       ref = entryEnd(ref, valueEnd);

@@ -15,7 +15,7 @@
  * Not chosen: a hash index inside the block. 16 short steps cost less than the cache misses of a probe.
  */
 import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../base/bytes.ts';
-import { type Entry, EntryKind } from '../base/entry.ts';
+import { type Entry, EntryKind, MAX_KIND } from '../base/entry.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { U32_BYTES } from './format.ts';
@@ -98,7 +98,7 @@ export class EntryHeader {
     if (this.valueEnd > end) throw block.corrupt('entry runs past the end of its block');
     if (overlap > previousKeyLength) throw block.corrupt('entry shares more than the key before it has');
     if (overlap + diffLength > MAX_KEY_BYTES) throw block.corrupt('entry has a key longer than keys may be');
-    if (kind > EntryKind.Put) throw block.corrupt('entry is of an unknown kind');
+    if (kind > MAX_KIND || kind === EntryKind.RangeDelete) throw block.corrupt('entry is of an unknown kind');
     if (this.sequence > Number.MAX_SAFE_INTEGER)
       throw block.corrupt('entry has an impossible sequence number');
   }

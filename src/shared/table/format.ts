@@ -1,6 +1,6 @@
 /**
- * The format of a table (`NNNNNN.sst`), version 1: the one definition. Integers are little-endian, varints are those of
- * bytes.ts, lengths in bytes.
+ * The format of a table (`NNNNNN.sst`), version 2: the one definition. Version 1 had neither puts that expire nor section 4.
+ * Integers are little-endian, varints are those of bytes.ts, lengths in bytes.
  *
  *   table    = dataBlock+  meta  footer                     nothing before, between or after
  *
@@ -13,7 +13,7 @@
  *   content  = entry+  u32 restart offset * r  u32 r        block.ts
  *   entry    = varint overlap                               leading bytes shared with the key before: all there are
  *              varint diff length  varint value length
- *              u8 kind                                      0 delete, 1 put; 2..255 reserved
+ *              u8 kind                                      0 delete, 1 put, 3 put that expires (expiry.ts)
  *              varint (sequence - base sequence)
  *              diff  value
  *     Every restart interval's first entry has overlap 0 and its offset among the restarts; the first is at 0.
@@ -24,6 +24,7 @@
  *     1 properties = (varint tag  varint length  bytes)*    properties.ts; unknown tags are skipped
  *     2 index      = u32 n  u32 block size * n  u32 separator end * n  separators      sparse-index.ts
  *     3 filter     = u32 probes  u32 lines  64 bytes * lines                           bloom-filter.ts; may be absent
+ *     4 ranges     = the ranges of keys that are deleted                               range-deletes.ts; may be absent
  *
  *   footer                                                  the last 32 bytes
  *     0        u64   offset of meta
@@ -46,7 +47,7 @@ import { readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
 import { crc32 } from '../base/checksum.ts';
 import { CorruptionError, StorageError } from '../base/errors.ts';
 
-export const TABLE_FORMAT_VERSION = 1;
+export const TABLE_FORMAT_VERSION = 2;
 
 /** Like PNG's: a high bit, letters, both line ends and ^Z, so that transfers in text mode are caught. */
 export const TABLE_MAGIC: readonly number[] = [0x8b, 0x73, 0x73, 0x74, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -58,7 +59,7 @@ export const U32_BYTES = 4;
 /** Bounds what moving backwards costs, as that decodes a whole interval. Larger options are clamped. */
 export const MAX_RESTART_INTERVAL = 256;
 
-export const SectionTag = { Properties: 1, Index: 2, Filter: 3 } as const;
+export const SectionTag = { Properties: 1, Index: 2, Filter: 3, Ranges: 4 } as const;
 export const SECTION_HEADER_BYTES = 5;
 
 export const PropertyTag = {
@@ -75,6 +76,9 @@ export const PropertyTag = {
   Codec: 11,
   CreationFormatVersion: 12,
   ShadowedCount: 13,
+  /** The next two are absent where there is nothing to say. */
+  RangeDeletes: 14,
+  Expiry: 15,
 } as const;
 
 /** Seeds a block's checksum with where the block belongs. */

@@ -12,6 +12,7 @@
 import { copyBytes, VarintReader, varintLength, writeVarint } from '../base/bytes.ts';
 import type { CorruptionError } from '../base/errors.ts';
 import type { FileNumber, SequenceNumber } from '../base/ids.ts';
+import { EXPIRY_STEPS, type TableExpiry } from '../base/version-edit.ts';
 import { type CodecName, codecById, codecByName } from './compression.ts';
 import { PropertyTag } from './format.ts';
 
@@ -34,6 +35,9 @@ export interface TableProperties {
   readonly codec: CodecName;
   /** The format version of the release that wrote the table. */
   readonly creationFormatVersion: number;
+  /** As in TableInfo. */
+  readonly rangeDeletes?: number | undefined;
+  readonly expiry?: TableExpiry | undefined;
 }
 
 export function encodeProperties(properties: TableProperties): Uint8Array {
@@ -52,6 +56,9 @@ export function encodeProperties(properties: TableProperties): Uint8Array {
     [PropertyTag.CreationFormatVersion, properties.creationFormatVersion],
     [PropertyTag.ShadowedCount, properties.shadowedCount],
   ];
+  const { rangeDeletes, expiry } = properties;
+  if (rangeDeletes !== undefined) values.push([PropertyTag.RangeDeletes, rangeDeletes]);
+  if (expiry !== undefined) values.push([PropertyTag.Expiry, encodeExpiry(expiry)]);
   const lengthOf = (value: number | Uint8Array): number =>
     typeof value === 'number' ? varintLength(value) : value.length;
   let size = 0;
@@ -104,6 +111,8 @@ export function decodeProperties(
     largestKey: key(PropertyTag.LargestKey),
     codec: codec.name,
     creationFormatVersion: number(PropertyTag.CreationFormatVersion),
+    rangeDeletes: values.has(PropertyTag.RangeDeletes) ? number(PropertyTag.RangeDeletes) : undefined,
+    expiry: values.has(PropertyTag.Expiry) ? decodeExpiry(key(PropertyTag.Expiry), corrupt) : undefined,
   };
 }
 
@@ -126,4 +135,27 @@ function splitTagged(
     position += varint.value;
   }
   return values;
+}
+
+/** Varints: how many expire, and the moments. */
+function encodeExpiry({ count, moments }: TableExpiry): Uint8Array {
+  const numbers = [count, ...moments];
+  const bytes = new Uint8Array(numbers.reduce((sum, number) => sum + varintLength(number), 0));
+  let position = 0;
+  for (const number of numbers) position = writeVarint(bytes, position, number);
+  return bytes;
+}
+
+function decodeExpiry(bytes: Uint8Array, corrupt: (message: string) => CorruptionError): TableExpiry {
+  const varint = new VarintReader();
+  const numbers: number[] = [];
+  for (let position = 0; position < bytes.length; ) {
+    position = varint.read(bytes, position, bytes.length);
+    if (position < 0) throw corrupt('the moments of expiry are malformed');
+    numbers.push(varint.value);
+  }
+  const [count, ...moments] = numbers;
+  if (count === undefined || moments.length !== EXPIRY_STEPS + 1)
+    throw corrupt('moments of expiry are missing');
+  return { count, moments };
 }

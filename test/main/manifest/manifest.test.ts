@@ -109,7 +109,7 @@ test('encodeManifest() writes one readable json text, one line per table', () =>
       [7, 1],
     ],
   );
-  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 3,\n/);
+  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 4,\n/);
   assert.equal(text.split('\n').filter((line) => line.startsWith('    {"level":')).length, 5);
 });
 
@@ -162,7 +162,7 @@ test('decodeManifest() detects every flipped byte, every flipped bit and every t
 
 test('decodeManifest() refuses a newer format, once the checksum matches, whatever else it holds', () => {
   const newer = [
-    forge((body) => body.replace('"formatVersion": 3', '"formatVersion": 4')),
+    forge((body) => body.replace('"formatVersion": 4', '"formatVersion": 5')),
     seal('"manifest": {"formatVersion": 7, "anything": {"else": true}}}'),
   ];
   for (const bytes of newer) assert.throws(() => decodeManifest(bytes, 'm'), { code: 'STRATA_UNSUPPORTED' });
@@ -249,8 +249,8 @@ const hostileEdits: [string, (body: string) => string][] = [
     (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [\n    {"number":"../x","firstGroup":1}\n  ]'),
   ],
   ['no list of obsolete logs', (b) => b.replace('  "obsoleteLogs": [],\n', '')],
-  ['format version 0', (b) => b.replace('"formatVersion": 3', '"formatVersion": 0')],
-  ['format version "3"', (b) => b.replace('"formatVersion": 3', '"formatVersion": "3"')],
+  ['format version 0', (b) => b.replace('"formatVersion": 4', '"formatVersion": 0')],
+  ['format version "4"', (b) => b.replace('"formatVersion": 4', '"formatVersion": "4"')],
   ['100,000 open brackets', () => '['.repeat(100_000)],
 ];
 

@@ -5,7 +5,17 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { writeU32 } from '../../../src/shared/base/bytes.ts';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
-import { encodedEntryBytes, encodeEntry } from '../../../src/shared/log/entry-codec.ts';
+import { Entry, EntryKind } from '../../../src/shared/base/entry.ts';
+import { EntryBatch } from '../../../src/shared/base/entry-batch.ts';
+import { MAX_KEY_BYTES } from '../../../src/shared/base/limits.ts';
+import { MAX_BOUND_BYTES } from '../../../src/shared/base/range-delete.ts';
+import {
+  addToBatch,
+  encodedEntryBytes,
+  encodeEntry,
+  readEntry,
+  tagOf,
+} from '../../../src/shared/log/entry-codec.ts';
 import {
   ENTRY_PREFIX_BYTES,
   entryEnd,
@@ -152,4 +162,30 @@ describe('entries', () => {
     encodeEntry(bytes, 0, 7, key, 2, 5, value, 1, 6);
     assert.equal(Buffer.from(bytes).toString('latin1'), '\x07\x03\x05keyvalue');
   });
+});
+
+test('every kind of entry is read as it was written, whatever the lengths of its key and value', () => {
+  for (const kind of Object.values(EntryKind)) {
+    for (const keyLength of [0, 1, 127, 128, 16383, 16384, MAX_KEY_BYTES, MAX_BOUND_BYTES]) {
+      for (const valueLength of [0, 9, 130, 70_000]) {
+        const key = new Uint8Array(keyLength).fill(0x41);
+        const value = new Uint8Array(valueLength).fill(0x42);
+        const bytes = new Uint8Array(encodedEntryBytes(keyLength, valueLength, kind));
+        const end = encodeEntry(bytes, 0, tagOf(kind) + 5 * 2, key, 0, keyLength, value, 0, valueLength);
+        assert.equal(end, bytes.length);
+        assert.equal(bytes[0]! >>> 1, 5, 'the ordinal');
+        const entry = new Entry();
+        readEntry(bytes, 0, 7, entry);
+        assert.deepEqual(
+          [entry.kind, entry.keyEnd - entry.keyStart, entry.valueEnd - entry.valueStart, entry.sequence],
+          [kind, keyLength, valueLength, 7],
+        );
+        assert.equal(bytes[entry.keyStart] ?? 0x42, keyLength > 0 ? 0x41 : 0x42);
+        const batch = new EntryBatch();
+        batch.beginScattered(bytes, new DataView(bytes.buffer));
+        addToBatch(bytes, 0, 7, batch);
+        assert.deepEqual([batch.kinds[0], batch.rows[1]! - batch.rows[0]!], [kind, keyLength]);
+      }
+    }
+  }
 });

@@ -16,7 +16,9 @@ export let kind: u32 = 0;
 export let delta: i64 = 0;
 
 const MAX_KEY_BYTES: u32 = 65536;
-const MAX_KIND: u32 = 1;
+const MAX_KIND: u32 = 3;
+/** Not among a block's entries. */
+const RANGE_DELETE: u32 = 2;
 const MAX_LENGTH: u64 = 0x7fffffff;
 const MAX_SAFE_INTEGER: u64 = 0x1fffffffffffff;
 
@@ -68,7 +70,12 @@ export function readEntry(from: u32, end: u32, lengthBefore: u32): bool {
   valueEnd = from + valueLength;
   overlap = shared;
   delta = above;
-  return kind <= MAX_KIND && shared <= lengthBefore && shared + diffLength <= MAX_KEY_BYTES;
+  return (
+    kind <= MAX_KIND &&
+    kind !== RANGE_DELETE &&
+    shared <= lengthBefore &&
+    shared + diffLength <= MAX_KEY_BYTES
+  );
 }
 
 /** Starts reading varints at `position`. */
