@@ -22,6 +22,9 @@
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
  *
+ * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not there.
+ * Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
+ *
  * Invariants: for every open snapshot and for every read after the job was made, the merged inputs over the deeper
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
@@ -40,6 +43,7 @@ import { StorageError } from '../shared/base/errors.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
 import type { InternalIterator, KeyRange } from '../shared/base/iterator.ts';
 import type { DeeperLevels } from './deeper-levels.ts';
+import { type StripedRanges, stripeOf } from './striped-ranges.ts';
 
 /** How much input goes by between two calls of `onPulse`, in raw bytes: a few blocks. */
 const PULSE_BYTES = 16 * 1024;
@@ -51,6 +55,8 @@ export interface CompactionIteratorOptions {
   /** Open snapshots, ascending. */
   readonly snapshots: readonly SequenceNumber[];
   readonly deeper: DeeperLevels;
+  /** Those of all inputs; undefined: none. */
+  readonly ranges?: StripedRanges | undefined;
   /** No put gets sequence 0: the output is a table of L0. */
   readonly keepsSequences?: boolean;
   /** Only keys in this range are read. */
@@ -70,6 +76,7 @@ export class CompactionIterator {
   readonly #input: InternalIterator;
   readonly #snapshots: readonly SequenceNumber[];
   readonly #deeper: DeeperLevels;
+  readonly #ranges: StripedRanges | undefined;
   readonly #keepsSequences: boolean;
   readonly #range: KeyRange;
   readonly #onPulse: ((entriesRead: number) => void) | undefined;
@@ -92,6 +99,7 @@ export class CompactionIterator {
     this.#input = input;
     this.#snapshots = options.snapshots;
     this.#deeper = options.deeper;
+    this.#ranges = options.ranges;
     this.#keepsSequences = options.keepsSequences === true;
     this.#range = options.range ?? {};
     this.#onPulse = options.onPulse;
@@ -110,8 +118,8 @@ export class CompactionIterator {
         if (this.#mustWriteHeldDelete()) return this.#yieldDelete();
         this.#beginKey(entry);
       }
-      const stripe = this.#stripeOf(entry.sequence);
-      if (stripe === this.#stripe) {
+      const stripe = stripeOf(this.#snapshots, entry.sequence);
+      if (stripe === this.#stripe || this.#isHidden(entry, stripe)) {
         this.#advance();
         continue;
       }
@@ -182,17 +190,8 @@ export class CompactionIterator {
     this.#heldDelete = NONE;
   }
 
-  /** The index of the first snapshot that sees `sequence`; the number of snapshots when only new reads do. */
-  #stripeOf(sequence: number): number {
-    const snapshots = this.#snapshots;
-    let low = 0;
-    let high = snapshots.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (snapshots[middle]! < sequence) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  #isHidden({ keyBytes, keyStart, keyEnd, sequence }: Entry, stripe: number): boolean {
+    return this.#ranges?.hides(keyBytes, keyStart, keyEnd, sequence, stripe) === true;
   }
 
   /** Whether the key that just ended leaves a delete that has something to hide in deeper tables. */
@@ -230,7 +229,10 @@ export class CompactionIterator {
     entry.valueEnd = from.valueEnd;
     entry.kind = EntryKind.Put;
     const everyoneSees =
-      !this.#keepsSequences && this.#stripe === 0 && !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
+      !this.#keepsSequences &&
+      this.#stripe === 0 &&
+      this.#ranges?.covers(this.#key, 0, this.#keyLength) !== true &&
+      !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
     entry.sequence = everyoneSees ? 0 : from.sequence;
     this.#state = 'yielded';
     return this.#noteYield();

@@ -13,6 +13,7 @@ import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
+import { rangeDeleteValue } from '../base/range-delete.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
 
 const INITIAL_BYTES = 512;
@@ -55,6 +56,15 @@ export class WriteBatch {
     value.end = 0;
     this.#append(EntryKind.Delete);
     return this;
+  }
+
+  /** @internal Adds the delete of [start, end), both copied; without `end` of all keys from `start` on. */
+  static addRange(batch: WriteBatch, start: Uint8Array, end: Uint8Array | undefined): void {
+    key.bytes = start;
+    key.end = start.length;
+    value.bytes = rangeDeleteValue(end);
+    value.end = value.bytes.length;
+    batch.#append(EntryKind.RangeDelete);
   }
 
   /** Forgets all operations. */

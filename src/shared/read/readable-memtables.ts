@@ -3,10 +3,15 @@
  */
 import type { Entry } from '../base/entry.ts';
 import type { InternalIterator } from '../base/iterator.ts';
+import type { RangeSource } from '../ranges/stretch.ts';
 
 /** A memtable as reads see it. */
 export interface ReadableMemtable {
-  readonly memtable: { lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean };
+  readonly memtable: {
+    lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean;
+    /** undefined: it deletes no range. */
+    readonly ranges: { at(maxSequence: number): RangeSource } | undefined;
+  };
   /** Over the entries up to `maxSequence`, however long it lives. */
   iterator(maxSequence: number): InternalIterator;
 }
