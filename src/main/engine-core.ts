@@ -10,6 +10,7 @@
  * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import { isEmptyRange, type KeyRange } from '../shared/base/key-range.ts';
 import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
@@ -72,13 +73,13 @@ export class EngineCore {
     return sync;
   }
 
-  async compact(range: CompactRange | undefined): Promise<void> {
+  async compact(range: KeyRange | CompactRange | undefined): Promise<void> {
     const store = this.store;
     store.checkWritable();
     const resolved = resolveCompactRange(range);
     // Reading the range may have run code of the application.
     store.checkWritable();
-    await store.operation(store.scheduler.compact(resolved));
+    if (!isEmptyRange(resolved)) await store.operation(store.scheduler.compact(resolved));
   }
 
   stats(): EngineStats {

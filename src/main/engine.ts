@@ -24,6 +24,7 @@ import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import type { KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
@@ -277,7 +278,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * event loop, and reads ahead; `for` and `nextMany` wait for the disk in the call.
    * @throws {@link StorageError} as {@link StorageEngine.get}, from the call or from the iteration.
    * @example
-   * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   * for await (const [key, value] of engine.scan({ prefix: 'user:', limit: 10 })) use(key, value);
    */
   scan(range?: ScanOptions): Scan {
     return this.#core.scan(range);
@@ -302,14 +303,14 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
-   * versions are gone afterwards, except what open snapshots need. Flushes first. Takes as long as rewriting the range does.
-   * close() cancels it.
+   * Merges everything in a range (all without) down to the bottom level: tombstones and shadowed versions are gone afterwards,
+   * except what open snapshots need. Flushes first. Takes as long as rewriting the range does. close() cancels it. A
+   * {@link CompactRange} has both bounds inclusive.
    * @throws {@link StorageError} as {@link StorageEngine.flush}, STRATA_INVALID_ARGUMENT, STRATA_CORRUPTION (nothing is lost).
    * @example
-   * await engine.compact({ start: 'log:2023', end: 'log:2024' });
+   * await engine.compact({ prefix: 'log:2023' });
    */
-  async compact(range?: CompactRange): Promise<void> {
+  async compact(range?: KeyRange | CompactRange): Promise<void> {
     await this.#core.compact(range);
   }
 
