@@ -37,6 +37,7 @@ for (const store of [engine, client]) {
 await engine.get('a', given<ReadOptions>());
 await client.getMany(['a'], given<ClientReadOptions>());
 export const scans = [engine.scan(given<ScanOptions>()), client.scan(given<ClientScanOptions>())];
+export const size: number = await engine.approximateSize(given<KeyRange>());
 await engine.verify(given<VerifyOptions>());
 `;
 

@@ -6,7 +6,7 @@
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
- *   ingest           ingest/ingester.ts
+ *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
  *   share            share/shares.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
@@ -312,6 +312,19 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   async compact(range?: KeyRange | CompactRange): Promise<void> {
     await this.#core.compact(range);
+  }
+
+  /**
+   * About how many bytes on disk the keys of a range take, old versions and tombstones included: of tables, compressed as they
+   * are, and of the logs of what is in no table yet, in proportion to the range. Files kept for snapshots alone don't count.
+   * Reads the index of tables that a bound cuts, and no data: good to some percent of a large range, to a block (4 KiB) of each
+   * level for a small one. `{}` is the whole store.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION, STRATA_IO.
+   * @example
+   * const bytes = await engine.approximateSize({ prefix: 'user:' });
+   */
+  async approximateSize(range: KeyRange): Promise<number> {
+    return await this.#core.approximateSize(range);
   }
 
   /**

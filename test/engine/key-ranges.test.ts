@@ -1,13 +1,16 @@
 /**
- * Ranges of keys as callers give them: prefixes, what is no range, which tables compact() takes.
+ * Ranges of keys as callers give them: prefixes, what is no range, which tables compact() takes, about how large a range is.
  */
 import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import type { KeyRange } from '../../src/main/index.ts';
+import type { KeyRange, StorageEngine } from '../../src/main/index.ts';
 import { resolveDeleteRange, resolveKeyRange } from '../../src/shared/base/key-range.ts';
 import { MAX_KEY_BYTES } from '../../src/shared/base/limits.ts';
 import { attachHere } from '../helpers/clients.ts';
-import { failsWith, keyOf, openTiny, valueFor } from '../helpers/engines.ts';
+import { coldStore } from '../helpers/cold-disk.ts';
+import { failsWith, fill, keyOf, openTiny, reopen, valueFor } from '../helpers/engines.ts';
 import { KeyGenerator, MIXED_KEYS } from '../helpers/key-generator.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
@@ -79,6 +82,7 @@ test('what is no range is refused by all that takes one', async (t) => {
       () => client.scan(wrong),
       () => engine.compact(wrong),
       () => client.compact(wrong),
+      () => engine.approximateSize(wrong),
       () => resolveDeleteRange(wrong),
     ];
     for (const take of takers) await failsWith(INVALID, take);
@@ -94,6 +98,12 @@ test('what is no range is refused by all that takes one', async (t) => {
     await failsWith(INVALID, engine.compact(range));
     await failsWith(INVALID, client.compact(range));
   }
+  // By the promise, never by the call.
+  assert.ok(
+    (await Promise.allSettled([engine.approximateSize(undefined as never)]))[0]?.status === 'rejected',
+  );
+  await engine.close();
+  await failsWith('STRATA_CLOSED', engine.approximateSize({}));
 });
 
 test('a range for deletion says what it means: no bound that is defined is no range', () => {
@@ -162,4 +172,86 @@ test('compact() of a prefix clears that range and no other, for clients as well'
   assert.equal(tombstones(), 10);
   await client.compact({ prefix: '' });
   assert.equal(tombstones(), 0);
+});
+
+/** The sizes of the ranges between `cuts`, which make up the store. */
+async function partsOf(engine: StorageEngine, cuts: readonly string[]): Promise<number[]> {
+  const sizes: number[] = [];
+  for (let i = 0; i <= cuts.length; i++)
+    sizes.push(await engine.approximateSize({ gte: cuts[i - 1], lt: cuts[i] }));
+  return sizes;
+}
+
+function sumOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+test('approximateSize() of parts adds up to that of the store, and is in proportion to what they hold', async (t) => {
+  const random = seededRandom(runSeed(t));
+  const count = 3000;
+  // One table, and some fifty that fill their files differently. Keys and values are all of one length.
+  const layouts = [
+    { options: { maxFileSize: 1048576, writeBufferSize: 1048576 }, tolerance: 0.005 },
+    { options: {}, tolerance: 0.06 },
+  ];
+  for (const { options, tolerance } of layouts) {
+    const opened = await openTiny(t, { ...options, compression: 'none' });
+    await fill(opened, count);
+    await opened.compact();
+    const engine = await reopen(t, opened, options);
+    const { tableBytes } = engine.stats();
+    assert.equal(await engine.approximateSize({}), tableBytes);
+    assert.equal(engine.stats().openTables, 0, 'whole tables are not opened');
+    for (let round = 0; round < 20; round++) {
+      const cuts = Array.from({ length: random.between(1, 5) }, () => random.below(count)).sort(
+        (a, b) => a - b,
+      );
+      const sizes = await partsOf(engine, cuts.map(keyOf));
+      assert.ok(Math.abs(sumOf(sizes) - tableBytes) <= sizes.length, `${sizes} of ${tableBytes}`);
+      for (const [i, size] of sizes.entries()) {
+        const share = ((cuts[i] ?? count) - (cuts[i - 1] ?? 0)) / count;
+        const wrong = Math.abs(size - share * tableBytes);
+        assert.ok(wrong < 300 + tolerance * tableBytes, `part ${i} of ${cuts}: wrong by ${wrong}`);
+      }
+    }
+    const one = await engine.approximateSize({ prefix: keyOf(7) });
+    assert.ok(one > 0 && one < 300, `a key takes ${one}`);
+    for (const nothing of [{ prefix: 'z' }, { lt: 'a' }, { gte: keyOf(9), lt: keyOf(3) }])
+      assert.equal(await engine.approximateSize(nothing), 0, JSON.stringify(nothing));
+  }
+});
+
+test('approximateSize() counts the logs of what is in no table yet', async (t) => {
+  const random = seededRandom(runSeed(t));
+  const engine = await openTiny(t, { writeBufferSize: 4 * 1024 * 1024 });
+  assert.equal(await engine.approximateSize({}), 0);
+  await engine.put(keyOf(0), 'v');
+  await engine.put(keyOf(3), 'v');
+  const [low, high] = await partsOf(engine, [keyOf(2)]);
+  assert.equal(low, high, 'exact where one leaf has all');
+  const count = 10_000;
+  for (let i = 0; i < count; i++) await engine.put(keyOf(random.below(count)), valueFor(i));
+  const logs = readdirSync(engine.path).filter((name) => name.endsWith('.log'));
+  const logBytes = sumOf(logs.map((name) => statSync(join(engine.path, name)).size));
+  assert.equal(await engine.approximateSize({}), logBytes);
+  for (let i = 0; i < 20; i++) {
+    const cut = random.below(count);
+    const sizes = await partsOf(engine, [keyOf(cut)]);
+    assert.ok(Math.abs(sumOf(sizes) - logBytes) <= 2);
+    const wrong = Math.abs(sizes[0]! / logBytes - cut / count);
+    assert.ok(wrong < 0.08, `${cut}: wrong by ${wrong}`);
+  }
+  assert.equal(await engine.approximateSize({ gt: 'z' }), 0);
+});
+
+test('approximateSize() waits for no disk in the call', async (t) => {
+  const { disk, engine } = await coldStore(t, 'engine', 1000);
+  const release = disk.hold('open');
+  const asked = engine.approximateSize({ lt: keyOf(501) });
+  const rest = engine.approximateSize({ gte: keyOf(501) });
+  release();
+  const { tableBytes } = engine.stats();
+  assert.ok(Math.abs((await asked) + (await rest) - tableBytes) <= 2);
+  assert.equal(disk.inCall, 0);
+  assert.equal(disk.blockReads.length, 0, 'the index tells');
 });
