@@ -164,7 +164,8 @@ test('compact() of a prefix clears that range and no other, for clients as well'
   assert.equal(tombstones(), 30, 'nothing was to be done yet');
   await engine.compact({ lt: 'a' });
   await engine.compact({ start: 'c', end: 'a' });
-  await client.compact({ gte: 'c', lt: 'b' });
+  // The wrong way round within a table.
+  await client.compact({ gte: `b${keyOf(60)}`, lt: `b${keyOf(20)}` });
   assert.equal(tombstones(), 30);
   await engine.compact({ prefix: 'b' });
   assert.equal(tombstones(), 20);
