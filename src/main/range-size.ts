@@ -100,6 +100,8 @@ async function cutBytes(tables: TableCache, table: TableInfo, { start, end }: Ke
     await ready;
     const { index } = tables.reader(table);
     const all = index.blockOffset(index.blockCount);
+    // Range deletes alone.
+    if (all === 0) return table.sizeBytes;
     const before = start === undefined ? 0 : bytesBefore(index, table.smallestKey, start);
     const upTo = end === undefined ? all : bytesBefore(index, table.smallestKey, end);
     return ((upTo - before) / all) * table.sizeBytes;
