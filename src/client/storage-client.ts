@@ -14,12 +14,13 @@
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
  */
 
-import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import type { KeyRange } from '../shared/base/key-range.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
 import {
   type IngestOptions,
@@ -162,7 +163,7 @@ export class StorageClient {
    * call.
    * @throws {@link StorageError} as {@link StorageClient.get}, from the call or from the iteration.
    * @example
-   * for await (const [key, value] of client.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   * for await (const [key, value] of client.scan({ prefix: 'user:', limit: 10 })) use(key, value);
    */
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
@@ -310,15 +311,13 @@ export class StorageClient {
   }
 
   /** {@link StorageEngine.compact}, after what this client wrote before. */
-  async compact(range?: CompactRange): Promise<void> {
+  async compact(range?: KeyRange | CompactRange): Promise<void> {
     this.#checkOpen();
-    const { start, end } = resolveCompactRange(range);
+    const owned = ownedCompactRange(range);
     this.#checkOpen();
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
-    await this.#calls.call('compact', [
-      { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },
-    ]);
+    await this.#calls.call('compact', [owned]);
   }
 
   /** What this client holds and has done: a plain object, safe for JSON. */

@@ -6,7 +6,7 @@
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
- *   ingest           ingest/ingester.ts
+ *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
  *   share            share/shares.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
@@ -24,6 +24,7 @@ import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import type { KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
@@ -277,7 +278,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * event loop, and reads ahead; `for` and `nextMany` wait for the disk in the call.
    * @throws {@link StorageError} as {@link StorageEngine.get}, from the call or from the iteration.
    * @example
-   * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   * for await (const [key, value] of engine.scan({ prefix: 'user:', limit: 10 })) use(key, value);
    */
   scan(range?: ScanOptions): Scan {
     return this.#core.scan(range);
@@ -302,15 +303,28 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
-   * versions are gone afterwards, except what open snapshots need. Flushes first. Takes as long as rewriting the range does.
-   * close() cancels it.
+   * Merges everything in a range (all without) down to the bottom level: tombstones and shadowed versions are gone afterwards,
+   * except what open snapshots need. Flushes first. Takes as long as rewriting the range does. close() cancels it. A
+   * {@link CompactRange} has both bounds inclusive.
    * @throws {@link StorageError} as {@link StorageEngine.flush}, STRATA_INVALID_ARGUMENT, STRATA_CORRUPTION (nothing is lost).
    * @example
-   * await engine.compact({ start: 'log:2023', end: 'log:2024' });
+   * await engine.compact({ prefix: 'log:2023' });
    */
-  async compact(range?: CompactRange): Promise<void> {
+  async compact(range?: KeyRange | CompactRange): Promise<void> {
     await this.#core.compact(range);
+  }
+
+  /**
+   * About how many bytes on disk the keys of a range take, old versions and tombstones included: of tables, compressed as they
+   * are, and of the logs of what is in no table yet, in proportion to the range. Files kept for snapshots alone don't count.
+   * Reads the index of tables that a bound cuts, and no data: good to some percent of a large range, to a block (4 KiB) of each
+   * level for a small one. `{}` is the whole store.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION, STRATA_IO.
+   * @example
+   * const bytes = await engine.approximateSize({ prefix: 'user:' });
+   */
+  async approximateSize(range: KeyRange): Promise<number> {
+    return await this.#core.approximateSize(range);
   }
 
   /**

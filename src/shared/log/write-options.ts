@@ -8,7 +8,7 @@ import { boolean, checkObject } from '../base/option-checks.ts';
 /** Options of put, delete and write. */
 export interface WriteOptions {
   /** Wait until the write would survive power loss. Default: the engine's `sync` option. */
-  readonly sync?: boolean;
+  readonly sync?: boolean | undefined;
 }
 
 const WRITE_NAMES: ReadonlySet<string> = new Set(['sync']);
