@@ -20,7 +20,7 @@ import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
-import type { KeyRange } from '../shared/base/key-range.ts';
+import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
 import {
   type IngestOptions,
@@ -237,6 +237,15 @@ export class StorageClient {
       if (!WriteBatch.isBatch(batch)) throw invalidArgument('write takes a WriteBatch');
       const plain = WriteBatch.plain(batch);
       return plain.length === 0 ? Promise.resolve() : this.#writer.appendBatch(plain, sync);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Deletes all keys in a range, as {@link StorageEngine.deleteRange} does. */
+  deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
+    try {
+      return this.write(new WriteBatch().deleteRange(range), options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -24,7 +24,7 @@ import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
-import type { KeyRange } from '../shared/base/key-range.ts';
+import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
@@ -199,6 +199,21 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const written = pipeline.appendBatch(plain, sync);
       counters.userBytes += plain.dataByteLength;
       return written;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Deletes all keys in a range: one record, however many there are; atomic. What is written later stands; snapshots and scans keep
+   * what they saw. The room on the disk comes back by itself. Resolves and fails as {@link StorageEngine.put} does; a range without
+   * any bound that is defined is refused, as an undefined prefix must not empty a store: say `{ all: true }`.
+   * @example
+   * await engine.deleteRange({ prefix: 'session:' });
+   */
+  deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
+    try {
+      return this.write(new WriteBatch().deleteRange(range), options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -148,7 +148,7 @@ class Run {
     const [a, b] = [this.#key(), this.#key()].sort() as [string, string];
     const end = this.random.chance(0.1) ? undefined : this.random.chance(0.5) ? b : `${a}~`;
     if (end !== undefined && end <= a) return;
-    WriteBatch.addRange(batch, Buffer.from(a), end === undefined ? undefined : Buffer.from(end));
+    batch.deleteRange(end === undefined ? { gte: a } : { gte: a, lt: end });
     for (const key of model.keys()) if (key >= a && (end === undefined || key < end)) model.delete(key);
   }
 

@@ -12,6 +12,7 @@
 import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
+import { type AllKeys, type KeyRange, resolveDeleteRange } from '../base/key-range.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import { rangeDeleteValue } from '../base/range-delete.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
@@ -26,7 +27,7 @@ const key = new InputBytes();
 const value = new InputBytes();
 
 /**
- * A list of puts and deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
+ * A list of puts, deletes and range deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
  *
  * @example
  * const batch = new WriteBatch().put('user:2', 'Bob').put('user:3', 'Charlie').delete('user:1');
@@ -58,13 +59,20 @@ export class WriteBatch {
     return this;
   }
 
-  /** @internal Adds the delete of [start, end), both copied; without `end` of all keys from `start` on. */
-  static addRange(batch: WriteBatch, start: Uint8Array, end: Uint8Array | undefined): void {
-    key.bytes = start;
-    key.end = start.length;
-    value.bytes = rangeDeleteValue(end);
-    value.end = value.bytes.length;
-    batch.#append(EntryKind.RangeDelete);
+  /**
+   * Adds the delete of all keys in a range, those that this batch has put before among them; what it puts after stands. One entry,
+   * however many keys. A range without a key adds nothing. Throws as {@link WriteBatch.put} does; also for a range without any
+   * bound that is defined, which has to be `{ all: true }`.
+   * @example
+   * batch.deleteRange({ prefix: 'session:' }).deleteRange({ gte: 'log:2023', lt: 'log:2024' });
+   */
+  deleteRange(rangeInput: KeyRange | AllKeys): this {
+    const range = resolveDeleteRange(rangeInput);
+    if (range === undefined) return this;
+    key.setKey(range.start);
+    value.setValue(rangeDeleteValue(range.end));
+    this.#append(EntryKind.RangeDelete);
+    return this;
   }
 
   /** Forgets all operations. */
