@@ -205,9 +205,9 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Deletes all keys in a range: one record, however many there are; atomic. What is written later stands; snapshots and scans keep
-   * what they saw. The room on the disk comes back by itself. Resolves and fails as {@link StorageEngine.put} does; a range without
-   * any bound that is defined is refused, as an undefined prefix must not empty a store: say `{ all: true }`.
+   * Deletes all keys in a range: one record, however many there are; atomic. What is written later stands; snapshots and scans
+   * keep what they saw. The room on the disk comes back by itself. Resolves and fails as {@link StorageEngine.put} does; a range
+   * without any bound that is defined is refused, as an undefined prefix must not empty a store: say `{ all: true }`.
    * @example
    * await engine.deleteRange({ prefix: 'session:' });
    */

@@ -4,8 +4,8 @@
  *   inputs -> InputRun (one per sorted run) -> MergingIterator -> CompactionIterator -> OutputSplitter -> TableBuilder
  *             opens table after table          orders them        drops versions       cuts tables      writes them
  *
- * Ranges that the inputs delete are read first, from their meta blocks. A table that they hide wholly is not read. What is left of
- * them goes into the outputs: each has what lies between its first key and the last key of the one before, so that tables stay
+ * Ranges that the inputs delete are read first, from their meta blocks. A table that they hide wholly is not read. What is left
+ * of them goes into the outputs: each has what lies between its first key and the last key of the one before, so that tables stay
  * disjoint.
  *
  * Invariants: every entry of the inputs was read (unless the job is for a part of the key range), or the job fails:

@@ -22,8 +22,8 @@
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
  *
- * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not there.
- * Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
+ * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not
+ * there. Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
  *
  * Invariants: for every open snapshot and for every read after the job was made, the merged inputs over the deeper
  *             tables read the same before and after.

@@ -1,16 +1,16 @@
 /**
  * The deleted ranges of a job's inputs, by who sees them, and what is left of them in its outputs.
  *
- * Open snapshots cut the sequences into stripes (compaction-iterator.ts). Whoever sees an entry of a stripe sees each delete of the
- * same stripe, too: so an entry may go when a newer range of its own stripe covers it, and of ranges over one key the newest of
- * each stripe is enough.
+ * Open snapshots cut the sequences into stripes (compaction-iterator.ts). Whoever sees an entry of a stripe sees each delete of
+ * the same stripe, too: so an entry may go when a newer range of its own stripe covers it, and of ranges over one key the newest
+ * of each stripe is enough.
  *
  *   hides       whether an entry may go for a range
  *   hidesAll    whether all entries of a table may, so that it need not be read
  *   cut         the ranges that go into an output with these bounds
  *
- * A range of stripe 0, which every reader sees, is left out where no deeper table holds one of its keys: it has hidden what it had
- * to hide in the job itself.
+ * A range of stripe 0, which every reader sees, is left out where no deeper table holds one of its keys: it has hidden what it
+ * had to hide in the job itself.
  *
  * Requires:   keys asked for by `hides` ascend.
  * Invariants: the outputs' ranges, together, delete what the inputs' did from all that is deeper, for every reader.

@@ -60,9 +60,9 @@ export class WriteBatch {
   }
 
   /**
-   * Adds the delete of all keys in a range, those that this batch has put before among them; what it puts after stands. One entry,
-   * however many keys. A range without a key adds nothing. Throws as {@link WriteBatch.put} does; also for a range without any
-   * bound that is defined, which has to be `{ all: true }`.
+   * Adds the delete of all keys in a range, those that this batch has put before among them; what it puts after stands. One
+   * entry, however many keys. A range without a key adds nothing. Throws as {@link WriteBatch.put} does; also for a range
+   * without any bound that is defined, which has to be `{ all: true }`.
    * @example
    * batch.deleteRange({ prefix: 'session:' }).deleteRange({ gte: 'log:2023', lt: 'log:2024' });
    */

@@ -4,8 +4,8 @@
  * A queue that is worked off has its head behind all that was deleted since the last flush. Whoever looks for the head must
  * get past that, and should not have to read every entry of it each time.
  *
- *   an entry is dead when   it is a tombstone, or the entry before it has the same key: that one is newer; or a range delete hides
- *                           it
+ *   an entry is dead when   it is a tombstone, or the entry before it has the same key: that one is newer; or a range delete
+ *                           hides it
  *   a leaf is dead when     all its entries are, and whoever reads sees all of them, and the one before the first
  *
  * Once found dead a leaf is marked with its version. Insertions move the version on; nothing else can make it live: what was

@@ -6,8 +6,8 @@
  *   page     word 0 next page | refs[PAGE_REFS]               taken from the room of index nodes
  *
  * Who reads takes up what has come since, in order, up to the sequence that it reads at. Each delete makes another map, and the
- * last MAPS_KEPT are kept, as somebody may read a little behind the newest: at what was acknowledged, beside what was not. The map
- * of an older moment, a snapshot's, is built when it is asked for.
+ * last MAPS_KEPT are kept, as somebody may read a little behind the newest: at what was acknowledged, beside what was not. The
+ * map of an older moment, a snapshot's, is built when it is asked for.
  *
  * Invariants: a page's refs below the count never change. Refs rise, and so do sequences.
  * Thread:     main adds; any thread reads, each with a MemtableRanges of its own.

@@ -1,9 +1,9 @@
 /**
- * A child of a merge without what deleted ranges hide: entries of its own place below the sequence of a range, and of older places
- * all that is in one.
+ * A child of a merge without what deleted ranges hide: entries of its own place below the sequence of a range, and of older
+ * places all that is in one.
  *
- *   next, seek ...   as the child; on a hidden entry it goes on, and past the end of a range by a seek: what lies in a hole is not
- *                    walked, not even read
+ *   next, seek ...   as the child; on a hidden entry it goes on, and past the end of a range by a seek: what lies in a hole is
+ *                    not walked, not even read
  *
  * Whoever is told nothing of ranges, the merge and what reads from it, stays as fast as it is. In a stretch of keys that nothing
  * covers an entry costs one comparison with its end, a batch of entries one for its last key.

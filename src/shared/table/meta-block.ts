@@ -2,7 +2,8 @@
  * The meta block: everything about a table but its entries, read once when the table is opened.
  *
  *   meta    = section*
- *   section = u8 tag  u32 length  bytes        1 properties, 2 index, 3 filter, 4 ranges (3 and 4 may be absent); others are skipped
+ *   section = u8 tag  u32 length  bytes        1 properties, 2 index, 3 filter, 4 ranges (3 and 4 may be absent); others are
+ *                     skipped
  *
  * Stored uncompressed, as index and filter are searched as they are. Its checksum is in the footer.
  *

@@ -159,8 +159,8 @@ export class TableReader {
 
   /**
    * Points `into` at the newest entry of exactly `key` with sequence <= maxSequence; a tombstone is one, too, and so is a range
-   * delete that is newer than it. false: this table says nothing about the key. `keyHash` is hashKey(key). What `into` points to is valid until the next lookup in
-   * any table.
+   * delete that is newer than it. false: this table says nothing about the key. `keyHash` is hashKey(key). What `into` points to
+   * is valid until the next lookup in any table.
    */
   lookup(key: Uint8Array, keyHash: number, maxSequence: number, into: Entry): boolean {
     if (this.ranges !== undefined) return this.#lookupUnder(this.ranges, key, keyHash, maxSequence, into);
