@@ -54,6 +54,7 @@ export function storeStats(store: RunningStore): EngineStats {
       compactions: counters.compactionCount,
       ingests: counters.ingestCount,
       moves: counters.moveCount,
+      droppedTables: counters.droppedTables,
       retried: counters.retriedJobCount,
     },
     background: backgroundStats(parts.control),

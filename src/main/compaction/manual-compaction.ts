@@ -72,7 +72,8 @@ export function planManualCompaction(
 }
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
-  return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
+  const garbage = table.tombstoneCount + table.shadowedCount + (table.rangeDeletes ?? 0);
+  return garbage > 0 && canShedTombstones(table, options);
 }
 
 /** The first plan that takes some of `tables`, all of `level`, further down, or rewrites them in the bottom level. */

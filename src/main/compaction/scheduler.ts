@@ -110,7 +110,7 @@ export class Scheduler {
 
   /** Whether nobody has written for a while: then more is worth clearing away. */
   setRest(isAtRest: boolean): void {
-    this.#compactor.isAtRest = isAtRest;
+    this.#compactor.setRest(isAtRest);
     if (isAtRest) this.update();
   }
 

@@ -54,7 +54,7 @@ export function partsOf(
 ): readonly KeyRange[] {
   const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
   const count = Math.min(parts, worth);
-  if (plan.kind === 'move' || count < 2) return [{}];
+  if (plan.kind !== 'merge' || count < 2) return [{}];
   try {
     const tables = [...plan.inputs, ...plan.overlapping];
     const ranges = splitKeys(

@@ -19,6 +19,7 @@ export class Counters {
   flushCount = 0;
   compactionCount = 0;
   moveCount = 0;
+  droppedTables = 0;
   /** Jobs that ran again because their worker died. */
   retriedJobCount = 0;
 }
@@ -106,6 +107,8 @@ export interface EngineStats extends ReaderStats {
     readonly ingests: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
+    /** Tables that left without being read, as deleted ranges hid all of them. */
+    readonly droppedTables: number;
     /** Attempts made again because a worker died. */
     readonly retried: number;
   };
