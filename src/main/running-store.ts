@@ -22,9 +22,11 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
@@ -174,13 +176,15 @@ export class RunningStore {
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
+    clock: Clock,
   ): ScanCore {
     const { memtables, versions } = this.parts;
     const pin = versions.pin();
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const { fillCache } = options;
-    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    const nowMs = timeOfRead(held, pin.version, clock);
+    const sources = { memtables: held, version: pin.version, sequence, fillCache, nowMs };
     return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);

@@ -25,6 +25,8 @@ export function flush(job: FlushJob, outputs: JobOutputs): FlushResult {
   const input = memtableIterator(job.memtable);
   const survivors = new CompactionIterator(input, {
     snapshots: job.snapshots,
+    snapshotTimes: job.snapshotTimes,
+    nowMs: job.nowMs,
     deeper: new DeeperLevels(job.deeper),
     keepsSequences: true,
     onPulse: (entriesRead) => monitor.pulse(entriesRead),

@@ -187,7 +187,7 @@ export class Flusher {
   }
 
   async #runJob(live: LiveMemtable, parent: number | undefined): Promise<FlushResult> {
-    const { jobs, versions, options, snapshots } = this.#parts;
+    const { jobs, versions, options, snapshots, clock } = this.#parts;
     const range = live.keyRange() ?? {};
     return await jobs.run<'flush'>(
       (context) => ({
@@ -196,7 +196,7 @@ export class Flusher {
         memtable: live.memtable.arena.buffer,
         output: versions.allocateFileNumber(),
         table: options.table,
-        snapshots: snapshots.sequences(),
+        ...snapshots.readPoints(clock),
         deeper: deeperBounds(versions.current, 0, range),
       }),
       { urgent: true, keepAlive: false, parent },

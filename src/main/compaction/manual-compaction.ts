@@ -32,6 +32,7 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
+import { sheddableCount } from './expired-entries.ts';
 import { type OutputLevel, planLevelZero } from './level-zero.ts';
 
 export type ManualStep =
@@ -63,6 +64,7 @@ export function planManualCompaction(
 }
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
+  if (sheddableCount(table, options.readPoints) > 0) return true;
   return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
 }
 

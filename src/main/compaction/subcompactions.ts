@@ -24,6 +24,7 @@ import type {
 } from '../../shared/threads/jobs.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { OutputFiles } from '../files/job-outputs.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
 import type { CancelToken, JobRunner } from '../jobs/job-runner.ts';
@@ -42,6 +43,7 @@ export interface MergeParts extends OutputFiles {
   readonly jobs: JobRunner;
   readonly options: ResolvedOptions;
   readonly snapshots: SnapshotList;
+  readonly clock: Clock;
   readonly tables: TableCache;
 }
 
@@ -124,7 +126,7 @@ function compactJob(
   range: KeyRange,
   context: JobContext,
 ): CompactJob {
-  const { versions, options, snapshots } = store;
+  const { versions, options, snapshots, clock } = store;
   const hull = planRange(plan);
   const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);
   const outputCount = outputBound(plan, maxFileSizeBytes, options.table);
@@ -139,7 +141,7 @@ function compactJob(
     outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes,
     table: options.table,
-    snapshots: snapshots.sequences(),
+    ...snapshots.readPoints(clock),
     deeper,
     grandparents: plan.grandparents,
   };

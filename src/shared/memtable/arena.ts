@@ -14,6 +14,7 @@
  *         2 height              6 first leaf (word)    11 published entries    14 data start (byte)
  *         3 entry count         7 last leaf (word)                             15 leaf count
  *        16 use: how often the memory was used before     17 lent: 1 once a value was handed out without a copy
+ *        18 count of entries that expire                  19,20 the latest moment at which one does
  *
  * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
  * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
@@ -59,6 +60,9 @@ const DATA_START = 14;
 export const LEAF_COUNT = 15;
 const USE = 16;
 const LENT = 17;
+const EXPIRING_COUNT = 18;
+const LATEST_EXPIRY_LOW = 19;
+const LATEST_EXPIRY_HIGH = 20;
 
 /** Refs and offsets are 32-bit words. */
 export const MAX_ARENA_BYTES = 0xfffff000;
@@ -162,6 +166,23 @@ export class MemtableArena {
 
   get tombstoneCount(): number {
     return this.words[TOMBSTONE_COUNT]!;
+  }
+
+  get expiringCount(): number {
+    return this.words[EXPIRING_COUNT]!;
+  }
+
+  /** When the last of its entries that expire does so, in milliseconds since 1970. */
+  get latestExpiry(): number {
+    return this.words[LATEST_EXPIRY_HIGH]! * 0x100000000 + this.words[LATEST_EXPIRY_LOW]!;
+  }
+
+  /** Counts an entry that expires at `momentMs`. */
+  noteExpiring(momentMs: number): void {
+    this.words[EXPIRING_COUNT]!++;
+    if (momentMs <= this.latestExpiry) return;
+    this.words[LATEST_EXPIRY_LOW] = momentMs % 0x100000000;
+    this.words[LATEST_EXPIRY_HIGH] = Math.floor(momentMs / 0x100000000);
   }
 
   /** Bytes of keys and values, as given by the user. */

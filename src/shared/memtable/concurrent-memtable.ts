@@ -32,6 +32,10 @@ export class ConcurrentMemtable {
     this.#tree = new ConcurrentTree(this.#arena);
   }
 
+  get expiringCount(): number {
+    return this.#arena.expiringCount;
+  }
+
   /** As Memtable.lookup. */
   lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean {
     const maxRelative = maxSequence - this.#arena.firstSequence;

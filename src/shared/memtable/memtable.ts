@@ -7,7 +7,7 @@
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
  */
-import { copyInto } from '../base/bytes.ts';
+import { copyInto, readU64 } from '../base/bytes.ts';
 import { type Entry, EntryKind } from '../base/entry.ts';
 import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES, tagOf } from '../log/entry-codec.ts';
 import {
@@ -55,6 +55,10 @@ export class Memtable {
   /** The sequence number the next appended entry gets. */
   get nextSequence(): number {
     return this.arena.firstSequence + this.arena.entryCount;
+  }
+
+  get expiringCount(): number {
+    return this.arena.expiringCount;
   }
 
   /** Whether `count` entries of `dataBytes` in all are sure to fit, index included. */
@@ -127,7 +131,9 @@ export class Memtable {
     this.tree.insert(ref, keyStart, keyEnd);
     const words = this.arena.words;
     words[RAW_BYTES]! += valueEnd - keyStart;
+    if (kind === EntryKind.Put) return;
     if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
+    else if (kind === EntryKind.ExpiringPut) this.arena.noteExpiring(readU64(this.arena.bytes, keyEnd));
   }
 
   /**

@@ -4,7 +4,7 @@
  * Invariants: the logs were judged (log-reader.ts), so what stands in them is taken at its word.
  * Thread:     main.
  */
-import { compareBytes } from '../base/bytes.ts';
+import { compareBytes, readU64 } from '../base/bytes.ts';
 import { EntryKind } from '../base/entry.ts';
 import { SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
@@ -89,6 +89,7 @@ class FoundEntries {
       this.#lastKeyStart = keyStart;
       this.#lastKeyEnd = keyEnd;
       if (kind === EntryKind.Delete) tombstones++;
+      else if (kind === EntryKind.ExpiringPut) this.#arena.noteExpiring(readU64(bytes, keyEnd));
       rawBytes += valueEnd - keyStart;
       this.refs[this.#count++] = ref;
       ref = entryEnd(ref, valueEnd);

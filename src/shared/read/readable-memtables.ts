@@ -6,7 +6,11 @@ import type { InternalIterator } from '../base/iterator.ts';
 
 /** A memtable as reads see it. */
 export interface ReadableMemtable {
-  readonly memtable: { lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean };
+  readonly memtable: {
+    lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean;
+    /** How many of its entries expire: at least those that a read may see. */
+    readonly expiringCount: number;
+  };
   /** Over the entries up to `maxSequence`, however long it lives. */
   iterator(maxSequence: number): InternalIterator;
 }

@@ -40,6 +40,8 @@ export interface TableChunk {
   readonly numbers: readonly FileNumber[];
   readonly first: TableInfo;
   readonly last: TableInfo;
+  /** Whether one of them has entries that expire. */
+  readonly mayExpire: boolean;
 }
 
 export class TableList implements TableSequence, SortedTables {
@@ -282,6 +284,7 @@ function chunkOf(tables: Tables): TableChunk {
   return {
     tables: Object.freeze(tables),
     numbers: tables.map(({ number }) => number),
+    mayExpire: tables.some(({ expiry }) => expiry !== undefined),
     first: tables[0]!,
     last: tables.at(-1)!,
   };

@@ -47,6 +47,8 @@ export class Version {
   /** L0 as sorted runs, newest first: see levelZeroRuns(). */
   readonly levelZeroRuns: readonly Tables[];
   readonly tableCount: number;
+  /** Whether some table has entries that expire. */
+  readonly mayExpire: boolean;
   /** No table has a higher number. */
   readonly #highestNumber: number;
 
@@ -62,6 +64,7 @@ export class Version {
     this.#levelBytes = levelBytes;
     this.levelZeroRuns = runs;
     this.tableCount = lists.reduce((sum, tables) => sum + tables.length, 0);
+    this.mayExpire = lists.some(({ chunks }) => chunks.some((chunk) => chunk.mayExpire));
   }
 
   /** A version of these levels, which must already be in order, as the manifest keeps them. */
