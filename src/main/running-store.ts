@@ -25,6 +25,7 @@ import { setImmediate } from '../shared/base/timers.ts';
 import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
@@ -301,7 +302,7 @@ export class RunningStore {
     setImmediate(() => this.#shares?.end());
   }
 
-  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing, unless it has something that expires. */
   async #sealLogs(): Promise<void> {
     const { memtables, versions, clock } = this.parts;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
@@ -309,7 +310,9 @@ export class RunningStore {
       .logs()
       .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
       .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
-    if (sealedLogs.length === 0) return;
+    // By this time entries were judged: it is not to be before the next opening's.
+    const mayExpire = timeOfRead(newestFirst(memtables), versions.current, clock) > versions.lastTime;
+    if (sealedLogs.length === 0 && !mayExpire) return;
     const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
     await versions.apply({ added: [], removed: [] }, extra);
   }

@@ -2,12 +2,22 @@
  * put, get, delete: one record at a time.
  */
 import type { Command } from 'commander';
-import { type CommandContext, type NotationOptions, notationOf, notationOptions } from './context.ts';
+import {
+  type CommandContext,
+  type NotationOptions,
+  notationOf,
+  notationOptions,
+  parseMilliseconds,
+} from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 import { parseBytes, showValue } from './notation.ts';
 
 interface WriteCommandOptions extends NotationOptions {
   readonly sync?: boolean;
+}
+
+interface PutCommandOptions extends WriteCommandOptions {
+  readonly ttl?: number;
 }
 
 interface GetOptions extends NotationOptions {
@@ -24,9 +34,10 @@ export function addRecordCommands(program: Command, context: CommandContext): vo
     .argument('<key>')
     .argument('<value>')
     .option('--sync', SYNC_HELP)
+    .option('--ttl <ms>', 'the value is gone after so many milliseconds', parseMilliseconds)
     .addOption(putHex)
     .addOption(putBase64)
-    .action((key: string, value: string, options: WriteCommandOptions) => put(context, key, value, options));
+    .action((key: string, value: string, options: PutCommandOptions) => put(context, key, value, options));
 
   const [getHex, getBase64] = notationOptions();
   program
@@ -53,12 +64,13 @@ async function put(
   { session, out }: CommandContext,
   key: string,
   value: string,
-  options: WriteCommandOptions,
+  options: PutCommandOptions,
 ): Promise<void> {
   const notation = notationOf(options);
   const record = { key: parseBytes(key, notation), value: parseBytes(value, notation) };
+  const expiry = options.ttl === undefined ? {} : { ttl: options.ttl };
   const engine = await session.engine('create');
-  await engine.put(record.key, record.value, { sync: options.sync === true });
+  await engine.put(record.key, record.value, { sync: options.sync === true, ...expiry });
   out.remark('ok');
 }
 

@@ -37,7 +37,7 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
-import { isDue, isSpent, sheddableCount } from './expired-entries.ts';
+import { isAboutToShedMore, isDue, isSpent, sheddableCount } from './expired-entries.ts';
 import { planLevelZero } from './level-zero.ts';
 
 /** Of what a plan rewrites, so much must be garbage while the store is in use. */
@@ -154,6 +154,7 @@ function candidates(
       for (const table of chunk.tables) {
         if (busy.numbers.has(table.number)) continue;
         if (isBusyLevelZero && !isMostlyExpired(table, options)) continue;
+        if (isAboutToShedMore(table, readPoints)) continue;
         const hidden = canShedTombstones(table, options) ? table.tombstoneCount * entryBytes : 0;
         const garbageBytes = ownGarbageBytes(table, options) + hidden;
         if (garbageBytes === 0) continue;

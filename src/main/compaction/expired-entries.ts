@@ -17,6 +17,9 @@ import type { ReadPoints } from '../store/snapshot.ts';
 const REST_SHARE: number = 1 / 16;
 /** Up to here a table is rewritten for anything that it will ever shed: once, when the last of its entries has expired. */
 const SMALL_BYTES: number = 1024 * 1024;
+/** Where half as much again expires within this time, and again then, one compaction at the end does for all of it. */
+const SOON_MS = 2000;
+const WORTH_WAITING = 1.5;
 
 export function expiredCount({ expiry }: Pick<TableInfo, 'expiry'>, timeMs: number): number {
   if (expiry === undefined) return 0;
@@ -44,20 +47,26 @@ export function isSpent(table: TableInfo, readPoints: ReadPoints | undefined): b
   return expiry.moments[EXPIRY_STEPS]! <= timeFor(table, readPoints);
 }
 
+/** Whether so much more of it is about to expire that a compaction now would soon be followed by another. */
+export function isAboutToShedMore(table: TableInfo, readPoints: ReadPoints | undefined): boolean {
+  if (table.expiry === undefined || readPoints === undefined) return false;
+  const timeMs = timeFor(table, readPoints);
+  const expired = expiredCount(table, timeMs);
+  return expired > 0 && expiredCount(table, timeMs + SOON_MS) >= WORTH_WAITING * expired;
+}
+
 /** The earliest time by which anybody reads it. */
 function timeFor({ smallestSequence }: TableInfo, { snapshots, snapshotTimes, nowMs }: ReadPoints): number {
   const oldest = snapshots.findIndex((sequence) => sequence >= smallestSequence);
   return oldest < 0 ? nowMs : snapshotTimes[oldest]!;
 }
 
-/** The moment from which on a compaction at rest may be worth it for what has expired; Infinity: never. */
-function dueMoment({ expiry, entryCount, sizeBytes }: TableInfo): number {
-  if (expiry === undefined) return Number.POSITIVE_INFINITY;
+/** The moments at which a compaction at rest may be worth it for what has expired by then. */
+function momentsOf({ expiry, entryCount, sizeBytes }: TableInfo): readonly number[] {
+  if (expiry === undefined) return [];
   const { count, moments } = expiry;
-  const last = moments[EXPIRY_STEPS]!;
-  const steps = (REST_SHARE * entryCount * EXPIRY_STEPS) / count;
-  if (steps > EXPIRY_STEPS) return sizeBytes <= SMALL_BYTES ? last : Number.POSITIVE_INFINITY;
-  return moments[Math.ceil(steps)]!;
+  const steps = Math.ceil((REST_SHARE * entryCount * EXPIRY_STEPS) / count);
+  return moments.slice(sizeBytes <= SMALL_BYTES ? Math.min(steps, EXPIRY_STEPS) : steps);
 }
 
 const dueMoments = new WeakMap<TableChunk, readonly number[]>();
@@ -67,7 +76,7 @@ function dueMomentsOf(chunk: TableChunk): readonly number[] {
   if (!chunk.mayExpire) return [];
   let moments = dueMoments.get(chunk);
   if (moments === undefined) {
-    moments = chunk.tables.map(dueMoment).sort((a, b) => a - b);
+    moments = chunk.tables.flatMap(momentsOf).sort((a, b) => a - b);
     dueMoments.set(chunk, moments);
   }
   return moments;
@@ -79,7 +88,7 @@ export function isDue(chunk: TableChunk, timeMs: number): boolean {
   return first !== undefined && first <= timeMs;
 }
 
-/** When the next table of the chunk will be; Infinity: none. */
+/** When to look at the chunk's tables next; Infinity: never. */
 export function nextDueMoment(chunk: TableChunk, timeMs: number): number {
   return dueMomentsOf(chunk).find((moment) => moment > timeMs) ?? Number.POSITIVE_INFINITY;
 }
