@@ -11,7 +11,13 @@
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
-import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
+import {
+  type PutOptions,
+  type PutTerms,
+  resolvePut,
+  resolveSync,
+  type WriteOptions,
+} from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
@@ -44,15 +50,20 @@ export function openCore<T>(
 
 export class EngineCore {
   readonly store: RunningStore;
+  /** What a put without options is. */
+  readonly #plainPut: PutTerms;
 
   constructor(store: RunningStore) {
     this.store = store;
+    this.#plainPut = { sync: store.parts.options.sync, ttl: 0 };
   }
 
   scan(range: ScanOptions | undefined): Scan {
     this.store.checkReadable();
     const options = resolveScan(range);
-    const core = this.store.openScan(options, this.store.reads.sequenceOf(options.snapshot));
+    const { reads } = this.store;
+    const sequence = reads.sequenceOf(options.snapshot);
+    const core = this.store.openScan(options, sequence, reads.clockOf(options.snapshot));
     const scan = new Scan(core, options);
     this.store.scans.watch(scan, core, options);
     return scan;
@@ -61,7 +72,7 @@ export class EngineCore {
   snapshot(): Snapshot {
     this.store.checkReadable();
     const { parts } = this.store;
-    return parts.snapshots.take(parts.visibleSequence());
+    return parts.snapshots.take(parts.visibleSequence(), parts.clock.now());
   }
 
   /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
@@ -72,6 +83,16 @@ export class EngineCore {
     const sync = resolveSync(options, store.parts.options.sync);
     store.checkWritable();
     return sync;
+  }
+
+  /** Likewise for a put, with how long its value is there. */
+  putTerms(options: PutOptions | undefined): PutTerms {
+    const store = this.store;
+    store.checkWritable();
+    if (options === undefined) return this.#plainPut;
+    const terms = resolvePut(options, store.parts.options.sync);
+    store.checkWritable();
+    return terms;
   }
 
   async compact(range: KeyRange | CompactRange | undefined): Promise<void> {

@@ -10,7 +10,8 @@
  * Thread:     main.     Owns: the reads that wait.
  */
 
-import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { readU64 } from '../shared/base/bytes.ts';
+import { Entry } from '../shared/base/entry.ts';
 import type { StorageError } from '../shared/base/errors.ts';
 import { invalidArgument } from '../shared/base/errors.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
@@ -18,12 +19,15 @@ import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-
 import type { Disk } from '../shared/disk/disk.ts';
 import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
+import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
-import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
+import { type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import type { BlockCache } from '../shared/table/block-cache.ts';
+import type { Clock, SharedClock } from '../shared/threads/shared-clock.ts';
 import type { ReadPressure } from './compaction/read-pressure.ts';
 import type { VersionSet } from './manifest/version-set.ts';
 import type { ReadOptions } from './store/read-options.ts';
@@ -31,8 +35,6 @@ import type { SnapshotList } from './store/snapshot.ts';
 import { Snapshot } from './store/snapshot.ts';
 import type { ArenaPool } from './write/arena-pool.ts';
 import type { MemtableList } from './write/memtable-list.ts';
-
-const FOUND = Buffer.alloc(0);
 
 type Options = ResolvedRead<Snapshot> | undefined;
 
@@ -46,6 +48,7 @@ export interface ReadParts {
   readonly snapshots: SnapshotList;
   readonly arenas: ArenaPool;
   readonly readPressure: ReadPressure;
+  readonly clock: SharedClock;
   visibleSequence(): SequenceNumber;
 }
 
@@ -69,16 +72,22 @@ export class EngineReads {
 
   getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, true);
+    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, 'value');
   }
 
   hasSync(key: Bytes, options: ReadOptions | undefined): boolean {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, false) !== undefined;
+    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, 'presence') !== undefined;
   }
 
-  /** The value; with `copies` false, anything but undefined where there is one. */
-  async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
+  /** When the value of a key expires. */
+  async expiresAt(key: Bytes): Promise<number | undefined> {
+    const moment = await this.look(key, undefined, 'expiry');
+    return moment === undefined ? undefined : readU64(moment, 0);
+  }
+
+  /** The answer as {@link answerOf} gives it. */
+  async look(key: Bytes, options: ReadOptions | undefined, wanted: Wanted): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
     const { disk } = this.#parts;
@@ -86,11 +95,12 @@ export class EngineReads {
     const bytes = lookupKeyBytes(key);
     disk.mayWait = false;
     try {
-      found = this.#look(bytes, sequence, read, copies);
+      found = this.#look(bytes, sequence, read, wanted);
     } catch (error) {
       if (!(error instanceof WouldWait)) throw error;
       disk.mayWait = true;
-      return this.awaited.lookup(error.needed, ownedKeyBytes(key), this.#pinTables(sequence), read, copies);
+      const pin = { ...this.#pinTables(sequence), clock: this.clockOf(read?.snapshot) };
+      return this.awaited.lookup(error.needed, ownedKeyBytes(key), pin, read, wanted);
     } finally {
       disk.mayWait = true;
     }
@@ -105,12 +115,14 @@ export class EngineReads {
     const sequence = this.sequenceOf(read?.snapshot);
     const { memtables, versions, tables, readPressure } = this.#parts;
     const version = versions.current;
-    this.awaited.manyNow(job, { memtables, version, tables }, sequence, read);
+    const nowMs = timeOfRead(newestFirst(memtables), version, this.clockOf(read?.snapshot));
+    this.awaited.manyNow(job, { memtables, version, tables, nowMs }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
     if (job.next === job.keys.length && job.blocked.length === 0)
       return this.turns.after(job.keys.length, job.values);
     const { held, ...pin } = this.#pinMoment(sequence);
-    return await this.awaited.manyLater(job, { memtables: held, version: pin.version, tables }, pin, read);
+    const sources = { memtables: held, version: pin.version, tables, nowMs };
+    return await this.awaited.manyLater(job, sources, pin, read);
   }
 
   /** Rejects what waits for the disk. */
@@ -123,6 +135,11 @@ export class EngineReads {
     return snapshot === undefined ? visibleSequence() : Snapshot.sequenceOf(snapshot, snapshots);
   }
 
+  /** By which what is read expires. */
+  clockOf(snapshot: Snapshot | undefined): Clock {
+    return snapshot === undefined ? this.#parts.clock : Snapshot.clockOf(snapshot);
+  }
+
   #resolve(options: ReadOptions | undefined): Options {
     this.#checkReadable();
     if (options === undefined) return undefined;
@@ -132,33 +149,33 @@ export class EngineReads {
     return read;
   }
 
-  #look(key: Uint8Array, sequence: number, read: Options, copies: boolean): Buffer | undefined {
+  #look(key: Uint8Array, sequence: number, read: Options, wanted: Wanted): Buffer | undefined {
     const isFound =
       read?.fillCache === false
         ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
         : this.#find(key, sequence);
     if (!isFound) return undefined;
-    return copies ? takeValue(this.#entry, read) : FOUND;
+    return answerOf(this.#entry, wanted, this.clockOf(read?.snapshot), read);
   }
 
-  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
+  /** Leaves the visible version of `key` in #entry; false when there is none. */
   #find(key: Uint8Array, sequence: number): boolean {
     const { memtables, versions, tables, readPressure } = this.#parts;
     const entry = this.#entry;
     if (!lookupMemtables(memtables, key, sequence, entry)) {
       const version = versions.current;
       readPressure.noteLookups(version, 1);
-      if (!lookupTables(version, tables, key, sequence, entry)) return false;
+      return lookupTables(version, tables, key, sequence, entry);
     }
-    return entry.kind === EntryKind.Put;
+    return true;
   }
 
-  #pinTables(sequence: number): PinnedTables {
+  #pinTables(sequence: number): Omit<PinnedTables, 'clock'> {
     const pin = this.#parts.versions.pin();
     return { version: pin.version, sequence, release: () => pin.release() };
   }
 
-  #pinMoment(sequence: number): PinnedTables & {
+  #pinMoment(sequence: number): Omit<PinnedTables, 'clock'> & {
     readonly held: {
       readonly active: undefined;
       readonly frozen: ReturnType<MemtableList['holdForScan']>;

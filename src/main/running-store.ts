@@ -22,9 +22,12 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
@@ -174,13 +177,15 @@ export class RunningStore {
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
+    clock: Clock,
   ): ScanCore {
     const { memtables, versions } = this.parts;
     const pin = versions.pin();
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const { fillCache } = options;
-    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    const nowMs = timeOfRead(held, pin.version, clock);
+    const sources = { memtables: held, version: pin.version, sequence, fillCache, nowMs };
     return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);
@@ -297,7 +302,7 @@ export class RunningStore {
     setImmediate(() => this.#shares?.end());
   }
 
-  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing, unless it has something that expires. */
   async #sealLogs(): Promise<void> {
     const { memtables, versions, clock } = this.parts;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
@@ -305,7 +310,9 @@ export class RunningStore {
       .logs()
       .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
       .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
-    if (sealedLogs.length === 0) return;
+    // By this time entries were judged: it is not to be before the next opening's.
+    const mayExpire = timeOfRead(newestFirst(memtables), versions.current, clock) > versions.lastTime;
+    if (sealedLogs.length === 0 && !mayExpire) return;
     const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
     await versions.apply({ added: [], removed: [] }, extra);
   }

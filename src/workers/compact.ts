@@ -52,6 +52,8 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
   try {
     const survivors = new CompactionIterator(new MergingIterator(runs.map((run) => run.iterator)), {
       snapshots: job.snapshots,
+      snapshotTimes: job.snapshotTimes,
+      nowMs: job.nowMs,
       deeper: new DeeperLevels(job.deeper),
       ranges,
       range: job.range,

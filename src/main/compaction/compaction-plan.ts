@@ -30,14 +30,16 @@ import {
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
 import { maxGrandparentBytes } from '../../shared/threads/output-count.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import type { SnapshotList } from '../store/snapshot.ts';
+import type { ReadPoints, SnapshotList } from '../store/snapshot.ts';
 
 export type CompactionReason =
   | 'l0-count'
   | 'level-size'
   | 'tombstones'
   | 'shadowed'
+  | 'expired'
   | 'deleted-range'
   | 'manual';
 
@@ -67,6 +69,8 @@ export interface CompactionOptions {
   readonly maxCompactionBytes: number;
   /** The oldest open snapshot, if any: tombstones above it can't be dropped yet. */
   readonly oldestSnapshot?: SequenceNumber | undefined;
+  /** Who reads, and by what time: what has expired by then can be dropped. Missing: nothing has. */
+  readonly readPoints?: ReadPoints | undefined;
   /** Nobody has written for a while: garbage is worth more than work. */
   readonly isAtRest?: boolean | undefined;
 }
@@ -74,7 +78,8 @@ export interface CompactionOptions {
 /** What the shape of a store depends on. */
 export interface ShapedStore {
   readonly options: Pick<ResolvedOptions, 'writeBufferBytes' | 'maxFileSizeBytes'>;
-  readonly snapshots: Pick<SnapshotList, 'sequences'>;
+  readonly snapshots: Pick<SnapshotList, 'readPoints'>;
+  readonly clock: Clock;
 }
 
 /** Runs in L0 from which on a compaction is due (LevelDB: 4). */
@@ -85,13 +90,15 @@ const COMPACTION_TABLES = 10;
 /** How levels are shaped. Everything scales with the write buffer, so that a small store behaves like a large one. */
 export function compactionOptions(store: ShapedStore): CompactionOptions {
   const { writeBufferBytes, maxFileSizeBytes } = store.options;
+  const readPoints = store.snapshots.readPoints(store.clock);
   return {
     l0CompactionTrigger: L0_COMPACTION_TRIGGER,
     levelBaseBytes: L0_COMPACTION_TRIGGER * writeBufferBytes,
     levelMultiplier: 10,
     maxFileSizeBytes,
     maxCompactionBytes: COMPACTION_TABLES * maxFileSizeBytes,
-    oldestSnapshot: store.snapshots.sequences()[0],
+    oldestSnapshot: readPoints.snapshots[0],
+    readPoints,
   };
 }
 

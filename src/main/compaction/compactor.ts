@@ -26,11 +26,11 @@ import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { CompactResult } from '../../shared/threads/jobs.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { ReadPressure } from '../compaction/read-pressure.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
 import type { Counters } from '../store/counters.ts';
-import type { StoreClock } from '../store/store-clock.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { WriteGate } from '../write/write-gate.ts';
 import {
@@ -74,7 +74,7 @@ interface Pause {
 /** What compactions need of a store. */
 export interface CompactorParts extends MergeParts {
   readonly counters: Counters;
-  readonly clock: StoreClock;
+  readonly clock: Clock;
   readonly readPressure: ReadPressure;
   readonly gate: WriteGate;
   readonly pipeline: CommitPipeline;

@@ -28,8 +28,10 @@ import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { RangeDeletes } from '../../shared/ranges/range-deletes.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import type { Version } from '../../shared/read/version.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
+
 import type { BusyTables, CompactionPlan } from './compaction-plan.ts';
 
 /** Tables looked at between two turns of the event loop. */
@@ -41,6 +43,7 @@ export interface CoveredTablesParts {
   readonly versions: VersionSet;
   readonly tables: TableCache;
   readonly snapshots: SnapshotList;
+  readonly clock: Clock;
 }
 
 export class CoveredTables {
@@ -92,7 +95,7 @@ export class CoveredTables {
   /** Tables of one level that may go now; undefined: none. */
   plan(version: Version, busy: BusyTables): CompactionPlan | undefined {
     if (this.#covered.size === 0) return undefined;
-    const snapshots = this.#parts.snapshots.sequences();
+    const { snapshots } = this.#parts.snapshots.readPoints(this.#parts.clock);
     const found: TableInfo[][] = version.lists.map(() => []);
     const there = new Set<FileNumber>();
     const numbers = new Set(this.#covered.keys());

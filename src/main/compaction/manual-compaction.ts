@@ -33,6 +33,7 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
+import { sheddableCount } from './expired-entries.ts';
 import { type OutputLevel, planLevelZero } from './level-zero.ts';
 
 /**
@@ -72,6 +73,7 @@ export function planManualCompaction(
 }
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
+  if (sheddableCount(table, options.readPoints) > 0) return true;
   const garbage = table.tombstoneCount + table.shadowedCount + (table.rangeDeletes ?? 0);
   return garbage > 0 && canShedTombstones(table, options);
 }

@@ -88,6 +88,11 @@ export class Scheduler {
     return this.#flusher.error;
   }
 
+  /** Whether a job is under way, or will be by itself. */
+  get isWorking(): boolean {
+    return this.#flusher.hasWork || this.#compactor.hasWork;
+  }
+
   update(): void {
     if (this.#isEnded) return;
     try {

@@ -12,6 +12,7 @@ import { types } from 'node:util';
 import { MessagePort } from 'node:worker_threads';
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { EntryKind } from '../../shared/base/entry.ts';
+import { userBytesOf } from '../../shared/base/expiry.ts';
 import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
 import type { ArgumentChecks } from '../../shared/threads/calls.ts';
@@ -86,7 +87,7 @@ function isBatch(bytes: Uint8Array, start: number, end: number, count: number, d
     position = reader.read(bytes, position, end);
     if (position < 0 || (reader.kind === EntryKind.Delete && reader.valueLength > 0)) return false;
     found++;
-    foundBytes += reader.keyLength + reader.valueLength;
+    foundBytes += userBytesOf(reader.kind, reader.keyLength, reader.valueLength);
   }
   return found > 0 && found === count && foundBytes === dataBytes;
 }

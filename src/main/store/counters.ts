@@ -34,6 +34,8 @@ export interface LevelStats {
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
   readonly tombstones: number;
+  /** Entries with a ttl whose moment has come, about: they leave by themselves. */
+  readonly expired: number;
 }
 
 /** Memory that holds writes until they are in tables, in bytes. It is used again and again. */

@@ -1,18 +1,21 @@
 /**
  * Snapshots: read points that compaction keeps alive.
  *
- * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
- * compaction are given all open ones and keep, for each, the version it sees.
+ * A snapshot is a sequence number, and a time: reads through it see the newest version of each key at or below it, if that had
+ * not expired by then. Flush and compaction are given all open ones and keep, for each, the version it sees.
  *
  * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
  * it has pinned what it reads, and goes on.
  *
- * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
+ * Invariants: times rise with sequences, as both do in the store.
+ *             A read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
  * Thread:     main.     Owns: the open snapshots.
  */
 import { StorageError } from '../../shared/base/errors.ts';
 import type { ForgottenWarning } from '../../shared/base/forgotten.ts';
 import type { SequenceNumber } from '../../shared/base/ids.ts';
+import { FixedTime } from '../../shared/read/found-entry.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 
 /** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
 interface Hold {
@@ -39,11 +42,13 @@ export class Snapshot {
   /** undefined: closed. */
   #list: SnapshotList | undefined;
   readonly #sequence: SequenceNumber;
+  readonly #clock: FixedTime;
 
   /** @internal Use {@link StorageEngine.snapshot}. */
-  constructor(list: SnapshotList, sequence: SequenceNumber) {
+  constructor(list: SnapshotList, sequence: SequenceNumber, timeMs: number) {
     this.#list = list;
     this.#sequence = sequence;
+    this.#clock = new FixedTime(timeMs);
     forgotten.register(this, { list, sequence }, this);
   }
 
@@ -72,11 +77,32 @@ export class Snapshot {
     if (snapshot.#list === undefined) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
     return snapshot.#sequence;
   }
+
+  /** @internal The time by which what is read through it expires. */
+  static clockOf(snapshot: Snapshot): FixedTime {
+    return snapshot.#clock;
+  }
+}
+
+/** Who reads what a job makes: as jobs are told it (shared/threads/jobs.ts). */
+export interface ReadPoints {
+  /** Of open snapshots, ascending. */
+  readonly snapshots: readonly SequenceNumber[];
+  /** The earliest time by which each of them is read. */
+  readonly snapshotTimes: readonly number[];
+  /** By which all later reads are. */
+  readonly nowMs: number;
+}
+
+interface ReadPoint {
+  /** How many open snapshots there are at its sequence. */
+  count: number;
+  /** Of the first of them. */
+  readonly timeMs: number;
 }
 
 export class SnapshotList {
-  /** How many open snapshots there are at each sequence. */
-  readonly #counts = new Map<SequenceNumber, number>();
+  readonly #points = new Map<SequenceNumber, ReadPoint>();
   readonly #warning: ForgottenWarning;
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
@@ -89,19 +115,21 @@ export class SnapshotList {
 
   get size(): number {
     let total = 0;
-    for (const count of this.#counts.values()) total += count;
+    for (const { count } of this.#points.values()) total += count;
     return total;
   }
 
-  take(sequence: SequenceNumber): Snapshot {
-    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
-    return new Snapshot(this, sequence);
+  take(sequence: SequenceNumber, timeMs: number): Snapshot {
+    const point = this.#points.get(sequence);
+    if (point === undefined) this.#points.set(sequence, { count: 1, timeMs });
+    else point.count++;
+    return new Snapshot(this, sequence, timeMs);
   }
 
   remove(sequence: SequenceNumber): void {
-    const count = this.#counts.get(sequence) ?? 0;
-    if (count > 1) this.#counts.set(sequence, count - 1);
-    else if (this.#counts.delete(sequence)) this.#onReleased?.();
+    const point = this.#points.get(sequence);
+    if (point !== undefined && point.count > 1) point.count--;
+    else if (this.#points.delete(sequence)) this.#onReleased?.();
   }
 
   /** {@link remove}, for a snapshot that was collected. */
@@ -117,8 +145,10 @@ export class SnapshotList {
     this.#onReleased = undefined;
   }
 
-  /** All read points, ascending: what a job is given. */
-  sequences(): SequenceNumber[] {
-    return [...this.#counts.keys()].sort((a, b) => a - b);
+  /** What a job is given that begins now. */
+  readPoints(clock: Clock): ReadPoints {
+    const snapshots = [...this.#points.keys()].sort((a, b) => a - b);
+    const snapshotTimes = snapshots.map((sequence) => this.#points.get(sequence)!.timeMs);
+    return { snapshots, snapshotTimes, nowMs: clock.now() };
   }
 }

@@ -26,6 +26,8 @@ export interface ScanSources {
   readonly sequence: number;
   /** false: blocks that are not cached are read past the cache. */
   readonly fillCache: boolean;
+  /** The time by which entries expire: {@link timeOfRead}. */
+  readonly nowMs: number;
 }
 
 /** Iterators over all sources that may have keys in the range, newest first: the children of a merge. `reads`: the scan's. */
