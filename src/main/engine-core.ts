@@ -10,6 +10,7 @@
  * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import type { Bytes } from '../shared/base/input-bytes.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
 import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
@@ -24,6 +25,7 @@ import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import type { Trace } from './store/trace.ts';
 import { storeStats } from './store-stats.ts';
+import { type UpdateFunction, Updater } from './transact/updater.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 
 /** Makes the core of an engine that tells its events by `tell`. */
@@ -44,9 +46,26 @@ export function openCore<T>(
 
 export class EngineCore {
   readonly store: RunningStore;
+  readonly #updater: Updater;
 
   constructor(store: RunningStore) {
     this.store = store;
+    const { pipeline, counters } = store.parts;
+    this.#updater = new Updater({
+      pipeline,
+      counters,
+      newest: (key) => store.reads.newest(key),
+      checkWritable: () => store.checkWritable(),
+      refusingWrites: (fn) => store.refusingWrites(fn),
+    });
+  }
+
+  update(key: Bytes, fn: UpdateFunction, options: WriteOptions | undefined): Promise<Buffer | undefined> {
+    try {
+      return this.#updater.run(key, fn, this.syncFor(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   scan(range: ScanOptions | undefined): Scan {

@@ -77,6 +77,11 @@ export class EngineReads {
     return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, false) !== undefined;
   }
 
+  /** The last value of `key` that has entered, published or not. */
+  newest(key: Uint8Array): Buffer | undefined {
+    return this.#look(key, Number.MAX_SAFE_INTEGER, undefined, true);
+  }
+
   /** The value; with `copies` false, anything but undefined where there is one. */
   async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
     const read = this.#resolve(options);

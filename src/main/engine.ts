@@ -42,6 +42,7 @@ import { readOpenOptions, resolveDirectory } from './store/open-request.ts';
 import type { ReadOptions, ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import { openTrace } from './store/trace-sinks.ts';
+import type { UpdateFunction } from './transact/updater.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /**
@@ -217,6 +218,17 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Reads a key, and writes what `fn` makes of its value; undefined deletes. `fn` is called once, within the call, and sees every
+   * write made before it, awaited or not; it must not write itself. Resolves with the stored value, and fails as
+   * {@link StorageEngine.put} does; what `fn` throws rejects, and nothing is written.
+   * @example
+   * const count = await engine.update('visits', (current) => String(Number(current ?? 0) + 1));
+   */
+  update(key: Bytes, fn: UpdateFunction, options?: WriteOptions): Promise<Buffer | undefined> {
+    return this.#core.update(key, fn, options);
   }
 
   /**

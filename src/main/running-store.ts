@@ -17,7 +17,7 @@
  * Thread:     main.     Owns: all parts.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../shared/base/errors.ts';
+import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
@@ -59,6 +59,7 @@ export class RunningStore {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
+  #isRefusing = false;
   /** The first failure that ended all writing, and the error that writers get for it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
@@ -155,9 +156,21 @@ export class RunningStore {
   }
 
   checkWritable(): void {
-    if (this.#status === 'open') return;
+    if (this.#status === 'open' && !this.#isRefusing) return;
     this.checkReadable();
+    if (this.#isRefusing)
+      throw invalidArgument('nothing can be written from inside the function of an update');
     throw this.#failure?.refusal ?? readOnlyError();
+  }
+
+  /** What `fn` returns; every write is refused meanwhile. */
+  refusingWrites<T>(fn: () => T): T {
+    this.#isRefusing = true;
+    try {
+      return fn();
+    } finally {
+      this.#isRefusing = false;
+    }
   }
 
   /** The last failure of background work that has not been overcome. */
