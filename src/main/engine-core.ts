@@ -15,6 +15,11 @@ import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key
 import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
@@ -63,6 +68,19 @@ export class EngineCore {
   update(key: Bytes, fn: UpdateFunction, options: WriteOptions | undefined): Promise<Buffer | undefined> {
     try {
       return this.#updater.run(key, fn, this.syncFor(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  transaction<T>(fn: TransactionFunction<T>, options: TransactionOptions | undefined): Promise<T> {
+    try {
+      const { store } = this;
+      store.checkReadable();
+      const resolved = resolveTransaction(fn, options, store.parts.options.sync);
+      store.checkReadable();
+      store.checkOutsideUpdate();
+      return store.transactions.run(fn, resolved);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -19,7 +19,7 @@ import type { Disk } from '../shared/disk/disk.ts';
 import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
-import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { type ManyJob, ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
@@ -35,6 +35,9 @@ import type { MemtableList } from './write/memtable-list.ts';
 const FOUND = Buffer.alloc(0);
 
 type Options = ResolvedRead<Snapshot> | undefined;
+type Found = Buffer | undefined;
+/** Of a moment that is known. */
+type ReadAt = Omit<ResolvedRead<never>, 'snapshot'>;
 
 /** What point reads need of a store. */
 export interface ReadParts {
@@ -86,12 +89,21 @@ export class EngineReads {
   async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
+    return this.getAt(sequence, lookupKeyBytes(key), read, copies);
+  }
+
+  /** As {@link look}, of the moment at which `sequence` was visible, which is kept. */
+  getAt(
+    sequence: number,
+    key: Uint8Array,
+    read: ReadAt | undefined,
+    copies: boolean,
+  ): Found | Promise<Found> {
     const { disk } = this.#parts;
     let found: Buffer | undefined;
-    const bytes = lookupKeyBytes(key);
     disk.mayWait = false;
     try {
-      found = this.#look(bytes, sequence, read, copies);
+      found = this.#look(key, sequence, read, copies);
     } catch (error) {
       if (!(error instanceof WouldWait)) throw error;
       disk.mayWait = true;
@@ -102,12 +114,32 @@ export class EngineReads {
     return this.turns.after(1, found);
   }
 
+  /** The same, waiting for the disk. */
+  getSyncAt(
+    sequence: number,
+    key: Uint8Array,
+    read: ReadAt | undefined,
+    copies: boolean,
+  ): Buffer | undefined {
+    return this.#look(key, sequence, read, copies);
+  }
+
   async getMany(keys: readonly Bytes[], options: ReadOptions | undefined): Promise<(Buffer | undefined)[]> {
     this.#checkReadable();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const read = this.#resolve(options);
-    const job = manyJob(keys, read);
-    const sequence = this.sequenceOf(read?.snapshot);
+    return await this.#lookMany(manyJob(keys, read), this.sequenceOf(read?.snapshot), read);
+  }
+
+  getManyAt(
+    sequence: number,
+    keys: readonly Uint8Array[],
+    read: ReadAt | undefined,
+  ): Promise<(Buffer | undefined)[]> {
+    return this.#lookMany(manyJob(keys, read), sequence, read);
+  }
+
+  async #lookMany(job: ManyJob, sequence: number, read: ReadAt | undefined): Promise<(Buffer | undefined)[]> {
     const { memtables, versions, tables, readPressure } = this.#parts;
     const version = versions.current;
     this.awaited.manyNow(job, { memtables, version, tables }, sequence, read);
@@ -137,7 +169,7 @@ export class EngineReads {
     return read;
   }
 
-  #look(key: Uint8Array, sequence: number, read: Options, copies: boolean): Buffer | undefined {
+  #look(key: Uint8Array, sequence: number, read: ReadAt | undefined, copies: boolean): Buffer | undefined {
     const isFound =
       read?.fillCache === false
         ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))

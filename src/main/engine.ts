@@ -30,6 +30,7 @@ import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
+import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
@@ -229,6 +230,23 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   update(key: Bytes, fn: UpdateFunction, options?: WriteOptions): Promise<Buffer | undefined> {
     return this.#core.update(key, fn, options);
+  }
+
+  /**
+   * Runs `fn`, which reads one moment of the store and its own writes, and commits what it writes: all of it at once, and only if
+   * nothing of what it read, be it a key, the absence of one, or a range as far as a scan went, was written by others meanwhile.
+   * If something was, it is run again, `retries` times. So it should do nothing that must not be done twice.
+   * @throws {@link StorageError} STRATA_CONFLICT when the last run had read what others wrote; what `fn` throws; and as
+   * {@link StorageEngine.put}. Nothing of it is in the store then.
+   * @example
+   * await engine.transaction(async (tx) => {
+   *   if (await tx.has('email:alice@example.org')) throw new Error('taken');
+   *   tx.put('email:alice@example.org', 'user:1');
+   *   tx.put('user:1', 'Alice');
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    return this.#core.transaction(fn, options);
   }
 
   /**

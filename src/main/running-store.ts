@@ -25,10 +25,12 @@ import { setImmediate } from '../shared/base/timers.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { OwnSource } from '../shared/read/scan-sources.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
+import { EngineMoment } from './engine-moment.ts';
 import { EngineReads } from './engine-reads.ts';
 import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
@@ -43,6 +45,7 @@ import type { ViewStats } from './share/view-publisher.ts';
 import type { EngineStatus } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
 import type { StoreParts } from './store-parts.ts';
+import { Transactions } from './transact/transactions.ts';
 
 export class RunningStore {
   readonly parts: StoreParts;
@@ -50,6 +53,7 @@ export class RunningStore {
   readonly scans: OpenScans;
   readonly reads: EngineReads;
   readonly ingester: Ingester;
+  readonly transactions: Transactions;
   readonly #lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
@@ -90,6 +94,13 @@ export class RunningStore {
       lastSequence: () => this.#encodedSequence(),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),
+    });
+    this.transactions = new Transactions({
+      ...this.parts,
+      lastSequence: () => this.#encodedSequence(),
+      checkReadable: () => this.checkReadable(),
+      checkWritable: () => this.checkWritable(),
+      readsAt: (sequence) => new EngineMoment(this, sequence),
     });
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
@@ -163,6 +174,12 @@ export class RunningStore {
     throw this.#failure?.refusal ?? readOnlyError();
   }
 
+  /** Throws within the function of an update. */
+  checkOutsideUpdate(): void {
+    if (!this.#isRefusing) return;
+    throw invalidArgument('nothing can be written from inside the function of an update');
+  }
+
   /** What `fn` returns; every write is refused meanwhile. */
   refusingWrites<T>(fn: () => T): T {
     this.#isRefusing = true;
@@ -187,13 +204,14 @@ export class RunningStore {
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
+    own?: OwnSource,
   ): ScanCore {
     const { memtables, versions } = this.parts;
     const pin = versions.pin();
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const { fillCache } = options;
-    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    const sources = { memtables: held, version: pin.version, sequence, own, fillCache };
     return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);
@@ -258,6 +276,7 @@ export class RunningStore {
     const canSync = !parts.options.readOnly;
     this.#status = 'closing';
     this.reads.close(closedError());
+    this.transactions.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
     parts.control.diskUse.beginClose();

@@ -77,6 +77,9 @@ export class Snapshot {
 export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
+  /** The same, of transactions alone, lowest first. */
+  readonly #judged = new Map<SequenceNumber, number>();
+  #judgedCount = 0;
   readonly #warning: ForgottenWarning;
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
@@ -87,15 +90,45 @@ export class SnapshotList {
     this.#onReleased = onReleased;
   }
 
+  /** Without those of transactions. */
   get size(): number {
     let total = 0;
     for (const count of this.#counts.values()) total += count;
-    return total;
+    return total - this.#judgedCount;
   }
 
   take(sequence: SequenceNumber): Snapshot {
-    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
+    this.#add(sequence);
     return new Snapshot(this, sequence);
+  }
+
+  #add(sequence: SequenceNumber): void {
+    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
+  }
+
+  /**
+   * A read point of a transaction, until {@link release}: what is written above it is judged when that commits, so all of it has
+   * to be there, deletes as well.
+   */
+  hold(sequence: SequenceNumber): void {
+    this.#add(sequence);
+    this.#judged.set(sequence, (this.#judged.get(sequence) ?? 0) + 1);
+    this.#judgedCount++;
+  }
+
+  release(sequence: SequenceNumber): void {
+    const count = this.#judged.get(sequence)!;
+    if (count > 1) this.#judged.set(sequence, count - 1);
+    else this.#judged.delete(sequence);
+    this.#judgedCount--;
+    this.remove(sequence);
+  }
+
+  /** Deletes above this sequence stay, even those that hide nothing; undefined: no transaction is open. */
+  get keepDeletesAbove(): SequenceNumber | undefined {
+    // Sequences only rise: the first one that was noted is the lowest.
+    for (const sequence of this.#judged.keys()) return sequence;
+    return undefined;
   }
 
   remove(sequence: SequenceNumber): void {

@@ -1,0 +1,193 @@
+/**
+ * The owner's side of transactions, its own and those of clients: their moments, their commits, and who runs again when.
+ *
+ *   begin     the moment is the last that is visible. It counts among the snapshots, so that whatever was visible then is kept,
+ *             and is noted as judged, so that what is written since can be told from what was there (SnapshotList)
+ *   commit    1. waits while an ingestion takes its place in the order of writes
+ *             2. is judged by what tables hold (judgement.ts), in steps
+ *             3. is judged by what memory holds, and written as a batch, in one step of this thread
+ *   again     one at a time (reruns.ts), each from a moment at which whatever was under way is visible: what a run was refused
+ *             for might not be, and would refuse it once more
+ *
+ * Invariants: nothing is written between the last look and the batch.
+ *             When the store closes, transactions whose batch is not written are rejected; the others end as writes do.
+ * Thread:     main.     Owns: the open transactions.
+ */
+import type { StorageError } from '../../shared/base/errors.ts';
+import type { SequenceNumber } from '../../shared/base/ids.ts';
+import { setImmediate } from '../../shared/base/timers.ts';
+import type { Reads } from '../../shared/transact/read-set.ts';
+import { Reruns, type RerunTurn } from '../../shared/transact/reruns.ts';
+import {
+  type Attempt,
+  type ResolvedTransaction,
+  runTransaction,
+  type TransactionFunction,
+} from '../../shared/transact/run-transaction.ts';
+import type { MomentReads } from '../../shared/transact/transaction.ts';
+import type { SnapshotList } from '../store/snapshot.ts';
+import type { WriteGate } from '../write/write-gate.ts';
+import { isWrittenInMemory, type JudgedParts, TableJudgement } from './judgement.ts';
+
+/** What it needs of a store. */
+export interface TransactionParts extends JudgedParts {
+  readonly gate: WriteGate;
+  readonly snapshots: SnapshotList;
+  readonly counters: { conflictCount: number; userBytes: number };
+  visibleSequence(): SequenceNumber;
+  checkReadable(): void;
+  checkWritable(): void;
+  /** Reads of a moment that is kept. */
+  readsAt(sequence: SequenceNumber): MomentReads;
+}
+
+/** An open transaction: a moment that is kept until it is ended. */
+export interface OpenTransaction {
+  readonly sequence: SequenceNumber;
+  /** In which it runs again. */
+  readonly turn: RerunTurn | undefined;
+}
+
+/** One that runs in this thread. */
+interface Running {
+  /** Its batch is written: it ends as a write does. */
+  isWritten: boolean;
+  reject(error: StorageError): void;
+}
+
+export class Transactions {
+  readonly #parts: TransactionParts;
+  readonly #reruns = new Reruns();
+  readonly #open = new Set<OpenTransaction>();
+  readonly #running = new Set<Running>();
+
+  constructor(parts: TransactionParts) {
+    this.#parts = parts;
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Of those that are to run again. */
+  get waitingCount(): number {
+    return this.#reruns.waiting;
+  }
+
+  /** Runs `fn` in this thread. */
+  run<T>(fn: TransactionFunction<T>, { sync, retries }: ResolvedTransaction): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const running: Running = { isWritten: false, reject };
+      this.#running.add(running);
+      const begin = (runs: number): Attempt | Promise<Attempt> =>
+        runs === 0
+          ? this.#attempt(this.begin(), running, sync)
+          : this.beginAgain().then((open) => this.#attempt(open, running, sync));
+      runTransaction(begin, fn, retries)
+        .then(resolve, reject)
+        .finally(() => this.#running.delete(running));
+    });
+  }
+
+  #attempt(open: OpenTransaction, running: Running, sync: boolean): Attempt {
+    const parts = this.#parts;
+    return {
+      moment: parts.readsAt(open.sequence),
+      commit: ({ reads, own: { batch } }) =>
+        this.commit(
+          open,
+          () => reads.toReads(),
+          () => {
+            const written = parts.pipeline.appendBatch(batch, sync);
+            running.isWritten = true;
+            parts.counters.userBytes += batch.dataByteLength;
+            return written;
+          },
+        ),
+      end: () => this.end(open),
+    };
+  }
+
+  begin(turn?: RerunTurn): OpenTransaction {
+    const open = { sequence: this.#parts.visibleSequence(), turn };
+    this.#parts.snapshots.hold(open.sequence);
+    this.#open.add(open);
+    return open;
+  }
+
+  /** As {@link begin}, for one that was refused, in its turn. */
+  async beginAgain(): Promise<OpenTransaction> {
+    const turn = await this.#reruns.enter();
+    try {
+      await this.#parts.pipeline.published();
+      this.#parts.checkReadable();
+      return this.begin(turn);
+    } catch (error) {
+      this.#reruns.leave(turn);
+      throw error;
+    }
+  }
+
+  /** It is over, committed or not. Idempotent. */
+  end(open: OpenTransaction): void {
+    if (!this.#open.delete(open)) return;
+    const { snapshots, pipeline } = this.#parts;
+    snapshots.release(open.sequence);
+    const { turn } = open;
+    if (turn === undefined) return;
+    // What it has written is to be seen by the next.
+    const published = pipeline.published();
+    if (published === undefined) this.#reruns.leave(turn);
+    else void published.then(() => this.#reruns.leave(turn));
+  }
+
+  /**
+   * Has `write` append, and ends `open`, if nothing of the reads was written since its moment: resolves as `write` does. With
+   * false when something was.
+   */
+  async commit(open: OpenTransaction, readsOf: () => Reads, write: () => Promise<void>): Promise<boolean> {
+    const { gate, counters } = this.#parts;
+    let reads: Reads | undefined;
+    let tables: TableJudgement | undefined;
+    try {
+      for (;;) {
+        this.#parts.checkWritable();
+        if (gate.ingestion !== undefined) {
+          await gate.ingestion;
+          continue;
+        }
+        if (this.#hasChangedSince(open.sequence)) {
+          reads ??= readsOf();
+          tables ??= new TableJudgement(this.#parts, reads, open.sequence);
+          const found = tables.step();
+          if (found === 'more') {
+            await new Promise<void>((resolve) => setImmediate(resolve));
+            continue;
+          }
+          if (found === 'written' || isWrittenInMemory(this.#parts, reads, tables.moment)) {
+            counters.conflictCount++;
+            return false;
+          }
+        }
+        const written = write();
+        this.end(open);
+        await written;
+        return true;
+      }
+    } finally {
+      tables?.end();
+      this.end(open);
+    }
+  }
+
+  /** Whether anything at all was written. */
+  #hasChangedSince(sequence: SequenceNumber): boolean {
+    const { pipeline, versions, lastSequence } = this.#parts;
+    return pipeline.held.count > 0 || lastSequence() > sequence || versions.lastSequence > sequence;
+  }
+
+  /** The store closes. */
+  close(error: StorageError): void {
+    for (const { isWritten, reject } of this.#running) if (!isWritten) reject(error);
+  }
+}
