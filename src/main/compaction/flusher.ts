@@ -197,7 +197,7 @@ export class Flusher {
         output: versions.allocateFileNumber(),
         table: options.table,
         snapshots: snapshots.sequences(),
-        keepDeletesAbove: snapshots.keepDeletesAbove,
+        keepDeletesAbove: snapshots.keepDeletesAbove(),
         deeper: deeperBounds(versions.current, 0, range),
       }),
       { urgent: true, keepAlive: false, parent },

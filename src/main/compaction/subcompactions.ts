@@ -150,7 +150,7 @@ function compactJob(
     maxFileSizeBytes,
     table: options.table,
     snapshots: snapshots.sequences(),
-    keepDeletesAbove: snapshots.keepDeletesAbove,
+    keepDeletesAbove: snapshots.keepDeletesAbove(),
     deeper,
     grandparents: plan.grandparents,
   };

@@ -79,7 +79,8 @@ export class SnapshotList {
   readonly #counts = new Map<SequenceNumber, number>();
   /** The same, of transactions alone, lowest first. */
   readonly #judged = new Map<SequenceNumber, number>();
-  #judgedCount = 0;
+  /** A job has kept something for one of them. */
+  #isKept = false;
   readonly #warning: ForgottenWarning;
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
@@ -94,16 +95,12 @@ export class SnapshotList {
   get size(): number {
     let total = 0;
     for (const count of this.#counts.values()) total += count;
-    return total - this.#judgedCount;
+    return total;
   }
 
   take(sequence: SequenceNumber): Snapshot {
-    this.#add(sequence);
-    return new Snapshot(this, sequence);
-  }
-
-  #add(sequence: SequenceNumber): void {
     this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
+    return new Snapshot(this, sequence);
   }
 
   /**
@@ -111,22 +108,22 @@ export class SnapshotList {
    * to be there, deletes as well.
    */
   hold(sequence: SequenceNumber): void {
-    this.#add(sequence);
     this.#judged.set(sequence, (this.#judged.get(sequence) ?? 0) + 1);
-    this.#judgedCount++;
   }
 
   release(sequence: SequenceNumber): void {
     const count = this.#judged.get(sequence)!;
     if (count > 1) this.#judged.set(sequence, count - 1);
     else this.#judged.delete(sequence);
-    this.#judgedCount--;
-    this.remove(sequence);
+    if (!this.#isKept || this.#judged.size > 0) return;
+    this.#isKept = false;
+    this.#onReleased?.();
   }
 
-  /** Deletes above this sequence stay, even those that hide nothing; undefined: no transaction is open. */
-  get keepDeletesAbove(): SequenceNumber | undefined {
-    // Sequences only rise: the first one that was noted is the lowest.
+  /** For a job: deletes above this sequence stay, even those that hide nothing; undefined: no transaction is open. */
+  keepDeletesAbove(): SequenceNumber | undefined {
+    this.#isKept = this.#judged.size > 0;
+    // The moments of transactions only rise: the first one that was noted is the lowest.
     for (const sequence of this.#judged.keys()) return sequence;
     return undefined;
   }
@@ -152,6 +149,6 @@ export class SnapshotList {
 
   /** All read points, ascending: what a job is given. */
   sequences(): SequenceNumber[] {
-    return [...this.#counts.keys()].sort((a, b) => a - b);
+    return [...new Set([...this.#counts.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
   }
 }

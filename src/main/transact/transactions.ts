@@ -24,7 +24,7 @@ import {
   runTransaction,
   type TransactionFunction,
 } from '../../shared/transact/run-transaction.ts';
-import type { MomentReads } from '../../shared/transact/transaction.ts';
+import type { MomentReads, TransactionState } from '../../shared/transact/transaction.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
 import type { WriteGate } from '../write/write-gate.ts';
 import { isWrittenInMemory, type JudgedParts, TableJudgement } from './judgement.ts';
@@ -42,24 +42,54 @@ export interface TransactionParts extends JudgedParts {
 }
 
 /** An open transaction: a moment that is kept until it is ended. */
-export interface OpenTransaction {
+export class OpenTransaction {
   readonly sequence: SequenceNumber;
   /** In which it runs again. */
   readonly turn: RerunTurn | undefined;
+  /** Rejects what waits for its function, when the store closes. */
+  cancel: ((error: StorageError) => void) | undefined;
+
+  constructor(sequence: SequenceNumber, turn: RerunTurn | undefined) {
+    this.sequence = sequence;
+    this.turn = turn;
+  }
 }
 
-/** One that runs in this thread. */
-interface Running {
-  /** Its batch is written: it ends as a write does. */
-  isWritten: boolean;
-  reject(error: StorageError): void;
+/** A run in this thread. */
+class OwnAttempt implements Attempt {
+  readonly moment: MomentReads;
+  readonly #all: Transactions;
+  readonly #open: OpenTransaction;
+  readonly #sync: boolean;
+
+  constructor(all: Transactions, open: OpenTransaction, moment: MomentReads, sync: boolean) {
+    this.#all = all;
+    this.#open = open;
+    this.moment = moment;
+    this.#sync = sync;
+  }
+
+  whileOpen<T>(given: PromiseLike<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#open.cancel = reject;
+      given.then(resolve, reject);
+    });
+  }
+
+  commit(state: TransactionState): Promise<boolean> {
+    this.#open.cancel = undefined;
+    return this.#all.commitOwn(this.#open, state, this.#sync);
+  }
+
+  end(): void {
+    this.#all.end(this.#open);
+  }
 }
 
 export class Transactions {
   readonly #parts: TransactionParts;
   readonly #reruns = new Reruns();
   readonly #open = new Set<OpenTransaction>();
-  readonly #running = new Set<Running>();
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
@@ -76,40 +106,30 @@ export class Transactions {
 
   /** Runs `fn` in this thread. */
   run<T>(fn: TransactionFunction<T>, { sync, retries }: ResolvedTransaction): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const running: Running = { isWritten: false, reject };
-      this.#running.add(running);
-      const begin = (runs: number): Attempt | Promise<Attempt> =>
-        runs === 0
-          ? this.#attempt(this.begin(), running, sync)
-          : this.beginAgain().then((open) => this.#attempt(open, running, sync));
-      runTransaction(begin, fn, retries)
-        .then(resolve, reject)
-        .finally(() => this.#running.delete(running));
-    });
+    const attempt = (open: OpenTransaction): Attempt =>
+      new OwnAttempt(this, open, this.#parts.readsAt(open.sequence), sync);
+    return runTransaction(
+      (runs) => (runs === 0 ? attempt(this.begin()) : this.beginAgain().then(attempt)),
+      fn,
+      retries,
+    );
   }
 
-  #attempt(open: OpenTransaction, running: Running, sync: boolean): Attempt {
-    const parts = this.#parts;
-    return {
-      moment: parts.readsAt(open.sequence),
-      commit: ({ reads, own: { batch } }) =>
-        this.commit(
-          open,
-          () => reads.toReads(),
-          () => {
-            const written = parts.pipeline.appendBatch(batch, sync);
-            running.isWritten = true;
-            parts.counters.userBytes += batch.dataByteLength;
-            return written;
-          },
-        ),
-      end: () => this.end(open),
-    };
+  commitOwn(open: OpenTransaction, { reads, own }: TransactionState, sync: boolean): Promise<boolean> {
+    const { pipeline, counters } = this.#parts;
+    return this.commit(
+      open,
+      () => reads.toReads(),
+      () => {
+        const written = pipeline.appendBatch(own.batch, sync);
+        counters.userBytes += own.batch.dataByteLength;
+        return written;
+      },
+    );
   }
 
   begin(turn?: RerunTurn): OpenTransaction {
-    const open = { sequence: this.#parts.visibleSequence(), turn };
+    const open = new OpenTransaction(this.#parts.visibleSequence(), turn);
     this.#parts.snapshots.hold(open.sequence);
     this.#open.add(open);
     return open;
@@ -186,8 +206,8 @@ export class Transactions {
     return pipeline.held.count > 0 || lastSequence() > sequence || versions.lastSequence > sequence;
   }
 
-  /** The store closes. */
+  /** The store closes: whoever waits for a function to end waits no longer. */
   close(error: StorageError): void {
-    for (const { isWritten, reject } of this.#running) if (!isWritten) reject(error);
+    for (const { cancel } of this.#open) cancel?.(error);
   }
 }

@@ -11,21 +11,21 @@
  * Thread:     any.
  */
 import { compareBytes } from '../base/bytes.ts';
-import { Entry } from '../base/entry.ts';
+import type { Entry } from '../base/entry.ts';
 import type { Bytes } from '../base/input-bytes.ts';
 import type { KeyRange } from '../base/iterator.ts';
 import { readEntry } from '../log/entry-codec.ts';
+import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { WriteBatch } from '../log/write-batch.ts';
 import type { OwnSource } from '../read/scan-sources.ts';
 import { KeySet } from './key-set.ts';
 import { OWN_STEP, OwnIterator } from './own-iterator.ts';
 
-/** Used within one call. */
-const noted = new Entry();
+const NOTHING = new Uint8Array(0);
 
 export class OwnWrites {
   readonly batch: WriteBatch = new WriteBatch();
-  readonly #keys = new KeySet();
+  readonly #keys = new KeySet(NOTHING);
   readonly #refs: number[] = [];
   #sorted: number[] = [];
 
@@ -50,7 +50,7 @@ export class OwnWrites {
     if (this.#refs.length === 0) return false;
     const index = this.#keys.find(key, 0, key.length);
     if (index < 0) return false;
-    readEntry(WriteBatch.encoded(this.batch), this.#refs[index]!, 0, into);
+    readEntry(this.#keys.bytes, this.#refs[index]!, 0, into);
     return true;
   }
 
@@ -59,16 +59,17 @@ export class OwnWrites {
     if (this.#refs.length === 0) return undefined;
     const refs = this.#refsIn(range);
     if (refs.length === 0) return undefined;
-    const bytes = WriteBatch.encoded(this.batch);
+    const { bytes } = this.#keys;
     const own = sequence + OWN_STEP;
     return { sequence: own, open: () => new OwnIterator(bytes, refs, own) };
   }
 
   #note(ref: number): void {
-    const entry = noted;
-    readEntry(WriteBatch.encoded(this.batch), ref, 0, entry);
-    this.#refs[this.#keys.add(entry.keyBytes, entry.keyStart, entry.keyEnd)] = ref;
-    entry.release();
+    const keys = this.#keys;
+    const bytes = WriteBatch.memory(this.batch);
+    keys.bytes = bytes;
+    const start = entryKeyStart(bytes, ref);
+    this.#refs[keys.note(start, entryKeyEnd(bytes, ref, start))] = ref;
   }
 
   #refsIn({ start, end }: KeyRange): number[] {

@@ -12,6 +12,10 @@ import type { ScanEntry, ScanWitness } from '../read/scan.ts';
 import { KeySet } from './key-set.ts';
 
 const INITIAL_KEY_BYTES = 64;
+/** Of the keys that a transaction reads, at first. */
+const ROOM_BYTES = 1024;
+const MAX_IDLE_ROOMS = 16;
+const NOTHING = new Uint8Array(0);
 /** At most this many ranges stay as they are; more are put together where they overlap, before they are walked. */
 const FEW_RANGES = 8;
 
@@ -26,29 +30,68 @@ export interface Reads {
 }
 
 export class ReadSet {
-  readonly keys: KeySet = new KeySet();
-  readonly #scans: RangeRead[] = [];
+  #keys: KeySet | undefined;
+  /** Bytes of the keys. */
+  #used = 0;
+  #scans: RangeRead[] | undefined;
+
+  /** It is read next. */
+  addKey(key: Uint8Array): void {
+    const { length } = key;
+    this.#keys ??= new KeySet(takeRoom());
+    const keys = this.#keys;
+    const end = this.#used + length;
+    if (end > keys.bytes.length) {
+      const grown = new Uint8Array(Math.max(keys.bytes.length * 2, end));
+      grown.set(keys.bytes);
+      keys.bytes = grown;
+    }
+    copyInto(keys.bytes, this.#used, key, 0, length);
+    const { count } = keys;
+    // Else the next one takes its place.
+    if (keys.note(this.#used, end) === count) this.#used = end;
+  }
+
+  /** Nothing is read any more, nor asked for. */
+  end(): void {
+    if (this.#keys !== undefined) giveBack(this.#keys.bytes);
+    this.#keys = undefined;
+    this.#scans = undefined;
+  }
 
   /** `start` and `end` as in a scan's options resolved. Returns who is to be told what it hands out. */
   addScan(range: KeyRange, reverse: boolean): ScanWitness {
     const scan = new RangeRead(range, reverse);
+    this.#scans ??= [];
     this.#scans.push(scan);
     return scan;
   }
 
   /** What was read of ranges. */
   ranges(): KeyRange[] {
-    if (this.#scans.length === 0) return [];
+    if (this.#scans === undefined) return [];
     const ranges = this.#scans.flatMap((scan) => scan.range() ?? []);
     return ranges.length > FEW_RANGES ? unionOf(ranges) : ranges;
   }
 
   /** A copy that is the receiver's own. */
   toReads(): Reads {
-    const { count } = this.keys;
-    const ends = Uint32Array.from({ length: count }, (_, i) => this.keys.endOf(i));
-    return { keys: this.keys.bytes.slice(0, ends.at(-1) ?? 0), ends, ranges: this.ranges() };
+    const keys = this.#keys;
+    const length = keys?.count ?? 0;
+    const ends = Uint32Array.from({ length }, (_, i) => keys!.endOf(i));
+    return { keys: keys?.bytes.slice(0, this.#used) ?? NOTHING, ends, ranges: this.ranges() };
   }
+}
+
+/** Room for the keys of transactions to come: making it would cost a short one more than all else. */
+const idleRooms: Uint8Array[] = [];
+
+function takeRoom(): Uint8Array {
+  return idleRooms.pop() ?? new Uint8Array(ROOM_BYTES);
+}
+
+function giveBack(room: Uint8Array): void {
+  if (room.length === ROOM_BYTES && idleRooms.length < MAX_IDLE_ROOMS) idleRooms.push(room);
 }
 
 /** How far one scan went. */

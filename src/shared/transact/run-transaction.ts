@@ -35,6 +35,8 @@ export interface ResolvedTransaction {
 /** One run of the function. */
 export interface Attempt {
   readonly moment: MomentReads;
+  /** Settles as `given` does, or is rejected when the store, or the way to it, is closed before that. */
+  whileOpen<T>(given: PromiseLike<T>): Promise<T>;
   /** Whether it is committed, and as durable as was asked for; false: what it has read was written since. */
   commit(state: TransactionState): Promise<boolean>;
   /** Gives up what it holds. Idempotent. */
@@ -67,11 +69,12 @@ export async function runTransaction<T>(
     const state = new TransactionState(attempt.moment);
     try {
       const given = fn(new Transaction(state));
-      const result = isThenable(given) ? await given : given;
+      const result = isThenable(given) ? await attempt.whileOpen(given) : given;
       state.end();
       if (state.own.isEmpty || (await attempt.commit(state))) return result;
     } finally {
       state.end();
+      state.reads.end();
       attempt.end();
     }
     if (runs >= retries) throw conflictError(runs + 1);

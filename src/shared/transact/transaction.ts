@@ -64,7 +64,7 @@ export class TransactionState {
   readonly moment: MomentReads;
   readonly reads: ReadSet = new ReadSet();
   readonly own: OwnWrites = new OwnWrites();
-  #scans: ScanCore[] = [];
+  #scans: ScanCore[] | undefined;
   #sweepAt = SWEPT_SCANS;
   #isOpen = true;
 
@@ -80,12 +80,14 @@ export class TransactionState {
   /** Nothing is read or written by it any more. Idempotent. */
   end(): void {
     this.#isOpen = false;
-    if (this.#scans.length === 0) return;
-    for (const core of this.#scans) core.close(endedError());
-    this.#scans = [];
+    const scans = this.#scans;
+    if (scans === undefined) return;
+    for (const core of scans) core.close(endedError());
+    this.#scans = undefined;
   }
 
   addScan(core: ScanCore): void {
+    this.#scans ??= [];
     if (this.#scans.length >= this.#sweepAt) {
       this.#scans = this.#scans.filter(({ isOpen }) => isOpen);
       this.#sweepAt = SWEPT_SCANS + 2 * this.#scans.length;
@@ -119,7 +121,7 @@ export class Transaction {
     const read = this.#resolve(options);
     const bytes = lookupKeyBytes(key);
     if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, true);
-    this.#state.reads.keys.add(bytes, 0, bytes.length);
+    this.#state.reads.addKey(bytes);
     return this.#state.moment.get(bytes, read, true);
   }
 
@@ -145,7 +147,7 @@ export class Transaction {
         places.push(i);
       }
     }
-    for (const key of others) reads.keys.add(key, 0, key.length);
+    for (const key of others) reads.addKey(key);
     const found = others.length === 0 ? [] : await moment.getMany(others, read);
     for (let i = 0; i < places.length; i++) values[places[i]!] = found[i];
     return values;
@@ -156,7 +158,7 @@ export class Transaction {
     const read = this.#resolve(options);
     const bytes = lookupKeyBytes(key);
     if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, false) !== undefined;
-    this.#state.reads.keys.add(bytes, 0, bytes.length);
+    this.#state.reads.addKey(bytes);
     return (await this.#state.moment.get(bytes, read, false)) !== undefined;
   }
 
@@ -201,7 +203,7 @@ export class Transaction {
     const bytes = lookupKeyBytes(key);
     const { own, reads, moment } = this.#state;
     if (own.lookup(bytes, entry)) return takeOwn(read, copies);
-    reads.keys.add(bytes, 0, bytes.length);
+    reads.addKey(bytes);
     return moment.getSync(bytes, read, copies);
   }
 
