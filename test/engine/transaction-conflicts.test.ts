@@ -64,6 +64,12 @@ test('a key that was read conflicts with every write of it, and with no other', 
     assert.equal(await commits(engine, look, () => engine.put(key, value)), false, 'made');
     assert.equal(await commits(engine, look, () => engine.ingest([[key, value]])), false, 'loaded');
     assert.equal(await commits(engine, look, () => engine.update(key, (v) => v)), false, 'updated');
+    assert.equal(await commits(engine, look, () => engine.deleteRange({ prefix: key })), false, 'by a range');
+    assert.equal(
+      await commits(engine, look, () => engine.deleteRange({ gt: key })),
+      true,
+      'a range behind it',
+    );
     assert.equal(await commits(engine, look, () => engine.flush()), true, 'a flush is no write');
   }
   const blind = (tx: Transaction): void => tx.put(keyOf(7), 'blind');
@@ -152,6 +158,9 @@ test('what was written meanwhile is found in tables, also a delete that hides no
     [keyOf(5), () => engine.put(keyOf(5), 'x')],
     [keyOf(5), () => engine.delete(keyOf(5))],
     [keyOf(6), () => engine.ingest([[keyOf(6), 'y']]).then(() => undefined)],
+    [keyOf(7), () => engine.deleteRange({ gte: keyOf(7), lt: keyOf(9) })],
+    [keyOf(8), () => engine.deleteRange({ gte: keyOf(7), lt: keyOf(9) })],
+    ['~~behind all', () => engine.deleteRange({ gte: '~~' })],
   ];
   for (const [key, act] of acts) {
     const write = async (): Promise<void> => {
@@ -219,8 +228,29 @@ test('writes that are held count, and a transaction whose commit is held is one 
     ),
     false,
   );
+  assert.equal(
+    await conflicts(
+      (tx) => tx.get('a1'),
+      () => engine.deleteRange({ prefix: 'a' }),
+    ),
+    true,
+  );
+  await engine.put('a', '2');
+  assert.equal(
+    await conflicts(
+      (tx) => tx.scan({ gte: 'c' }).nextMany(9),
+      () => engine.deleteRange({ gte: 'b', lte: 'c' }),
+    ),
+    true,
+  );
+  assert.equal(
+    await conflicts(
+      (tx) => tx.scan({ gte: 'c' }).nextMany(9),
+      () => engine.deleteRange({ gte: 'b', lt: 'c' }),
+    ),
+    false,
+  );
   hold();
-  await engine.getSync('a');
   const plus = (tx: Transaction): void => tx.put('a', String(Number(tx.getSync('a')) + 1));
   const all = Promise.all([engine.transaction(plus), engine.transaction(plus), engine.transaction(plus)]);
   const seen = engine.update('a', (value) => `${value}!`);

@@ -111,6 +111,41 @@ test('scans see the moment with its own writes, in every way that a scan is read
   assert.equal(engine.stats().openScans, 0);
 });
 
+test('deleteRange() in a transaction hides what was there, its own writes before it too, and not those after it', async (t) => {
+  const engine = await openTiny(t);
+  await fill(engine, 60);
+  await engine.flush();
+  await engine.put(keyOf(60), 'in memory');
+  await engine.transaction(async (tx) => {
+    tx.put(keyOf(31), 'own, before');
+    tx.put(keyOf(5), 'own, outside');
+    tx.deleteRange({ gte: keyOf(10), lt: keyOf(50) });
+    tx.put(keyOf(20), 'own, after');
+    tx.deleteRange({ gte: keyOf(58) });
+    tx.put(keyOf(70), 'own, behind all');
+    assert.equal(tx.getSync(keyOf(31)), undefined);
+    assert.equal(await tx.get(keyOf(40)), undefined);
+    assert.equal(tx.hasSync(keyOf(60)), false);
+    assert.equal(String(tx.getSync(keyOf(20))), 'own, after');
+    assert.deepEqual(
+      (await tx.getMany([keyOf(9), keyOf(10), keyOf(49), keyOf(50)])).map((v) => v !== undefined),
+      [true, false, false, true],
+    );
+    const left = [...Array.from({ length: 10 }, (_, i) => i), 20, 50, 51, 52, 53, 54, 55, 56, 57, 70].map(
+      keyOf,
+    );
+    assert.deepEqual(keysOf(tx.scan()), left);
+    assert.deepEqual(keysOf(tx.scan({ reverse: true })), left.toReversed());
+    assert.deepEqual(keysOf(tx.scan({ gte: keyOf(15), lt: keyOf(52) })), [20, 50, 51].map(keyOf));
+    assert.equal(engine.hasSync(keyOf(40)), true, 'nobody else sees it');
+  });
+  assert.equal(keysOf(engine.scan()).length, 20);
+  await failsWith(
+    'STRATA_INVALID_ARGUMENT',
+    engine.transaction((tx) => tx.deleteRange({ prefix: undefined })),
+  );
+});
+
 test('one that wrote nothing never conflicts, and is not run again', async (t) => {
   const engine = await openTiny(t);
   await engine.put('a', '1');

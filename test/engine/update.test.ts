@@ -34,12 +34,18 @@ test('updates that are held see each other, and all that was held before them', 
   }
   held.push(engine.write(new WriteBatch().put('b', '70').delete('d').put('b', '71')));
   held.push(engine.update('b', plusOne));
+  held.push(engine.put('r1', '5'), engine.deleteRange({ prefix: 'r' }), engine.put('r2', '7'));
+  held.push(engine.update('r1', plusOne), engine.update('r2', plusOne), engine.update('r3', plusOne));
   assert.equal(engine.stats().stalls.heldWrites, held.length);
   assert.equal(String(engine.getSync('a')), '5', 'nothing of it is visible yet');
   release();
   await Promise.all(held);
   assert.equal(String(engine.getSync('a')), '2005');
   assert.equal(String(engine.getSync('b')), '72');
+  assert.deepEqual(
+    ['r1', 'r2', 'r3'].map((key) => String(engine.getSync(key))),
+    ['1', '8', '1'],
+  );
   assert.equal(String(engine.getSync('c')), '1', 'a delete that is held counts');
   hold();
   const last = engine.update('a', plusOne);

@@ -189,6 +189,7 @@ export class Flusher {
   async #runJob(live: LiveMemtable, parent: number | undefined): Promise<FlushResult> {
     const { jobs, versions, options, snapshots } = this.#parts;
     const range = live.keyRange() ?? {};
+    snapshots.noteEndless(live.endlessDeletes());
     return await jobs.run<'flush'>(
       (context) => ({
         ...context,

@@ -74,11 +74,18 @@ export class Snapshot {
   }
 }
 
+/** All keys from `start` on, deleted by `sequence`. */
+export interface EndlessDelete {
+  readonly start: Uint8Array;
+  readonly sequence: number;
+}
+
 export class SnapshotList {
   /** How many open snapshots there are at each sequence. */
   readonly #counts = new Map<SequenceNumber, number>();
   /** The same, of transactions alone, lowest first. */
   readonly #judged = new Map<SequenceNumber, number>();
+  #endless: readonly EndlessDelete[] = [];
   /** A job has kept something for one of them. */
   #isKept = false;
   readonly #warning: ForgottenWarning;
@@ -115,9 +122,20 @@ export class SnapshotList {
     const count = this.#judged.get(sequence)!;
     if (count > 1) this.#judged.set(sequence, count - 1);
     else this.#judged.delete(sequence);
+    if (this.#judged.size === 0) this.#endless = [];
     if (!this.#isKept || this.#judged.size > 0) return;
     this.#isKept = false;
     this.#onReleased?.();
+  }
+
+  /** A flush cuts range deletes without an end down to what they can delete: transactions may have read what lies behind. */
+  noteEndless(deletes: readonly EndlessDelete[]): void {
+    if (this.#judged.size > 0) this.#endless = [...this.#endless, ...deletes];
+  }
+
+  /** Those that were cut since the oldest transaction that is open began; some may be older. */
+  get endlessDeletes(): readonly EndlessDelete[] {
+    return this.#endless;
   }
 
   /** For a job: deletes above this sequence stay, even those that hide nothing; undefined: no transaction is open. */

@@ -6,7 +6,7 @@
  *   memory        memtables with entries above the moment, and the held writes. In the step that commits
  *
  *   keys          the newest entry of the key says it, if it is above the moment
- *   ranges        any entry above the moment in what the scan has seen
+ *   ranges        any entry above the moment in what the scan has seen, and any range delete that meets it
  *
  * Memtables are flushed oldest first, so what has come into tables by one look at them is everything up to the last sequence that
  * they have: the next look goes by that one instead of the moment.
@@ -21,11 +21,13 @@ import { LEVEL_COUNT } from '../../shared/base/ids.ts';
 import type { InternalIterator, KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
+import { type RangeSource, Stretch } from '../../shared/ranges/stretch.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import type { Version } from '../../shared/read/version.ts';
 import { hashKey } from '../../shared/table/bloom-filter.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
+import type { EndlessDelete, SnapshotList } from '../store/snapshot.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 
@@ -41,12 +43,15 @@ export interface JudgedParts {
   readonly versions: VersionSet;
   readonly tables: TableCache;
   readonly pipeline: CommitPipeline;
+  readonly snapshots: Pick<SnapshotList, 'endlessDeletes'>;
   /** The last sequence given to any write, published or not. */
   lastSequence(): number;
 }
 
 /** Used within one call. */
 const entry = new Entry();
+const stretch = new Stretch();
+const FIRST_KEY = new Uint8Array(0);
 
 /** Whether anything that `reads` names was written after `moment`, in memory, if tables have nothing above `moment`. */
 export function isWrittenInMemory(parts: JudgedParts, reads: Reads, moment: number): boolean {
@@ -67,7 +72,7 @@ export function isWrittenInMemory(parts: JudgedParts, reads: Reads, moment: numb
     return reads.ranges.some(
       (range) =>
         (isHeld && pipeline.heldIndex.touches(range, entry)) ||
-        newer.some((live) => hasNewer(live.iterator(NEWEST), range, moment)),
+        newer.some((live) => hasNewer(live, range, moment)),
     );
   } finally {
     entry.release();
@@ -92,9 +97,16 @@ export class TableJudgement {
     return this.#moment;
   }
 
+  /** What flushes have cut off range deletes without an end is in no table. */
+  #isDeletedByEndless(): boolean {
+    const newer = this.#parts.snapshots.endlessDeletes.filter(({ sequence }) => sequence > this.#moment);
+    return newer.length > 0 && isReadFrom(this.#reads, newer);
+  }
+
   /** Some milliseconds of it: 'written' since; 'clean': no table has anything; 'more': to be called again. */
   step(): 'written' | 'clean' | 'more' {
     const { versions } = this.#parts;
+    if (this.#isDeletedByEndless()) return 'written';
     const until = now() + STEP_MS;
     while (this.#walk !== undefined || versions.lastSequence > this.#moment) {
       this.#walk ??= this.#look();
@@ -123,6 +135,7 @@ export class TableJudgement {
       for (const range of this.#reads.ranges) {
         for (const table of newer) {
           if (!overlaps(table, range)) continue;
+          yield this.#isDeleted(table, range);
           const iterator = tables.iterator(table, false);
           try {
             yield* walkForNewer(iterator, range, this.#moment);
@@ -135,6 +148,11 @@ export class TableJudgement {
     } finally {
       pin.release();
     }
+  }
+
+  #isDeleted(table: TableInfo, range: KeyRange): boolean {
+    if (table.rangeDeletes === undefined) return false;
+    return hasNewerDelete(this.#parts.tables.reader(table).ranges, range, this.#moment);
   }
 
   *#lookAtKeys(newer: readonly TableInfo[]): Generator<boolean> {
@@ -159,6 +177,29 @@ export class TableJudgement {
   }
 }
 
+/** Whether `ranges` delete a key of `range` with a sequence above `moment`. */
+function hasNewerDelete(ranges: RangeSource | undefined, range: KeyRange, moment: number): boolean {
+  if (ranges === undefined) return false;
+  let key: Uint8Array | undefined = range.start ?? FIRST_KEY;
+  while (key !== undefined && (range.end === undefined || compareKeys(key, range.end) < 0)) {
+    ranges.stretchAt(key, 0, key.length, NEWEST, stretch);
+    if (stretch.sequence > moment) return true;
+    key = stretch.end;
+  }
+  return false;
+}
+
+/** Whether anything was read at or behind the start of one of `deletes`. */
+function isReadFrom({ keys, ends, ranges }: Reads, deletes: readonly EndlessDelete[]): boolean {
+  return deletes.some(({ start }) => {
+    for (let i = 0, from = 0; i < ends.length; i++) {
+      if (compareBytes(keys, from, ends[i]!, start, 0, start.length) >= 0) return true;
+      from = ends[i]!;
+    }
+    return ranges.some(({ end }) => end === undefined || compareKeys(end, start) > 0);
+  });
+}
+
 function tablesAbove(version: Version, moment: number): TableInfo[] {
   const newer: TableInfo[] = [];
   for (let level = 0; level < LEVEL_COUNT; level++)
@@ -173,7 +214,9 @@ function overlaps({ smallestKey, largestKey }: TableInfo, { start, end }: KeyRan
   );
 }
 
-function hasNewer(iterator: InternalIterator, range: KeyRange, moment: number): boolean {
+function hasNewer(live: LiveMemtable, range: KeyRange, moment: number): boolean {
+  if (hasNewerDelete(live.memtable.ranges?.at(NEWEST), range, moment)) return true;
+  const iterator = live.iterator(NEWEST);
   for (const isNewer of walkForNewer(iterator, range, moment)) if (isNewer) return true;
   return false;
 }

@@ -3,7 +3,9 @@
  * to walk it in order.
  *
  *   batch    every operation, in order: what is committed
- *   keys     each key once; refs: where its last operation is encoded in the batch
+ *   keys     each key once; refs: where its last operation is encoded in
+ *            the batch; GONE: the transaction has deleted it with a range since
+ *   ranges   what it has deleted of all that others have written. Its own puts are newer than any range over them
  *   sorted   numbers of keys in the order of keys, as far as somebody has walked them
  *
  * Invariants: what is encoded in a batch is never changed, so a walk goes on over what was there when it began, whatever is
@@ -14,19 +16,26 @@ import { compareBytes } from '../base/bytes.ts';
 import type { Entry } from '../base/entry.ts';
 import type { Bytes } from '../base/input-bytes.ts';
 import type { KeyRange } from '../base/iterator.ts';
+import type { AllKeys, KeyRange as KeyRangeOption } from '../base/key-range.ts';
+import { rangeDeleteEnd } from '../base/range-delete.ts';
 import { readEntry } from '../log/entry-codec.ts';
-import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
+import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../log/log-format.ts';
 import { WriteBatch } from '../log/write-batch.ts';
+import { RangeMap } from '../ranges/range-map.ts';
 import type { OwnSource } from '../read/scan-sources.ts';
 import { KeySet } from './key-set.ts';
 import { OWN_STEP, OwnIterator } from './own-iterator.ts';
 
 const NOTHING = new Uint8Array(0);
+const GONE = -1;
+/** All ranges are as new as each other. */
+const COVERED = 1;
 
 export class OwnWrites {
   readonly batch: WriteBatch = new WriteBatch();
   readonly #keys = new KeySet(NOTHING);
   readonly #refs: number[] = [];
+  #ranges: RangeMap = RangeMap.EMPTY;
   #sorted: number[] = [];
 
   get isEmpty(): boolean {
@@ -45,23 +54,40 @@ export class OwnWrites {
     this.#note(ref);
   }
 
+  deleteRange(range: KeyRangeOption | AllKeys): void {
+    const ref = this.batch.byteLength;
+    this.batch.deleteRange(range);
+    if (this.batch.byteLength === ref) return;
+    const bytes = WriteBatch.memory(this.batch);
+    this.#keys.bytes = bytes;
+    const keyStart = entryKeyStart(bytes, ref);
+    const keyEnd = entryKeyEnd(bytes, ref, keyStart);
+    const start = bytes.slice(keyStart, keyEnd);
+    const end = rangeDeleteEnd(bytes, keyEnd, entryValueEnd(bytes, ref, keyEnd));
+    const { count } = this.#keys;
+    for (let index = 0; index < count; index++)
+      if (this.#isWithin(index, start, end)) this.#refs[index] = GONE;
+    this.#ranges = this.#ranges.assign(start, end, COVERED);
+  }
+
   /** What was last written to `key`, in `into`; false: nothing was. */
   lookup(key: Uint8Array, into: Entry): boolean {
-    if (this.#refs.length === 0) return false;
-    const index = this.#keys.find(key, 0, key.length);
-    if (index < 0) return false;
-    readEntry(this.#keys.bytes, this.#refs[index]!, 0, into);
+    const index = this.#refs.length === 0 ? -1 : this.#keys.find(key, 0, key.length);
+    const ref = index < 0 ? GONE : this.#refs[index]!;
+    if (ref !== GONE) readEntry(this.#keys.bytes, ref, 0, into);
+    else if (this.#ranges.length > 0 && this.#ranges.sequenceAt(key, 0, key.length) > 0) into.setDeleted(0);
+    else return false;
     return true;
   }
 
   /** What is written by now to keys of `range`, for a scan of the moment `sequence`; undefined: nothing is. */
   source(range: KeyRange, sequence: number): OwnSource | undefined {
-    if (this.#refs.length === 0) return undefined;
-    const refs = this.#refsIn(range);
-    if (refs.length === 0) return undefined;
+    const refs = this.#refs.length === 0 ? [] : this.#refsIn(range);
+    const ranges = this.#ranges.length > 0 ? this.#ranges : undefined;
+    if (refs.length === 0 && ranges === undefined) return undefined;
     const { bytes } = this.#keys;
     const own = sequence + OWN_STEP;
-    return { sequence: own, open: () => new OwnIterator(bytes, refs, own) };
+    return { sequence: own, ranges, open: () => new OwnIterator(bytes, refs, own) };
   }
 
   #note(ref: number): void {
@@ -77,7 +103,10 @@ export class OwnWrites {
     const from = start === undefined ? 0 : this.#firstFrom(start);
     const to = end === undefined ? this.#sorted.length : this.#firstFrom(end);
     const refs: number[] = [];
-    for (let i = from; i < to; i++) refs.push(this.#refs[this.#sorted[i]!]!);
+    for (let i = from; i < to; i++) {
+      const ref = this.#refs[this.#sorted[i]!]!;
+      if (ref !== GONE) refs.push(ref);
+    }
     return refs;
   }
 
@@ -108,6 +137,15 @@ export class OwnWrites {
       keys.bytes,
       keys.startOf(b),
       keys.endOf(b),
+    );
+  }
+
+  #isWithin(index: number, start: Uint8Array, end: Uint8Array | undefined): boolean {
+    const { bytes } = this.#keys;
+    const [keyStart, keyEnd] = [this.#keys.startOf(index), this.#keys.endOf(index)];
+    return (
+      compareBytes(bytes, keyStart, keyEnd, start, 0, start.length) >= 0 &&
+      (end === undefined || compareBytes(bytes, keyStart, keyEnd, end, 0, end.length) < 0)
     );
   }
 

@@ -12,6 +12,7 @@
 import { Entry, givesValue } from '../base/entry.ts';
 import { invalidArgument, StorageError } from '../base/errors.ts';
 import { type Bytes, lookupKeyBytes } from '../base/input-bytes.ts';
+import type { AllKeys, KeyRange } from '../base/key-range.ts';
 import {
   type ReadOptionsOf,
   type ResolvedRead,
@@ -196,6 +197,12 @@ export class Transaction {
   delete(key: Bytes): void {
     this.#checkWritable();
     this.#state.own.delete(key);
+  }
+
+  /** Removes all keys in a range, when the transaction commits, as {@link StorageEngine.deleteRange} does. */
+  deleteRange(range: KeyRange | AllKeys): void {
+    this.#checkWritable();
+    this.#state.own.deleteRange(range);
   }
 
   #look(key: Bytes, options: TransactionReadOptions | undefined, copies: boolean): Buffer | undefined {
