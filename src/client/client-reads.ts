@@ -36,6 +36,9 @@ import type { ClientView, ViewFollower } from './view-follower.ts';
 
 const FOUND = Buffer.alloc(0);
 
+type Read = ResolvedRead<ClientSnapshot> | undefined;
+type Found = Buffer | undefined;
+
 /** Options of a client's get, getMany and has. */
 export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
 /** A moment that is kept until it is released. */
@@ -98,10 +101,14 @@ export class ClientReads {
     copies: boolean,
   ): Promise<Buffer | undefined> {
     const read = resolveRead(options);
-    const bytes = lookupKeyBytes(key);
+    return this.getAt(lookupKeyBytes(key), read, copies);
+  }
+
+  /** As {@link look}, of the moment that the options say. */
+  getAt(key: Uint8Array, read: Read, copies: boolean): Found | Promise<Found> {
     const disk = this.#disk;
-    let later: Promise<Buffer | undefined> | undefined;
-    const found = this.#look(bytes, read, copies, (needed, view, sequence) => {
+    let later: Promise<Found> | undefined;
+    const found = this.#look(key, read, copies, (needed, view, sequence) => {
       const pin = { version: view.version, sequence, release: this.#views.pin(view) };
       disk.mayWait = true;
       later = this.awaited.lookup(needed, ownedKeyBytes(key), pin, read, copies);
@@ -109,13 +116,18 @@ export class ClientReads {
     return later ?? this.turns.after(1, found);
   }
 
-  async getMany(
-    keys: readonly Bytes[],
-    options: ClientReadOptions | undefined,
-  ): Promise<(Buffer | undefined)[]> {
+  /** The same, waiting for the disk. */
+  getSyncAt(key: Uint8Array, read: Read, copies: boolean): Found {
+    return this.#look(key, read, copies);
+  }
+
+  async getMany(keys: readonly Bytes[], options: ClientReadOptions | undefined): Promise<Found[]> {
     this.#client.checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
-    const read = resolveRead(options);
+    return await this.getManyAt(keys, resolveRead(options));
+  }
+
+  async getManyAt(keys: readonly Bytes[], read: Read): Promise<Found[]> {
     const job = manyJob(keys, read);
     const { view, sequence, release } = this.pinMoment(read);
     const { version, memtables } = view;
@@ -176,7 +188,7 @@ export class ClientReads {
    */
   #look(
     key: Uint8Array,
-    read: ResolvedRead<ClientSnapshot> | undefined,
+    read: Read,
     copies: boolean,
     whenBlocked?: (needed: Needed, view: ClientView, sequence: number) => void,
   ): Buffer | undefined {

@@ -5,6 +5,7 @@
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
+ *   transaction           client-transactions.ts
  *   flush, compact        a call each (calls.ts)
  *   ingest                ingest-writer.ts: runs are built here, merged and committed by the owner
  *
@@ -12,6 +13,7 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
+ * Long:       the whole public face in one place; most of it are contracts.
  */
 
 import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
@@ -31,18 +33,26 @@ import {
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import { resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
+import { type ResolvedScan, resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
+import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import { ControlBlock } from '../shared/threads/control-block.ts';
 import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
 import { ViewSlots } from '../shared/threads/view-slots.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { type ClientReadOptions, ClientReads } from './client-reads.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
+import { ClientTransactions } from './client-transactions.ts';
 import { IngestWriter } from './ingest-writer.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
@@ -82,6 +92,7 @@ export class StorageClient {
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #reads: ClientReads;
+  readonly #transactions: ClientTransactions;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -109,6 +120,14 @@ export class StorageClient {
     this.#reads = new ClientReads({ self: this, checkOpen }, this.#views, settings);
     const { tables, awaited } = this.#reads;
     this.#scans = new OpenScans(tables, awaited, new ForgottenWarning('scan', directory), checkOpen);
+    this.#transactions = new ClientTransactions({
+      self: this,
+      calls,
+      reads: this.#reads,
+      checkOpen,
+      sent,
+      openScan: (scanOptions, own) => this.#openScan(scanOptions, own),
+    });
     this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
@@ -167,14 +186,21 @@ export class StorageClient {
    */
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
-    const options = resolveScan(range);
+    return this.#openScan(resolveScan(range), undefined).scan;
+  }
+
+  #openScan(
+    options: ResolvedScan<ClientSnapshot>,
+    own: OwnSource | undefined,
+  ): { readonly scan: Scan; readonly core: ScanCore } {
     const { view, sequence, release } = this.#reads.pinMoment(options);
     const { fillCache } = options;
-    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
+    const memtables = newestFirst(view.memtables);
+    const sources = { memtables, version: view.version, sequence, own, fillCache };
     const core = this.#scans.open(sources, options, release);
     const scan = new Scan(core, options);
     this.#scans.watch(scan, core, options);
-    return scan;
+    return { scan, core };
   }
 
   /**
@@ -246,6 +272,25 @@ export class StorageClient {
   deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
     try {
       return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * As {@link StorageEngine.transaction}: `fn` reads in this thread, and the owner judges and writes what it has written.
+   * @throws {@link StorageError} as {@link StorageEngine.transaction}.
+   * @example
+   * await client.transaction((tx) => {
+   *   tx.put('visits', String(Number(tx.getSync('visits') ?? 0) + 1));
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    try {
+      this.#checkOpen();
+      const resolved = resolveTransaction(fn, options, this.#sync);
+      this.#checkOpen();
+      return this.#transactions.run(fn, resolved);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -358,6 +403,7 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
+    this.#transactions.close(new StorageError('STRATA_CLOSED', 'the client is closed'));
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
     await this.#calls.settled();
@@ -379,6 +425,7 @@ export class StorageClient {
     this.#state = 'closed';
     this.#reads.end(reason);
     this.#calls.end(reason);
+    this.#transactions.close(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);

@@ -220,7 +220,7 @@ export class RunningStore {
 
   /** A port through which another thread can attach. */
   share(owner: ClientService): MessagePort {
-    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), (write) => {
+    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), this.transactions, (write) => {
       this.checkWritable();
       const { pipeline, counters } = this.parts;
       const written = pipeline.appendEncoded(write, true);

@@ -208,6 +208,7 @@ export class Transactions {
 
   /** The store closes: whoever waits for a function to end waits no longer. */
   close(error: StorageError): void {
+    this.#reruns.close(error);
     for (const { cancel } of this.#open) cancel?.(error);
   }
 }

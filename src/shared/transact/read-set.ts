@@ -9,6 +9,7 @@
 import { compareKeys, copyInto, keySuccessor } from '../base/bytes.ts';
 import type { KeyRange } from '../base/iterator.ts';
 import type { ScanEntry, ScanWitness } from '../read/scan.ts';
+import type { WireReads } from '../threads/share-protocol.ts';
 import { KeySet } from './key-set.ts';
 
 const INITIAL_KEY_BYTES = 64;
@@ -20,14 +21,7 @@ const NOTHING = new Uint8Array(0);
 const FEW_RANGES = 8;
 
 /** As it is judged, and as it goes to another thread. */
-export interface Reads {
-  /** The keys, one behind the other. */
-  readonly keys: Uint8Array;
-  /** Where each of them ends. */
-  readonly ends: Uint32Array;
-  /** Of keys from `start` on, up to `end` without it. */
-  readonly ranges: readonly KeyRange[];
-}
+export type Reads = WireReads;
 
 export class ReadSet {
   #keys: KeySet | undefined;

@@ -10,6 +10,7 @@
  * Thread: main.     Owns: who waits.
  */
 import { Deferred } from '../base/deferred.ts';
+import type { StorageError } from '../base/errors.ts';
 import { clearTimeout, setTimeout } from '../base/timers.ts';
 
 const MAX_TURN_MS = 500;
@@ -22,6 +23,7 @@ export class RerunTurn {
 export class Reruns {
   readonly #queue: RerunTurn[] = [];
   #holder: RerunTurn | undefined;
+  #end: StorageError | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Those whose turn has not come. */
@@ -29,8 +31,16 @@ export class Reruns {
     return this.#queue.length;
   }
 
+  /** Rejects those who wait, and whoever comes later. */
+  close(error: StorageError): void {
+    this.#end = error;
+    clearTimeout(this.#timer);
+    for (const turn of this.#queue.splice(0)) turn.come.reject(error);
+  }
+
   /** Resolves when it is its turn, which is to be given up by {@link leave}. */
   async enter(): Promise<RerunTurn> {
+    if (this.#end !== undefined) throw this.#end;
     const turn = new RerunTurn();
     this.#queue.push(turn);
     if (this.#holder === undefined) this.#next();
