@@ -9,12 +9,14 @@
  */
 import { StorageError } from '../shared/base/errors.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
+import type { Wanted } from '../shared/read/found-entry.ts';
 import type { ResolvedRead, ResolvedScan } from '../shared/read/read-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
+import type { SharedClock } from '../shared/threads/shared-clock.ts';
 import {
   type Attempt,
   type ResolvedTransaction,
@@ -22,6 +24,7 @@ import {
   type TransactionFunction,
 } from '../shared/transact/run-transaction.ts';
 import type { MomentReads, TransactionState } from '../shared/transact/transaction.ts';
+import { TransactionClock } from '../shared/transact/transaction-clock.ts';
 import type { ClientReads } from './client-reads.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 
@@ -33,6 +36,8 @@ export interface TransactingClient {
   readonly self: object;
   readonly calls: Calls<OwnerCalls>;
   readonly reads: ClientReads;
+  /** The store's. */
+  readonly clock: SharedClock;
   checkOpen(): void;
   /** Resolves when what was written before is on its way; undefined: it is. */
   sent(): Promise<void> | undefined;
@@ -63,20 +68,31 @@ export class ClientTransactions {
   async #begin(isAgain: boolean, sync: boolean): Promise<Attempt> {
     const client = this.#client;
     await client.sent();
-    const { id, sequence } = await client.calls.call('transactionBegin', [isAgain]);
+    const { id, sequence, timeMs } = await client.calls.call('transactionBegin', [isAgain]);
     client.checkOpen();
     const { view, sequence: now, release } = client.reads.pinMoment(undefined);
     if (now < sequence) {
       release();
       throw new StorageError('STRATA_CLOSED', 'the owner of the store named a moment that is not there');
     }
-    const snapshot = new ClientSnapshot(client.self, { view, sequence, release, forget: release });
-    return new ClientAttempt(client, this.#running, id, sequence, snapshot, sync);
+    const clock = new TransactionClock(timeMs);
+    const snapshot = new ClientSnapshot(client.self, { view, sequence, clock, release, forget: release });
+    return new ClientAttempt(client, this.#running, { id, sequence, clock, snapshot, sync });
   }
+}
+
+interface BegunTransaction {
+  /** By which the owner knows it. */
+  readonly id: number;
+  readonly sequence: number;
+  readonly clock: TransactionClock;
+  readonly snapshot: ClientSnapshot;
+  readonly sync: boolean;
 }
 
 class ClientAttempt implements Attempt, MomentReads {
   readonly sequence: number;
+  readonly clock: TransactionClock;
   readonly #client: TransactingClient;
   readonly #running: Set<(error: StorageError) => void>;
   readonly #id: number;
@@ -89,15 +105,13 @@ class ClientAttempt implements Attempt, MomentReads {
   constructor(
     client: TransactingClient,
     running: Set<(error: StorageError) => void>,
-    id: number,
-    sequence: number,
-    snapshot: ClientSnapshot,
-    sync: boolean,
+    { id, sequence, clock, snapshot, sync }: BegunTransaction,
   ) {
     this.#client = client;
     this.#running = running;
     this.#id = id;
     this.sequence = sequence;
+    this.clock = clock;
     this.#snapshot = snapshot;
     this.#sync = sync;
     this.#plain = { snapshot, fillCache: true, zeroCopy: false, signal: undefined };
@@ -123,7 +137,8 @@ class ClientAttempt implements Attempt, MomentReads {
   async commit({ reads, own: { batch } }: TransactionState): Promise<boolean> {
     const client = this.#client;
     client.checkOpen();
-    const wire = reads.toReads();
+    const wire = reads.toReads(this.clock.mayHaveRead);
+    WriteBatch.settle(batch, client.clock);
     const bytes = WriteBatch.encoded(batch).slice();
     const marks = Uint32Array.of(bytes.length, batch.length, batch.dataByteLength, this.#sync ? 1 : 0);
     await client.sent();
@@ -147,12 +162,12 @@ class ClientAttempt implements Attempt, MomentReads {
     this.#client.checkOpen();
   }
 
-  getSync(key: Uint8Array, read: Read, copies: boolean): Buffer | undefined {
-    return this.#client.reads.getSyncAt(key, this.#at(read), copies);
+  getSync(key: Uint8Array, read: Read, wanted: Wanted): Buffer | undefined {
+    return this.#client.reads.getSyncAt(key, this.#at(read), wanted);
   }
 
-  get(key: Uint8Array, read: Read, copies: boolean): ReturnType<MomentReads['get']> {
-    return this.#client.reads.getAt(key, this.#at(read), copies);
+  get(key: Uint8Array, read: Read, wanted: Wanted): ReturnType<MomentReads['get']> {
+    return this.#client.reads.getAt(key, this.#at(read), wanted);
   }
 
   getMany(keys: readonly Uint8Array[], read: Read): Promise<(Buffer | undefined)[]> {

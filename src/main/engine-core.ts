@@ -12,7 +12,13 @@
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
 import type { Bytes } from '../shared/base/input-bytes.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
-import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
+import {
+  type PutOptions,
+  type PutTerms,
+  resolvePut,
+  resolveSync,
+  type WriteOptions,
+} from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
 import {
@@ -51,23 +57,27 @@ export function openCore<T>(
 
 export class EngineCore {
   readonly store: RunningStore;
+  /** What a put without options is. */
+  readonly #plainPut: PutTerms;
   readonly #updater: Updater;
 
   constructor(store: RunningStore) {
     this.store = store;
-    const { pipeline, counters } = store.parts;
+    this.#plainPut = { sync: store.parts.options.sync, ttl: 0 };
+    const { pipeline, counters, clock } = store.parts;
     this.#updater = new Updater({
       pipeline,
       counters,
+      clock,
       newest: (key) => store.reads.newest(key),
       checkWritable: () => store.checkWritable(),
       refusingWrites: (fn) => store.refusingWrites(fn),
     });
   }
 
-  update(key: Bytes, fn: UpdateFunction, options: WriteOptions | undefined): Promise<Buffer | undefined> {
+  update(key: Bytes, fn: UpdateFunction, options: PutOptions | undefined): Promise<Buffer | undefined> {
     try {
-      return this.#updater.run(key, fn, this.syncFor(options));
+      return this.#updater.run(key, fn, this.putTerms(options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -89,7 +99,9 @@ export class EngineCore {
   scan(range: ScanOptions | undefined): Scan {
     this.store.checkReadable();
     const options = resolveScan(range);
-    const core = this.store.openScan(options, this.store.reads.sequenceOf(options.snapshot));
+    const { reads } = this.store;
+    const sequence = reads.sequenceOf(options.snapshot);
+    const core = this.store.openScan(options, sequence, reads.clockOf(options.snapshot));
     const scan = new Scan(core, options);
     this.store.scans.watch(scan, core, options);
     return scan;
@@ -98,7 +110,7 @@ export class EngineCore {
   snapshot(): Snapshot {
     this.store.checkReadable();
     const { parts } = this.store;
-    return parts.snapshots.take(parts.visibleSequence());
+    return parts.snapshots.take(parts.visibleSequence(), parts.clock.now());
   }
 
   /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
@@ -109,6 +121,16 @@ export class EngineCore {
     const sync = resolveSync(options, store.parts.options.sync);
     store.checkWritable();
     return sync;
+  }
+
+  /** Likewise for a put, with how long its value is there. */
+  putTerms(options: PutOptions | undefined): PutTerms {
+    const store = this.store;
+    store.checkWritable();
+    if (options === undefined) return this.#plainPut;
+    const terms = resolvePut(options, store.parts.options.sync);
+    store.checkWritable();
+    return terms;
   }
 
   async compact(range: KeyRange | CompactRange | undefined): Promise<void> {

@@ -23,12 +23,13 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
+import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
-import type { WriteOptions } from '../shared/log/write-options.ts';
+import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
@@ -147,15 +148,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * is opened again. Also STRATA_IO, but surely not in the store, when there was no room, descriptor or memory for a new log,
    * or flush or compaction went on failing while the write was held back; the store stays open. STRATA_BUSY when writes of more
    * than `maxHeldBytes` wait already, as they do when nobody awaits them: this one is surely not in the store.
+   *
+   * With `ttl` the value is gone that many milliseconds from this call: see {@link StorageEngine.expiresAt}.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
+   * await engine.put('session:1', token, { ttl: 30 * 60_000 });
    */
-  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+  put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void> {
     try {
-      const sync = this.#core.syncFor(options);
+      const { sync, ttl } = this.#core.putTerms(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
-      return this.#append(EntryKind.Put, sync);
+      if (ttl === 0) return this.#append(EntryKind.Put, sync);
+      prependExpiry(this.#value, momentAfter(this.#store.parts.clock.now(), ttl));
+      return this.#append(EntryKind.ExpiringPut, sync);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -179,7 +185,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
     const { pipeline, counters } = this.#store.parts;
-    const byteLength = this.#key.end + this.#value.end;
+    const byteLength = userBytesOf(kind, this.#key.end, this.#value.end);
     const written = pipeline.append(kind, this.#key, this.#value, sync);
     counters.userBytes += byteLength;
     return written;
@@ -195,9 +201,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const sync = this.#core.syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
-      const { pipeline, counters } = this.#store.parts;
+      const { pipeline, counters, clock } = this.#store.parts;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();
+      WriteBatch.settle(plain, clock);
       const written = pipeline.appendBatch(plain, sync);
       counters.userBytes += plain.dataByteLength;
       return written;
@@ -228,7 +235,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * @example
    * const count = await engine.update('visits', (current) => String(Number(current ?? 0) + 1));
    */
-  update(key: Bytes, fn: UpdateFunction, options?: WriteOptions): Promise<Buffer | undefined> {
+  update(key: Bytes, fn: UpdateFunction, options?: PutOptions): Promise<Buffer | undefined> {
     return this.#core.update(key, fn, options);
   }
 
@@ -285,7 +292,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.#store.reads.look(key, options, true);
+    return this.#store.reads.look(key, options, 'value');
   }
 
   /**
@@ -310,7 +317,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return (await this.#store.reads.look(key, options, false)) !== undefined;
+    return (await this.#store.reads.look(key, options, 'presence')) !== undefined;
+  }
+
+  /**
+   * When the value of a key will be gone, in milliseconds since 1970; undefined: there is no such key, or its value stays. From
+   * that moment on no read of the present returns it; a snapshot or scan goes on to show what was there when it was made. The
+   * store's time is the system's when it was opened, and what has passed since: a clock that is set later changes nothing.
+   * @throws {@link StorageError} as {@link StorageEngine.get}.
+   * @example
+   * await engine.put('session:1', token, { ttl: 60_000 });
+   * new Date((await engine.expiresAt('session:1')) ?? 0);
+   */
+  expiresAt(key: Bytes): Promise<number | undefined> {
+    return this.#store.reads.expiresAt(key);
   }
 
   /** As {@link StorageEngine.has}, without a promise: waits for the disk; throws what that rejects with. */

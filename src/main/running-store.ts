@@ -22,10 +22,13 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { OwnSource } from '../shared/read/scan-sources.ts';
+import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
@@ -100,7 +103,7 @@ export class RunningStore {
       lastSequence: () => this.#encodedSequence(),
       checkReadable: () => this.checkReadable(),
       checkWritable: () => this.checkWritable(),
-      readsAt: (sequence) => new EngineMoment(this, sequence),
+      readsAt: (sequence, timeMs) => new EngineMoment(this, sequence, timeMs),
     });
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
@@ -204,6 +207,7 @@ export class RunningStore {
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
+    clock: Clock,
     own?: OwnSource,
   ): ScanCore {
     const { memtables, versions } = this.parts;
@@ -211,7 +215,8 @@ export class RunningStore {
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const { fillCache } = options;
-    const sources = { memtables: held, version: pin.version, sequence, own, fillCache };
+    const nowMs = timeOfRead(held, pin.version, clock);
+    const sources = { memtables: held, version: pin.version, sequence, own, fillCache, nowMs };
     return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);
@@ -329,7 +334,7 @@ export class RunningStore {
     setImmediate(() => this.#shares?.end());
   }
 
-  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing, unless it has something that expires. */
   async #sealLogs(): Promise<void> {
     const { memtables, versions, clock } = this.parts;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
@@ -337,7 +342,9 @@ export class RunningStore {
       .logs()
       .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
       .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
-    if (sealedLogs.length === 0) return;
+    // By this time entries were judged: it is not to be before the next opening's.
+    const mayExpire = timeOfRead(newestFirst(memtables), versions.current, clock) > versions.lastTime;
+    if (sealedLogs.length === 0 && !mayExpire) return;
     const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
     await versions.apply({ added: [], removed: [] }, extra);
   }

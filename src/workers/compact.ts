@@ -53,6 +53,8 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
     const survivors = new CompactionIterator(new MergingIterator(runs.map((run) => run.iterator)), {
       snapshots: job.snapshots,
       keepDeletesAbove: job.keepDeletesAbove,
+      snapshotTimes: job.snapshotTimes,
+      nowMs: job.nowMs,
       deeper: new DeeperLevels(job.deeper),
       ranges,
       range: job.range,

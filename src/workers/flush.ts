@@ -31,6 +31,8 @@ export function flush(job: FlushJob, outputs: JobOutputs): FlushResult {
   const survivors = new CompactionIterator(input, {
     snapshots: job.snapshots,
     keepDeletesAbove: job.keepDeletesAbove,
+    snapshotTimes: job.snapshotTimes,
+    nowMs: job.nowMs,
     deeper: new DeeperLevels(job.deeper),
     ranges,
     keepsSequences: true,

@@ -88,6 +88,11 @@ export class Scheduler {
     return this.#flusher.error;
   }
 
+  /** Whether a job is under way, or will be by itself. */
+  get isWorking(): boolean {
+    return this.#flusher.hasWork || this.#compactor.hasWork;
+  }
+
   update(): void {
     if (this.#isEnded) return;
     try {
@@ -110,7 +115,7 @@ export class Scheduler {
 
   /** Whether nobody has written for a while: then more is worth clearing away. */
   setRest(isAtRest: boolean): void {
-    this.#compactor.isAtRest = isAtRest;
+    this.#compactor.setRest(isAtRest);
     if (isAtRest) this.update();
   }
 

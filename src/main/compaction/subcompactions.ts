@@ -25,6 +25,7 @@ import type {
 } from '../../shared/threads/jobs.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { OutputFiles } from '../files/job-outputs.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
 import type { CancelToken, JobRunner } from '../jobs/job-runner.ts';
@@ -43,6 +44,7 @@ export interface MergeParts extends OutputFiles {
   readonly jobs: JobRunner;
   readonly options: ResolvedOptions;
   readonly snapshots: SnapshotList;
+  readonly clock: Clock;
   readonly tables: TableCache;
 }
 
@@ -54,7 +56,7 @@ export function partsOf(
 ): readonly KeyRange[] {
   const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
   const count = Math.min(parts, worth);
-  if (plan.kind === 'move' || count < 2) return [{}];
+  if (plan.kind !== 'merge' || count < 2) return [{}];
   try {
     const tables = [...plan.inputs, ...plan.overlapping];
     const ranges = splitKeys(
@@ -68,7 +70,7 @@ export function partsOf(
   }
 }
 
-/** Parts end right behind a key: so the last key in front of the bound is known, where a deleted range is cut (table-builder.ts). */
+/** Parts end right behind a key: then the last key in front of the bound is known, where a deleted range is cut. */
 function behind(bound: Uint8Array | undefined): Uint8Array | undefined {
   return bound === undefined ? undefined : keySuccessor(bound);
 }
@@ -134,7 +136,7 @@ function compactJob(
   range: KeyRange,
   context: JobContext,
 ): CompactJob {
-  const { versions, options, snapshots } = store;
+  const { versions, options, snapshots, clock } = store;
   const hull = planRange(plan);
   const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);
   const outputCount = outputBound(plan, maxFileSizeBytes, options.table);
@@ -149,8 +151,7 @@ function compactJob(
     outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes,
     table: options.table,
-    snapshots: snapshots.sequences(),
-    keepDeletesAbove: snapshots.keepDeletesAbove(),
+    ...snapshots.readPointsOfJob(clock),
     deeper,
     grandparents: plan.grandparents,
   };

@@ -12,6 +12,7 @@ import { types } from 'node:util';
 import { MessagePort } from 'node:worker_threads';
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { EntryKind } from '../../shared/base/entry.ts';
+import { userBytesOf } from '../../shared/base/expiry.ts';
 import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
@@ -92,6 +93,7 @@ function isReads(value: unknown): boolean {
   const { keys, ends, ranges } = value;
   if (!isBytes(keys) || !types.isUint32Array(ends) || !isPrivate(ends) || !Array.isArray(ranges))
     return false;
+  if (typeof value['mayExpire'] !== 'boolean') return false;
   let start = 0;
   for (const end of ends) {
     if (end < start || end - start > MAX_KEY_BYTES) return false;
@@ -118,7 +120,7 @@ function isBatch(bytes: Uint8Array, start: number, end: number, count: number, d
     position = reader.read(bytes, position, end);
     if (position < 0 || (reader.kind === EntryKind.Delete && reader.valueLength > 0)) return false;
     found++;
-    foundBytes += reader.keyLength + reader.valueLength;
+    foundBytes += userBytesOf(reader.kind, reader.keyLength, reader.valueLength);
   }
   return found > 0 && found === count && foundBytes === dataBytes;
 }

@@ -5,7 +5,6 @@
  * Thread:     main.     Owns: the open transactions of the client.
  */
 import { invalidArgument, StorageError } from '../../shared/base/errors.ts';
-import type { SequenceNumber } from '../../shared/base/ids.ts';
 import type { TransactionStart } from '../../shared/threads/share-protocol.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
 import type { OpenTransaction } from '../transact/transactions.ts';
@@ -40,7 +39,7 @@ export class ClientTransactions {
   #started(open: OpenTransaction): TransactionStart {
     const id = ++this.#lastId;
     this.#open.set(id, open);
-    return { id, sequence: open.sequence as SequenceNumber };
+    return { id, sequence: open.sequence, timeMs: open.timeMs };
   }
 
   /** false: what it has read was written since. It has ended either way. */

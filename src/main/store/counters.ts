@@ -19,6 +19,7 @@ export class Counters {
   flushCount = 0;
   compactionCount = 0;
   moveCount = 0;
+  droppedTables = 0;
   /** Jobs that ran again because their worker died. */
   retriedJobCount = 0;
   /** Runs of transactions that were not committed, as what they had read was written meanwhile. */
@@ -35,6 +36,8 @@ export interface LevelStats {
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
   readonly tombstones: number;
+  /** Entries with a ttl whose moment has come, about: they leave by themselves. */
+  readonly expired: number;
 }
 
 /** Memory that holds writes until they are in tables, in bytes. It is used again and again. */
@@ -108,6 +111,8 @@ export interface EngineStats extends ReaderStats {
     readonly ingests: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
+    /** Tables that left without being read, as deleted ranges hid all of them. */
+    readonly droppedTables: number;
     /** Attempts made again because a worker died. */
     readonly retried: number;
   };

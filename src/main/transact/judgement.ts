@@ -3,6 +3,7 @@
  *
  *   tables        those with entries above the moment. Read in steps, between which the event loop turns, of a version that is
  *                 pinned: the transaction may be as long as many flushes
+ *   expiry        when the first value expires that was read: it is the same whenever one looks (expiring-reads.ts)
  *   memory        memtables with entries above the moment, and the held writes. In the step that commits
  *
  *   keys          the newest entry of the key says it, if it is above the moment
@@ -25,11 +26,13 @@ import { type RangeSource, Stretch } from '../../shared/ranges/stretch.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import type { Version } from '../../shared/read/version.ts';
 import { hashKey } from '../../shared/table/bloom-filter.ts';
+import type { SharedClock } from '../../shared/threads/shared-clock.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { EndlessDelete, SnapshotList } from '../store/snapshot.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
+import { type ExpiringParts, ExpiringReads, type ReadTime } from './expiring-reads.ts';
 
 const NEWEST = Number.MAX_SAFE_INTEGER;
 /** How long a step takes, about. */
@@ -38,12 +41,13 @@ const STEP_MS = 2;
 const ENTRIES_PER_LOOK = 256;
 
 /** What it looks into. */
-export interface JudgedParts {
+export interface JudgedParts extends ExpiringParts {
   readonly memtables: MemtableList;
   readonly versions: VersionSet;
   readonly tables: TableCache;
   readonly pipeline: CommitPipeline;
-  readonly snapshots: Pick<SnapshotList, 'endlessDeletes'>;
+  readonly snapshots: SnapshotList;
+  readonly clock: SharedClock;
   /** The last sequence given to any write, published or not. */
   lastSequence(): number;
 }
@@ -85,16 +89,23 @@ export class TableJudgement {
   readonly #reads: Reads;
   #moment: number;
   #walk: Generator<boolean> | undefined;
+  readonly #expiring: ExpiringReads;
 
-  constructor(parts: JudgedParts, reads: Reads, moment: number) {
+  constructor(parts: JudgedParts, reads: Reads, { sequence, timeMs }: ReadTime) {
     this.#parts = parts;
     this.#reads = reads;
-    this.#moment = moment;
+    this.#moment = sequence;
+    this.#expiring = new ExpiringReads(parts, reads, sequence, timeMs);
   }
 
   /** What memory is to be judged by, when tables are done with. */
   get moment(): number {
     return this.#moment;
+  }
+
+  /** Whether something that was read has expired since. */
+  hasExpired(): boolean {
+    return this.#parts.clock.now() >= this.#expiring.first;
   }
 
   /** What flushes have cut off range deletes without an end is in no table. */
@@ -108,8 +119,8 @@ export class TableJudgement {
     const { versions } = this.#parts;
     if (this.#isDeletedByEndless()) return 'written';
     const until = now() + STEP_MS;
-    while (this.#walk !== undefined || versions.lastSequence > this.#moment) {
-      this.#walk ??= this.#look();
+    while (this.#walk !== undefined || versions.lastSequence > this.#moment || !this.#expiring.isKnown) {
+      this.#walk ??= this.#expiring.isKnown ? this.#look() : this.#expiring.look();
       const { value, done } = this.#walk.next();
       if (done === true) this.#walk = undefined;
       else if (value) return 'written';

@@ -14,8 +14,12 @@
  * Thread:     main.     Owns: the open transactions.
  */
 import type { StorageError } from '../../shared/base/errors.ts';
+import { NOTHING_EXPIRES } from '../../shared/base/expiry.ts';
 import type { SequenceNumber } from '../../shared/base/ids.ts';
 import { setImmediate } from '../../shared/base/timers.ts';
+import { WriteBatch } from '../../shared/log/write-batch.ts';
+import { timeOfRead } from '../../shared/read/found-entry.ts';
+import { newestFirst } from '../../shared/read/readable-memtables.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
 import { Reruns, type RerunTurn } from '../../shared/transact/reruns.ts';
 import {
@@ -38,19 +42,22 @@ export interface TransactionParts extends JudgedParts {
   checkReadable(): void;
   checkWritable(): void;
   /** Reads of a moment that is kept. */
-  readsAt(sequence: SequenceNumber): MomentReads;
+  readsAt(sequence: SequenceNumber, timeMs: number): MomentReads;
 }
 
 /** An open transaction: a moment that is kept until it is ended. */
 export class OpenTransaction {
   readonly sequence: SequenceNumber;
+  /** By which what it reads expires; NOTHING_EXPIRES: nothing does. */
+  readonly timeMs: number;
   /** In which it runs again. */
   readonly turn: RerunTurn | undefined;
   /** Rejects what waits for its function, when the store closes. */
   cancel: ((error: StorageError) => void) | undefined;
 
-  constructor(sequence: SequenceNumber, turn: RerunTurn | undefined) {
+  constructor(sequence: SequenceNumber, timeMs: number, turn: RerunTurn | undefined) {
     this.sequence = sequence;
+    this.timeMs = timeMs;
     this.turn = turn;
   }
 }
@@ -107,7 +114,7 @@ export class Transactions {
   /** Runs `fn` in this thread. */
   run<T>(fn: TransactionFunction<T>, { sync, retries }: ResolvedTransaction): Promise<T> {
     const attempt = (open: OpenTransaction): Attempt =>
-      new OwnAttempt(this, open, this.#parts.readsAt(open.sequence), sync);
+      new OwnAttempt(this, open, this.#parts.readsAt(open.sequence, open.timeMs), sync);
     return runTransaction(
       (runs) => (runs === 0 ? attempt(this.begin()) : this.beginAgain().then(attempt)),
       fn,
@@ -115,12 +122,14 @@ export class Transactions {
     );
   }
 
-  commitOwn(open: OpenTransaction, { reads, own }: TransactionState, sync: boolean): Promise<boolean> {
-    const { pipeline, counters } = this.#parts;
+  commitOwn(open: OpenTransaction, state: TransactionState, sync: boolean): Promise<boolean> {
+    const { reads, own, moment } = state;
+    const { pipeline, counters, clock } = this.#parts;
     return this.commit(
       open,
-      () => reads.toReads(),
+      () => reads.toReads(moment.clock.mayHaveRead),
       () => {
+        WriteBatch.settle(own.batch, clock);
         const written = pipeline.appendBatch(own.batch, sync);
         counters.userBytes += own.batch.dataByteLength;
         return written;
@@ -129,8 +138,10 @@ export class Transactions {
   }
 
   begin(turn?: RerunTurn): OpenTransaction {
-    const open = new OpenTransaction(this.#parts.visibleSequence(), turn);
-    this.#parts.snapshots.hold(open.sequence);
+    const { visibleSequence, memtables, versions, clock, snapshots } = this.#parts;
+    const timeMs = timeOfRead(newestFirst(memtables), versions.current, clock);
+    const open = new OpenTransaction(visibleSequence(), timeMs, turn);
+    snapshots.hold(open.sequence, timeMs);
     this.#open.add(open);
     return open;
   }
@@ -176,15 +187,19 @@ export class Transactions {
           await gate.ingestion;
           continue;
         }
-        if (this.#hasChangedSince(open.sequence)) {
+        if (this.#hasChangedSince(open)) {
           reads ??= readsOf();
-          tables ??= new TableJudgement(this.#parts, reads, open.sequence);
+          tables ??= new TableJudgement(this.#parts, reads, open);
           const found = tables.step();
           if (found === 'more') {
             await new Promise<void>((resolve) => setImmediate(resolve));
             continue;
           }
-          if (found === 'written' || isWrittenInMemory(this.#parts, reads, tables.moment)) {
+          if (
+            found === 'written' ||
+            tables.hasExpired() ||
+            isWrittenInMemory(this.#parts, reads, tables.moment)
+          ) {
             counters.conflictCount++;
             return false;
           }
@@ -200,10 +215,15 @@ export class Transactions {
     }
   }
 
-  /** Whether anything at all was written. */
-  #hasChangedSince(sequence: SequenceNumber): boolean {
-    const { pipeline, versions, lastSequence } = this.#parts;
-    return pipeline.held.count > 0 || lastSequence() > sequence || versions.lastSequence > sequence;
+  /** Whether anything at all was written, or can have expired. */
+  #hasChangedSince({ sequence, timeMs }: OpenTransaction): boolean {
+    const { pipeline, versions, lastSequence, clock } = this.#parts;
+    return (
+      pipeline.held.count > 0 ||
+      lastSequence() > sequence ||
+      versions.lastSequence > sequence ||
+      (timeMs !== NOTHING_EXPIRES && clock.now() > timeMs)
+    );
   }
 
   /** The store closes: whoever waits for a function to end waits no longer. */

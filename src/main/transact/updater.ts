@@ -11,8 +11,12 @@
  */
 import { Entry, EntryKind } from '../../shared/base/entry.ts';
 import { invalidArgument } from '../../shared/base/errors.ts';
+import { momentAfter, prependExpiry, userBytesOf } from '../../shared/base/expiry.ts';
 import { type Bytes, describe, InputBytes, ownedKeyBytes } from '../../shared/base/input-bytes.ts';
+import type { PutTerms } from '../../shared/log/write-options.ts';
+import { answerOf } from '../../shared/read/found-entry.ts';
 import { slab } from '../../shared/read/slab.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 
 /** What becomes of a value; undefined: the key is deleted. */
@@ -22,6 +26,7 @@ export type UpdateFunction = (current: Buffer | undefined) => Bytes | undefined;
 export interface UpdateHost {
   readonly pipeline: CommitPipeline;
   readonly counters: { userBytes: number };
+  readonly clock: Clock;
   /** The last value of `key` that has entered, published or not. */
   newest(key: Uint8Array): Buffer | undefined;
   checkWritable(): void;
@@ -40,7 +45,7 @@ export class Updater {
   }
 
   /** Throws, or rejects, when nothing has come of it. */
-  run(key: Bytes, fn: UpdateFunction, sync: boolean): Promise<Buffer | undefined> {
+  run(key: Bytes, fn: UpdateFunction, { sync, ttl }: PutTerms): Promise<Buffer | undefined> {
     if (typeof fn !== 'function') throw invalidArgument(`update takes a function, not ${describe(fn)}`);
     const host = this.#host;
     // Its own: the caller's bytes may change within `fn`.
@@ -52,7 +57,10 @@ export class Updater {
     this.#key.setKey(keyBytes);
     if (next === undefined) return this.#write(EntryKind.Delete, sync, undefined);
     this.#value.setValue(next as Bytes);
-    return this.#write(EntryKind.Put, sync, slab.copy(this.#value.bytes, 0, this.#value.end));
+    const stored = slab.copy(this.#value.bytes, 0, this.#value.end);
+    if (ttl === 0) return this.#write(EntryKind.Put, sync, stored);
+    prependExpiry(this.#value, momentAfter(host.clock.now(), ttl));
+    return this.#write(EntryKind.ExpiringPut, sync, stored);
   }
 
   #current(key: Uint8Array): Buffer | undefined {
@@ -61,8 +69,7 @@ export class Updater {
     const entry = this.#entry;
     try {
       if (!pipeline.heldIndex.lookup(key, entry)) return this.#host.newest(key);
-      if (entry.kind === EntryKind.Delete) return undefined;
-      return slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd);
+      return answerOf(entry, 'value', this.#host.clock, undefined);
     } finally {
       entry.release();
     }
@@ -70,7 +77,7 @@ export class Updater {
 
   #write(kind: EntryKind, sync: boolean, stored: Buffer | undefined): Promise<Buffer | undefined> {
     if (kind === EntryKind.Delete) this.#value.end = 0;
-    const byteLength = this.#key.end + this.#value.end;
+    const byteLength = userBytesOf(kind, this.#key.end, this.#value.end);
     const written = this.#host.pipeline.append(kind, this.#key, this.#value, sync);
     this.#host.counters.userBytes += byteLength;
     return written.then(() => stored);

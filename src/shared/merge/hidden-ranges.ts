@@ -150,14 +150,28 @@ export class HiddenRanges implements InternalIterator {
 
   #backward(stands: boolean): boolean {
     const child = this.#child;
-    while (stands) {
+    for (let steps = 0; stands; ) {
       const { entry } = child;
-      if (!this.#isKnown || this.#isBefore(entry)) this.#look(entry);
+      if (!this.#isKnown || this.#isBefore(entry)) {
+        this.#look(entry);
+        steps = 0;
+      }
       if (this.#isHole) stands = this.#start !== undefined && child.seekBefore(this.#start);
       else if (entry.sequence >= this.#own) return true;
-      else stands = child.prev();
+      else {
+        stands = child.prev();
+        if (stands && ++steps > STEPS && child.skipDeadBefore !== undefined) stands = this.#skipBefore(child);
+      }
     }
     return false;
+  }
+
+  #skipBefore(child: InternalIterator): boolean {
+    const start = this.#start;
+    if (start !== undefined) limit.set(start, 0, start.length);
+    const stands = child.skipDeadBefore!(limit);
+    limit.clear();
+    return stands;
   }
 
   /** Finds the stretch around the entry. */

@@ -28,6 +28,8 @@ export interface ScanSources {
   readonly own?: OwnSource | undefined;
   /** false: blocks that are not cached are read past the cache. */
   readonly fillCache: boolean;
+  /** The time by which entries expire: {@link timeOfRead}. */
+  readonly nowMs: number;
 }
 
 export interface OwnSource {

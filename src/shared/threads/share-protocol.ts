@@ -107,6 +107,8 @@ export interface WireReads {
   readonly ends: Uint32Array;
   /** Of keys from `start` on, up to `end` without it. */
   readonly ranges: readonly HalfOpenRange[];
+  /** Something of it may expire. */
+  readonly mayExpire: boolean;
 }
 
 /** A unit that failed: its place among those of the call. */
@@ -147,6 +149,8 @@ export interface TransactionStart {
   readonly id: number;
   /** Of the moment that it reads. */
   readonly sequence: SequenceNumber;
+  /** By which what it reads expires; NOTHING_EXPIRES: nothing does. */
+  readonly timeMs: number;
 }
 
 /** What a client asks of the owner. */

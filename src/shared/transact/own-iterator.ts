@@ -8,6 +8,7 @@
  */
 import { compareBytes } from '../base/bytes.ts';
 import { Entry } from '../base/entry.ts';
+import { NOTHING_EXPIRES, settle } from '../base/expiry.ts';
 import type { InternalIterator } from '../base/iterator.ts';
 import { readEntry } from '../log/entry-codec.ts';
 
@@ -61,6 +62,8 @@ export class OwnIterator implements InternalIterator {
     const ref = this.#refs[place];
     if (ref === undefined) return false;
     readEntry(this.#bytes, ref, this.#sequence, this.entry);
+    // It is there as long as the transaction runs.
+    settle(this.entry, NOTHING_EXPIRES);
     return true;
   }
 

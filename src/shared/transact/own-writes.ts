@@ -21,6 +21,7 @@ import { rangeDeleteEnd } from '../base/range-delete.ts';
 import { readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart, entryValueEnd } from '../log/log-format.ts';
 import { WriteBatch } from '../log/write-batch.ts';
+import type { ExpiryOptions } from '../log/write-options.ts';
 import { RangeMap } from '../ranges/range-map.ts';
 import type { OwnSource } from '../read/scan-sources.ts';
 import { KeySet } from './key-set.ts';
@@ -42,9 +43,9 @@ export class OwnWrites {
     return this.batch.length === 0;
   }
 
-  put(key: Bytes, value: Bytes): void {
+  put(key: Bytes, value: Bytes, options: ExpiryOptions | undefined): void {
     const ref = this.batch.byteLength;
-    this.batch.put(key, value);
+    this.batch.put(key, value, options);
     this.#note(ref);
   }
 

@@ -68,12 +68,12 @@ export class ReadSet {
     return ranges.length > FEW_RANGES ? unionOf(ranges) : ranges;
   }
 
-  /** A copy that is the receiver's own. */
-  toReads(): Reads {
+  /** A copy that is the receiver's own. `mayExpire`: something that was read may. */
+  toReads(mayExpire: boolean): Reads {
     const keys = this.#keys;
     const length = keys?.count ?? 0;
     const ends = Uint32Array.from({ length }, (_, i) => keys!.endOf(i));
-    return { keys: keys?.bytes.slice(0, this.#used) ?? NOTHING, ends, ranges: this.ranges() };
+    return { keys: keys?.bytes.slice(0, this.#used) ?? NOTHING, ends, ranges: this.ranges(), mayExpire };
   }
 }
 

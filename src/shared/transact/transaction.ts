@@ -9,10 +9,13 @@
  *             Once it has ended everything is STRATA_CLOSED, its scans as well.
  * Thread:     the one that reads: the owner's or a client's.     Owns: what was read and written; its scans.
  */
-import { Entry, givesValue } from '../base/entry.ts';
+import { Entry } from '../base/entry.ts';
 import { invalidArgument, StorageError } from '../base/errors.ts';
+import { NOTHING_EXPIRES } from '../base/expiry.ts';
 import { type Bytes, lookupKeyBytes } from '../base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../base/key-range.ts';
+import type { ExpiryOptions } from '../log/write-options.ts';
+import { answerOf, FixedTime, type Wanted } from '../read/found-entry.ts';
 import {
   type ReadOptionsOf,
   type ResolvedRead,
@@ -20,13 +23,13 @@ import {
   resolveRead,
   resolveScan,
   type ScanOptionsOf,
-  takeValue,
 } from '../read/read-options.ts';
 import type { Scan } from '../read/scan.ts';
 import type { ScanCore } from '../read/scan-core.ts';
 import type { OwnSource } from '../read/scan-sources.ts';
 import { OwnWrites } from './own-writes.ts';
 import { ReadSet } from './read-set.ts';
+import type { TransactionClock } from './transaction-clock.ts';
 
 /** Options of a transaction's get, getMany and has. */
 export type TransactionReadOptions = Omit<ReadOptionsOf<never>, 'snapshot'>;
@@ -39,13 +42,15 @@ type Read = ResolvedRead<never> | undefined;
 export interface MomentReads {
   /** Of everything whose sequence is higher nothing is seen. */
   readonly sequence: number;
+  /** By which what it reads expires. */
+  readonly clock: TransactionClock;
   /** Throws when the store, or the way to it, is closed. */
   checkReadable(): void;
   checkWritable(): void;
-  /** The value; with `copies` false, anything but undefined where there is one. */
-  getSync(key: Uint8Array, read: Read, copies: boolean): Buffer | undefined;
+  /** The answer as answerOf() of found-entry.ts gives it. */
+  getSync(key: Uint8Array, read: Read, wanted: Wanted): Buffer | undefined;
   /** The same, without waiting for the disk within the call. */
-  get(key: Uint8Array, read: Read, copies: boolean): Buffer | undefined | Promise<Buffer | undefined>;
+  get(key: Uint8Array, read: Read, wanted: Wanted): Buffer | undefined | Promise<Buffer | undefined>;
   getMany(keys: readonly Uint8Array[], read: Read): Promise<(Buffer | undefined)[]>;
   scan(
     options: ResolvedScan<never>,
@@ -53,7 +58,8 @@ export interface MomentReads {
   ): { readonly scan: Scan; readonly core: ScanCore };
 }
 
-const FOUND = Buffer.alloc(0);
+/** What a transaction has written itself is there as long as it runs. */
+const OWN_TIME = new FixedTime(NOTHING_EXPIRES);
 /** From so many scans on, those that have ended are forgotten. */
 const SWEPT_SCANS = 32;
 
@@ -121,14 +127,14 @@ export class Transaction {
   async get(key: Bytes, options?: TransactionReadOptions): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const bytes = lookupKeyBytes(key);
-    if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, true);
+    if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, 'value');
     this.#state.reads.addKey(bytes);
-    return this.#state.moment.get(bytes, read, true);
+    return this.#state.moment.get(bytes, read, 'value');
   }
 
   /** As {@link StorageEngine.getSync}. */
   getSync(key: Bytes, options?: TransactionReadOptions): Buffer | undefined {
-    return this.#look(key, options, true);
+    return this.#look(key, options, 'value');
   }
 
   /** As {@link StorageEngine.getMany}. */
@@ -141,7 +147,7 @@ export class Transaction {
     const places: number[] = [];
     for (let i = 0; i < keys.length; i++) {
       const bytes = lookupKeyBytes(keys[i] as Bytes);
-      if (own.lookup(bytes, entry)) values.push(takeOwn(read, true));
+      if (own.lookup(bytes, entry)) values.push(takeOwn(read, 'value'));
       else {
         values.push(undefined);
         others.push(bytes.slice());
@@ -158,14 +164,14 @@ export class Transaction {
   async has(key: Bytes, options?: TransactionReadOptions): Promise<boolean> {
     const read = this.#resolve(options);
     const bytes = lookupKeyBytes(key);
-    if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, false) !== undefined;
+    if (this.#state.own.lookup(bytes, entry)) return takeOwn(read, 'presence') !== undefined;
     this.#state.reads.addKey(bytes);
-    return (await this.#state.moment.get(bytes, read, false)) !== undefined;
+    return (await this.#state.moment.get(bytes, read, 'presence')) !== undefined;
   }
 
   /** As {@link StorageEngine.hasSync}. */
   hasSync(key: Bytes, options?: TransactionReadOptions): boolean {
-    return this.#look(key, options, false) !== undefined;
+    return this.#look(key, options, 'presence') !== undefined;
   }
 
   /**
@@ -187,10 +193,11 @@ export class Transaction {
     return scan;
   }
 
-  /** Writes a value, when the transaction commits. Throws what {@link WriteBatch.put} does. */
-  put(key: Bytes, value: Bytes): void {
+  /** Writes a value, when the transaction commits; with `ttl` it is gone that many milliseconds from this call. Throws what
+   * {@link WriteBatch.put} does. */
+  put(key: Bytes, value: Bytes, options?: ExpiryOptions): void {
     this.#checkWritable();
-    this.#state.own.put(key, value);
+    this.#state.own.put(key, value, options);
   }
 
   /** Removes a key, which need not exist, when the transaction commits. */
@@ -205,13 +212,13 @@ export class Transaction {
     this.#state.own.deleteRange(range);
   }
 
-  #look(key: Bytes, options: TransactionReadOptions | undefined, copies: boolean): Buffer | undefined {
+  #look(key: Bytes, options: TransactionReadOptions | undefined, wanted: Wanted): Buffer | undefined {
     const read = this.#resolve(options);
     const bytes = lookupKeyBytes(key);
     const { own, reads, moment } = this.#state;
-    if (own.lookup(bytes, entry)) return takeOwn(read, copies);
+    if (own.lookup(bytes, entry)) return takeOwn(read, wanted);
     reads.addKey(bytes);
-    return moment.getSync(bytes, read, copies);
+    return moment.getSync(bytes, read, wanted);
   }
 
   #resolve(options: TransactionReadOptions | undefined): Read {
@@ -231,10 +238,9 @@ export class Transaction {
 }
 
 /** What #own has left in `entry`. */
-function takeOwn(read: Read, copies: boolean): Buffer | undefined {
+function takeOwn(read: Read, wanted: Wanted): Buffer | undefined {
   try {
-    if (!givesValue(entry.kind)) return undefined;
-    return copies ? takeValue(entry, read) : FOUND;
+    return answerOf(entry, wanted, OWN_TIME, read);
   } finally {
     entry.release();
   }
