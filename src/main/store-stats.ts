@@ -65,6 +65,11 @@ export function storeStats(store: RunningStore): EngineStats {
     tableMemoryBytes: tables.memoryBytes,
     openSnapshots: parts.snapshots.size,
     openScans: store.scans.size,
+    transactions: {
+      open: store.transactions.openCount,
+      waiting: store.transactions.waitingCount,
+      conflicts: counters.conflictCount,
+    },
     clients: store.clientCount,
     clientViews: store.clientViews,
     sequence: parts.visibleSequence(),

@@ -151,7 +151,7 @@ function compactJob(
     outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes,
     table: options.table,
-    ...snapshots.readPoints(clock),
+    ...snapshots.readPointsOfJob(clock),
     deeper,
     grandparents: plan.grandparents,
   };
