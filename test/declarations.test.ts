@@ -12,12 +12,33 @@ import { temporaryDirectory } from './helpers/temp-directory.ts';
 
 const USE = `
 import { type Snapshot, StorageEngine, WriteBatch } from 'INDEX';
+import type {
+  CompactRange, EngineOptions, IngestOptions, KeyRange, ReadOptions, RepairOptions, ScanOptions, VerifyOptions, WriteOptions,
+} from 'INDEX';
 import { StorageClient } from 'CLIENT';
+import type { AttachOptions, ClientReadOptions, ClientScanOptions } from 'CLIENT';
 export const engine = await StorageEngine.open('./db');
 await engine.write(new WriteBatch().put('a', 'b'));
 export const snapshot: Snapshot = engine.snapshot();
 export const value: Buffer | undefined = engine.getSync('a', { snapshot });
 export const client = await StorageClient.attach(engine.share());
+// What an application has at hand is often undefined: every option and bound takes it.
+type OrUndefined<T> = { [K in keyof T]?: T[K] | undefined };
+declare function given<T>(): OrUndefined<T>;
+await StorageEngine.open('./db', given<EngineOptions>());
+await StorageEngine.repair('./db', given<RepairOptions>());
+await StorageClient.attach(engine.share(), given<AttachOptions>());
+for (const store of [engine, client]) {
+  await store.put('a', 'b', given<WriteOptions>());
+  await store.ingest([], given<IngestOptions>());
+  await store.compact(given<CompactRange>());
+  await store.compact(given<KeyRange>());
+}
+await engine.get('a', given<ReadOptions>());
+await client.getMany(['a'], given<ClientReadOptions>());
+export const scans = [engine.scan(given<ScanOptions>()), client.scan(given<ClientScanOptions>())];
+export const size: number = await engine.approximateSize(given<KeyRange>());
+await engine.verify(given<VerifyOptions>());
 `;
 
 test('no declaration of the package is marked @internal', () => {
@@ -37,7 +58,7 @@ test('a strict project compiles against the declarations, skipLibCheck off', (t)
     t.skip('the compiler is not installed');
     return;
   }
-  const use = USE.replace('INDEX', `${root}/dist/src/main/index.js`).replace(
+  const use = USE.replaceAll('INDEX', `${root}/dist/src/main/index.js`).replaceAll(
     'CLIENT',
     `${root}/dist/src/client/index.js`,
   );

@@ -28,12 +28,12 @@ import { type OwnedFiles, openOwnedFiles } from './owned-files.ts';
 /** Options of {@link StorageClient.attach}. */
 export interface AttachOptions {
   /** Size of this thread's block cache in bytes; 0 = none. Default: the engine's `cacheSize`. */
-  readonly cacheSize?: number;
+  readonly cacheSize?: number | undefined;
   /** Tables open at once in this thread, 8 to 1,000,000; less is rounded up. Default: the engine's. */
-  readonly maxOpenFiles?: number;
+  readonly maxOpenFiles?: number | undefined;
   /** Read tables through memory mapping, which needs the package koffi. Default false: what a thread has mapped when it is
    * terminated stays mapped, with its space on disk, until the process ends. */
-  readonly mmap?: boolean;
+  readonly mmap?: boolean | undefined;
 }
 
 const NAMES: ReadonlySet<string> = new Set(['cacheSize', 'maxOpenFiles', 'mmap']);

@@ -15,13 +15,14 @@
  * Long:       the whole public face in one place; most of it are contracts.
  */
 
-import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { momentAfter, prependExpiry } from '../shared/base/expiry.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
 import {
   type IngestOptions,
@@ -180,7 +181,7 @@ export class StorageClient {
    * call.
    * @throws {@link StorageError} as {@link StorageClient.get}, from the call or from the iteration.
    * @example
-   * for await (const [key, value] of client.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   * for await (const [key, value] of client.scan({ prefix: 'user:', limit: 10 })) use(key, value);
    */
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
@@ -265,6 +266,15 @@ export class StorageClient {
     }
   }
 
+  /** Deletes all keys in a range, as {@link StorageEngine.deleteRange} does. */
+  deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
+    try {
+      return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
   /**
    * Resolves when a write would not be refused with STRATA_BUSY, as {@link StorageEngine.writable} does.
    * @throws {@link StorageError} STRATA_CLOSED.
@@ -343,15 +353,13 @@ export class StorageClient {
   }
 
   /** {@link StorageEngine.compact}, after what this client wrote before. */
-  async compact(range?: CompactRange): Promise<void> {
+  async compact(range?: KeyRange | CompactRange): Promise<void> {
     this.#checkOpen();
-    const { start, end } = resolveCompactRange(range);
+    const owned = ownedCompactRange(range);
     this.#checkOpen();
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
-    await this.#calls.call('compact', [
-      { ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) },
-    ]);
+    await this.#calls.call('compact', [owned]);
   }
 
   /** What this client holds and has done: a plain object, safe for JSON. */

@@ -4,12 +4,13 @@
  * which is a tenth of it.
  *
  *   get, has, getMany   engine-reads.ts                compact, verify, stats   scheduler, verify-store.ts, store-stats.ts
- *   scan                user-iterator.ts, scan.ts
+ *   scan                user-iterator.ts, scan.ts      approximateSize         range-size.ts
  *
  * Invariants: nothing here is awaited between a call of the application and its read.
  * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
 import {
   type PutOptions,
   type PutTerms,
@@ -20,6 +21,7 @@ import {
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
+import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
 import type { EngineStats } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
@@ -93,13 +95,21 @@ export class EngineCore {
     return terms;
   }
 
-  async compact(range: CompactRange | undefined): Promise<void> {
+  async compact(range: KeyRange | CompactRange | undefined): Promise<void> {
     const store = this.store;
     store.checkWritable();
     const resolved = resolveCompactRange(range);
     // Reading the range may have run code of the application.
     store.checkWritable();
-    await store.operation(store.scheduler.compact(resolved));
+    if (!isEmptyRange(resolved)) await store.operation(store.scheduler.compact(resolved));
+  }
+
+  async approximateSize(range: KeyRange): Promise<number> {
+    const store = this.store;
+    store.checkReadable();
+    const resolved = resolveKeyRange(range);
+    store.checkReadable();
+    return await store.operation(approximateSize(store.parts, resolved));
   }
 
   stats(): EngineStats {

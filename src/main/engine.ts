@@ -6,7 +6,7 @@
  *   flush, compact   scheduler.ts                         snapshot            snapshot.ts
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
- *   ingest           ingest/ingester.ts
+ *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
  *   share            share/shares.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
@@ -25,6 +25,7 @@ import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
@@ -211,6 +212,21 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
+   * Deletes all keys in a range: one record, however many there are; atomic. What is written later stands; snapshots and scans
+   * keep what they saw. The room on the disk comes back by itself. Resolves and fails as {@link StorageEngine.put} does; a range
+   * without any bound that is defined is refused, as an undefined prefix must not empty a store: say `{ all: true }`.
+   * @example
+   * await engine.deleteRange({ prefix: 'session:' });
+   */
+  deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
+    try {
+      return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
    * Resolves when a write would not be refused with STRATA_BUSY: at once, as a rule, and after such a refusal when half of
    * `maxHeldBytes` is free again. For whoever writes without awaiting each write.
    * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED.
@@ -297,7 +313,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * event loop, and reads ahead; `for` and `nextMany` wait for the disk in the call.
    * @throws {@link StorageError} as {@link StorageEngine.get}, from the call or from the iteration.
    * @example
-   * for await (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;', limit: 10 })) use(key, value);
+   * for await (const [key, value] of engine.scan({ prefix: 'user:', limit: 10 })) use(key, value);
    */
   scan(range?: ScanOptions): Scan {
     return this.#core.scan(range);
@@ -322,15 +338,28 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
-   * Merges everything in a range (both bounds inclusive; all without) down to the bottom level: tombstones and shadowed
-   * versions are gone afterwards, except what open snapshots need. Flushes first. Takes as long as rewriting the range does.
-   * close() cancels it.
+   * Merges everything in a range (all without) down to the bottom level: tombstones and shadowed versions are gone afterwards,
+   * except what open snapshots need. Flushes first. Takes as long as rewriting the range does. close() cancels it. A
+   * {@link CompactRange} has both bounds inclusive.
    * @throws {@link StorageError} as {@link StorageEngine.flush}, STRATA_INVALID_ARGUMENT, STRATA_CORRUPTION (nothing is lost).
    * @example
-   * await engine.compact({ start: 'log:2023', end: 'log:2024' });
+   * await engine.compact({ prefix: 'log:2023' });
    */
-  async compact(range?: CompactRange): Promise<void> {
+  async compact(range?: KeyRange | CompactRange): Promise<void> {
     await this.#core.compact(range);
+  }
+
+  /**
+   * About how many bytes on disk the keys of a range take, old versions and tombstones included: of tables, compressed as they
+   * are, and of the logs of what is in no table yet, in proportion to the range. Files kept for snapshots alone don't count.
+   * Reads the index of tables that a bound cuts, and no data: good to some percent of a large range, to a block (4 KiB) of each
+   * level for a small one. `{}` is the whole store.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION, STRATA_IO.
+   * @example
+   * const bytes = await engine.approximateSize({ prefix: 'user:' });
+   */
+  async approximateSize(range: KeyRange): Promise<number> {
+    return await this.#core.approximateSize(range);
   }
 
   /**

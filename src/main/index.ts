@@ -3,6 +3,7 @@
 export type { CompactRange } from '../shared/base/compact-range.ts';
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
 export type { Bytes } from '../shared/base/input-bytes.ts';
+export type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 export type {
   IngestOptions,
   IngestPhase,

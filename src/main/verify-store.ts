@@ -37,7 +37,7 @@ export interface VerifyProgress {
 export interface VerifyOptions {
   /** Called as reading goes on, at most ten times a second per table. What it throws ends the verification, which rejects
    * with it. */
-  readonly onProgress?: (progress: VerifyProgress) => void;
+  readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
 }
 
 /** Everything was read and everything matched. */

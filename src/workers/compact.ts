@@ -4,6 +4,10 @@
  *   inputs -> InputRun (one per sorted run) -> MergingIterator -> CompactionIterator -> OutputSplitter -> TableBuilder
  *             opens table after table          orders them        drops versions       cuts tables      writes them
  *
+ * Ranges that the inputs delete are read first, from their meta blocks. A table that they hide wholly is not read. What is left
+ * of them goes into the outputs: each has what lies between its first key and the last key of the one before, so that tables stay
+ * disjoint.
+ *
  * Invariants: every entry of the inputs was read (unless the job is for a part of the key range), or the job fails:
  *             inputs are deleted on the strength of its answer.
  *             The directory is synced once, after the last output, before the answer.
@@ -12,6 +16,7 @@
  */
 import { checkAllRead } from '../shared/base/all-read.ts';
 import { assert } from '../shared/base/assert.ts';
+import { keySuccessor } from '../shared/base/bytes.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { MergingIterator } from '../shared/merge/merging-iterator.ts';
@@ -24,31 +29,43 @@ import { InputRun } from './input-run.ts';
 import { JobMonitor } from './job-monitor.ts';
 import type { JobOutputs } from './job-outputs.ts';
 import { OutputSplitter } from './output-splitter.ts';
+import { readRanges } from './read-ranges.ts';
+import { StripedRanges } from './striped-ranges.ts';
 import type { TableBuilder } from './table-builder.ts';
 
 export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOutputs): CompactResult {
   // A zeroed sequence would be older than everything in L0, where age is known by sequence.
   assert(job.outputLevel > 0, 'a compaction writes to L1 or deeper');
-  const tables = job.inputs.flat();
+  const ranges = StripedRanges.of(
+    readRanges(fileSystem, job.directory, job.inputs.flat()),
+    job.snapshots,
+    new DeeperLevels(job.deeper),
+  );
+  const inputs = job.inputs
+    .map((run) => run.filter((table) => ranges?.hidesAll(table) !== true))
+    .filter((run) => run.length > 0);
+  const tables = inputs.flat();
   const inputBytes = sum(tables, (table) => table.sizeBytes);
   const inputEntries = sum(tables, (table) => table.entryCount);
   const monitor = new JobMonitor(job, inputBytes, inputEntries);
-  const runs = job.inputs.map((run) => new InputRun(fileSystem, job.directory, run));
+  const runs = inputs.map((run) => new InputRun(fileSystem, job.directory, run));
   try {
     const survivors = new CompactionIterator(new MergingIterator(runs.map((run) => run.iterator)), {
       snapshots: job.snapshots,
       snapshotTimes: job.snapshotTimes,
       nowMs: job.nowMs,
       deeper: new DeeperLevels(job.deeper),
+      ranges,
       range: job.range,
       onPulse: (entriesRead) => monitor.pulse(entriesRead),
     });
-    const entriesWritten = writeSurvivors(job, survivors, outputs);
+    const entriesWritten = writeSurvivors(job, survivors, ranges, outputs);
     if (isWhole(job)) checkAllRead('the tables of a compaction', survivors.entriesRead, inputEntries);
     const finished = outputs.commit();
     monitor.pulse(inputEntries);
     return {
       outputs: finished,
+      unread: job.inputs.flat().flatMap((table) => (tables.includes(table) ? [] : [table.number])),
       stats: {
         bytesRead: bytesReadOf(job, inputBytes, survivors.entriesRead, inputEntries),
         bytesWritten: sum(finished, (table) => table.sizeBytes),
@@ -63,23 +80,41 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
 }
 
 /** Returns how many entries were written. */
-function writeSurvivors(job: CompactJob, survivors: CompactionIterator, outputs: JobOutputs): number {
+function writeSurvivors(
+  job: CompactJob,
+  survivors: CompactionIterator,
+  ranges: StripedRanges | undefined,
+  outputs: JobOutputs,
+): number {
   const control = new ControlBlock(job.control);
   const numbers = new OutputNumbers(job.outputs);
   const splitter = new OutputSplitter({ ...job, outputCount: numbers.capacity });
   let builder: TableBuilder | undefined;
   let entriesWritten = 0;
+  /** Where the table in progress begins, for its ranges. */
+  let start = job.range.start;
+  // Zeroed entries have sequence 0, so no larger base would do.
+  const begin = (): TableBuilder => outputs.begin(numbers.take(control), job.table, 0);
   while (survivors.next()) {
     if (
       survivors.startsKey &&
       splitter.beginsTable(survivors.entry, builder === undefined ? 0 : builder.fileSizeBytes)
     ) {
+      if (builder !== undefined && ranges !== undefined) {
+        const end = keySuccessor(builder.lastKey);
+        builder.setRanges(ranges.cut(start, end));
+        start = end;
+      }
       outputs.finish();
-      // Zeroed entries have sequence 0, so no larger base would do.
-      builder = outputs.begin(numbers.take(control), job.table, 0);
+      builder = begin();
     }
     builder!.add(survivors.entry);
     entriesWritten++;
+  }
+  const left = ranges?.cut(start, job.range.end);
+  if (left !== undefined) {
+    builder ??= begin();
+    builder.setRanges(left);
   }
   return entriesWritten;
 }

@@ -25,6 +25,9 @@
  * A put that expires is a delete once its moment has come for the first who sees it, as time only moves on: by the time of its
  * stripe's snapshot, or of the job for new reads. So it hides what is older, as it did, and goes as a delete goes.
  *
+ * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not
+ * there. Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
+ *
  * Invariants: for every open snapshot and for every read after the job was made, the merged inputs over the deeper
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
@@ -45,6 +48,7 @@ import { expiryOf } from '../shared/base/expiry.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
 import type { InternalIterator, KeyRange } from '../shared/base/iterator.ts';
 import type { DeeperLevels } from './deeper-levels.ts';
+import { type StripedRanges, stripeOf } from './striped-ranges.ts';
 
 /** How much input goes by between two calls of `onPulse`, in raw bytes: a few blocks. */
 const PULSE_BYTES = 16 * 1024;
@@ -59,6 +63,8 @@ export interface CompactionIteratorOptions {
   readonly snapshotTimes: readonly number[];
   readonly nowMs: number;
   readonly deeper: DeeperLevels;
+  /** Those of all inputs; undefined: none. */
+  readonly ranges?: StripedRanges | undefined;
   /** No put gets sequence 0: the output is a table of L0. */
   readonly keepsSequences?: boolean;
   /** Only keys in this range are read. */
@@ -80,6 +86,7 @@ export class CompactionIterator {
   /** By stripe. */
   readonly #times: readonly number[];
   readonly #deeper: DeeperLevels;
+  readonly #ranges: StripedRanges | undefined;
   readonly #keepsSequences: boolean;
   readonly #range: KeyRange;
   readonly #onPulse: ((entriesRead: number) => void) | undefined;
@@ -104,6 +111,7 @@ export class CompactionIterator {
     this.#times = [...options.snapshotTimes, options.nowMs];
     assert(this.#times.length === this.#snapshots.length + 1, 'each snapshot has its time');
     this.#deeper = options.deeper;
+    this.#ranges = options.ranges;
     this.#keepsSequences = options.keepsSequences === true;
     this.#range = options.range ?? {};
     this.#onPulse = options.onPulse;
@@ -122,8 +130,8 @@ export class CompactionIterator {
         if (this.#mustWriteHeldDelete()) return this.#yieldDelete();
         this.#beginKey(entry);
       }
-      const stripe = this.#stripeOf(entry.sequence);
-      if (stripe === this.#stripe) {
+      const stripe = stripeOf(this.#snapshots, entry.sequence);
+      if (stripe === this.#stripe || this.#isHidden(entry, stripe)) {
         this.#advance();
         continue;
       }
@@ -207,17 +215,8 @@ export class CompactionIterator {
     this.#heldDelete = NONE;
   }
 
-  /** The index of the first snapshot that sees `sequence`; the number of snapshots when only new reads do. */
-  #stripeOf(sequence: number): number {
-    const snapshots = this.#snapshots;
-    let low = 0;
-    let high = snapshots.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (snapshots[middle]! < sequence) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  #isHidden({ keyBytes, keyStart, keyEnd, sequence }: Entry, stripe: number): boolean {
+    return this.#ranges?.hides(keyBytes, keyStart, keyEnd, sequence, stripe) === true;
   }
 
   /** Whether the key that just ended leaves a delete that has something to hide in deeper tables. */
@@ -255,7 +254,10 @@ export class CompactionIterator {
     entry.valueEnd = from.valueEnd;
     entry.kind = from.kind;
     const everyoneSees =
-      !this.#keepsSequences && this.#stripe === 0 && !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
+      !this.#keepsSequences &&
+      this.#stripe === 0 &&
+      this.#ranges?.covers(this.#key, 0, this.#keyLength) !== true &&
+      !this.#deeper.mayHold(this.#key, 0, this.#keyLength);
     entry.sequence = everyoneSees ? 0 : from.sequence;
     this.#state = 'yielded';
     return this.#noteYield();

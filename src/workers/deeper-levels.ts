@@ -5,11 +5,11 @@
  *   keys ascend, so each level keeps a cursor on its first table that does not end before the key: over a whole merge
  *   every bound is compared about once
  *
- * Requires:   the keys asked for ascend (repeats are fine).
+ * Requires:   the keys asked for ascend (repeats are fine), those of mayHold and the starts of mayHoldAny together.
  * Invariants: "no" is certain, "maybe" is not: only bounds are known, not what lies within.
  * Thread:     any; pure.
  */
-import { compareBytes } from '../shared/base/bytes.ts';
+import { compareBytes, compareKeys } from '../shared/base/bytes.ts';
 import type { KeyBounds } from '../shared/threads/jobs.ts';
 
 export class DeeperLevels {
@@ -36,6 +36,26 @@ export class DeeperLevels {
       if (compareBytes(bytes, start, end, smallest, 0, smallest.length) >= 0) return true;
     }
     return false;
+  }
+
+  /** Whether a key in [start, end) may exist there. */
+  mayHoldAny(start: Uint8Array, end: Uint8Array): boolean {
+    if (this.mayHold(start, 0, start.length)) return true;
+    // Each cursor is at the first table that does not end before the start.
+    return this.#levels.some((tables, level) => {
+      const table = tables[this.#cursors[level]!];
+      return table !== undefined && compareKeys(table.smallest, end) < 0;
+    });
+  }
+
+  /** The last key that may exist there; undefined: none does, or nothing is known. */
+  get lastKey(): Uint8Array | undefined {
+    let last: Uint8Array | undefined;
+    for (const tables of this.#levels) {
+      const { largest } = tables.at(-1)!;
+      if (last === undefined || compareKeys(largest, last) > 0) last = largest;
+    }
+    return last;
   }
 }
 

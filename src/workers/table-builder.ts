@@ -6,19 +6,21 @@
  * Invariants: entries strictly rise by user key and fall by sequence, asserted on every add. A block is cut before an
  *             entry that is larger than a block, so a huge value lies alone.
  *             The directory entry is not synced here; that is the job's.
+ *             The bounds hold all entries and all ranges that the table deletes.
  * Owns:   not the file: whoever created it closes it, and removes it when the build fails.
  * Thread: a worker's. Keys and values may lie in shared memory.
  */
 
 import { assert } from '../shared/base/assert.ts';
-import { copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { compareKeys, copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
-import { type Entry, EntryKind } from '../shared/base/entry.ts';
+import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { EXPIRY_BYTES, expiryOf } from '../shared/base/expiry.ts';
 import type { FileNumber, SequenceNumber } from '../shared/base/ids.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';
+import type { RangeDeletes } from '../shared/ranges/range-deletes.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
 import {
@@ -61,6 +63,7 @@ export class TableBuilder {
   #tombstoneCount = 0;
   #shadowedCount = 0;
   #rawBytes = 0;
+  #ranges: RangeDeletes | undefined;
   #smallestSequence = Number.MAX_SAFE_INTEGER;
   #largestSequence = 0;
   #expiry: ExpirySummary | undefined;
@@ -138,24 +141,44 @@ export class TableBuilder {
     this.#expiry.add(expiryOf(entry));
   }
 
+  /** The last key that was added: a view, until the next one. */
+  get lastKey(): Uint8Array {
+    return this.#lastKey.subarray(0, this.#lastKeyLength);
+  }
+
+  /**
+   * Ranges that the table deletes, once all entries were added. A table has at least one: without, it gets a delete of the first
+   * key of the ranges, which says nothing new.
+   */
+  setRanges(ranges: RangeDeletes | undefined): void {
+    if (ranges === undefined) return;
+    if (this.#entryCount === 0) this.add(deleteOf(ranges.start, ranges.sequencesOf(0)[0]!));
+    this.#ranges = ranges;
+    const [lowest, highest] = ranges.sequenceRange();
+    this.#smallestSequence = Math.min(this.#smallestSequence, lowest);
+    this.#largestSequence = Math.max(this.#largestSequence, highest);
+  }
+
   /** Writes meta and footer, and syncs the file. At least one entry was added. */
   finish(): TableInfo {
     assert(this.#entryCount > 0 && !this.#isFinished, 'a table is finished once, with entries');
     this.#isFinished = true;
     if (!this.#block.isEmpty) this.#writeBlock();
-    const largestKey = copyBytes(this.#lastKey, 0, this.#lastKeyLength);
-    this.#index.add(this.#pendingBlockSize, largestKey);
+    const lastKey = copyBytes(this.#lastKey, 0, this.#lastKeyLength);
+    this.#index.add(this.#pendingBlockSize, lastKey);
+    const ranges = this.#ranges;
     const facts = {
       number: this.#number,
       entryCount: this.#entryCount,
       tombstoneCount: this.#tombstoneCount,
       shadowedCount: this.#shadowedCount,
       rawBytes: this.#rawBytes,
-      smallestKey: this.#firstKey!,
-      largestKey,
+      smallestKey: ranges === undefined ? this.#firstKey! : smallestOf(this.#firstKey!, ranges.start),
+      largestKey: ranges === undefined ? lastKey : largestOf(lastKey, lastBefore(ranges.end)),
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
       ...(this.#expiry && { expiry: this.#expiry.summary }),
+      ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
     };
     const meta = encodeMeta(
       {
@@ -167,6 +190,7 @@ export class TableBuilder {
       },
       this.#index.encode(),
       this.#filter?.encode(),
+      ranges,
     );
     const metaOffset = this.#output.offset;
     this.#output.write(meta);
@@ -191,4 +215,26 @@ export class TableBuilder {
     grown.set(this.#lastKey);
     this.#lastKey = grown;
   }
+}
+
+function deleteOf(key: Uint8Array, sequence: number): Entry {
+  const entry = new Entry();
+  entry.keyBytes = key;
+  entry.keyEnd = key.length;
+  entry.sequence = sequence;
+  entry.kind = EntryKind.Delete;
+  return entry;
+}
+
+function smallestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return compareKeys(a, b) <= 0 ? a : copyBytes(b, 0, b.length);
+}
+
+function largestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return compareKeys(a, b) >= 0 ? a : copyBytes(b, 0, b.length);
+}
+
+/** The last key in front of `end` where there is one, as there is in front of a key and a zero; else `end`, which is wider. */
+function lastBefore(end: Uint8Array): Uint8Array {
+  return end.at(-1) === 0 ? end.subarray(0, -1) : end;
 }

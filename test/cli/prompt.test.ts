@@ -93,7 +93,7 @@ test('complete() offers commands first, then the options of the command', () => 
   });
   assert.deepEqual(complete(program, 'sc'), [['scan '], 'sc']);
   assert.ok(complete(program, '')[0].includes('help '));
-  assert.deepEqual(complete(program, 'de')[0], ['delete ', 'destroy ']);
+  assert.deepEqual(complete(program, 'de')[0], ['delete ', 'delete-range ', 'destroy ']);
   assert.deepEqual(complete(program, 'scan a --re'), [['--reverse '], '--re']);
   assert.deepEqual(complete(program, 'scan a'), [[], 'a']);
   assert.deepEqual(complete(program, 'bogus --x'), [[], '--x']);

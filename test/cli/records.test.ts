@@ -90,6 +90,7 @@ test('looking at a directory without a store creates none', async (t) => {
     ['verify'],
     ['dump'],
     ['delete', 'k'],
+    ['delete-range', '--all'],
     ['flush'],
     ['compact'],
   ]) {
@@ -98,6 +99,23 @@ test('looking at a directory without a store creates none', async (t) => {
     assert.match(stderr, /^stratakv: .*does not exist.* \(STRATA_NO_DATABASE\)\n$/, command[0]);
   }
   assert.equal(existsSync(db), false);
+});
+
+test('delete-range takes what scan takes, and all only when told so', async (t) => {
+  const db = temporaryDirectory(t);
+  for (const key of ['a', 'b1', 'b2', 'c', 'd\u00ff', 'e']) await runCommand(db, ['put', key, 'v']);
+  const left = async (...args: string[]): Promise<string> => {
+    const { exitCode, stderr } = await runCommand(db, ['delete-range', ...args]);
+    assert.deepEqual([exitCode, stderr], [0, ''], args.join(' '));
+    return (await runCommand(db, ['scan', '--keys'])).stdout.replaceAll('\n', ' ').trim();
+  };
+  assert.equal(await left('c', 'b'), 'a b1 b2 c d\u00ff e');
+  assert.equal(await left('b2', 'c'), 'a b1 c d\u00ff e');
+  assert.equal(await left('--prefix', 'b', '--sync'), 'a c d\u00ff e');
+  assert.equal(await left('--hex', '--prefix', '64c3'), 'a c e');
+  assert.equal(await left('d'), 'a c');
+  assert.equal(await left('', 'b'), 'c');
+  assert.equal(await left('--all'), '');
 });
 
 test('bad usage has exit code 2 and one line on stderr', async (t) => {
@@ -113,6 +131,13 @@ test('bad usage has exit code 2 and one line on stderr', async (t) => {
     [['scan', '--limit', '1e3'], /--limit/],
     [['scan', 'a', '--prefix', 'b'], /either a range or --prefix/],
     [['scan', '--hex', '--base64'], /cannot be used with/],
+    [['delete-range'], /every record: say START, END, --prefix or --all/],
+    [['delete-range', ''], /every record/],
+    [['delete-range', '--prefix', ''], /every record/],
+    [['delete-range', '--all', 'a'], /either a range or --all/],
+    [['delete-range', '--all', '--prefix', 'a'], /either a range or --all/],
+    [['delete-range', 'a', '--prefix', 'b'], /either a range or --prefix/],
+    [['delete-range', 'a', 'b', 'c'], /too many arguments/],
     [['get', '--hex', 'abc'], /"abc" is not hex/],
     [['get', '--base64', '%'], /"%" is not base64/],
     [['load', '-', '--format', 'csv'], /Allowed choices are json, tsv/],
@@ -136,7 +161,9 @@ test('help and --version are results: stdout and exit code 0', async (t) => {
   const db = temporaryDirectory(t);
   const help = await runCli(db, ['help']);
   assert.deepEqual([help.exitCode, help.stderr], [0, '']);
-  for (const command of 'put get delete scan flush compact load dump stats verify destroy'.split(' ')) {
+  for (const command of 'put get delete delete-range scan flush compact load dump stats verify destroy'.split(
+    ' ',
+  )) {
     assert.match(help.stdout, new RegExp(`^ {2}${command} `, 'm'));
   }
   assert.match((await runCli(db, ['scan', '--help'])).stdout, /^Usage: stratakv scan/);

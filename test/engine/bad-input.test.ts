@@ -54,10 +54,13 @@ test('what is not bytes and not a well-formed string is refused as a key, everyw
     ];
     // undefined is "no bound" there.
     if (wrong !== undefined) {
-      for (const bound of ['gt', 'gte', 'lt', 'lte']) attempts.push(() => engine.scan({ [bound]: key }));
+      for (const bound of ['gt', 'gte', 'lt', 'lte', 'prefix'])
+        attempts.push(() => engine.scan({ [bound]: key }));
       attempts.push(
         () => engine.compact({ start: key }),
         () => engine.compact({ end: key }),
+        () => engine.compact({ prefix: key }),
+        () => engine.approximateSize({ gte: key }),
       );
     }
     for (const attempt of attempts) {

@@ -14,6 +14,7 @@ export const ROOMS: readonly string[] = [
   'src/shared/wasm',
   'src/shared/disk',
   'src/shared/ingest',
+  'src/shared/ranges',
   'src/shared/table',
   'src/shared/threads',
   'src/shared/merge',

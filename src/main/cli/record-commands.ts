@@ -1,5 +1,5 @@
 /**
- * put, get, delete: one record at a time.
+ * put, get, delete: one record at a time. delete-range: all of a range, in one write.
  */
 import type { Command } from 'commander';
 import {
@@ -11,6 +11,7 @@ import {
 } from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 import { parseBytes, showValue } from './notation.ts';
+import { rangeToDelete } from './range.ts';
 
 interface WriteCommandOptions extends NotationOptions {
   readonly sync?: boolean;
@@ -18,6 +19,11 @@ interface WriteCommandOptions extends NotationOptions {
 
 interface PutCommandOptions extends WriteCommandOptions {
   readonly ttl?: number;
+}
+
+interface DeleteRangeOptions extends WriteCommandOptions {
+  readonly prefix?: string;
+  readonly all?: boolean;
 }
 
 interface GetOptions extends NotationOptions {
@@ -58,6 +64,24 @@ export function addRecordCommands(program: Command, context: CommandContext): vo
     .addOption(deleteHex)
     .addOption(deleteBase64)
     .action((key: string, options: WriteCommandOptions) => remove(context, key, options));
+  addDeleteRange(program, context);
+}
+
+function addDeleteRange(program: Command, context: CommandContext): void {
+  const [hex, base64] = notationOptions();
+  program
+    .command('delete-range')
+    .description('delete the records from START (inclusive) to END (exclusive), however many, at once')
+    .argument('[start]')
+    .argument('[end]')
+    .option('--prefix <prefix>', 'keys that begin with this')
+    .option('--all', 'every record of the store')
+    .option('--sync', SYNC_HELP)
+    .addOption(hex)
+    .addOption(base64)
+    .action((start: string | undefined, end: string | undefined, options: DeleteRangeOptions) =>
+      removeRange(context, start, end, options),
+    );
 }
 
 async function put(
@@ -92,5 +116,17 @@ async function remove(
   const keyBytes = parseBytes(key, notationOf(options));
   const engine = await session.engine('change');
   await engine.delete(keyBytes, { sync: options.sync === true });
+  out.remark('ok');
+}
+
+async function removeRange(
+  { session, out }: CommandContext,
+  start: string | undefined,
+  end: string | undefined,
+  options: DeleteRangeOptions,
+): Promise<void> {
+  const range = rangeToDelete(start, end, options, notationOf(options));
+  const engine = await session.engine('change');
+  await engine.deleteRange(range, { sync: options.sync === true });
   out.remark('ok');
 }

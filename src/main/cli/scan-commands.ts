@@ -15,8 +15,8 @@ import {
   notationOptions,
   parseCount,
 } from './context.ts';
-import { usageError } from './exit-codes.ts';
-import { type Notation, parseBytes, showInLine, showJsonField } from './notation.ts';
+import { showInLine, showJsonField } from './notation.ts';
+import { rangeOf } from './range.ts';
 
 interface ScanCommandOptions extends NotationOptions {
   readonly prefix?: string;
@@ -62,31 +62,15 @@ async function scan(
   end: string | undefined,
   options: ScanCommandOptions,
 ): Promise<void> {
-  if (options.prefix !== undefined && start !== undefined) {
-    throw usageError('give either a range or --prefix, not both');
-  }
   const notation = notationOf(options);
   const range: ScanOptions = {
-    ...(options.prefix === undefined ? {} : prefixRange(options.prefix, notation)),
-    ...(start === undefined ? {} : { gte: parseBytes(start, notation) }),
-    ...(end === undefined ? {} : { lt: parseBytes(end, notation) }),
-    ...(options.limit === undefined ? {} : { limit: options.limit }),
+    ...rangeOf(start, end, options.prefix, notation),
+    limit: options.limit,
     reverse: options.reverse === true,
     values: options.keys !== true,
   };
   const engine = await context.session.engine('read');
   await print(context, engine, range, recordPrinter(options));
-}
-
-/** Every key that begins with `prefix`. */
-function prefixRange(prefix: string, notation: Notation): ScanOptions {
-  const first = Buffer.from(parseBytes(prefix, notation));
-  let length = first.length;
-  while (length > 0 && first[length - 1] === 0xff) length--;
-  if (length === 0) return { gte: first };
-  const end = Buffer.from(first.subarray(0, length));
-  end[length - 1]! += 1;
-  return { gte: first, lt: end };
 }
 
 type RecordPrinter = (key: Buffer, value: Buffer | undefined) => string;

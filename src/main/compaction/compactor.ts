@@ -47,7 +47,7 @@ import {
 import { compactionOptions, planBytes } from './compaction-plan.ts';
 import { beginCompaction, endCompaction, failSpan } from './compaction-trace.ts';
 import { LevelZeroPace } from './level-zero-pace.ts';
-import { planManualCompaction } from './manual-compaction.ts';
+import { inclusiveRange, planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
 import type { RunningPlans } from './running-plans.ts';
 import { type MergeParts, mergeInParts, partsOf } from './subcompactions.ts';
@@ -186,9 +186,10 @@ export class Compactor {
     }
   }
 
-  /** Everything in `range` (both bounds inclusive) down to the bottom level. The caller has flushed. */
+  /** Everything in `range` down to the bottom level. The caller has flushed. */
   async compactRange(range: KeyRange): Promise<void> {
     const { versions } = this.#parts;
+    const keys = inclusiveRange(range);
     const upTo = versions.lastSequence;
     for (;;) {
       if (this.#ended !== undefined) throw this.#ended;
@@ -198,7 +199,7 @@ export class Compactor {
       }
       const step = planManualCompaction(
         versions.current,
-        range,
+        keys,
         compactionOptions(this.#parts),
         this.#busy(false),
         upTo,

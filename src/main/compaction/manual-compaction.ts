@@ -20,6 +20,7 @@
  * Not chosen: rewriting the whole bottom level: the meta data of a table says whether that would change it.
  */
 import { type Level, type SequenceNumber, level as toLevel } from '../../shared/base/ids.ts';
+import type { KeyRange } from '../../shared/base/iterator.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableList } from '../../shared/read/table-list.ts';
 import { hullOf, type InclusiveRange, totalBytes, type Version } from '../../shared/read/version.ts';
@@ -34,6 +35,14 @@ import {
 } from './compaction-plan.ts';
 import { sheddableCount } from './expired-entries.ts';
 import { type OutputLevel, planLevelZero } from './level-zero.ts';
+
+/**
+ * `range` as tables know theirs. Where the last key before its end has no name, the end itself is taken for it: one key more, of
+ * tables that are taken whole.
+ */
+export function inclusiveRange({ start, end }: KeyRange): InclusiveRange {
+  return { start, end: end?.at(-1) === 0 ? end.subarray(0, -1) : end };
+}
 
 export type ManualStep =
   | { readonly status: 'ready'; readonly plan: CompactionPlan }

@@ -12,6 +12,7 @@
  */
 
 import { checkAllRead } from '../../shared/base/all-read.ts';
+import { keySuccessor } from '../../shared/base/bytes.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import { levelZeroRuns, totalBytes } from '../../shared/read/version.ts';
@@ -58,14 +59,20 @@ export function partsOf(
   if (plan.kind === 'move' || count < 2) return [{}];
   try {
     const tables = [...plan.inputs, ...plan.overlapping];
-    return splitKeys(
+    const ranges = splitKeys(
       tables.flatMap((table) => tableSamples(table, store.tables.reader(table))),
       count,
     );
+    return ranges.map(({ start, end }) => ({ start: behind(start), end: behind(end) }));
   } catch {
     // A table that can't be opened: the job says what is wrong with it.
     return [{}];
   }
+}
+
+/** Parts end right behind a key: so the last key in front of the bound is known, where a deleted range is cut (table-builder.ts). */
+function behind(bound: Uint8Array | undefined): Uint8Array | undefined {
+  return bound === undefined ? undefined : keySuccessor(bound);
 }
 
 /** Runs the parts; `onPartDone` hears of each that ends, well or not. */
@@ -95,7 +102,9 @@ export async function mergeInParts(
   });
   const results = (await Promise.all(parts)).filter((result) => result !== undefined);
   const merged = combine(results);
-  const expected = sumOf([...plan.inputs, ...plan.overlapping], (table) => table.entryCount);
+  const unread = new Set(merged.unread);
+  const read = [...plan.inputs, ...plan.overlapping].filter(({ number }) => !unread.has(number));
+  const expected = sumOf(read, (table) => table.entryCount);
   try {
     if (failures.length > 0) throw failures[0];
     checkAllRead('the tables of a compaction', merged.stats.entriesRead, expected);
@@ -110,6 +119,7 @@ function combine(results: readonly CompactResult[]): CompactResult {
   const stat = (name: keyof JobStats): number => sumOf(results, ({ stats }) => stats[name]);
   return {
     outputs: results.flatMap(({ outputs }) => outputs),
+    unread: results[0]?.unread ?? [],
     stats: {
       bytesRead: stat('bytesRead'),
       bytesWritten: stat('bytesWritten'),

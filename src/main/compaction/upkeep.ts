@@ -26,6 +26,8 @@ import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { areTablesDue, expiredInMemory, flushMoment, nextMoment } from './expiry-watch.ts';
 import type { Scheduler } from './scheduler.ts';
 
+/** Deleted ranges in memory from which on nobody asks what they hold. */
+const REST_RANGES = 1024;
 const LEVELS = Array.from({ length: LEVEL_COUNT }, (_, i) => toLevel(i));
 
 /** Without a write for this long a store is at rest: most programs that write now and then do so more often. */
@@ -163,6 +165,7 @@ export class Upkeep {
   }
 
   #isWorthFlushingAtRest(live: readonly LiveMemtable[]): boolean {
+    if (this.#hasLargeRanges(live)) return true;
     const tombstones = tombstonesOf(live);
     if (tombstones === 0 || tombstones >= REST_TOMBSTONES) return tombstones > 0;
     const { current } = this.#parts.versions;
@@ -174,6 +177,15 @@ export class Upkeep {
     const bytes = totalBytes(tables);
     const hiddenBytes = entryCount === 0 ? 0 : Math.min(bytes, (tombstones * bytes) / entryCount);
     return hiddenBytes >= REST_HIDDEN_BYTES && hiddenBytes >= REST_HIDDEN_SHARE * bytes;
+  }
+
+  /** Whether ranges that are deleted in memory hold much on the disk. */
+  #hasLargeRanges(live: readonly LiveMemtable[]): boolean {
+    const { current } = this.#parts.versions;
+    const ranges = live.flatMap(({ memtable }) => memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? []);
+    if (ranges.length > REST_RANGES) return true;
+    const bytes = ranges.reduce((sum, range) => sum + current.approximateBytes(range), 0);
+    return bytes >= REST_HIDDEN_BYTES;
   }
 }
 

@@ -20,6 +20,7 @@ import { fileNumber } from '../../shared/base/ids.ts';
 import { MIN_ENTRY_BYTES } from '../../shared/log/log-format.ts';
 import { capacityFor, MAX_ARENA_BYTES, MemtableArena } from '../../shared/memtable/arena.ts';
 import { Memtable } from '../../shared/memtable/memtable.ts';
+import { MOST_PAGE_BYTES } from '../../shared/memtable/memtable-ranges.ts';
 import { indexRecovered, type LogRegion } from '../../shared/memtable/recovered-index.ts';
 import { builtNodeBytes } from '../../shared/memtable/tree-builder.ts';
 import { createMemtable, LiveMemtable } from '../write/memtable-list.ts';
@@ -73,7 +74,7 @@ export class LogReplay {
   /** As large as any memtable, or as what is to come can get; larger only for a log that would not fit. */
   #begin(length: number, file: LogFile): Loaded {
     const all = this.#bytesToCome + ALIGNMENT;
-    const most = capacityFor(all + builtNodeBytes(Math.ceil(all / MIN_ENTRY_BYTES)));
+    const most = capacityFor(all + builtNodeBytes(Math.ceil(all / MIN_ENTRY_BYTES)) + MOST_PAGE_BYTES);
     const least = capacityFor(length + ALIGNMENT);
     if (least > MAX_ARENA_BYTES) throw tooLarge(file.path);
     const capacity = Math.max(least, Math.min(most, this.#writeBufferBytes));
@@ -125,7 +126,7 @@ function finishOne(loaded: Loaded, nextSequence: number): LiveMemtable {
   const extents = logs.map((log) => ({ number: fileNumber(log.number), sizeBytes: log.validBytes }));
   const count = logs.reduce((sum, log) => sum + log.entryCount, 0);
   if (count === 0) return new LiveMemtable(createMemtable(0, 0, nextSequence), undefined, extents);
-  const arena = withRoomFor(loaded, builtNodeBytes(count));
+  const arena = withRoomFor(loaded, builtNodeBytes(count) + MOST_PAGE_BYTES);
   // The index will lie there, and takes it for what it was: zero.
   if (arena === loaded.arena)
     arena.bytes.fill(0, arena.dataStart + loaded.usedBytes, arena.dataStart + loaded.readBytes);

@@ -9,7 +9,7 @@ export type { DamagedRange } from '../../shared/threads/jobs.ts';
 
 export interface RepairOptions {
   /** Look and report, change nothing on disk but LOCK. Default false. */
-  readonly dryRun?: boolean;
+  readonly dryRun?: boolean | undefined;
 }
 
 /** What became of one file. */

@@ -19,6 +19,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CompactRange } from '../../shared/base/compact-range.ts';
 import { errorToWire, invalidArgument } from '../../shared/base/errors.ts';
 import { freeBuffer } from '../../shared/base/free-buffer.ts';
+import type { KeyRange } from '../../shared/base/key-range.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import { type Handlers, serveCalls } from '../../shared/threads/calls.ts';
@@ -41,7 +42,7 @@ import type { Follower, ViewPublisher } from './view-publisher.ts';
 /** What clients may ask of the engine. */
 export interface ClientService {
   flush(): Promise<void>;
-  compact(range?: CompactRange): Promise<void>;
+  compact(range?: KeyRange | CompactRange): Promise<void>;
 }
 
 /** What a client learns of the store when it attaches, and the way of its writes. */

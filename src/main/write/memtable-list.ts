@@ -15,7 +15,7 @@
  * Thread:     main.     Owns: the memtables and their log writers.
  */
 import { assert } from '../../shared/base/assert.ts';
-import { copyBytes } from '../../shared/base/bytes.ts';
+import { compareKeys, copyBytes } from '../../shared/base/bytes.ts';
 import type { Entry } from '../../shared/base/entry.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
 import type { InternalIterator } from '../../shared/base/iterator.ts';
@@ -24,6 +24,7 @@ import { capacityFor, MemtableArena } from '../../shared/memtable/arena.ts';
 import { Memtable } from '../../shared/memtable/memtable.ts';
 import { MemtableIterator } from '../../shared/memtable/memtable-iterator.ts';
 import { newestFirst } from '../../shared/read/readable-memtables.ts';
+import type { InclusiveRange } from '../../shared/read/version.ts';
 import type { LogWriter } from './log-writer.ts';
 
 /** A log that holds a memtable's writes, with the length that counts. */
@@ -75,13 +76,18 @@ export class LiveMemtable {
     return this.memtable.arena.entryCount === 0;
   }
 
-  /** Of its keys, both inclusive; undefined when it has none. */
-  keyRange(): { readonly start: Uint8Array; readonly end: Uint8Array } | undefined {
+  /** Of its keys and of what its ranges delete, both inclusive, perhaps a little wider; undefined when it has none. */
+  keyRange(): InclusiveRange | undefined {
     const iterator = this.iterator(Number.MAX_SAFE_INTEGER);
-    if (!iterator.seekToFirst()) return undefined;
-    const start = keyOf(iterator.entry);
-    iterator.seekToLast();
-    return { start, end: keyOf(iterator.entry) };
+    let hull: InclusiveRange | undefined;
+    if (iterator.seekToFirst()) {
+      const start = keyOf(iterator.entry);
+      iterator.seekToLast();
+      hull = { start, end: keyOf(iterator.entry) };
+    }
+    for (const range of this.memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? [])
+      hull = hull === undefined ? range : unionOf(hull, range);
+    return hull;
   }
 
   /** The logs behind this memtable, ascending. For the active one, with the length encoded so far. */
@@ -97,6 +103,15 @@ export class LiveMemtable {
     const { number, writtenUpTo } = this.writer;
     return writtenUpTo === 0 ? [] : [{ number, sizeBytes: writtenUpTo }];
   }
+}
+
+function unionOf(a: InclusiveRange, b: InclusiveRange): InclusiveRange {
+  const { start: aStart, end: aEnd } = a;
+  const { start: bStart, end: bEnd } = b;
+  return {
+    start: aStart === undefined || bStart === undefined || compareKeys(aStart, bStart) <= 0 ? aStart : bStart,
+    end: aEnd === undefined || (bEnd !== undefined && compareKeys(aEnd, bEnd) >= 0) ? aEnd : bEnd,
+  };
 }
 
 function keyOf({ keyBytes, keyStart, keyEnd }: Entry): Uint8Array {

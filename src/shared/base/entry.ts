@@ -15,6 +15,13 @@ export class Entry {
   /** One of {@link EntryKind}. */
   kind = 0;
 
+  /** Makes it say that a delete hides the key, whatever it said before. */
+  setDeleted(sequence: number): void {
+    this.valueStart = this.valueEnd;
+    this.sequence = sequence;
+    this.kind = EntryKind.Delete;
+  }
+
   /** Keeps no memory any more: what it points to is another's from now on. */
   release(): void {
     this.keyBytes = EMPTY;

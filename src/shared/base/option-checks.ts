@@ -26,7 +26,7 @@ export function readOnce<T extends object>(options: T, known: ReadonlySet<string
 
 /** A boolean option of any options object. */
 export function boolean<K extends string>(
-  options: { readonly [P in K]?: boolean },
+  options: { readonly [P in K]?: boolean | undefined },
   name: K,
   fallback: boolean,
 ): boolean {
@@ -39,7 +39,7 @@ export function boolean<K extends string>(
 
 /** An integer option of any options object. */
 export function integer<K extends string>(
-  options: { readonly [P in K]?: number },
+  options: { readonly [P in K]?: number | undefined },
   name: K,
   fallback: number,
   lowest: number,

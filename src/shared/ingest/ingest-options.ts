@@ -18,11 +18,11 @@ export type IngestSource = Iterable<IngestRecord> | AsyncIterable<IngestRecord>;
 /** Options of ingest. */
 export interface IngestOptions {
   /** Called a few times a second, and when a phase ends. What it throws ends the ingestion. */
-  readonly onProgress?: (progress: IngestProgress) => void;
+  readonly onProgress?: ((progress: IngestProgress) => void) | undefined;
   /** Ends the ingestion with the signal's reason; nothing of it is in the store then. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** How many records the source has, about, where neither its `length` nor its `size` says: for progress alone. */
-  readonly estimatedRecords?: number;
+  readonly estimatedRecords?: number | undefined;
 }
 
 /**

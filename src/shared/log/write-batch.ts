@@ -15,7 +15,9 @@ import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { momentAfter, prependExpiry, userBytesOf, writeExpiry } from '../base/expiry.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
+import { type AllKeys, type KeyRange, resolveDeleteRange } from '../base/key-range.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
+import { rangeDeleteValue } from '../base/range-delete.ts';
 import { processClock, wallClock } from '../base/timers.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
 import { type ExpiryOptions, resolveTtl } from './write-options.ts';
@@ -42,7 +44,7 @@ interface Expiring {
 }
 
 /**
- * A list of puts and deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
+ * A list of puts, deletes and range deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
  *
  * @example
  * const batch = new WriteBatch().put('user:2', 'Bob').put('user:3', 'Charlie').delete('user:1');
@@ -75,6 +77,22 @@ export class WriteBatch {
     key.setKey(keyInput);
     value.end = 0;
     this.#append(EntryKind.Delete);
+    return this;
+  }
+
+  /**
+   * Adds the delete of all keys in a range, those that this batch has put before among them; what it puts after stands. One
+   * entry, however many keys. A range without a key adds nothing. Throws as {@link WriteBatch.put} does; also for a range
+   * without any bound that is defined, which has to be `{ all: true }`.
+   * @example
+   * batch.deleteRange({ prefix: 'session:' }).deleteRange({ gte: 'log:2023', lt: 'log:2024' });
+   */
+  deleteRange(rangeInput: KeyRange | AllKeys): this {
+    const range = resolveDeleteRange(rangeInput);
+    if (range === undefined) return this;
+    key.setKey(range.start);
+    value.setValue(rangeDeleteValue(range.end));
+    this.#append(EntryKind.RangeDelete);
     return this;
   }
 

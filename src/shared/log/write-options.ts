@@ -8,7 +8,7 @@ import { boolean, checkObject, integer } from '../base/option-checks.ts';
 /** Options of delete and write. */
 export interface WriteOptions {
   /** Wait until the write would survive power loss. Default: the engine's `sync` option. */
-  readonly sync?: boolean;
+  readonly sync?: boolean | undefined;
 }
 
 /** How long a value is there. */

@@ -14,7 +14,8 @@
  *         2 height              6 first leaf (word)    11 published entries    14 data start (byte)
  *         3 entry count         7 last leaf (word)                             15 leaf count
  *        16 use: how often the memory was used before     17 lent: 1 once a value was handed out without a copy
- *        18 count of entries that expire                  19,20 the latest moment at which one does
+ *        18 to 20 range deletes (memtable-ranges.ts)
+ *        21 count of entries that expire                  22,23 the latest moment at which one does
  *
  * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
  * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
@@ -60,9 +61,12 @@ const DATA_START = 14;
 export const LEAF_COUNT = 15;
 const USE = 16;
 const LENT = 17;
-const EXPIRING_COUNT = 18;
-const LATEST_EXPIRY_LOW = 19;
-const LATEST_EXPIRY_HIGH = 20;
+export const RANGE_COUNT = 18;
+export const RANGE_HEAD = 19;
+export const RANGE_TAIL = 20;
+const EXPIRING_COUNT = 21;
+const LATEST_EXPIRY_LOW = 22;
+const LATEST_EXPIRY_HIGH = 23;
 
 /** Refs and offsets are 32-bit words. */
 export const MAX_ARENA_BYTES = 0xfffff000;
@@ -164,6 +168,11 @@ export class MemtableArena {
     return this.words[ENTRY_COUNT]!;
   }
 
+  get rangeCount(): number {
+    return this.words[RANGE_COUNT]!;
+  }
+
+  /** Of single keys. */
   get tombstoneCount(): number {
     return this.words[TOMBSTONE_COUNT]!;
   }

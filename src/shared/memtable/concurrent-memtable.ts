@@ -15,9 +15,10 @@ import type { EntryBatch } from '../base/entry-batch.ts';
 import type { InternalIterator } from '../base/iterator.ts';
 import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
-import { MemtableArena, relativeSequence } from './arena.ts';
+import { MemtableArena, RANGE_COUNT, relativeSequence } from './arena.ts';
 import { ConcurrentTree, pause, Step } from './concurrent-tree.ts';
-import { keyEquals } from './memtable.ts';
+import { hideUnder, keyEquals } from './memtable.ts';
+import { MemtableRanges } from './memtable-ranges.ts';
 import { NEWEST } from './tree.ts';
 import { NODE_CAPACITY } from './tree-node.ts';
 
@@ -26,10 +27,17 @@ const BEFORE_ALL = new Uint8Array(0);
 export class ConcurrentMemtable {
   readonly #arena: MemtableArena;
   readonly #tree: ConcurrentTree;
+  readonly #ranges: MemtableRanges;
 
   constructor(buffer: SharedArrayBuffer) {
     this.#arena = MemtableArena.attach(buffer);
     this.#tree = new ConcurrentTree(this.#arena);
+    this.#ranges = new MemtableRanges(this.#arena);
+  }
+
+  /** As Memtable.ranges. */
+  get ranges(): MemtableRanges | undefined {
+    return Atomics.load(this.#arena.words, RANGE_COUNT) === 0 ? undefined : this.#ranges;
   }
 
   get expiringCount(): number {
@@ -38,6 +46,12 @@ export class ConcurrentMemtable {
 
   /** As Memtable.lookup. */
   lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean {
+    const isFound = this.#lookupPoint(key, maxSequence, into);
+    const { ranges } = this;
+    return ranges === undefined ? isFound : hideUnder(ranges.at(maxSequence), key, isFound, into);
+  }
+
+  #lookupPoint(key: Uint8Array, maxSequence: number, into: Entry): boolean {
     const maxRelative = maxSequence - this.#arena.firstSequence;
     if (maxRelative < 0) return false;
     for (let attempt = 1; ; attempt++) {

@@ -15,7 +15,7 @@ import type { InternalIterator, KeyLimit } from '../base/iterator.ts';
 import { addToBatch, fetchEntries, readEntry } from '../log/entry-codec.ts';
 import { entryKeyEnd, entryKeyStart } from '../log/log-format.ts';
 import { FIRST_LEAF, LAST_LEAF, relativeSequence } from './arena.ts';
-import { isDeadLeaf, isSameKey } from './dead-leaves.ts';
+import { isDeadLeaf, isSameKey, LeafCover } from './dead-leaves.ts';
 import { Memtable } from './memtable.ts';
 import { NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS, NODE_VERSION, PREVIOUS_LEAF } from './tree-node.ts';
@@ -32,6 +32,8 @@ export class MemtableIterator implements InternalIterator {
   readonly #maxRelative: number;
   readonly #position = new TreePosition();
   readonly #fetchesLeaves: boolean;
+  /** What the memtable's own ranges delete; entries that they hide are given all the same, but count as dead. */
+  readonly #deleted: LeafCover | undefined;
   #ref = 0;
   #version = 0;
   /** Without meaning: the sum of the bytes touched, as bytes that nobody uses would not be fetched. */
@@ -43,6 +45,8 @@ export class MemtableIterator implements InternalIterator {
     this.#fetchesLeaves = fetchesLeaves;
     this.#words = memtable.arena.words;
     this.#maxRelative = maxSequence - memtable.arena.firstSequence;
+    const ranges = memtable.ranges?.at(maxSequence);
+    if (ranges !== undefined) this.#deleted = new LeafCover(ranges, memtable.arena);
   }
 
   seekToFirst(): boolean {
@@ -145,7 +149,7 @@ export class MemtableIterator implements InternalIterator {
       }
       const ref = words[leaf + NODE_REFS + slot]!;
       if (this.#isVisible(ref) && !isSameKey(bytes, ref, hider)) {
-        if (isLimited || (bytes[ref]! & 1) === EntryKind.Put) break;
+        if (isLimited || this.#isLive(ref)) break;
         hider = ref;
       }
       slot++;
@@ -171,7 +175,14 @@ export class MemtableIterator implements InternalIterator {
 
   #isDead(leaf: number): boolean {
     const { arena } = this.#memtable;
-    return isDeadLeaf(this.#words, arena.bytes, leaf, this.#maxRelative, this.#memtable);
+    return isDeadLeaf(this.#words, arena.bytes, leaf, this.#maxRelative, this.#memtable, this.#deleted);
+  }
+
+  #isLive(ref: number): boolean {
+    const { bytes } = this.#memtable.arena;
+    return (
+      (bytes[ref]! & 1) === EntryKind.Put && (this.#deleted === undefined || this.#deleted.deleteOf(ref) < 0)
+    );
   }
 
   #isVisible(ref: number): boolean {

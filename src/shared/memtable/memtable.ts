@@ -2,7 +2,8 @@
  * A memtable: writes of one log, in an arena, found through a tree. The passive part: append, look up, iterate.
  *
  *   append/appendEncoded   encode or copy into the arena, then index (main only)
- *   lookup                 the newest version a reader may see, three-valued through Entry.kind
+ *   lookup                 the newest version a reader may see, three-valued through Entry.kind; a range delete that hides the
+ *                          key is one
  *
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
@@ -19,6 +20,7 @@ import {
   entryKind,
   entryValueEnd,
 } from '../log/log-format.ts';
+import type { RangeMap } from '../ranges/range-map.ts';
 import {
   BUCKETS,
   DATA_END,
@@ -26,10 +28,12 @@ import {
   LEAF_COUNT,
   MemtableArena,
   NODE_START,
+  RANGE_COUNT,
   RAW_BYTES,
   relativeSequence,
   TOMBSTONE_COUNT,
 } from './arena.ts';
+import { addRange, MemtableRanges, PAGE_BYTES } from './memtable-ranges.ts';
 import { worstCaseNodeBytes } from './node-room.ts';
 import { MemtableTree, NEWEST, TreePosition } from './tree.ts';
 import { NEXT_LEAF, NODE_COUNT, NODE_REFS } from './tree-node.ts';
@@ -42,6 +46,7 @@ export class Memtable {
   readonly #position = new TreePosition();
   /** The word of the bucket in which the last entry starts. */
   #bucket = 0;
+  #ranges: MemtableRanges | undefined;
 
   constructor(arena: MemtableArena) {
     this.arena = arena;
@@ -61,10 +66,18 @@ export class Memtable {
     return this.arena.expiringCount;
   }
 
+  /** Its range deletes; undefined: none. */
+  get ranges(): MemtableRanges | undefined {
+    if (this.arena.words[RANGE_COUNT] === 0) return undefined;
+    this.#ranges ??= new MemtableRanges(this.arena);
+    return this.#ranges;
+  }
+
   /** Whether `count` entries of `dataBytes` in all are sure to fit, index included. */
   hasRoom(dataBytes: number, count: number): boolean {
     const words = this.arena.words;
-    return words[NODE_START]! - words[DATA_END]! >= dataBytes + worstCaseNodeBytes(count, words[LEAF_COUNT]!);
+    const nodeBytes = worstCaseNodeBytes(count, words[LEAF_COUNT]!) + PAGE_BYTES;
+    return words[NODE_START]! - words[DATA_END]! >= dataBytes + nodeBytes;
   }
 
   /** Appends one entry with the next sequence. Requires: hasRoom. */
@@ -128,10 +141,14 @@ export class Memtable {
   }
 
   #index(ref: number, kind: number, keyStart: number, keyEnd: number, valueEnd: number): void {
-    this.tree.insert(ref, keyStart, keyEnd);
     const words = this.arena.words;
     words[RAW_BYTES]! += valueEnd - keyStart;
-    if (kind === EntryKind.Put) return;
+    if (kind === EntryKind.RangeDelete) {
+      addRange(this.arena, ref);
+      words[ENTRY_COUNT]!++;
+      return;
+    }
+    this.tree.insert(ref, keyStart, keyEnd);
     if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
     else if (kind === EntryKind.ExpiringPut) this.arena.noteExpiring(readU64(this.arena.bytes, keyEnd));
   }
@@ -143,6 +160,13 @@ export class Memtable {
   lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean {
     const words = this.arena.words;
     if (words[ENTRY_COUNT] === 0) return false;
+    if (words[RANGE_COUNT] === 0) return this.#lookupPoint(key, maxSequence, into);
+    const isFound = this.#lookupPoint(key, maxSequence, into);
+    return hideUnder(this.ranges!.at(maxSequence), key, isFound, into);
+  }
+
+  #lookupPoint(key: Uint8Array, maxSequence: number, into: Entry): boolean {
+    const words = this.arena.words;
     const maxRelative = maxSequence - this.arena.firstSequence;
     if (maxRelative < 0) return false;
     const position = this.#position;
@@ -164,6 +188,14 @@ export class Memtable {
       }
     }
   }
+}
+
+/** What a lookup comes to that found `into`, or nothing, in a memtable with these ranges. */
+export function hideUnder(ranges: RangeMap, key: Uint8Array, isFound: boolean, into: Entry): boolean {
+  const sequence = ranges.sequenceAt(key, 0, key.length);
+  if (sequence === 0 || (isFound && into.sequence > sequence)) return isFound;
+  into.setDeleted(sequence);
+  return true;
 }
 
 export function keyEquals(bytes: Uint8Array, ref: number, key: Uint8Array): boolean {

@@ -20,7 +20,8 @@ import {
   RECORD_HEADER_BYTES,
   RecordType,
 } from '../log/log-format.ts';
-import { BUCKETS, type MemtableArena, RAW_BYTES, TOMBSTONE_COUNT } from './arena.ts';
+import { BUCKETS, ENTRY_COUNT, type MemtableArena, RAW_BYTES, TOMBSTONE_COUNT } from './arena.ts';
+import { addRange } from './memtable-ranges.ts';
 import { sortRefs } from './ref-sort.ts';
 import { buildTree } from './tree-builder.ts';
 
@@ -34,12 +35,17 @@ export interface LogRegion {
 export function indexRecovered(arena: MemtableArena, regions: readonly LogRegion[], count: number): void {
   const found = new FoundEntries(arena, count);
   for (const region of regions) found.walk(region);
-  if (!found.areSorted) sortRefs(arena.bytes, found.refs);
-  buildTree(arena, found.refs);
+  const refs = found.points();
+  if (!found.areSorted) sortRefs(arena.bytes, refs);
+  buildTree(arena, refs);
+  for (const ref of found.ranges) addRange(arena, ref);
+  arena.words[ENTRY_COUNT] = count;
 }
 
 class FoundEntries {
-  readonly refs: Uint32Array;
+  /** Range deletes, oldest first. */
+  readonly ranges: number[] = [];
+  readonly #refs: Uint32Array;
   /** Whether each key is above the one before it: the usual case of sequential keys. */
   areSorted = true;
   readonly #arena: MemtableArena;
@@ -50,7 +56,12 @@ class FoundEntries {
 
   constructor(arena: MemtableArena, count: number) {
     this.#arena = arena;
-    this.refs = new Uint32Array(count);
+    this.#refs = new Uint32Array(count);
+  }
+
+  /** Of all other entries. */
+  points(): Uint32Array {
+    return this.#refs.subarray(0, this.#count - this.ranges.length);
   }
 
   walk({ start, end }: LogRegion): void {
@@ -83,18 +94,25 @@ class FoundEntries {
         this.#bucket = bucket;
         words[bucket] = this.#count;
       }
-      if (this.areSorted && this.#count > 0)
-        this.areSorted =
-          compareBytes(bytes, this.#lastKeyStart, this.#lastKeyEnd, bytes, keyStart, keyEnd) < 0;
-      this.#lastKeyStart = keyStart;
-      this.#lastKeyEnd = keyEnd;
+      if (kind === EntryKind.RangeDelete) this.ranges.push(ref);
+      else this.#takePoint(ref, keyStart, keyEnd);
       if (kind === EntryKind.Delete) tombstones++;
       else if (kind === EntryKind.ExpiringPut) this.#arena.noteExpiring(readU64(bytes, keyEnd));
       rawBytes += valueEnd - keyStart;
-      this.refs[this.#count++] = ref;
+      this.#count++;
       ref = entryEnd(ref, valueEnd);
     }
     words[RAW_BYTES]! += rawBytes;
     words[TOMBSTONE_COUNT]! += tombstones;
+  }
+
+  #takePoint(ref: number, keyStart: number, keyEnd: number): void {
+    const { bytes } = this.#arena;
+    const place = this.#count - this.ranges.length;
+    if (this.areSorted && place > 0)
+      this.areSorted = compareBytes(bytes, this.#lastKeyStart, this.#lastKeyEnd, bytes, keyStart, keyEnd) < 0;
+    this.#lastKeyStart = keyStart;
+    this.#lastKeyEnd = keyEnd;
+    this.#refs[place] = ref;
   }
 }

@@ -72,7 +72,7 @@ export function lookupTables(
   return false;
 }
 
-/** Where {@link lookupTables} would look into a block first. */
+/** Where {@link lookupTables} would look into a block first, in a version that deletes no range. */
 export class TableSearch {
   /** Good until another table has to be opened. */
   reader: TableReader | undefined;

@@ -9,6 +9,7 @@ import type { StorageError } from '../base/errors.ts';
 import { NOTHING_EXPIRES } from '../base/expiry.ts';
 import type { ForgottenWarning } from '../base/forgotten.ts';
 import type { KeyRange } from '../base/iterator.ts';
+import { isEmptyRange } from '../base/key-range.ts';
 import { setImmediate } from '../base/timers.ts';
 import { MergingIterator } from '../merge/merging-iterator.ts';
 import type { SpanIterator } from '../table/block-span.ts';
@@ -17,7 +18,7 @@ import { ScanCore, type ScanReader } from './scan-core.ts';
 import { type ScanExtent, ScanReads } from './scan-reads.ts';
 import { openSources, type ScanSources } from './scan-sources.ts';
 import type { TableCache } from './table-cache.ts';
-import { isEmptyRange, UserIterator } from './user-iterator.ts';
+import { UserIterator } from './user-iterator.ts';
 
 interface NewScan {
   core: ScanCore | undefined;

@@ -1,18 +1,15 @@
 /**
- * The options of reads, writes and scans: validated at the call, bounds turned into one form.
- *
- *   gt k  -> start = successor(k)      gte k -> start = k      (both: the higher)
- *   lte k -> end   = successor(k)      lt k  -> end   = k      (both: the lower)
+ * The options of reads and scans: validated at the call. Bounds come out in one form (key-range.ts).
  *
  * `S` is the snapshot that the reader takes: the engine's or a client's.
  *
  * Thread: any. Pure.
  */
-import { compareKeys, keySuccessor } from '../base/bytes.ts';
 import type { Entry } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
-import { type Bytes, describe, ownedKeyBytes } from '../base/input-bytes.ts';
-import type { KeyRange } from '../base/iterator.ts';
+import { describe } from '../base/input-bytes.ts';
+import type { KeyRange as HalfOpenRange } from '../base/iterator.ts';
+import { boundsOf, type KeyRange, RANGE_NAMES } from '../base/key-range.ts';
 import { boolean, checkObject } from '../base/option-checks.ts';
 import { signalOption, throwIfAborted } from '../base/signals.ts';
 import { viewInArena } from '../memtable/value-view.ts';
@@ -22,53 +19,41 @@ import { slab } from './slab.ts';
 /** Options of get, getMany and has. */
 export interface ReadOptionsOf<S> {
   /** Read the moment of this snapshot. Default: now. */
-  readonly snapshot?: S;
+  readonly snapshot?: S | undefined;
   /** false: blocks that are not in the cache are read past it. Default true. */
-  readonly fillCache?: boolean;
+  readonly fillCache?: boolean | undefined;
   /**
    * Hand out memory of the store instead of a copy where there is memory that never changes: a value that is not in a table yet.
    * Never write to it: everybody would read that. It lies in a SharedArrayBuffer, which some interfaces refuse, and keeps a
    * whole write buffer alive. Worth it for large values that are looked at and dropped. Default false.
    */
-  readonly zeroCopy?: boolean;
+  readonly zeroCopy?: boolean | undefined;
   /** Ends a read that waits for the disk with the signal's reason. A read without a promise only looks at it first. */
-  readonly signal?: AbortSignal;
-}
-
-/** The range of a scan. */
-export interface ScanBounds {
-  /** Bounds, by unsigned bytes: `gt` above, `gte` from, `lt` below, `lte` up to. Of two on one side the narrower counts. */
-  readonly gt?: Bytes;
-  readonly gte?: Bytes;
-  readonly lt?: Bytes;
-  readonly lte?: Bytes;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a scan covers and gives. */
-export interface ScanOptionsOf<S> extends ScanBounds {
+export interface ScanOptionsOf<S> extends KeyRange {
   /** Start at the largest key. Default false. */
-  readonly reverse?: boolean;
+  readonly reverse?: boolean | undefined;
   /** The most entries to return: an integer from 0. Default: no limit, as -1 (LevelDB's interfaces) and Infinity mean. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
   /** Read the moment of this snapshot. Default: the moment of the call. */
-  readonly snapshot?: S;
+  readonly snapshot?: S | undefined;
   /** false: the key's slot is undefined, and no time is spent on it. */
-  readonly keys?: boolean;
+  readonly keys?: boolean | undefined;
   /** false: the value's slot is undefined, and no time is spent on it. */
-  readonly values?: boolean;
+  readonly values?: boolean | undefined;
   /** false: blocks that are not in the cache are read past it, for a scan of what is not read again soon. Default true: of each
    * table the first few blocks that such a scan reads are offered to the cache. */
-  readonly fillCache?: boolean;
+  readonly fillCache?: boolean | undefined;
   /** Ends the scan with the signal's reason, and gives back what it holds within the abort. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const READ_NAMES: ReadonlySet<string> = new Set(['snapshot', 'fillCache', 'zeroCopy', 'signal']);
 const SCAN_NAMES: ReadonlySet<string> = new Set([
-  'gt',
-  'gte',
-  'lt',
-  'lte',
+  ...RANGE_NAMES,
   'reverse',
   'limit',
   'snapshot',
@@ -107,7 +92,7 @@ export function takeValue(entry: Entry, options: { readonly zeroCopy?: boolean }
 }
 
 export interface ResolvedScan<S> extends ScanLimits {
-  readonly range: KeyRange;
+  readonly range: HalfOpenRange;
   readonly reverse: boolean;
   readonly fillCache: boolean;
   readonly snapshot: S | undefined;
@@ -117,7 +102,7 @@ export function resolveScan<S>(options: ScanOptionsOf<S> = {}): ResolvedScan<S> 
   checkObject(options, 'scan options', SCAN_NAMES);
   const signal = signalOption(options.signal);
   return {
-    range: { start: startOf(options), end: endOf(options) },
+    range: boundsOf(options),
     reverse: boolean(options, 'reverse', false),
     limit: limitOf(options.limit),
     keys: boolean(options, 'keys', true),
@@ -126,20 +111,6 @@ export function resolveScan<S>(options: ScanOptionsOf<S> = {}): ResolvedScan<S> 
     snapshot: options.snapshot,
     signal,
   };
-}
-
-function startOf({ gt, gte }: ScanBounds): Uint8Array | undefined {
-  const inclusive = gte === undefined ? undefined : ownedKeyBytes(gte);
-  const exclusive = gt === undefined ? undefined : keySuccessor(ownedKeyBytes(gt));
-  if (inclusive === undefined || exclusive === undefined) return inclusive ?? exclusive;
-  return compareKeys(inclusive, exclusive) > 0 ? inclusive : exclusive;
-}
-
-function endOf({ lt, lte }: ScanBounds): Uint8Array | undefined {
-  const exclusive = lt === undefined ? undefined : ownedKeyBytes(lt);
-  const inclusive = lte === undefined ? undefined : keySuccessor(ownedKeyBytes(lte));
-  if (inclusive === undefined || exclusive === undefined) return inclusive ?? exclusive;
-  return compareKeys(inclusive, exclusive) < 0 ? inclusive : exclusive;
 }
 
 function limitOf(limit: unknown): number {

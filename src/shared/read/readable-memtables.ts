@@ -3,6 +3,7 @@
  */
 import type { Entry } from '../base/entry.ts';
 import type { InternalIterator } from '../base/iterator.ts';
+import type { RangeSource } from '../ranges/stretch.ts';
 
 /** A memtable as reads see it. */
 export interface ReadableMemtable {
@@ -10,6 +11,8 @@ export interface ReadableMemtable {
     lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean;
     /** How many of its entries expire: at least those that a read may see. */
     readonly expiringCount: number;
+    /** undefined: it deletes no range. */
+    readonly ranges: { at(maxSequence: number): RangeSource } | undefined;
   };
   /** Over the entries up to `maxSequence`, however long it lives. */
   iterator(maxSequence: number): InternalIterator;

@@ -5,11 +5,16 @@
  */
 import { LEVEL_COUNT } from '../base/ids.ts';
 import type { InternalIterator, KeyRange } from '../base/iterator.ts';
+import type { TableInfo } from '../base/version-edit.ts';
 import { ConcatIterator } from '../merge/concat-iterator.ts';
+import { HiddenRanges } from '../merge/hidden-ranges.ts';
+import type { RangeSource } from '../ranges/stretch.ts';
 import type { SpanIterator } from '../table/block-span.ts';
+import { LevelRanges, TableRanges } from './range-sources.ts';
 import type { ReadableMemtable } from './readable-memtables.ts';
 import type { ScanReads } from './scan-reads.ts';
 import type { TableCache } from './table-cache.ts';
+import { TableList } from './table-list.ts';
 import { meets } from './table-runs.ts';
 import type { Version } from './version.ts';
 
@@ -32,15 +37,16 @@ export function openSources(
   range: KeyRange,
   reads: ScanReads,
 ): InternalIterator[] {
-  const iterators: InternalIterator[] = [];
-  for (let i = 0; i < memtables.length; i++) iterators.push(memtables[i]!.iterator(sequence));
+  const children = new Children(sequence);
+  for (let i = 0; i < memtables.length; i++)
+    children.add(memtables[i]!.iterator(sequence), memtables[i]!.memtable.ranges?.at(sequence));
   const runs = version.levelZeroRuns;
   for (let order = 0; order < runs.length; order++) {
     const run = runs[order]!;
     if (!meets(run, range)) continue;
     const open = (place: number): SpanIterator =>
       tables.iterator(run[place]!, fillCache, { scan: reads, order, place });
-    iterators.push(new ConcatIterator(run, open));
+    children.add(new ConcatIterator(run, open), rangesOfRun(run, tables));
   }
   for (let level = 1; level < LEVEL_COUNT; level++) {
     const list = version.lists[level]!;
@@ -48,7 +54,34 @@ export function openSources(
     const order = runs.length + level - 1;
     const open = (place: number): SpanIterator =>
       tables.iterator(list.at(place)!, fillCache, { scan: reads, order, place });
-    iterators.push(new ConcatIterator(list, open));
+    children.add(
+      new ConcatIterator(list, open),
+      list.rangeTables === 0 ? undefined : new LevelRanges(list, tables),
+    );
   }
-  return iterators;
+  return children.iterators;
+}
+
+/** Nearly every run is one table. */
+function rangesOfRun(run: readonly TableInfo[], tables: TableCache): RangeSource | undefined {
+  if (run.every(({ rangeDeletes }) => rangeDeletes === undefined)) return undefined;
+  return run.length === 1 ? new TableRanges(run[0]!, tables) : new LevelRanges(TableList.from(run), tables);
+}
+
+/** Newest first; each without what it and those before it have deleted. */
+class Children {
+  readonly iterators: InternalIterator[] = [];
+  readonly #sequence: number;
+  readonly #ranges: RangeSource[] = [];
+
+  constructor(sequence: number) {
+    this.#sequence = sequence;
+  }
+
+  add(child: InternalIterator, own: RangeSource | undefined): void {
+    const isBare = own === undefined && this.#ranges.length === 0;
+    const ranges = { newer: isBare ? [] : [...this.#ranges], own, sequence: this.#sequence };
+    this.iterators.push(isBare ? child : new HiddenRanges(child, ranges));
+    if (own !== undefined) this.#ranges.push(own);
+  }
 }

@@ -42,6 +42,8 @@ export interface TableChunk {
   readonly last: TableInfo;
   /** Whether one of them has entries that expire. */
   readonly mayExpire: boolean;
+  /** How many of its tables delete ranges of keys. */
+  readonly rangeTables: number;
 }
 
 export class TableList implements TableSequence, SortedTables {
@@ -49,6 +51,8 @@ export class TableList implements TableSequence, SortedTables {
 
   readonly chunks: readonly TableChunk[];
   readonly length: number;
+  /** How many tables delete ranges of keys. */
+  readonly rangeTables: number;
   readonly #starts: readonly number[];
   #array: Tables | undefined;
 
@@ -56,12 +60,15 @@ export class TableList implements TableSequence, SortedTables {
     this.chunks = chunks;
     const starts: number[] = [];
     let length = 0;
-    for (const { tables } of chunks) {
+    let ranges = 0;
+    for (const { tables, rangeTables } of chunks) {
       starts.push(length);
       length += tables.length;
+      ranges += rangeTables;
     }
     this.#starts = starts;
     this.length = length;
+    this.rangeTables = ranges;
   }
 
   /** Of tables that are in order. */
@@ -287,5 +294,6 @@ function chunkOf(tables: Tables): TableChunk {
     mayExpire: tables.some(({ expiry }) => expiry !== undefined),
     first: tables[0]!,
     last: tables.at(-1)!,
+    rangeTables: tables.reduce((sum, { rangeDeletes }) => (rangeDeletes === undefined ? sum : sum + 1), 0),
   };
 }

@@ -12,7 +12,7 @@
  * Thread:     any.     Owns: the merged iterator.
  * Not chosen: one loop for both directions: the backward one needs a copy per key that the forward one must not pay.
  */
-import { compareBytes, compareKeys, copyInto } from '../base/bytes.ts';
+import { compareBytes, copyInto } from '../base/bytes.ts';
 import { Entry, EntryKind } from '../base/entry.ts';
 import { KeyLimit, type KeyRange } from '../base/iterator.ts';
 import type { MergedSpan } from '../merge/merged-span.ts';
@@ -270,9 +270,4 @@ export class UserIterator {
       compareBytes(entry.keyBytes, entry.keyStart, entry.keyEnd, start, 0, start.length) < 0
     );
   }
-}
-
-/** Whether no key can lie in the range. */
-export function isEmptyRange(range: KeyRange): boolean {
-  return range.start !== undefined && range.end !== undefined && compareKeys(range.start, range.end) >= 0;
 }

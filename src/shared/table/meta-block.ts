@@ -2,7 +2,8 @@
  * The meta block: everything about a table but its entries, read once when the table is opened.
  *
  *   meta    = section*
- *   section = u8 tag  u32 length  bytes        1 properties, 2 index, 3 filter (may be absent); others are skipped
+ *   section = u8 tag  u32 length  bytes        1 properties, 2 index, 3 filter, 4 ranges (3 and 4 may be absent); others are
+ *                     skipped
  *
  * Stored uncompressed, as index and filter are searched as they are. Its checksum is in the footer.
  *
@@ -10,6 +11,7 @@
  */
 import { readU32, writeU32 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
+import { RangeDeletes } from '../ranges/range-deletes.ts';
 import { BloomFilter } from './bloom-filter.ts';
 import { SECTION_HEADER_BYTES, SectionTag } from './format.ts';
 import { decodeProperties, encodeProperties, type TableProperties } from './properties.ts';
@@ -19,19 +21,23 @@ export interface MetaBlock {
   readonly properties: TableProperties;
   readonly index: SparseIndex;
   readonly filter: BloomFilter | undefined;
+  /** undefined: the table deletes no range. */
+  readonly ranges: RangeDeletes | undefined;
 }
 
-/** `index` and `filter` are encoded already; no filter, no section. */
+/** `index` and `filter` are encoded already; no filter, no section; no ranges, no section. */
 export function encodeMeta(
   properties: TableProperties,
   index: Uint8Array,
   filter: Uint8Array | undefined,
+  ranges?: RangeDeletes,
 ): Uint8Array {
   const sections: [tag: number, bytes: Uint8Array][] = [
     [SectionTag.Properties, encodeProperties(properties)],
     [SectionTag.Index, index],
   ];
   if (filter !== undefined) sections.push([SectionTag.Filter, filter]);
+  if (ranges !== undefined) sections.push([SectionTag.Ranges, ranges.bytes]);
   let size = 0;
   for (const [, section] of sections) size += SECTION_HEADER_BYTES + section.length;
   const bytes = new Uint8Array(size);
@@ -75,5 +81,9 @@ export function decodeMeta(
   if (index.blockCount !== properties.blockCount) throw corrupt('sparse index has another number of blocks');
   const filter = filterBytes === undefined ? undefined : BloomFilter.decode(filterBytes);
   if (filterBytes !== undefined && filter === undefined) throw corrupt('bloom filter is malformed');
-  return { properties, index, filter };
+  const rangeBytes = sections.get(SectionTag.Ranges);
+  const ranges = rangeBytes === undefined ? undefined : RangeDeletes.decode(rangeBytes.slice());
+  if (rangeBytes !== undefined && ranges === undefined) throw corrupt('deleted ranges are malformed');
+  if (ranges?.count !== properties.rangeDeletes) throw corrupt('there is another number of deleted ranges');
+  return { properties, index, filter, ranges };
 }

@@ -19,6 +19,7 @@ import type { FileNumber } from '../base/ids.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { QueueTicket } from '../disk/disk-queue.ts';
 import { type Fetched, WouldWait } from '../disk/would-wait.ts';
+import type { RangeDeletes } from '../ranges/range-deletes.ts';
 import { Block, Found, findInBlock } from './block.ts';
 import type { BlockCache, CachedTable } from './block-cache.ts';
 import { type DecodeRoom, openBlock, viewBlock } from './block-codec.ts';
@@ -77,6 +78,8 @@ export class TableReader {
   readonly memoryBytes: number;
   /** Where the blocks lie, and the keys that separate them. */
   readonly index: SparseIndex;
+  /** undefined: the table deletes no range. */
+  readonly ranges: MetaBlock['ranges'];
   readonly #filter: MetaBlock['filter'];
   readonly #source: BlockSource;
   readonly #cache: BlockCache | undefined;
@@ -97,7 +100,9 @@ export class TableReader {
       OBJECT_BYTES +
       meta.index.memoryBytes +
       (meta.filter?.memoryBytes ?? 0) +
+      (meta.ranges?.memoryBytes ?? 0) +
       meta.index.blockCount * PLACE_BYTES;
+    this.ranges = meta.ranges;
     this.#filter = meta.filter;
     this.#source = source;
     this.#disk = options.disk;
@@ -153,16 +158,34 @@ export class TableReader {
   }
 
   /**
-   * Points `into` at the newest entry of exactly `key` with sequence <= maxSequence; a tombstone is one, too. false:
-   * this table says nothing about the key. `keyHash` is hashKey(key). What `into` points to is valid until the next lookup in
-   * any table.
+   * Points `into` at the newest entry of exactly `key` with sequence <= maxSequence; a tombstone is one, too, and so is a range
+   * delete that is newer than it. false: this table says nothing about the key. `keyHash` is hashKey(key). What `into` points to
+   * is valid until the next lookup in any table.
    */
   lookup(key: Uint8Array, keyHash: number, maxSequence: number, into: Entry): boolean {
+    if (this.ranges !== undefined) return this.#lookupUnder(this.ranges, key, keyHash, maxSequence, into);
     const index = this.locate(key, keyHash);
     return index >= 0 && this.lookupFrom(index, key, maxSequence, into);
   }
 
-  /** The block in which {@link lookup} begins; -1: this table does not have the key. */
+  #lookupUnder(
+    ranges: RangeDeletes,
+    key: Uint8Array,
+    keyHash: number,
+    maxSequence: number,
+    into: Entry,
+  ): boolean {
+    const deleted = ranges.sequenceAt(key, 0, key.length, maxSequence);
+    if (deleted < this.properties.largestSequence) {
+      const index = this.locate(key, keyHash);
+      const isFound = index >= 0 && this.lookupFrom(index, key, maxSequence, into);
+      if (deleted === 0 || (isFound && into.sequence > deleted)) return isFound;
+    }
+    into.setDeleted(deleted);
+    return true;
+  }
+
+  /** The block in which {@link lookup} begins; -1: this table does not have the key. Requires: it deletes no range. */
   locate(key: Uint8Array, keyHash: number): number {
     if (this.#filter !== undefined && this.#foundInRow < TRUSTED_ROW) {
       this.#counters.bloomChecks++;

@@ -166,6 +166,8 @@ export interface FlushResult {
 
 export interface CompactResult {
   readonly outputs: readonly TableInfo[];
+  /** Inputs that were not read, as deleted ranges hide all of them. */
+  readonly unread: readonly FileNumber[];
   readonly stats: JobStats;
 }
 

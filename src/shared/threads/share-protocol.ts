@@ -16,8 +16,10 @@
  * Thread: any. Plain data only.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { CompactRange } from '../base/compact-range.ts';
 import type { WireError } from '../base/errors.ts';
 import type { FileNumber } from '../base/ids.ts';
+import type { KeyRange } from '../base/key-range.ts';
 import type { TableInfo, VersionEdit } from '../base/version-edit.ts';
 import type { FileSystemSpec } from '../files/file-system.ts';
 import type { IngestReport } from '../ingest/ingest-options.ts';
@@ -134,7 +136,8 @@ export interface OwnerCalls {
   /** Settled when every write of the turn is, each as durable as asked. The ones that failed. */
   write(writes: WireWrites): Promise<FailedWrite[]>;
   flush(): Promise<void>;
-  compact(range: { readonly start?: Uint8Array; readonly end?: Uint8Array }): Promise<void>;
+  /** A copy of what the client was given, with bytes for strings. */
+  compact(range: KeyRange | CompactRange): Promise<void>;
   /** An ingestion, whose runs the client builds. */
   ingestBegin(): IngestTerms;
   /** More file numbers, to be used when those before are used up. */

@@ -1,0 +1,211 @@
+/**
+ * A child of a merge without what deleted ranges hide: entries of its own place below the sequence of a range, and of older
+ * places all that is in one.
+ *
+ *   next, seek ...   as the child; on a hidden entry it goes on, and past the end of a range by a seek: what lies in a hole is
+ *                    not walked, not even read
+ *
+ * Whoever is told nothing of ranges, the merge and what reads from it, stays as fast as it is. In a stretch of keys that nothing
+ * covers an entry costs one comparison with its end, a batch of entries one for its last key.
+ *
+ * Invariants: what a newer place deletes is older than the delete there, so all of it goes, whatever its sequences: those of old
+ *             tables may have been zeroed.
+ * Thread:     any.      Owns: the child.
+ */
+import { compareBytes } from '../base/bytes.ts';
+import type { Entry } from '../base/entry.ts';
+import { type EntryBatch, ROW_FIELDS } from '../base/entry-batch.ts';
+import { type InternalIterator, KeyLimit } from '../base/iterator.ts';
+import { type RangeSource, Stretch } from '../ranges/stretch.ts';
+
+/** Hidden entries of its own place that are stepped over one by one, before the child is asked to skip. */
+const STEPS = 8;
+/** Used within one call. */
+const scratch = new Stretch();
+const limit = new KeyLimit();
+
+/** What hides entries of a place. */
+export interface HidingRanges {
+  /** Of places that are newer. */
+  readonly newer: readonly RangeSource[];
+  /** Of the same place; undefined: none. */
+  readonly own: RangeSource | undefined;
+  /** Ranges above it are not seen. */
+  readonly sequence: number;
+}
+
+export class HiddenRanges implements InternalIterator {
+  readonly #child: InternalIterator;
+  readonly #ranges: HidingRanges;
+  /** The stretch looked at last: from #start, up to #end. */
+  #start: Uint8Array | undefined;
+  #end: Uint8Array | undefined;
+  /** A newer place deletes all of it. */
+  #isHole = false;
+  /** Entries below this sequence are hidden. */
+  #own = 0;
+  /** There is a stretch, and the child is not in front of it (going forward; behind it, going backward). */
+  #isKnown = false;
+
+  /** There where the child has them. */
+  readonly skipDead?: (limit: KeyLimit) => boolean;
+  readonly skipDeadBefore?: (limit: KeyLimit) => boolean;
+
+  constructor(child: InternalIterator, ranges: HidingRanges) {
+    this.#child = child;
+    this.#ranges = ranges;
+    if (child.skipDead !== undefined) this.skipDead = (until) => this.#forward(child.skipDead!(until));
+    if (child.skipDeadBefore !== undefined)
+      this.skipDeadBefore = (until) => this.#backward(child.skipDeadBefore!(until));
+  }
+
+  get entry(): Entry {
+    return this.#child.entry;
+  }
+
+  seekToFirst(): boolean {
+    this.#isKnown = false;
+    return this.#forward(this.#child.seekToFirst());
+  }
+
+  seek(key: Uint8Array): boolean {
+    this.#isKnown = false;
+    return this.#forward(this.#child.seek(key));
+  }
+
+  next(): boolean {
+    return this.#forward(this.#child.next());
+  }
+
+  seekToLast(): boolean {
+    this.#isKnown = false;
+    return this.#backward(this.#child.seekToLast());
+  }
+
+  seekBefore(key: Uint8Array): boolean {
+    this.#isKnown = false;
+    return this.#backward(this.#child.seekBefore(key));
+  }
+
+  prev(): boolean {
+    return this.#backward(this.#child.prev());
+  }
+
+  /** As far as the stretch goes. */
+  readBatch(batch: EntryBatch, maxRows: number): void {
+    const child = this.#child;
+    if (child.readBatch === undefined) {
+      batch.setOne(child.entry);
+      return;
+    }
+    child.readBatch(batch, maxRows);
+    const { count } = batch;
+    if (count <= 1 || (this.#own === 0 && this.#isInside(batch, count - 1))) return;
+    let kept = 1;
+    while (kept < count && batch.sequences[kept]! >= this.#own && this.#isInside(batch, kept)) kept++;
+    batch.count = kept;
+  }
+
+  moveTo(batch: EntryBatch, row: number): void {
+    this.#child.moveTo?.(batch, row);
+  }
+
+  close(): void {
+    this.#child.close();
+  }
+
+  #isInside(batch: EntryBatch, row: number): boolean {
+    const end = this.#end;
+    const at = row * ROW_FIELDS;
+    return (
+      end === undefined ||
+      compareBytes(batch.keyBytes, batch.rows[at]!, batch.rows[at + 1]!, end, 0, end.length) < 0
+    );
+  }
+
+  /** From where the child stands, to the next entry that is not hidden. */
+  #forward(stands: boolean): boolean {
+    const child = this.#child;
+    for (let steps = 0; stands; ) {
+      const { entry } = child;
+      if (!this.#isKnown || this.#isBehind(entry)) {
+        this.#look(entry);
+        steps = 0;
+      }
+      if (this.#isHole) stands = this.#end !== undefined && child.seek(this.#end);
+      else if (entry.sequence >= this.#own) return true;
+      else stands = ++steps <= STEPS || child.skipDead === undefined ? child.next() : this.#skip(child);
+    }
+    return false;
+  }
+
+  /** Past what is dead in the stretch. */
+  #skip(child: InternalIterator): boolean {
+    const end = this.#end;
+    if (end !== undefined) limit.set(end, 0, end.length);
+    const stands = child.skipDead!(limit);
+    limit.clear();
+    return stands;
+  }
+
+  #backward(stands: boolean): boolean {
+    const child = this.#child;
+    while (stands) {
+      const { entry } = child;
+      if (!this.#isKnown || this.#isBefore(entry)) this.#look(entry);
+      if (this.#isHole) stands = this.#start !== undefined && child.seekBefore(this.#start);
+      else if (entry.sequence >= this.#own) return true;
+      else stands = child.prev();
+    }
+    return false;
+  }
+
+  /** Finds the stretch around the entry. */
+  #look({ keyBytes, keyStart, keyEnd }: Entry): void {
+    const { newer, own, sequence } = this.#ranges;
+    this.#isKnown = true;
+    this.#isHole = false;
+    this.#own = 0;
+    this.#start = undefined;
+    this.#end = undefined;
+    for (const source of newer) {
+      source.stretchAt(keyBytes, keyStart, keyEnd, sequence, scratch);
+      if (scratch.sequence > 0) {
+        this.#isHole = true;
+        this.#start = scratch.start;
+        this.#end = scratch.end;
+        scratch.clear();
+        return;
+      }
+      this.#narrow();
+    }
+    if (own !== undefined) {
+      own.stretchAt(keyBytes, keyStart, keyEnd, sequence, scratch);
+      this.#own = scratch.sequence;
+      this.#narrow();
+    }
+    scratch.clear();
+  }
+
+  /** To what it has in common with the stretch found last. */
+  #narrow(): void {
+    const { start, end } = scratch;
+    if (start !== undefined && (this.#start === undefined || compare(start, this.#start) > 0))
+      this.#start = start;
+    if (end !== undefined && (this.#end === undefined || compare(end, this.#end) < 0)) this.#end = end;
+  }
+
+  #isBehind({ keyBytes, keyStart, keyEnd }: Entry): boolean {
+    const end = this.#end;
+    return end !== undefined && compareBytes(keyBytes, keyStart, keyEnd, end, 0, end.length) >= 0;
+  }
+
+  #isBefore({ keyBytes, keyStart, keyEnd }: Entry): boolean {
+    const start = this.#start;
+    return start !== undefined && compareBytes(keyBytes, keyStart, keyEnd, start, 0, start.length) < 0;
+  }
+}
+
+function compare(a: Uint8Array, b: Uint8Array): number {
+  return compareBytes(a, 0, a.length, b, 0, b.length);
+}

@@ -1,0 +1,198 @@
+/**
+ * The deleted ranges of a table, as they lie in its meta block: searched where they are.
+ *
+ *   range deletes    30 [b........h)      50 [e..............p)
+ *   boundaries       b        e           h          p
+ *   sequences        30       50 30       50         none
+ *
+ *   bytes  0          n u32                     boundaries, 2 or more
+ *          4          key end u32 * n           of each boundary's key, from where the keys begin
+ *          4 + 4n     sequence end u32 * n      of each stretch's sequences, as a count from the first of all
+ *          4 + 8n     sequences u64 * count     of each stretch, newest first: the first ones of a count are the first stretch's
+ *                     keys
+ *
+ * A stretch is what lies between two boundaries; behind the last nothing is deleted. Of a stretch those deletes are kept that
+ * some reader's moment sees as its newest: one, where no snapshot was open.
+ *
+ * Invariants: keys rise strictly, and so do the ends of keys; sequences of a stretch fall strictly; the first stretch has one.
+ * Thread:     any. Pure.
+ * Source:     RocksDB's fragmented range tombstones, with the boundaries shared.
+ */
+import { compareBytes, readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
+import { MAX_BOUND_BYTES } from '../base/range-delete.ts';
+import type { RangeSource, Stretch } from './stretch.ts';
+
+const U32_BYTES = 4;
+const U64_BYTES = 8;
+
+/** A boundary, and what is deleted behind it, newest first. */
+export interface RangeBoundary {
+  readonly key: Uint8Array;
+  readonly sequences: readonly number[];
+}
+
+export class RangeDeletes implements RangeSource {
+  /** Of the section in the meta block. */
+  readonly bytes: Uint8Array;
+  readonly boundaryCount: number;
+  readonly #keyEnds: Uint32Array;
+  readonly #sequenceEnds: Uint32Array;
+  readonly #sequences: Float64Array;
+  readonly #keysAt: number;
+
+  private constructor(bytes: Uint8Array) {
+    const count = readU32(bytes, 0);
+    this.bytes = bytes;
+    this.boundaryCount = count;
+    this.#keyEnds = new Uint32Array(count);
+    this.#sequenceEnds = new Uint32Array(count);
+    for (let i = 0; i < count; i++) {
+      this.#keyEnds[i] = readU32(bytes, U32_BYTES * (1 + i));
+      this.#sequenceEnds[i] = readU32(bytes, U32_BYTES * (1 + count + i));
+    }
+    const sequencesAt = U32_BYTES * (1 + 2 * count);
+    this.#sequences = new Float64Array(this.#sequenceEnds[count - 1]!);
+    for (let i = 0; i < this.#sequences.length; i++)
+      this.#sequences[i] = readU64(bytes, sequencesAt + U64_BYTES * i);
+    this.#keysAt = sequencesAt + U64_BYTES * this.#sequences.length;
+  }
+
+  /** undefined: these are not the bytes of such a section. Keeps `bytes`. */
+  static decode(bytes: Uint8Array): RangeDeletes | undefined {
+    if (bytes.length < U32_BYTES) return undefined;
+    const count = readU32(bytes, 0);
+    if (count < 2 || U32_BYTES * (1 + 2 * count) > bytes.length) return undefined;
+    const total = readU32(bytes, U32_BYTES * 2 * count);
+    if (total > bytes.length / U64_BYTES) return undefined;
+    const keyBytes = bytes.length - U32_BYTES * (1 + 2 * count) - U64_BYTES * total;
+    if (keyBytes < 0 || readU32(bytes, U32_BYTES * count) !== keyBytes) return undefined;
+    const ranges = new RangeDeletes(bytes);
+    return ranges.#isSound() ? ranges : undefined;
+  }
+
+  /** Two boundaries or more, the first with a sequence, the last without. */
+  static of(boundaries: readonly RangeBoundary[]): RangeDeletes {
+    const count = boundaries.length;
+    const total = boundaries.reduce((sum, { sequences }) => sum + sequences.length, 0);
+    const keyBytes = boundaries.reduce((sum, { key }) => sum + key.length, 0);
+    const sequencesAt = U32_BYTES * (1 + 2 * count);
+    const keysAt = sequencesAt + U64_BYTES * total;
+    const bytes = new Uint8Array(keysAt + keyBytes);
+    writeU32(bytes, 0, count);
+    let keyEnd = 0;
+    let sequenceEnd = 0;
+    for (const [i, { key, sequences }] of boundaries.entries()) {
+      bytes.set(key, keysAt + keyEnd);
+      keyEnd += key.length;
+      for (const sequence of sequences) writeU64(bytes, sequencesAt + U64_BYTES * sequenceEnd++, sequence);
+      writeU32(bytes, U32_BYTES * (1 + i), keyEnd);
+      writeU32(bytes, U32_BYTES * (1 + count + i), sequenceEnd);
+    }
+    return new RangeDeletes(bytes);
+  }
+
+  /** How many stretches have something deleted. */
+  get count(): number {
+    let count = 0;
+    for (let i = 0; i < this.boundaryCount; i++) if (this.#sequenceEnds[i]! > this.#sequencesFrom(i)) count++;
+    return count;
+  }
+
+  /** What the object costs. */
+  get memoryBytes(): number {
+    return this.bytes.length + U64_BYTES * (this.boundaryCount + this.#sequences.length);
+  }
+
+  /** The first key that is deleted, and the first behind all that are. */
+  get start(): Uint8Array {
+    return this.key(0);
+  }
+
+  get end(): Uint8Array {
+    return this.key(this.boundaryCount - 1);
+  }
+
+  /** The lowest and the highest sequence. */
+  sequenceRange(): readonly [lowest: number, highest: number] {
+    let [lowest, highest] = [Number.MAX_SAFE_INTEGER, 0];
+    for (const sequence of this.#sequences) {
+      lowest = Math.min(lowest, sequence);
+      highest = Math.max(highest, sequence);
+    }
+    return [lowest, highest];
+  }
+
+  /** The key of a boundary: a view. */
+  key(at: number): Uint8Array {
+    const from = this.#keysAt + (at === 0 ? 0 : this.#keyEnds[at - 1]!);
+    return this.bytes.subarray(from, this.#keysAt + this.#keyEnds[at]!);
+  }
+
+  /** What is deleted behind boundary `at`, newest first: a view. */
+  sequencesOf(at: number): Float64Array {
+    return this.#sequences.subarray(this.#sequencesFrom(at), this.#sequenceEnds[at]!);
+  }
+
+  /** The newest delete at or below `maxSequence` that covers bytes[start, end); 0: none does. */
+  sequenceAt(bytes: Uint8Array, start: number, end: number, maxSequence: number): number {
+    return this.#newest(this.#boundaryOf(bytes, start, end), maxSequence);
+  }
+
+  stretchAt(bytes: Uint8Array, start: number, end: number, maxSequence: number, into: Stretch): void {
+    const at = this.#boundaryOf(bytes, start, end);
+    into.sequence = this.#newest(at, maxSequence);
+    into.start = at < 0 ? undefined : this.key(at);
+    into.end = at + 1 < this.boundaryCount ? this.key(at + 1) : undefined;
+  }
+
+  #newest(at: number, maxSequence: number): number {
+    if (at < 0) return 0;
+    const end = this.#sequenceEnds[at]!;
+    for (let i = this.#sequencesFrom(at); i < end; i++) {
+      const sequence = this.#sequences[i]!;
+      if (sequence <= maxSequence) return sequence;
+    }
+    return 0;
+  }
+
+  #sequencesFrom(at: number): number {
+    return at === 0 ? 0 : this.#sequenceEnds[at - 1]!;
+  }
+
+  /** The last boundary at or before the key; -1: there is none. */
+  #boundaryOf(bytes: Uint8Array, start: number, end: number): number {
+    let low = 0;
+    let high = this.boundaryCount;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const from = this.#keysAt + (middle === 0 ? 0 : this.#keyEnds[middle - 1]!);
+      const to = this.#keysAt + this.#keyEnds[middle]!;
+      if (compareBytes(this.bytes, from, to, bytes, start, end) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  #isSound(): boolean {
+    const count = this.boundaryCount;
+    for (let i = 0; i < count; i++) {
+      const from = i === 0 ? 0 : this.#keyEnds[i - 1]!;
+      const to = this.#keyEnds[i]!;
+      if (to < from || to - from > MAX_BOUND_BYTES || this.#keysAt + to > this.bytes.length) return false;
+      if (i > 0) {
+        const before = i === 1 ? 0 : this.#keyEnds[i - 2]!;
+        const keysAt = this.#keysAt;
+        if (
+          compareBytes(this.bytes, keysAt + before, keysAt + from, this.bytes, keysAt + from, keysAt + to) >=
+          0
+        )
+          return false;
+      }
+      if (this.#sequenceEnds[i]! < this.#sequencesFrom(i)) return false;
+      const sequences = this.sequencesOf(i);
+      for (let s = 0; s < sequences.length; s++)
+        if (sequences[s]! <= 0 || (s > 0 && sequences[s]! >= sequences[s - 1]!)) return false;
+    }
+    return this.sequencesOf(0).length > 0 && this.sequencesOf(count - 1).length === 0;
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * What is asked of deleted ranges of keys: how new the newest delete that covers a key is, and how far around it that holds.
+ *
+ *   range deletes    30 [b........h)      50 [e..............p)       at sequence 60
+ *   stretches        [-  b)  [b  e)  [e          p)  [p   -)
+ *   sequence           0       30         50            0
+ *
+ * A key's entry is deleted when its sequence is below that of its stretch.
+ *
+ * Thread: any.
+ */
+
+/** A stretch of keys that the same newest delete covers. Filled by {@link RangeSource.stretchAt}. */
+export class Stretch {
+  /** 0: nothing covers these keys. */
+  sequence = 0;
+  /** The first key; undefined: from the first there is. */
+  start: Uint8Array | undefined;
+  /** The first key behind it; undefined: to the end. */
+  end: Uint8Array | undefined;
+
+  /** Nothing covers any key. */
+  clear(): void {
+    this.sequence = 0;
+    this.start = undefined;
+    this.end = undefined;
+  }
+}
+
+/** Deleted ranges of one place: a memtable, a table, a level. */
+export interface RangeSource {
+  /** Makes `into` a stretch around the key bytes[start, end), with the newest delete at or below `maxSequence` that covers it. */
+  stretchAt(bytes: Uint8Array, start: number, end: number, maxSequence: number, into: Stretch): void;
+}

@@ -1,0 +1,158 @@
+/**
+ * Deleted ranges against a model: random puts, deletes and range deletes under option sets, read by every way of reading, of the
+ * present and of snapshots, through flushes, compactions, reopenings, and the upkeep of a store at rest.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type EngineOptions, type Snapshot, type StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import { openTiny, reopen } from '../helpers/engines.ts';
+import { type Random, seededRandom } from '../helpers/rng.ts';
+import { runBudget, runSeed } from '../helpers/run-budget.ts';
+import { SortedModel } from '../helpers/sorted-model.ts';
+
+const STEPS = runBudget('STRATA_RANGE_STEPS', 400);
+
+interface Seen {
+  readonly snapshot: Snapshot;
+  readonly model: SortedModel;
+}
+
+const OPTION_SETS: readonly (readonly [name: string, options: EngineOptions])[] = [
+  ['inline jobs', { threads: 0 }],
+  ['threads, small tables', { threads: 2, maxFileSize: 2048, blockSize: 128 }],
+  ['no filter, no cache, no codec', { threads: 0, bloomBitsPerKey: 0, cacheSize: 0, compression: 'none' }],
+  ['a large buffer', { threads: 0, writeBufferSize: 1024 * 1024 }],
+];
+
+for (const [name, options] of OPTION_SETS) {
+  test(`deleted ranges read as a model says: ${name}`, async (t) => {
+    const seed = runSeed(t);
+    const run = new Run(await openTiny(t, options), seededRandom(seed));
+    for (let step = 0; step < STEPS; step++) {
+      await run.step();
+      if (run.random.chance(0.03)) run.engine = await reopen(t, run.closeSnapshots(), options);
+    }
+    await run.check();
+    run.closeSnapshots();
+    await run.engine.compact();
+    await run.check();
+    const { levels } = run.engine.stats();
+    assert.equal(
+      levels.reduce((sum, level) => sum + level.files, 0) > 0,
+      run.model.size > 0,
+      'nothing is left of a store in which all is deleted',
+    );
+    await run.engine.verify();
+  });
+}
+
+class Run {
+  engine: StorageEngine;
+  model = new SortedModel();
+  readonly random: Random;
+  #seen: Seen[] = [];
+  #count = 0;
+
+  constructor(engine: StorageEngine, random: Random) {
+    this.engine = engine;
+    this.random = random;
+  }
+
+  async step(): Promise<void> {
+    const { random, engine } = this;
+    const choice = random.below(100);
+    if (choice < 45) {
+      const batch = new WriteBatch();
+      const model = new SortedModel(this.model.scan());
+      for (let i = random.between(1, 12); i > 0; i--) this.#change(batch, model);
+      await engine.write(batch);
+      this.model = model;
+    } else if (choice < 65) {
+      const batch = new WriteBatch();
+      const model = new SortedModel(this.model.scan());
+      this.#deleteRange(batch, model);
+      await engine.write(batch);
+      this.model = model;
+    } else if (choice < 72) await engine.flush();
+    else if (choice < 76)
+      await engine.compact(random.chance(0.5) ? {} : { start: this.#key(), end: this.#key() });
+    else if (choice < 82) this.#snapshot();
+    else if (choice < 86) this.#seen.splice(random.below(4), 1)[0]?.snapshot.close();
+    else await this.check();
+  }
+
+  closeSnapshots(): StorageEngine {
+    for (const { snapshot } of this.#seen.splice(0)) snapshot.close();
+    return this.engine;
+  }
+
+  async check(): Promise<void> {
+    await this.#checkOne(this.model, undefined);
+    for (const { model, snapshot } of this.#seen) await this.#checkOne(model, snapshot);
+  }
+
+  async #checkOne(model: SortedModel, snapshot: Snapshot | undefined): Promise<void> {
+    const { engine, random } = this;
+    const options = snapshot === undefined ? {} : { snapshot };
+    const keys = Array.from({ length: 12 }, () => this.#key());
+    const expected = keys.map((key) => model.get(key));
+    assert.deepEqual(
+      keys.map((key) => engine.getSync(key, options)?.toString()),
+      expected,
+    );
+    assert.deepEqual(
+      (await engine.getMany(keys, options)).map((value) => value?.toString()),
+      expected,
+    );
+    assert.equal(await engine.has(keys[0]!, options), expected[0] !== undefined);
+    const [a, b] = [this.#key(), this.#key()];
+    const bounds = random.pick([{}, { gte: a }, { lt: b }, { gt: a, lte: b }]);
+    const range = { ...bounds, reverse: random.chance(0.5), ...(random.chance(0.3) ? { limit: 5 } : {}) };
+    const wanted = model.scan(range);
+    const entries = (list: [Buffer, Buffer][]): string[][] =>
+      list.map(([k, v]) => [k.toString(), v.toString()]);
+    const how = random.below(3);
+    if (how === 0) assert.deepEqual(entries([...engine.scan({ ...range, ...options })]), wanted);
+    else if (how === 1) {
+      const found: [Buffer, Buffer][] = [];
+      for await (const entry of engine.scan({ ...range, ...options })) found.push(entry);
+      assert.deepEqual(entries(found), wanted);
+    } else {
+      const scan = engine.scan({ ...range, ...options });
+      const found: [Buffer, Buffer][] = [];
+      for (let more = scan.nextMany(7); more.length > 0; more = scan.nextMany(random.between(1, 90)))
+        found.push(...more);
+      assert.deepEqual(entries(found), wanted);
+    }
+  }
+
+  #snapshot(): void {
+    if (this.#seen.length > 3) return;
+    this.#seen.push({ snapshot: this.engine.snapshot(), model: new SortedModel(this.model.scan()) });
+  }
+
+  #change(batch: WriteBatch, model: SortedModel): void {
+    const choice = this.random.below(10);
+    const key = this.#key();
+    if (choice < 7) {
+      const value = `v${this.#count++}${'x'.repeat(this.random.below(60))}`;
+      batch.put(key, value);
+      model.put(key, value);
+    } else if (choice < 9) {
+      batch.delete(key);
+      model.delete(key);
+    } else this.#deleteRange(batch, model);
+  }
+
+  #deleteRange(batch: WriteBatch, model: SortedModel): void {
+    const [a, b] = [this.#key(), this.#key()].sort() as [string, string];
+    const end = this.random.chance(0.1) ? undefined : this.random.chance(0.5) ? b : `${a}~`;
+    if (end !== undefined && end <= a) return;
+    batch.deleteRange(end === undefined ? { gte: a } : { gte: a, lt: end });
+    for (const key of model.keys()) if (key >= a && (end === undefined || key < end)) model.delete(key);
+  }
+
+  #key(): string {
+    return `k${String(this.random.below(300)).padStart(3, '0')}`;
+  }
+}
