@@ -109,7 +109,7 @@ export class BoundaryChunk {
   }
 }
 
-/** < 0 when bytes[start, end) comes before all that begin with the first `prefix` bytes of `keys`, > 0 when behind, 0: it does. */
+/** < 0: bytes[start, end) comes before all that begins with the first `prefix` bytes of `keys`, > 0: behind, 0: it does. */
 export function compareHead(
   keys: Uint8Array,
   prefix: number,

@@ -6,8 +6,9 @@
  *   assign [e, p) 50     b:30 e:50 p:0                a boundary, and the sequence of the keys from it to the next one
  *   assign [a, -) 60     a:60
  *
- * Boundaries lie in chunks (boundary-chunk.ts); what changes is copied: one chunk, and the list of chunks. So a reader that goes on
- * for long keeps what it began with, at no cost for writers, and 100,000 ranges are searched by two bisections in small arrays.
+ * Boundaries lie in chunks (boundary-chunk.ts); what changes is copied: one chunk, and the list of chunks. So a reader that goes
+ * on for long keeps what it began with, at no cost for writers, and 100,000 ranges are searched by two bisections in small
+ * arrays.
  *
  * Invariants: boundaries rise strictly. Each range is newer than those before it. The first sequence of a map is not 0.
  * Thread:     any. Pure.
