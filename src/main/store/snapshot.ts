@@ -21,9 +21,12 @@ import type { Clock } from '../../shared/threads/shared-clock.ts';
 interface Hold {
   readonly list: SnapshotList;
   readonly sequence: SequenceNumber;
+  readonly timeMs: number;
 }
 
-const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.forget(sequence));
+const forgotten = new FinalizationRegistry<Hold>(({ list, sequence, timeMs }) =>
+  list.forget(sequence, timeMs),
+);
 
 /**
  * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it. One that
@@ -49,7 +52,7 @@ export class Snapshot {
     this.#list = list;
     this.#sequence = sequence;
     this.#clock = new FixedTime(timeMs);
-    forgotten.register(this, { list, sequence }, this);
+    forgotten.register(this, { list, sequence, timeMs }, this);
   }
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
@@ -63,7 +66,7 @@ export class Snapshot {
     if (list === undefined) return;
     this.#list = undefined;
     forgotten.unregister(this);
-    list.remove(this.#sequence);
+    list.remove(this.#sequence, this.#clock.now());
   }
 
   [Symbol.dispose](): void {
@@ -103,14 +106,15 @@ export interface ReadPoints {
 }
 
 interface ReadPoint {
-  /** How many open snapshots there are at its sequence. */
+  /** How many transactions read at its sequence. */
   count: number;
   /** Of the first of them. */
   readonly timeMs: number;
 }
 
 export class SnapshotList {
-  readonly #points = new Map<SequenceNumber, ReadPoint>();
+  /** The times of the open snapshots at each sequence, rising. */
+  readonly #times = new Map<SequenceNumber, number[]>();
   /** The same, of transactions, lowest first. */
   readonly #judged = new Map<SequenceNumber, ReadPoint>();
   #endless: readonly EndlessDelete[] = [];
@@ -120,7 +124,8 @@ export class SnapshotList {
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
 
-  /** `onReleased`: the last one at its sequence was closed, and what was kept for it may go. */
+  /** `onReleased`: the last one at its sequence, or the one that was read by the earliest time, was closed: what was kept for it
+   * may go. */
   constructor(warning: ForgottenWarning, onReleased: () => void) {
     this.#warning = warning;
     this.#onReleased = onReleased;
@@ -129,14 +134,14 @@ export class SnapshotList {
   /** Without those of transactions. */
   get size(): number {
     let total = 0;
-    for (const { count } of this.#points.values()) total += count;
+    for (const times of this.#times.values()) total += times.length;
     return total;
   }
 
   take(sequence: SequenceNumber, timeMs: number): Snapshot {
-    const point = this.#points.get(sequence);
-    if (point === undefined) this.#points.set(sequence, { count: 1, timeMs });
-    else point.count++;
+    const times = this.#times.get(sequence);
+    if (times === undefined) this.#times.set(sequence, [timeMs]);
+    else times.push(timeMs);
     return new Snapshot(this, sequence, timeMs);
   }
 
@@ -170,16 +175,19 @@ export class SnapshotList {
     return this.#endless;
   }
 
-  remove(sequence: SequenceNumber): void {
-    const point = this.#points.get(sequence);
-    if (point !== undefined && point.count > 1) point.count--;
-    else if (this.#points.delete(sequence)) this.#onReleased?.();
+  remove(sequence: SequenceNumber, timeMs: number): void {
+    const times = this.#times.get(sequence) ?? [];
+    const earliest = times[0];
+    // From the end: the last that was taken is mostly the first that is closed.
+    times.splice(times.lastIndexOf(timeMs), 1);
+    if (times.length === 0) this.#times.delete(sequence);
+    if (times[0] !== earliest) this.#onReleased?.();
   }
 
   /** {@link remove}, for a snapshot that was collected. */
-  forget(sequence: SequenceNumber): void {
+  forget(sequence: SequenceNumber, timeMs: number): void {
     this.#warning.tell();
-    this.remove(sequence);
+    this.remove(sequence, timeMs);
   }
 
   /** The store is closed: what is forgotten from now on is nobody's mistake. */
@@ -198,7 +206,7 @@ export class SnapshotList {
   /** The same, for who only plans one. */
   readPoints(clock: Clock): ReadPoints {
     const nowMs = clock.now();
-    const snapshots = [...new Set([...this.#points.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
+    const snapshots = [...new Set([...this.#times.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
     let timeMs = 0;
     const snapshotTimes = snapshots.map((sequence) => {
       // A transaction that nothing expired for can have been as early as any before it.
@@ -212,7 +220,7 @@ export class SnapshotList {
 
   /** The earliest of those who read there. */
   #timeAt(sequence: SequenceNumber): number {
-    const ofSnapshots = this.#points.get(sequence)?.timeMs ?? Number.POSITIVE_INFINITY;
+    const ofSnapshots = this.#times.get(sequence)?.[0] ?? Number.POSITIVE_INFINITY;
     return Math.min(ofSnapshots, this.#judged.get(sequence)?.timeMs ?? Number.POSITIVE_INFINITY);
   }
 }

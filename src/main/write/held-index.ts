@@ -40,7 +40,7 @@ export class HeldIndex {
   /** Writes noted; the first one has number 1. */
   #count = 0;
   /** What is deleted by ranges, each with its age as its sequence; and the group of each. */
-  #ranges: RangeMap = RangeMap.EMPTY;
+  #ranges: RangeMap = RangeMap.empty();
   readonly #rangeGroups = new Map<number, number>();
   #lastRangeGroup = 0;
   /** Of the last write noted: it rises with each. */
@@ -79,7 +79,7 @@ export class HeldIndex {
   }
 
   #forgetRanges(): void {
-    this.#ranges = RangeMap.EMPTY;
+    this.#ranges = RangeMap.empty();
     this.#rangeGroups.clear();
   }
 

@@ -17,7 +17,7 @@ export interface ExpiryOptions {
    * Milliseconds from the call after which the value is gone, an integer above 0. Default: it stays. To write the key again
    * without it takes the expiry away.
    */
-  readonly ttl?: number;
+  readonly ttl?: number | undefined;
 }
 
 /** Options of put. */

@@ -36,7 +36,7 @@ export class OwnWrites {
   readonly batch: WriteBatch = new WriteBatch();
   readonly #keys = new KeySet(NOTHING);
   readonly #refs: number[] = [];
-  #ranges: RangeMap = RangeMap.EMPTY;
+  #ranges: RangeMap = RangeMap.empty();
   #sorted: number[] = [];
 
   get isEmpty(): boolean {
