@@ -236,20 +236,23 @@ async function lane(run: Run, index: number, count: number, random: Random): Pro
   }
 }
 
-async function check(t: TestContext, seed: number, count: number): Promise<void> {
+async function check(seed: number, count: number, t: TestContext): Promise<number> {
   const random = seededRandom(seed);
   const { engine, store } = await openWithGate(t, { blockSize: 256, blockRestartInterval: 2 });
   const run = new Run(engine, store, random);
   run.watchCommits();
   for (let i = 0; i < KEYS; i += 2) await run.write([put(keyOf(i), 'v')], () => engine.put(keyOf(i), 'v'));
   await Promise.all(Array.from({ length: LANES }, (_, index) => lane(run, index, count, random)));
-  t.diagnostic(`${run.commits} commits, ${run.conflicts} conflicts`);
   assert.ok(run.commits > 0 && run.conflicts > 0, 'there were both');
   assert.equal(engine.stats().transactions.open, 0);
+  await engine.close();
+  return run.commits + run.conflicts;
 }
 
 test('transactions at random commit when nothing that they have read was written, and only then', async (t) => {
   const rounds = runBudget('STRATA_TRANSACTION_ROUNDS', 3);
   const seed = runSeed(t);
-  for (let round = 0; round < rounds; round++) await check(t, seed + round, 60);
+  let judged = 0;
+  for (let round = 0; round < rounds; round++) judged += await check(seed + round, 60, t);
+  t.diagnostic(`FIGURE transactions-judged=${judged}`);
 });
