@@ -33,6 +33,9 @@ import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import { readsWhileOpen } from './owned-files.ts';
 import type { ClientView, ViewFollower } from './view-follower.ts';
 
+type Read = ResolvedRead<ClientSnapshot> | undefined;
+type Found = Buffer | undefined;
+
 /** Options of a client's get, getMany and has. */
 export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
 /** A moment that is kept until it is released. */
@@ -104,10 +107,14 @@ export class ClientReads {
     wanted: Wanted,
   ): Promise<Buffer | undefined> {
     const read = resolveRead(options);
-    const bytes = lookupKeyBytes(key);
+    return this.getAt(lookupKeyBytes(key), read, wanted);
+  }
+
+  /** As {@link look}, of the moment that the options say. */
+  getAt(key: Uint8Array, read: Read, wanted: Wanted): Found | Promise<Found> {
     const disk = this.#disk;
-    let later: Promise<Buffer | undefined> | undefined;
-    const found = this.#look(bytes, read, wanted, (needed, view, sequence, clock) => {
+    let later: Promise<Found> | undefined;
+    const found = this.#look(key, read, wanted, (needed, view, sequence, clock) => {
       const pin = { version: view.version, sequence, clock, release: this.#views.pin(view) };
       disk.mayWait = true;
       later = this.awaited.lookup(needed, ownedKeyBytes(key), pin, read, wanted);
@@ -115,13 +122,18 @@ export class ClientReads {
     return later ?? this.turns.after(1, found);
   }
 
-  async getMany(
-    keys: readonly Bytes[],
-    options: ClientReadOptions | undefined,
-  ): Promise<(Buffer | undefined)[]> {
+  /** The same, waiting for the disk. */
+  getSyncAt(key: Uint8Array, read: Read, wanted: Wanted): Found {
+    return this.#look(key, read, wanted);
+  }
+
+  async getMany(keys: readonly Bytes[], options: ClientReadOptions | undefined): Promise<Found[]> {
     this.#client.checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
-    const read = resolveRead(options);
+    return await this.getManyAt(keys, resolveRead(options));
+  }
+
+  async getManyAt(keys: readonly Bytes[], read: Read): Promise<Found[]> {
     const job = manyJob(keys, read);
     const { view, sequence, clock, release } = this.pinMoment(read);
     const { version, memtables } = view;
@@ -183,7 +195,7 @@ export class ClientReads {
    */
   #look(
     key: Uint8Array,
-    read: ResolvedRead<ClientSnapshot> | undefined,
+    read: Read,
     wanted: Wanted,
     whenBlocked?: (needed: Needed, view: ClientView, sequence: number, clock: Clock) => void,
   ): Buffer | undefined {

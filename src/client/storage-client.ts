@@ -5,6 +5,7 @@
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
+ *   transaction           client-transactions.ts
  *   flush, compact        a call each (calls.ts)
  *   ingest                ingest-writer.ts: runs are built here, merged and committed by the owner
  *
@@ -40,19 +41,27 @@ import {
 } from '../shared/log/write-options.ts';
 import { FixedTime, timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import { resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
+import { type ResolvedScan, resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
+import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import { ControlBlock } from '../shared/threads/control-block.ts';
 import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
 import { SharedClock } from '../shared/threads/shared-clock.ts';
 import { ViewSlots } from '../shared/threads/view-slots.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { type ClientReadOptions, ClientReads } from './client-reads.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
+import { ClientTransactions } from './client-transactions.ts';
 import { IngestWriter } from './ingest-writer.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
@@ -94,6 +103,7 @@ export class StorageClient {
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #reads: ClientReads;
+  readonly #transactions: ClientTransactions;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -122,6 +132,15 @@ export class StorageClient {
     this.#reads = new ClientReads({ self: this, checkOpen }, this.#views, settings);
     const { tables, awaited } = this.#reads;
     this.#scans = new OpenScans(tables, awaited, new ForgottenWarning('scan', directory), checkOpen);
+    this.#transactions = new ClientTransactions({
+      self: this,
+      calls,
+      reads: this.#reads,
+      clock: this.#clock,
+      checkOpen,
+      sent,
+      openScan: (scanOptions, own) => this.#openScan(scanOptions, own),
+    });
     this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
@@ -185,16 +204,22 @@ export class StorageClient {
    */
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
-    const options = resolveScan(range);
+    return this.#openScan(resolveScan(range), undefined).scan;
+  }
+
+  #openScan(
+    options: ResolvedScan<ClientSnapshot>,
+    own: OwnSource | undefined,
+  ): { readonly scan: Scan; readonly core: ScanCore } {
     const { view, sequence, clock, release } = this.#reads.pinMoment(options);
     const { fillCache } = options;
     const memtables = newestFirst(view.memtables);
     const nowMs = timeOfRead(memtables, view.version, clock);
-    const sources = { memtables, version: view.version, sequence, fillCache, nowMs };
+    const sources = { memtables, version: view.version, sequence, own, fillCache, nowMs };
     const core = this.#scans.open(sources, options, release);
     const scan = new Scan(core, options);
     this.#scans.watch(scan, core, options);
-    return scan;
+    return { scan, core };
   }
 
   /**
@@ -270,6 +295,25 @@ export class StorageClient {
   deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
     try {
       return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * As {@link StorageEngine.transaction}: `fn` reads in this thread, and the owner judges and writes what it has written.
+   * @throws {@link StorageError} as {@link StorageEngine.transaction}.
+   * @example
+   * await client.transaction((tx) => {
+   *   tx.put('visits', String(Number(tx.getSync('visits') ?? 0) + 1));
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    try {
+      this.#checkOpen();
+      const resolved = resolveTransaction(fn, options, this.#plainPut.sync);
+      this.#checkOpen();
+      return this.#transactions.run(fn, resolved);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -391,6 +435,7 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
+    this.#transactions.close(new StorageError('STRATA_CLOSED', 'the client is closed'));
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
     await this.#calls.settled();
@@ -412,6 +457,7 @@ export class StorageClient {
     this.#state = 'closed';
     this.#reads.end(reason);
     this.#calls.end(reason);
+    this.#transactions.close(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);

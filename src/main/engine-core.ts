@@ -10,6 +10,7 @@
  * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import type { Bytes } from '../shared/base/input-bytes.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
 import {
   type PutOptions,
@@ -20,6 +21,11 @@ import {
 } from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
@@ -30,6 +36,7 @@ import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import type { Trace } from './store/trace.ts';
 import { storeStats } from './store-stats.ts';
+import { type UpdateFunction, Updater } from './transact/updater.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 
 /** Makes the core of an engine that tells its events by `tell`. */
@@ -52,10 +59,41 @@ export class EngineCore {
   readonly store: RunningStore;
   /** What a put without options is. */
   readonly #plainPut: PutTerms;
+  readonly #updater: Updater;
 
   constructor(store: RunningStore) {
     this.store = store;
     this.#plainPut = { sync: store.parts.options.sync, ttl: 0 };
+    const { pipeline, counters, clock } = store.parts;
+    this.#updater = new Updater({
+      pipeline,
+      counters,
+      clock,
+      newest: (key) => store.reads.newest(key),
+      checkWritable: () => store.checkWritable(),
+      refusingWrites: (fn) => store.refusingWrites(fn),
+    });
+  }
+
+  update(key: Bytes, fn: UpdateFunction, options: PutOptions | undefined): Promise<Buffer | undefined> {
+    try {
+      return this.#updater.run(key, fn, this.putTerms(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  transaction<T>(fn: TransactionFunction<T>, options: TransactionOptions | undefined): Promise<T> {
+    try {
+      const { store } = this;
+      store.checkReadable();
+      const resolved = resolveTransaction(fn, options, store.parts.options.sync);
+      store.checkReadable();
+      store.checkOutsideUpdate();
+      return store.transactions.run(fn, resolved);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   scan(range: ScanOptions | undefined): Scan {

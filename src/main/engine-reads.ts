@@ -21,7 +21,7 @@ import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
 import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
-import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { type ManyJob, ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
@@ -37,6 +37,9 @@ import type { ArenaPool } from './write/arena-pool.ts';
 import type { MemtableList } from './write/memtable-list.ts';
 
 type Options = ResolvedRead<Snapshot> | undefined;
+type Found = Buffer | undefined;
+/** Of a moment that is known. */
+type ReadAt = Omit<ResolvedRead<never>, 'snapshot'> | undefined;
 
 /** What point reads need of a store. */
 export interface ReadParts {
@@ -72,12 +75,12 @@ export class EngineReads {
 
   getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, 'value');
+    return this.#look(lookupKeyBytes(key), read, 'value');
   }
 
   hasSync(key: Bytes, options: ReadOptions | undefined): boolean {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, 'presence') !== undefined;
+    return this.#look(lookupKeyBytes(key), read, 'presence') !== undefined;
   }
 
   /** When the value of a key expires. */
@@ -90,16 +93,26 @@ export class EngineReads {
   async look(key: Bytes, options: ReadOptions | undefined, wanted: Wanted): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
+    return this.getAt(sequence, this.clockOf(read?.snapshot), lookupKeyBytes(key), read, wanted);
+  }
+
+  /** As {@link look}, of a moment that is kept. */
+  getAt(
+    sequence: number,
+    clock: Clock,
+    key: Uint8Array,
+    read: ReadAt,
+    wanted: Wanted,
+  ): Found | Promise<Found> {
     const { disk } = this.#parts;
     let found: Buffer | undefined;
-    const bytes = lookupKeyBytes(key);
     disk.mayWait = false;
     try {
-      found = this.#look(bytes, sequence, read, wanted);
+      found = this.getSyncAt(sequence, clock, key, read, wanted);
     } catch (error) {
       if (!(error instanceof WouldWait)) throw error;
       disk.mayWait = true;
-      const pin = { ...this.#pinTables(sequence), clock: this.clockOf(read?.snapshot) };
+      const pin = { ...this.#pinTables(sequence), clock };
       return this.awaited.lookup(error.needed, ownedKeyBytes(key), pin, read, wanted);
     } finally {
       disk.mayWait = true;
@@ -107,15 +120,31 @@ export class EngineReads {
     return this.turns.after(1, found);
   }
 
+  /** The same, waiting for the disk. */
+  getSyncAt(sequence: number, clock: Clock, key: Uint8Array, read: ReadAt, wanted: Wanted): Found {
+    const isFound =
+      read?.fillCache === false
+        ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
+        : this.#find(key, sequence);
+    return isFound ? answerOf(this.#entry, wanted, clock, read) : undefined;
+  }
+
   async getMany(keys: readonly Bytes[], options: ReadOptions | undefined): Promise<(Buffer | undefined)[]> {
     this.#checkReadable();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const read = this.#resolve(options);
     const job = manyJob(keys, read);
-    const sequence = this.sequenceOf(read?.snapshot);
+    return await this.#lookMany(this.sequenceOf(read?.snapshot), this.clockOf(read?.snapshot), job, read);
+  }
+
+  getManyAt(sequence: number, clock: Clock, keys: readonly Uint8Array[], read: ReadAt): Promise<Found[]> {
+    return this.#lookMany(sequence, clock, manyJob(keys, read), read);
+  }
+
+  async #lookMany(sequence: number, clock: Clock, job: ManyJob, read: ReadAt): Promise<Found[]> {
     const { memtables, versions, tables, readPressure } = this.#parts;
     const version = versions.current;
-    const nowMs = timeOfRead(newestFirst(memtables), version, this.clockOf(read?.snapshot));
+    const nowMs = timeOfRead(newestFirst(memtables), version, clock);
     this.awaited.manyNow(job, { memtables, version, tables, nowMs }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
     if (job.next === job.keys.length && job.blocked.length === 0)
@@ -123,6 +152,11 @@ export class EngineReads {
     const { held, ...pin } = this.#pinMoment(sequence);
     const sources = { memtables: held, version: pin.version, tables, nowMs };
     return await this.awaited.manyLater(job, sources, pin, read);
+  }
+
+  /** The last value of `key` that has entered, published or not. */
+  newest(key: Uint8Array): Found {
+    return this.getSyncAt(Number.MAX_SAFE_INTEGER, this.#parts.clock, key, undefined, 'value');
   }
 
   /** Rejects what waits for the disk. */
@@ -149,13 +183,9 @@ export class EngineReads {
     return read;
   }
 
-  #look(key: Uint8Array, sequence: number, read: Options, wanted: Wanted): Buffer | undefined {
-    const isFound =
-      read?.fillCache === false
-        ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
-        : this.#find(key, sequence);
-    if (!isFound) return undefined;
-    return answerOf(this.#entry, wanted, this.clockOf(read?.snapshot), read);
+  #look(key: Uint8Array, read: Options, wanted: Wanted): Found {
+    const sequence = this.sequenceOf(read?.snapshot);
+    return this.getSyncAt(sequence, this.clockOf(read?.snapshot), key, read, wanted);
   }
 
   /** Leaves the visible version of `key` in #entry; false when there is none. */

@@ -31,6 +31,7 @@ import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
+import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
@@ -43,6 +44,7 @@ import { readOpenOptions, resolveDirectory } from './store/open-request.ts';
 import type { ReadOptions, ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import { openTrace } from './store/trace-sinks.ts';
+import type { UpdateFunction } from './transact/updater.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /**
@@ -224,6 +226,34 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Reads a key, and writes what `fn` makes of its value; undefined deletes. `fn` is called once, within the call, and sees every
+   * write made before it, awaited or not; it must not write itself. Resolves with the stored value, and fails as
+   * {@link StorageEngine.put} does; what `fn` throws rejects, and nothing is written.
+   * @example
+   * const count = await engine.update('visits', (current) => String(Number(current ?? 0) + 1));
+   */
+  update(key: Bytes, fn: UpdateFunction, options?: PutOptions): Promise<Buffer | undefined> {
+    return this.#core.update(key, fn, options);
+  }
+
+  /**
+   * Runs `fn`, which reads one moment of the store and its own writes, and commits what it writes: all of it at once, and only if
+   * nothing of what it read, be it a key, the absence of one, or a range as far as a scan went, was written by others meanwhile.
+   * If something was, it is run again, `retries` times. So it should do nothing that must not be done twice.
+   * @throws {@link StorageError} STRATA_CONFLICT when the last run had read what others wrote; what `fn` throws; and as
+   * {@link StorageEngine.put}. Nothing of it is in the store then.
+   * @example
+   * await engine.transaction(async (tx) => {
+   *   if (await tx.has('email:alice@example.org')) throw new Error('taken');
+   *   tx.put('email:alice@example.org', 'user:1');
+   *   tx.put('user:1', 'Alice');
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    return this.#core.transaction(fn, options);
   }
 
   /**

@@ -52,6 +52,7 @@ export function compact(job: CompactJob, fileSystem: FileSystem, outputs: JobOut
   try {
     const survivors = new CompactionIterator(new MergingIterator(runs.map((run) => run.iterator)), {
       snapshots: job.snapshots,
+      keepDeletesAbove: job.keepDeletesAbove,
       snapshotTimes: job.snapshotTimes,
       nowMs: job.nowMs,
       deeper: new DeeperLevels(job.deeper),

@@ -17,21 +17,22 @@
  *        an older delete that survives                                            -> that one hides all there is
  *        nothing more in this merge, but a deeper table may hold the key          -> written
  *        nothing at all                                                           -> dropped
+ *      But one above `keepDeletesAbove` is written whatever it hides: a transaction that has read the key asks for it
  *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers compress to
  *      nothing. Not in a flush: the age of L0 tables is known by their sequences
  *
  * Without put 9 and put 4, and with no deeper table, delete 18 would be gone.
  *
- * A put that expires is a delete once its moment has come for the first who sees it, as time only moves on: by the time of its
- * stripe's snapshot, or of the job for new reads. So it hides what is older, as it did, and goes as a delete goes.
- *
  * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not
  * there. Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
+ *
+ * A put that expires is a delete once its moment has come for the first who sees it, as time only moves on: by the time of its
+ * stripe's snapshot, or of the job for new reads. So it hides what is older, as it did, and goes as a delete goes.
  *
  * Invariants: for every open snapshot and for every read after the job was made, the merged inputs over the deeper
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
- *             A key's versions come out newest first, never a delete directly above another.
+ *             A key's versions come out newest first, never a delete directly above another, but for those that are kept.
  * Requires:   the input holds every version of its keys that lies between its newest and its oldest, except those in
  *             the deeper tables: whoever plans the job includes all overlapping tables of the levels it merges.
  * Thread:     any; pure.
@@ -59,6 +60,8 @@ const NONE = -1;
 export interface CompactionIteratorOptions {
   /** Open snapshots, ascending. */
   readonly snapshots: readonly SequenceNumber[];
+  /** Deletes above it stay, even those that hide nothing. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
   /** The time by which each is read, and by which reads of no snapshot are: rising. */
   readonly snapshotTimes: readonly number[];
   readonly nowMs: number;
@@ -83,6 +86,7 @@ export class CompactionIterator {
 
   readonly #input: InternalIterator;
   readonly #snapshots: readonly SequenceNumber[];
+  readonly #keepDeletesAbove: number;
   /** By stripe. */
   readonly #times: readonly number[];
   readonly #deeper: DeeperLevels;
@@ -108,6 +112,7 @@ export class CompactionIterator {
   constructor(input: InternalIterator, options: CompactionIteratorOptions) {
     this.#input = input;
     this.#snapshots = options.snapshots;
+    this.#keepDeletesAbove = options.keepDeletesAbove ?? Number.MAX_SAFE_INTEGER;
     this.#times = [...options.snapshotTimes, options.nowMs];
     assert(this.#times.length === this.#snapshots.length + 1, 'each snapshot has its time');
     this.#deeper = options.deeper;
@@ -141,8 +146,12 @@ export class CompactionIterator {
         this.#isSettled = true;
         return this.#yieldDelete();
       }
-      this.#heldDelete = entry.sequence;
+      const { sequence } = entry;
+      const isNewerKept = this.#heldDelete > this.#keepDeletesAbove;
       this.#advance();
+      if (isNewerKept) this.#yieldDelete();
+      this.#heldDelete = sequence;
+      if (isNewerKept) return true;
     }
     return this.#mustWriteHeldDelete() && this.#yieldDelete();
   }
@@ -222,6 +231,7 @@ export class CompactionIterator {
   /** Whether the key that just ended leaves a delete that has something to hide in deeper tables. */
   #mustWriteHeldDelete(): boolean {
     if (this.#heldDelete === NONE) return false;
+    if (this.#heldDelete > this.#keepDeletesAbove) return true;
     if (this.#deeper.mayHold(this.#key, 0, this.#keyLength)) return true;
     this.#heldDelete = NONE;
     return false;

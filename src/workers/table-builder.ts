@@ -136,11 +136,6 @@ export class TableBuilder {
     if (block.contentBytes >= this.#options.blockSizeBytes) this.#writeBlock();
   }
 
-  #noteExpiring(entry: Entry): void {
-    this.#expiry ??= new ExpirySummary();
-    this.#expiry.add(expiryOf(entry));
-  }
-
   /** The last key that was added: a view, until the next one. */
   get lastKey(): Uint8Array {
     return this.#lastKey.subarray(0, this.#lastKeyLength);
@@ -157,6 +152,11 @@ export class TableBuilder {
     const [lowest, highest] = ranges.sequenceRange();
     this.#smallestSequence = Math.min(this.#smallestSequence, lowest);
     this.#largestSequence = Math.max(this.#largestSequence, highest);
+  }
+
+  #noteExpiring(entry: Entry): void {
+    this.#expiry ??= new ExpirySummary();
+    this.#expiry.add(expiryOf(entry));
   }
 
   /** Writes meta and footer, and syncs the file. At least one entry was added. */
@@ -177,8 +177,8 @@ export class TableBuilder {
       largestKey: ranges === undefined ? lastKey : largestOf(lastKey, lastBefore(ranges.end)),
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
-      ...(this.#expiry && { expiry: this.#expiry.summary }),
       ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
+      ...(this.#expiry && { expiry: this.#expiry.summary }),
     };
     const meta = encodeMeta(
       {

@@ -17,13 +17,13 @@ interface WriteCommandOptions extends NotationOptions {
   readonly sync?: boolean;
 }
 
-interface PutCommandOptions extends WriteCommandOptions {
-  readonly ttl?: number;
-}
-
 interface DeleteRangeOptions extends WriteCommandOptions {
   readonly prefix?: string;
   readonly all?: boolean;
+}
+
+interface PutCommandOptions extends WriteCommandOptions {
+  readonly ttl?: number;
 }
 
 interface GetOptions extends NotationOptions {

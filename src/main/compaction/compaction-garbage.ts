@@ -65,6 +65,7 @@ export function pickGarbage(
 ): CompactionPlan | undefined {
   return (
     pickTombstones(version, options, busy, baseLevel) ??
+    (options.isAtRest === true ? pickRanges(version, options, busy, baseLevel) : undefined) ??
     pickByShare(version, options, busy, baseLevel, options.isAtRest === true ? REST_SHARE : BUSY_SHARE)
   );
 }
@@ -111,6 +112,53 @@ function planTombstones(
   return canShedTombstones(table, options)
     ? planFor(version, level, level, [table], 'tombstones', options, busy)
     : undefined;
+}
+
+/**
+ * Deleted ranges go down until nothing lies below that they could hide, and then away: all reads ask them meanwhile. What they
+ * hide wholly has left before (covered-tables.ts), so what is merged with them are the tables at their edges; ranges that are
+ * scattered over much that stays are not worth it.
+ */
+function pickRanges(
+  version: Version,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+): CompactionPlan | undefined {
+  if (version.rangeTables === 0) return undefined;
+  for (let i = 0; i < LEVEL_COUNT; i++) {
+    for (const { tables, rangeTables } of version.lists[i]!.chunks) {
+      if (rangeTables === 0) continue;
+      for (const table of tables) {
+        if (table.rangeDeletes === undefined || busy.numbers.has(table.number)) continue;
+        if (!canShedTombstones(table, options)) continue;
+        const plan = planRanges(version, toLevel(i), table, options, busy, baseLevel);
+        if (plan !== undefined) return plan;
+      }
+    }
+  }
+  return undefined;
+}
+
+function planRanges(
+  version: Version,
+  level: Level,
+  table: TableInfo,
+  options: CompactionOptions,
+  busy: BusyTables,
+  baseLevel: Level,
+): CompactionPlan | undefined {
+  if (level === 0) return planLevelZero(version, table, () => baseLevel, 'deleted-range', options, busy);
+  if (isBottom(version, level, table))
+    return planFor(version, level, level, [table], 'deleted-range', options, busy);
+  const hull = { start: table.smallestKey, end: table.largestKey };
+  const output = nextLevelWithData(version, level, hull, toLevel(LEVEL_COUNT - 1), busy);
+  const plan = planFor(version, level, output, [table], 'deleted-range', options, busy);
+  if (plan === undefined) return undefined;
+  const { overlapping } = plan;
+  const edges = Math.min(overlapping.length, 2 * (table.rangeDeletes ?? 0));
+  const hiddenBytes = (edges * totalBytes(overlapping)) / (2 * Math.max(1, overlapping.length));
+  return hiddenBytes >= REST_SHARE * rewrittenBytes(plan) ? plan : undefined;
 }
 
 function pickByShare(
@@ -207,7 +255,7 @@ function gainOf(plan: CompactionPlan, options: CompactionOptions): number {
 }
 
 function rewrittenBytes(plan: CompactionPlan): number {
-  return plan.kind === 'move' ? 0 : totalBytes(plan.inputs) + totalBytes(plan.overlapping);
+  return plan.kind === 'merge' ? totalBytes(plan.inputs) + totalBytes(plan.overlapping) : 0;
 }
 
 /** Its share of tombstones, shadowed versions, and what has expired. */

@@ -8,6 +8,7 @@
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
  * 'move':  one input that overlaps nothing, or several of an ingestion (level-zero.ts), change their level in the manifest,
  *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
+ * 'drop':  inputs that deleted ranges hide wholly (covered-tables.ts) leave the store, without being read.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
  * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides
@@ -33,12 +34,19 @@ import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { ReadPoints, SnapshotList } from '../store/snapshot.ts';
 
-export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'shadowed' | 'expired' | 'manual';
+export type CompactionReason =
+  | 'l0-count'
+  | 'level-size'
+  | 'tombstones'
+  | 'shadowed'
+  | 'expired'
+  | 'deleted-range'
+  | 'manual';
 
 export interface CompactionPlan {
-  readonly kind: 'move' | 'merge';
+  readonly kind: 'move' | 'merge' | 'drop';
   readonly level: Level;
-  /** Deeper than `level`; equal to it when a bottom table is rewritten to shed its tombstones. */
+  /** Deeper than `level`; equal to it when a bottom table is rewritten to shed its tombstones, and when tables are dropped. */
   readonly outputLevel: Level;
   /** Tables of `level`, in the level's order (L0: newest first). */
   readonly inputs: readonly TableInfo[];
@@ -118,9 +126,9 @@ export function planRange(plan: CompactionPlan): { readonly start: Uint8Array; r
   return hullOf([...plan.inputs, ...plan.overlapping])!;
 }
 
-/** Bytes that a job reads for this plan; a move reads none. */
+/** Bytes that a job reads for this plan; only a merge reads any. */
 export function planBytes(plan: CompactionPlan): number {
-  return plan.kind === 'move' ? 0 : totalBytes(plan.inputs) + totalBytes(plan.overlapping);
+  return plan.kind === 'merge' ? totalBytes(plan.inputs) + totalBytes(plan.overlapping) : 0;
 }
 
 /**
@@ -189,7 +197,9 @@ function shedsAtBottom(
   options: CompactionOptions,
 ): boolean {
   return (
-    isTombstoneDense(table) && canShedTombstones(table, options) && isBottom(version, outputLevel, table)
+    (isTombstoneDense(table) || table.rangeDeletes !== undefined) &&
+    canShedTombstones(table, options) &&
+    isBottom(version, outputLevel, table)
   );
 }
 

@@ -15,7 +15,7 @@ import type { Version } from '../../shared/read/version.ts';
 import type { LiveMemtable } from '../write/memtable-list.ts';
 import { isDue, nextDueMoment } from './expired-entries.ts';
 
-/** So many are worth a flush at rest; so many deletes are (upkeep.ts). */
+/** From this number of expired entries on a flush at rest is worth it; as many deletes are (upkeep.ts). */
 const REST_EXPIRED = 256;
 const REST_SHARE: number = 1 / 2;
 /** A memtable of this size is flushed for anything that it will ever shed. */

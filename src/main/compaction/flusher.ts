@@ -189,6 +189,7 @@ export class Flusher {
   async #runJob(live: LiveMemtable, parent: number | undefined): Promise<FlushResult> {
     const { jobs, versions, options, snapshots, clock } = this.#parts;
     const range = live.keyRange() ?? {};
+    snapshots.noteEndless(live.endlessDeletes());
     return await jobs.run<'flush'>(
       (context) => ({
         ...context,
@@ -196,7 +197,7 @@ export class Flusher {
         memtable: live.memtable.arena.buffer,
         output: versions.allocateFileNumber(),
         table: options.table,
-        ...snapshots.readPoints(clock),
+        ...snapshots.readPointsOfJob(clock),
         deeper: deeperBounds(versions.current, 0, range),
       }),
       { urgent: true, keepAlive: false, parent },

@@ -74,7 +74,8 @@ export function planManualCompaction(
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
   if (sheddableCount(table, options.readPoints) > 0) return true;
-  return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
+  const garbage = table.tombstoneCount + table.shadowedCount + (table.rangeDeletes ?? 0);
+  return garbage > 0 && canShedTombstones(table, options);
 }
 
 /** The first plan that takes some of `tables`, all of `level`, further down, or rewrites them in the bottom level. */

@@ -56,7 +56,7 @@ export function partsOf(
 ): readonly KeyRange[] {
   const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
   const count = Math.min(parts, worth);
-  if (plan.kind === 'move' || count < 2) return [{}];
+  if (plan.kind !== 'merge' || count < 2) return [{}];
   try {
     const tables = [...plan.inputs, ...plan.overlapping];
     const ranges = splitKeys(
@@ -70,7 +70,7 @@ export function partsOf(
   }
 }
 
-/** Parts end right behind a key: so the last key in front of the bound is known, where a deleted range is cut (table-builder.ts). */
+/** Parts end right behind a key: then the last key in front of the bound is known, where a deleted range is cut. */
 function behind(bound: Uint8Array | undefined): Uint8Array | undefined {
   return bound === undefined ? undefined : keySuccessor(bound);
 }
@@ -151,7 +151,7 @@ function compactJob(
     outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes,
     table: options.table,
-    ...snapshots.readPoints(clock),
+    ...snapshots.readPointsOfJob(clock),
     deeper,
     grandparents: plan.grandparents,
   };

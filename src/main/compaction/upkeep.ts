@@ -1,6 +1,6 @@
 /**
- * Notices when what was deleted, or has expired, should leave memory and disk although nothing is full: a memtable of a small queue
- * never is.
+ * Notices when what was deleted, or has expired, should leave memory and disk although nothing is full: a memtable of a small
+ * queue never is.
  *
  *   every REST_MS, while there are writes     many deletes in memory      -> flush
  *   REST_MS after the last write              deletes that count at all   -> flush; and the store is at rest: the compactor
@@ -11,7 +11,8 @@
  *
  * What is flushed has its tombstones in a table, which compaction-garbage.ts takes to where the data is.
  *
- * Invariants: a store without writes comes to rest: one look, and no timer after it, unless something in it expires. A timer keeps no process alive. A script
+ * Invariants: a store without writes comes to rest: one look, and no timer after it, unless something in it expires. A timer
+ * keeps no process alive. A script
  *             that opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
@@ -35,7 +36,7 @@ const REST_MS = 2000;
 /** While writes go on, this many deletes in memory are worth a flush, if they are a quarter of its entries. */
 const BUSY_TOMBSTONES = 32768;
 const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
-/** While writes go on, a memtable that has mostly expired is worth a flush after so many looks: not each REST_MS a small table. */
+/** While writes go on, looks after which a memtable that has mostly expired is flushed: not each REST_MS a small table. */
 const BUSY_EXPIRY_LOOKS = 5;
 /** A timer is set for no longer: so far away moments are looked for again and again, which costs a walk over some summaries. */
 const LONGEST_TICK_MS = 600_000;

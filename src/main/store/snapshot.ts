@@ -1,8 +1,8 @@
 /**
  * Snapshots: read points that compaction keeps alive.
  *
- * A snapshot is a sequence number, and a time: reads through it see the newest version of each key at or below it, if that had not
- * expired by then. Flush and compaction are given all open ones and keep, for each, the version it sees.
+ * A snapshot is a sequence number, and a time: reads through it see the newest version of each key at or below it, if that had
+ * not expired by then. Flush and compaction are given all open ones and keep, for each, the version it sees.
  *
  * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
  * it has pinned what it reads, and goes on.
@@ -87,6 +87,12 @@ export class Snapshot {
   }
 }
 
+/** All keys from `start` on, deleted by `sequence`. */
+export interface EndlessDelete {
+  readonly start: Uint8Array;
+  readonly sequence: number;
+}
+
 /** Who reads what a job makes: as jobs are told it (shared/threads/jobs.ts). */
 export interface ReadPoints {
   /** Of open snapshots, ascending. */
@@ -95,11 +101,25 @@ export interface ReadPoints {
   readonly snapshotTimes: readonly number[];
   /** By which all later reads are. */
   readonly nowMs: number;
+  /** Deletes above this sequence stay, even those that hide nothing: a transaction may ask for them. undefined: none does. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
+}
+
+interface ReadPoint {
+  /** How many transactions read at its sequence. */
+  count: number;
+  /** Of the first of them. */
+  readonly timeMs: number;
 }
 
 export class SnapshotList {
   /** The times of the open snapshots at each sequence, rising. */
   readonly #times = new Map<SequenceNumber, number[]>();
+  /** The same, of transactions, lowest first. */
+  readonly #judged = new Map<SequenceNumber, ReadPoint>();
+  #endless: readonly EndlessDelete[] = [];
+  /** A job has kept something for one of them. */
+  #isKept = false;
   readonly #warning: ForgottenWarning;
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
@@ -111,6 +131,7 @@ export class SnapshotList {
     this.#onReleased = onReleased;
   }
 
+  /** Without those of transactions. */
   get size(): number {
     let total = 0;
     for (const times of this.#times.values()) total += times.length;
@@ -122,6 +143,36 @@ export class SnapshotList {
     if (times === undefined) this.#times.set(sequence, [timeMs]);
     else times.push(timeMs);
     return new Snapshot(this, sequence, timeMs);
+  }
+
+  /**
+   * A read point of a transaction, until {@link release}: what is written above it is judged when that commits, so all of it has
+   * to be there, deletes as well. `timeMs` may be NOTHING_EXPIRES.
+   */
+  hold(sequence: SequenceNumber, timeMs: number): void {
+    const point = this.#judged.get(sequence);
+    if (point === undefined) this.#judged.set(sequence, { count: 1, timeMs });
+    else point.count++;
+  }
+
+  release(sequence: SequenceNumber): void {
+    const point = this.#judged.get(sequence)!;
+    if (--point.count > 0) return;
+    this.#judged.delete(sequence);
+    if (this.#judged.size > 0) return;
+    this.#endless = [];
+    if (this.#isKept) this.#onReleased?.();
+    this.#isKept = false;
+  }
+
+  /** A flush cuts range deletes without an end down to what they can delete: transactions may have read what lies behind. */
+  noteEndless(deletes: readonly EndlessDelete[]): void {
+    if (this.#judged.size > 0) this.#endless = [...this.#endless, ...deletes];
+  }
+
+  /** Those that were cut since the oldest transaction that is open began; some may be older. */
+  get endlessDeletes(): readonly EndlessDelete[] {
+    return this.#endless;
   }
 
   remove(sequence: SequenceNumber, timeMs: number): void {
@@ -147,9 +198,29 @@ export class SnapshotList {
   }
 
   /** What a job is given that begins now. */
+  readPointsOfJob(clock: Clock): ReadPoints {
+    this.#isKept = this.#judged.size > 0;
+    return this.readPoints(clock);
+  }
+
+  /** The same, for who only plans one. */
   readPoints(clock: Clock): ReadPoints {
-    const snapshots = [...this.#times.keys()].sort((a, b) => a - b);
-    const snapshotTimes = snapshots.map((sequence) => this.#times.get(sequence)![0]!);
-    return { snapshots, snapshotTimes, nowMs: clock.now() };
+    const nowMs = clock.now();
+    const snapshots = [...new Set([...this.#times.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
+    let timeMs = 0;
+    const snapshotTimes = snapshots.map((sequence) => {
+      // A transaction that nothing expired for can have been as early as any before it.
+      timeMs = Math.max(timeMs, this.#timeAt(sequence));
+      return timeMs;
+    });
+    // The moments of transactions only rise: the first one is the lowest.
+    const [keepDeletesAbove] = this.#judged.keys();
+    return { snapshots, snapshotTimes, nowMs, keepDeletesAbove };
+  }
+
+  /** The earliest of those who read there. */
+  #timeAt(sequence: SequenceNumber): number {
+    const ofSnapshots = this.#times.get(sequence)?.[0] ?? Number.POSITIVE_INFINITY;
+    return Math.min(ofSnapshots, this.#judged.get(sequence)?.timeMs ?? Number.POSITIVE_INFINITY);
   }
 }

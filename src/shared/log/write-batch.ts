@@ -130,6 +130,11 @@ export class WriteBatch {
     return batch.#bytes.subarray(0, batch.#end);
   }
 
+  /** @internal What {@link encoded} is a view of: what it holds of the batch never changes; it may be another one later. */
+  static memory(batch: WriteBatch): Uint8Array {
+    return batch.#bytes;
+  }
+
   /**
    * @internal The same operations, over the same bytes, as a plain batch: valid until `batch` changes. What a class derived from
    * WriteBatch says of itself is not relied on.

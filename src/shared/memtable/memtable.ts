@@ -62,15 +62,15 @@ export class Memtable {
     return this.arena.firstSequence + this.arena.entryCount;
   }
 
-  get expiringCount(): number {
-    return this.arena.expiringCount;
-  }
-
   /** Its range deletes; undefined: none. */
   get ranges(): MemtableRanges | undefined {
     if (this.arena.words[RANGE_COUNT] === 0) return undefined;
     this.#ranges ??= new MemtableRanges(this.arena);
     return this.#ranges;
+  }
+
+  get expiringCount(): number {
+    return this.arena.expiringCount;
   }
 
   /** Whether `count` entries of `dataBytes` in all are sure to fit, index included. */
@@ -149,6 +149,7 @@ export class Memtable {
       return;
     }
     this.tree.insert(ref, keyStart, keyEnd);
+    if (kind === EntryKind.Put) return;
     if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
     else if (kind === EntryKind.ExpiringPut) this.arena.noteExpiring(readU64(this.arena.bytes, keyEnd));
   }

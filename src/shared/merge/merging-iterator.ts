@@ -51,8 +51,7 @@ export class MergingIterator implements InternalIterator {
 
   /** `nowMs`: what expires is a put or a delete, as it is at that time, and its value the user's; without, it is what it is. */
   constructor(children: readonly InternalIterator[], nowMs: number = NOTHING_EXPIRES) {
-    // Not `map`: what kind of array that makes depends on whether it has been optimized, and code for one kind is thrown
-    // away when it meets the other.
+    // Not `map`, whose kind of array depends on whether it has been optimized: code for one is thrown away at the other.
     for (let order = 0; order < children.length; order++) {
       const source = new Source(children[order]!, order, nowMs);
       this.#sources.push(source);

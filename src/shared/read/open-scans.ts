@@ -64,7 +64,8 @@ export class OpenScans {
     const open = (decided: Uint8Array | undefined): UserIterator => {
       const rest = decided === undefined ? range : restOf(range, decided, reverse);
       const iterators = isEmptyRange(rest) ? [] : openSources(sources, this.#tables, rest, reads);
-      return new UserIterator(merge(iterators, sources.nowMs), rest, sources.sequence, reverse);
+      const sequence = sources.own?.sequence ?? sources.sequence;
+      return new UserIterator(merge(iterators, sources.nowMs), rest, sequence, reverse);
     };
     const core: ScanCore = new ScanCore(
       this.#reader,

@@ -40,10 +40,10 @@ export interface TableChunk {
   readonly numbers: readonly FileNumber[];
   readonly first: TableInfo;
   readonly last: TableInfo;
-  /** Whether one of them has entries that expire. */
-  readonly mayExpire: boolean;
   /** How many of its tables delete ranges of keys. */
   readonly rangeTables: number;
+  /** Whether one of them has entries that expire. */
+  readonly mayExpire: boolean;
 }
 
 export class TableList implements TableSequence, SortedTables {

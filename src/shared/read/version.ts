@@ -47,10 +47,10 @@ export class Version {
   /** L0 as sorted runs, newest first: see levelZeroRuns(). */
   readonly levelZeroRuns: readonly Tables[];
   readonly tableCount: number;
-  /** Whether some table has entries that expire. */
-  readonly mayExpire: boolean;
   /** How many tables delete ranges of keys. */
   readonly rangeTables: number;
+  /** Whether some table has entries that expire. */
+  readonly mayExpire: boolean;
   /** No table has a higher number. */
   readonly #highestNumber: number;
 
@@ -66,8 +66,8 @@ export class Version {
     this.#levelBytes = levelBytes;
     this.levelZeroRuns = runs;
     this.tableCount = lists.reduce((sum, tables) => sum + tables.length, 0);
-    this.mayExpire = lists.some(({ chunks }) => chunks.some((chunk) => chunk.mayExpire));
     this.rangeTables = lists.reduce((sum, tables) => sum + tables.rangeTables, 0);
+    this.mayExpire = lists.some(({ chunks }) => chunks.some((chunk) => chunk.mayExpire));
   }
 
   /** A version of these levels, which must already be in order, as the manifest keeps them. */
