@@ -8,13 +8,14 @@ import { invalidArgument, StorageError } from '../../shared/base/errors.ts';
 import type { TransactionStart } from '../../shared/threads/share-protocol.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
 import type { WrittenBytes } from '../transact/read-index.ts';
+import type { RefusedRun } from '../transact/reruns.ts';
 import type { OpenTransaction } from '../transact/transactions.ts';
 
 /** The store's transactions, as a client's are part of them. */
 export interface TransactionService {
   begin(): OpenTransaction;
   /** One that was refused: in its turn. */
-  beginAgain(refused: Reads | undefined): Promise<OpenTransaction>;
+  beginAgain(refused: RefusedRun | undefined): Promise<OpenTransaction>;
   commit(
     open: OpenTransaction,
     reads: () => Reads,
@@ -29,8 +30,8 @@ const MAX_REFUSED = 256;
 export class ClientTransactions {
   readonly #service: TransactionService;
   readonly #open = new Map<number, OpenTransaction>();
-  /** What refused ones had read, until they run again. */
-  readonly #refused = new Map<number, Reads>();
+  /** Until they run again. */
+  readonly #refused = new Map<number, RefusedRun>();
   #lastId = 0;
   #isEnded = false;
 
@@ -41,9 +42,9 @@ export class ClientTransactions {
   /** `refused`: the number of the run before, in which it was; undefined: it runs for the first time. */
   async begin(refused: number | undefined): Promise<TransactionStart> {
     if (refused === undefined) return this.#started(this.#service.begin());
-    const reads = this.#refused.get(refused);
+    const before = this.#refused.get(refused);
     this.#refused.delete(refused);
-    const open = await this.#service.beginAgain(reads);
+    const open = await this.#service.beginAgain(before);
     if (!this.#isEnded) return this.#started(open);
     this.#service.end(open);
     throw new StorageError('STRATA_CLOSED', 'the client is closed');
@@ -66,13 +67,13 @@ export class ClientTransactions {
     if (open === undefined) throw invalidArgument('a transaction that is not open was to be committed');
     this.#open.delete(id);
     const isWritten = await this.#service.commit(open, () => reads, written, write);
-    if (!isWritten) this.#noteRefused(id, reads);
+    if (open.refused !== undefined) this.#noteRefused(id, open.refused);
     return isWritten;
   }
 
   /** Those that do not run again are forgotten in the end. */
-  #noteRefused(id: number, reads: Reads): void {
-    this.#refused.set(id, reads);
+  #noteRefused(id: number, run: RefusedRun): void {
+    this.#refused.set(id, run);
     const [oldest] = this.#refused.keys();
     if (this.#refused.size > MAX_REFUSED) this.#refused.delete(oldest!);
   }

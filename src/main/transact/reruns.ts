@@ -5,7 +5,8 @@
  *   enter -> its turn -> leave, when its commit is visible or it was given up
  *
  * Whoever else commits what was read in the run that was refused waits until the turn has ended: or those that begin in the
- * meantime would refuse it again and again, however long the queue. Others do not wait.
+ * meantime would refuse it again and again, however long the queue. Others do not wait, unless it was refused a second time: it
+ * may read other keys in each run, as whoever claims the head of a queue does. Then every commit waits.
  *
  * Nobody waits for one turn for longer than MAX_TURN_MS: its transaction may be waiting itself for one inside of it, which is
  * behind it in the queue.
@@ -24,12 +25,26 @@ const MAX_TURN_MS = 500;
 export class RerunTurn {
   readonly come: Deferred = new Deferred();
   readonly ended: Deferred = new Deferred();
-  /** What was read in the run before. */
-  readonly reads: ReadIndex | undefined;
+  readonly #reads: ReadIndex | undefined;
+  readonly #isAlone: boolean;
 
-  constructor(reads: Reads | undefined) {
-    this.reads = reads && new ReadIndex(reads);
+  constructor(refused: RefusedRun | undefined) {
+    this.#isAlone = refused !== undefined && refused.runs > 1;
+    this.#reads = refused === undefined || this.#isAlone ? undefined : new ReadIndex(refused.reads);
   }
+
+  /** Whether this is not to be written meanwhile. */
+  isInTheWayOf(written: WrittenBytes): boolean {
+    return this.#isAlone || this.#reads?.isTouchedBy(written) === true;
+  }
+}
+
+/** A run that was refused. */
+export interface RefusedRun {
+  /** What was read in it. */
+  readonly reads: Reads;
+  /** How many of the transaction were, by then. */
+  readonly runs: number;
 }
 
 export class Reruns {
@@ -50,10 +65,10 @@ export class Reruns {
     this.#next();
   }
 
-  /** Resolves when it is its turn, which is to be given up by {@link leave}. `reads`: of the run that was refused. */
-  async enter(reads: Reads | undefined): Promise<RerunTurn> {
+  /** Resolves when it is its turn, which is to be given up by {@link leave}. */
+  async enter(refused: RefusedRun | undefined): Promise<RerunTurn> {
     if (this.#end !== undefined) throw this.#end;
-    const turn = new RerunTurn(reads);
+    const turn = new RerunTurn(refused);
     this.#queue.push(turn);
     if (this.#holder === undefined) this.#next();
     else this.#limitTurn();
@@ -69,8 +84,7 @@ export class Reruns {
   /** For one that is not `own`: resolves when it may be written; undefined: it may. */
   wayFor(written: WrittenBytes, own: RerunTurn | undefined): Promise<void> | undefined {
     const holder = this.#holder;
-    if (holder === undefined || holder === own || holder.reads?.isTouchedBy(written) !== true)
-      return undefined;
+    if (holder === undefined || holder === own || !holder.isInTheWayOf(written)) return undefined;
     this.#limitTurn();
     return holder.ended.promise;
   }

@@ -33,7 +33,7 @@ import type { SnapshotList } from '../store/snapshot.ts';
 import type { WriteGate } from '../write/write-gate.ts';
 import { isWrittenInMemory, type JudgedParts, TableJudgement } from './judgement.ts';
 import type { WrittenBytes } from './read-index.ts';
-import { Reruns, type RerunTurn } from './reruns.ts';
+import { type RefusedRun, Reruns, type RerunTurn } from './reruns.ts';
 
 /** What it needs of a store. */
 export interface TransactionParts extends JudgedParts {
@@ -54,12 +54,15 @@ export class OpenTransaction {
   readonly timeMs: number;
   /** In which it runs again. */
   readonly turn: RerunTurn | undefined;
-  /** What it had read, when its commit was refused. */
-  refused: Reads | undefined;
+  /** Runs of it that were refused before. */
+  readonly runs: number;
+  /** When its commit was refused. */
+  refused: RefusedRun | undefined;
   /** Rejects what waits for its function, when the store closes. */
   cancel: ((error: StorageError) => void) | undefined;
 
-  constructor(sequence: SequenceNumber, timeMs: number, turn: RerunTurn | undefined) {
+  constructor(sequence: SequenceNumber, timeMs: number, turn: RerunTurn | undefined, runs: number) {
+    this.runs = runs;
     this.sequence = sequence;
     this.timeMs = timeMs;
     this.turn = turn;
@@ -145,22 +148,22 @@ export class Transactions {
     );
   }
 
-  begin(turn?: RerunTurn): OpenTransaction {
+  begin(turn?: RerunTurn, runs = 0): OpenTransaction {
     const { visibleSequence, memtables, versions, clock, snapshots } = this.#parts;
     const timeMs = timeOfRead(newestFirst(memtables), versions.current, clock);
-    const open = new OpenTransaction(visibleSequence(), timeMs, turn);
+    const open = new OpenTransaction(visibleSequence(), timeMs, turn, runs);
     snapshots.hold(open.sequence, timeMs);
     this.#open.add(open);
     return open;
   }
 
-  /** As {@link begin}, for one that was refused, in its turn. `refused`: what it had read. */
-  async beginAgain(refused: Reads | undefined): Promise<OpenTransaction> {
+  /** As {@link begin}, for one that was refused, in its turn. */
+  async beginAgain(refused: RefusedRun | undefined): Promise<OpenTransaction> {
     const turn = await this.#reruns.enter(refused);
     try {
       await this.#parts.pipeline.published();
       this.#parts.checkReadable();
-      return this.begin(turn);
+      return this.begin(turn, refused?.runs);
     } catch (error) {
       this.#reruns.leave(turn);
       throw error;
@@ -215,7 +218,7 @@ export class Transactions {
             isWrittenInMemory(this.#parts, reads, tables.moment)
           ) {
             counters.conflictCount++;
-            open.refused = reads;
+            open.refused = { reads, runs: open.runs + 1 };
             return false;
           }
         }
