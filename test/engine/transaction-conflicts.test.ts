@@ -266,6 +266,43 @@ test('a transaction whose commit is held is one of the held writes, for updates 
   assert.equal(String(engine.getSync('a')), '5');
 });
 
+test('it runs again from a moment at which what it was refused for is visible', async (t) => {
+  const { engine, gate, release } = await openWithGate(t);
+  // Each group waits until those before it are paid for.
+  gate.set('slow', 'level0', 20);
+  await engine.put('large', Buffer.alloc(1000));
+  const seen: (string | undefined)[] = [];
+  await engine.transaction(
+    (tx) => {
+      seen.push(tx.getSync('a')?.toString());
+      if (seen.length === 1) void engine.put('a', '1');
+      tx.put('b', '1');
+    },
+    { retries: 1 },
+  );
+  release();
+  assert.deepEqual(seen, [undefined, '1']);
+});
+
+test('one that commits while an ingestion takes its place comes before or behind it, not in between', async (t) => {
+  const { engine, gate } = await openWithGate(t);
+  for (let round = 0; round < 5; round++) {
+    await engine.write(new WriteBatch().put('from', 'old').put('to', 'nothing'));
+    const copied = engine.transaction(async (tx) => {
+      const value = await tx.get('from');
+      // From then on writes are held, until what is loaded is there.
+      while (value?.toString() === 'old' && gate.reason !== 'ingest') await turn();
+      tx.put('to', value!);
+    });
+    const source = [
+      ['from', 'new'],
+      ['to', 'loaded'],
+    ] as const;
+    await Promise.all([copied, engine.ingest(source)]);
+    assert.match(String(engine.getSync('to')), /^(?:loaded|new)$/);
+  }
+});
+
 test('64 read-modify-writes of one key at once all come through', async (t) => {
   const engine = await openTiny(t);
   const plus = async (tx: Transaction): Promise<void> => {

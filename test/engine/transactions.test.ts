@@ -67,6 +67,8 @@ test('scans see the moment with its own writes, in every way that a scan is read
   let runs = 0;
   const outcome = engine.transaction(async (tx) => {
     await engine.put(keyOf(299), 'others');
+    // The next sequence of all, in a table.
+    await engine.flush();
     runs++;
     const expected = new Map<string, string>([[keyOf(1), 'base 1']]);
     for (let i = 0; i < 300; i += 3) expected.set(keyOf(i), `base ${i}`);
