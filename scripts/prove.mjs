@@ -46,6 +46,18 @@ const PROOFS = [
     least: { kills: 2000 },
   },
   {
+    name: 'kill -9 among transfers',
+    files: ['crash/transfers'],
+    env: { STRATA_TRANSFER_ROUNDS: budget(8, 500) },
+    least: { 'transfer-kills': 500 },
+  },
+  {
+    name: 'transactions at random',
+    files: ['model/transactions'],
+    env: { STRATA_TRANSACTION_ROUNDS: budget(20, 2000) },
+    least: { 'transactions-judged': 200_000 },
+  },
+  {
     name: 'power loss, every file',
     files: ['fault/power-loss'],
     env: { STRATA_CRASH_STATES: budget(3000, 100_000) },

@@ -7,13 +7,17 @@
  *   node scripts/test.mjs --no-lint        for an install without Biome, such as `npm ci --omit=optional`
  *
  * Test files are listed one by one: `node --test dist/test` would run helpers too, and Node 20 knows no globs.
+ * In a whole run the tests of single modules share processes, several files each: to start Node, its test runner and our modules
+ * takes longer than most of them. Tests of the engine keep theirs: dead disks and threads that hang stay in a process.
+ * What takes longest starts first, so that no processor is without work at the end.
  * One file more than there are processors runs at a time, three at most: a file waits a third of its time, for processes that
  * start, for time limits, for the disk. More would only keep the crash and stress tests from the processors of a small machine.
  *
- * Invariants: runs everything even when lint fails, and exits non-zero when anything did. No tests is a failure.
+ * Invariants: every test file runs once, alone or in a group; runs everything even when lint fails, and exits non-zero when
+ *             anything did. No tests is a failure.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, sep } from 'node:path';
 import { root, setUp } from './setup.mjs';
@@ -21,6 +25,48 @@ import { root, setUp } from './setup.mjs';
 const CONCURRENCY = Math.min(3, availableParallelism() + 1);
 /** Far above the slowest file; it only turns a hang into a failure that names its file. */
 const FILE_TIMEOUT_MS = 8 * 60 * 1000;
+
+/** Folders whose files share processes. */
+const GROUPED = ['shared/', 'workers/', 'main/'];
+/** A group's files come from all over its folders, so that no group has all the slow ones. */
+const GROUPS = 6;
+const GROUP_FOLDER = join('dist', 'test', 'groups');
+/** A test that ends the process would leave out those of other files, and nobody would see it. */
+const GROUP_END = `import { after } from 'node:test';
+let isDone = false;
+after(() => { isDone = true; });
+process.on('exit', () => { if (!isDone) process.exitCode = 1; });
+`;
+/** Changes what the whole process has, or looks at what it takes. */
+const ALONE = [
+  'shared/table/compression.test.js',
+  'workers/verify-table.test.js',
+  'main/jobs/process-threads.test.js',
+  'main/write/write-placement.test.js',
+  'shared/base/write-promises.test.js',
+];
+/** Ten seconds and more of processor time, the longest first; a file that is missing here only runs later. */
+const LONGEST = [
+  'concurrency/worker-faults',
+  'client/ingest.',
+  'engine/cold-faults',
+  'client/threads',
+  'engine/cold-reads',
+  'client/ingest-lifecycle',
+  'bench/cold',
+  'client/lifecycle',
+  'engine/ingest-steps',
+  'engine/open-tables',
+  'engine/hooks',
+  'engine/dead-disk',
+  'engine/ingest.',
+  'crash/kill-loop',
+  'concurrency/close-anytime',
+  'engine/file-numbers',
+  'cli/load-dump',
+  'corruption/repair.',
+  'engine/process-exit',
+];
 
 const args = process.argv.slice(2);
 const filters = args.filter((arg) => !arg.startsWith('-'));
@@ -30,7 +76,7 @@ const isPartial = filters.length > 0 || args.includes('--no-lint');
 setUp();
 const results = [['types', true]];
 if (!isPartial) results.push(['lint', lint()]);
-results.push(['tests', runTests(findTests())]);
+results.push(['tests', runTests(inProcesses(findTests()))]);
 
 const summary = results.map(([name, isOk]) => `${name} ${isOk ? 'ok' : 'FAILED'}`).join(', ');
 console.log(`\n${summary}`);
@@ -48,8 +94,38 @@ function findTests() {
     .map((name) => name.split(sep).join('/'))
     .filter((name) => name.endsWith('.test.js'))
     .filter((name) => filters.length === 0 || filters.some((word) => name.includes(word)))
-    .sort()
-    .map((name) => join('dist', 'test', name));
+    .sort();
+}
+
+/** The files to run: those with a process of their own, then one for each group, which imports its members. */
+function inProcesses(names) {
+  if (filters.length > 0) return names.map(pathOf);
+  const members = names.filter(isGrouped);
+  const alone = names.filter((name) => !isGrouped(name)).sort((a, b) => lengthRank(a) - lengthRank(b));
+  const groups = Array.from({ length: GROUPS }, (_, group) =>
+    members.filter((_, index) => index % GROUPS === group),
+  );
+  return [...alone.map(pathOf), ...groups.filter((group) => group.length > 0).map(writeGroup)];
+}
+
+function isGrouped(name) {
+  return GROUPED.some((folder) => name.startsWith(folder)) && !ALONE.includes(name);
+}
+
+function lengthRank(name) {
+  const rank = LONGEST.findIndex((start) => name.startsWith(start));
+  return rank === -1 ? LONGEST.length : rank;
+}
+
+function writeGroup(group, index) {
+  const path = join(GROUP_FOLDER, `group-${index + 1}.js`);
+  mkdirSync(join(root, GROUP_FOLDER), { recursive: true });
+  writeFileSync(join(root, path), `${group.map((name) => `import '../${name}';\n`).join('')}${GROUP_END}`);
+  return path;
+}
+
+function pathOf(name) {
+  return join('dist', 'test', name);
 }
 
 function runTests(files) {

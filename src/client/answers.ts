@@ -24,6 +24,13 @@ export const RESULT_CHECKS: ResultChecks<OwnerCalls> = {
     failed.every((one) => isRecord(one) && isCount(one['index']) && isWireError(one['error'])),
   flush: isNothing,
   compact: isNothing,
+  transactionBegin: (start) =>
+    isRecord(start) &&
+    isCount(start['id']) &&
+    isCount(start['sequence']) &&
+    typeof start['timeMs'] === 'number',
+  transactionCommit: (isWritten) => typeof isWritten === 'boolean',
+  transactionEnd: isNothing,
   ingestBegin: (terms) =>
     isRecord(terms) &&
     isCount(terms['id']) &&

@@ -12,34 +12,34 @@
  * Thread:     the client's.     Owns: its descriptors, cached blocks and disk, the reads that wait.
  */
 
-import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { readU64 } from '../shared/base/bytes.ts';
+import { Entry } from '../shared/base/entry.ts';
 import { invalidArgument, type StorageError } from '../shared/base/errors.ts';
 import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-bytes.ts';
 import { Disk, type DiskOptions } from '../shared/disk/disk.ts';
 import { type Needed, WouldWait } from '../shared/disk/would-wait.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { AwaitedReads } from '../shared/read/awaited-reads.ts';
+import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookup } from '../shared/read/lookup.ts';
 import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
-import {
-  type ReadOptionsOf,
-  type ResolvedRead,
-  resolveRead,
-  takeValue,
-} from '../shared/read/read-options.ts';
+import { type ReadOptionsOf, type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
+import type { Clock, SharedClock } from '../shared/threads/shared-clock.ts';
 import { ClientSnapshot, type SnapshotHold } from './client-snapshot.ts';
 import { readsWhileOpen } from './owned-files.ts';
 import type { ClientView, ViewFollower } from './view-follower.ts';
 
-const FOUND = Buffer.alloc(0);
+type Read = ResolvedRead<ClientSnapshot> | undefined;
+type Found = Buffer | undefined;
 
 /** Options of a client's get, getMany and has. */
 export type ClientReadOptions = ReadOptionsOf<ClientSnapshot>;
 /** A moment that is kept until it is released. */
-export type Moment = Pick<SnapshotHold, 'view' | 'sequence' | 'release'>;
+export type Moment = Pick<SnapshotHold, 'view' | 'sequence' | 'clock' | 'release'>;
 
 /** Whose reads they are. */
 export interface ReadingClient {
@@ -55,6 +55,7 @@ export interface ReadSettings {
   readonly maxOpenFiles: number;
   readonly mmap: boolean;
   readonly cacheBytes: number;
+  readonly clock: SharedClock;
   readonly use: DiskOptions['use'];
 }
 
@@ -67,13 +68,15 @@ export class ClientReads {
   readonly #client: ReadingClient;
   readonly #views: ViewFollower;
   readonly #disk: Disk;
+  readonly #clock: SharedClock;
   readonly #entry = new Entry();
   readonly #many = new ManyLookup();
 
   constructor(client: ReadingClient, views: ViewFollower, settings: ReadSettings) {
     this.#client = client;
     this.#views = views;
-    const { fs, directory, cacheBytes, use } = settings;
+    const { fs, directory, cacheBytes, clock, use } = settings;
+    this.#clock = clock;
     this.blocks = new BlockCache(cacheBytes);
     this.#disk = new Disk(fs, { ...(use && { use }), poolSlots: 1 });
     const files = readsWhileOpen(fs, () => client.checkOpen());
@@ -84,42 +87,58 @@ export class ClientReads {
   }
 
   getSync(key: Bytes, options: ClientReadOptions | undefined): Buffer | undefined {
-    return this.#look(lookupKeyBytes(key), resolveRead(options), true);
+    return this.#look(lookupKeyBytes(key), resolveRead(options), 'value');
   }
 
   hasSync(key: Bytes, options: ClientReadOptions | undefined): boolean {
-    return this.#look(lookupKeyBytes(key), resolveRead(options), false) !== undefined;
+    return this.#look(lookupKeyBytes(key), resolveRead(options), 'presence') !== undefined;
   }
 
-  /** The value; with `copies` false, anything but undefined where there is one. */
+  /** When the value of a key expires. */
+  async expiresAt(key: Bytes): Promise<number | undefined> {
+    const moment = await this.look(key, undefined, 'expiry');
+    return moment === undefined ? undefined : readU64(moment, 0);
+  }
+
+  /** The answer as {@link answerOf} gives it. */
   async look(
     key: Bytes,
     options: ClientReadOptions | undefined,
-    copies: boolean,
+    wanted: Wanted,
   ): Promise<Buffer | undefined> {
     const read = resolveRead(options);
-    const bytes = lookupKeyBytes(key);
+    return this.getAt(lookupKeyBytes(key), read, wanted);
+  }
+
+  /** As {@link look}, of the moment that the options say. */
+  getAt(key: Uint8Array, read: Read, wanted: Wanted): Found | Promise<Found> {
     const disk = this.#disk;
-    let later: Promise<Buffer | undefined> | undefined;
-    const found = this.#look(bytes, read, copies, (needed, view, sequence) => {
-      const pin = { version: view.version, sequence, release: this.#views.pin(view) };
+    let later: Promise<Found> | undefined;
+    const found = this.#look(key, read, wanted, (needed, view, sequence, clock) => {
+      const pin = { version: view.version, sequence, clock, release: this.#views.pin(view) };
       disk.mayWait = true;
-      later = this.awaited.lookup(needed, ownedKeyBytes(key), pin, read, copies);
+      later = this.awaited.lookup(needed, ownedKeyBytes(key), pin, read, wanted);
     });
     return later ?? this.turns.after(1, found);
   }
 
-  async getMany(
-    keys: readonly Bytes[],
-    options: ClientReadOptions | undefined,
-  ): Promise<(Buffer | undefined)[]> {
+  /** The same, waiting for the disk. */
+  getSyncAt(key: Uint8Array, read: Read, wanted: Wanted): Found {
+    return this.#look(key, read, wanted);
+  }
+
+  async getMany(keys: readonly Bytes[], options: ClientReadOptions | undefined): Promise<Found[]> {
     this.#client.checkOpen();
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
-    const read = resolveRead(options);
+    return await this.getManyAt(keys, resolveRead(options));
+  }
+
+  async getManyAt(keys: readonly Bytes[], read: Read): Promise<Found[]> {
     const job = manyJob(keys, read);
-    const { view, sequence, release } = this.pinMoment(read);
+    const { view, sequence, clock, release } = this.pinMoment(read);
     const { version, memtables } = view;
-    const sources = { memtables, version, tables: this.tables };
+    const nowMs = timeOfRead(newestFirst(memtables), version, clock);
+    const sources = { memtables, version, tables: this.tables, nowMs };
     let isLater = false;
     try {
       this.awaited.manyNow(job, sources, sequence, read);
@@ -138,7 +157,7 @@ export class ClientReads {
     const { view, sequence } = moment ?? this.#views;
     const release = this.#views.pin(view);
     if (moment === undefined) this.#views.endRead();
-    return { view, sequence, release };
+    return { view, sequence, clock: moment?.clock ?? this.#clock, release };
   }
 
   /** Lets go of what holds memory of memtables without use. */
@@ -171,14 +190,14 @@ export class ClientReads {
   }
 
   /**
-   * The visible value of `key`, or for who does not want it anything but undefined, if there is one. With `whenBlocked` it does
+   * What is wanted of the visible version of `key`. With `whenBlocked` it does
    * not wait for the disk, and tells that what it needs, and of which moment, which is whole until it returns.
    */
   #look(
     key: Uint8Array,
-    read: ResolvedRead<ClientSnapshot> | undefined,
-    copies: boolean,
-    whenBlocked?: (needed: Needed, view: ClientView, sequence: number) => void,
+    read: Read,
+    wanted: Wanted,
+    whenBlocked?: (needed: Needed, view: ClientView, sequence: number, clock: Clock) => void,
   ): Buffer | undefined {
     const moment = this.#momentFor(read);
     const { view, sequence } = moment ?? this.#views;
@@ -193,11 +212,10 @@ export class ClientReads {
             )
           : lookup(view.memtables, view.version, this.tables, key, sequence, entry);
       if (!isFound) return undefined;
-      if (entry.kind !== EntryKind.Put) return undefined;
-      return copies ? takeValue(entry, read) : FOUND;
+      return answerOf(entry, wanted, moment?.clock ?? this.#clock, read);
     } catch (error) {
       if (!(error instanceof WouldWait) || whenBlocked === undefined) throw error;
-      whenBlocked(error.needed, view, sequence);
+      whenBlocked(error.needed, view, sequence, moment?.clock ?? this.#clock);
       return undefined;
     } finally {
       disk.mayWait = true;

@@ -4,12 +4,15 @@
  * Thread: the client's.      Owns: its pin, given up once: by close(), or when a forgotten snapshot is collected.
  */
 import { StorageError } from '../shared/base/errors.ts';
+import type { Clock } from '../shared/threads/shared-clock.ts';
 import type { ClientView } from './view-follower.ts';
 
 /** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
 export interface SnapshotHold {
   readonly view: ClientView;
   readonly sequence: number;
+  /** By which what is read through it expires. */
+  readonly clock: Clock;
   readonly release: () => void;
   /** The snapshot was collected without having been closed. */
   readonly forget: () => void;

@@ -15,6 +15,12 @@ export type {
 export { WriteBatch } from '../shared/log/write-batch.ts';
 export type { WriteOptions } from '../shared/log/write-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
+export type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
+export type {
+  Transaction,
+  TransactionReadOptions,
+  TransactionScanOptions,
+} from '../shared/transact/transaction.ts';
 export type { AttachOptions } from './attach.ts';
 export type { ClientSnapshot } from './client-snapshot.ts';
 export type { ClientStats } from './client-stats.ts';

@@ -5,6 +5,7 @@
  *   scan                  the same moment, pinned; open-scans.ts
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
+ *   transaction           client-transactions.ts
  *   flush, compact        a call each (calls.ts)
  *   ingest                ingest-writer.ts: runs are built here, merged and committed by the owner
  *
@@ -12,11 +13,13 @@
  *             acknowledged before it began, to anyone.
  *             It ends once: by close(), with the store, or when the owner's thread is gone. Every promise then settles.
  * Thread:     the one that attached.     Owns: the ports, this thread's descriptors and cached blocks.
+ * Long:       the whole public face in one place; most of it are contracts.
  */
 
 import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
+import { momentAfter, prependExpiry } from '../shared/base/expiry.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
@@ -29,20 +32,36 @@ import {
   resolveIngest,
 } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
-import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
+import {
+  type PutOptions,
+  type PutTerms,
+  resolvePut,
+  resolveSync,
+  type WriteOptions,
+} from '../shared/log/write-options.ts';
+import { FixedTime, timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
-import { resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
+import { type ResolvedScan, resolveScan, type ScanOptionsOf } from '../shared/read/read-options.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
 import { Scan } from '../shared/read/scan.ts';
+import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Calls } from '../shared/threads/calls.ts';
 import { ControlBlock } from '../shared/threads/control-block.ts';
 import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
+import { SharedClock } from '../shared/threads/shared-clock.ts';
 import { ViewSlots } from '../shared/threads/view-slots.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
 import { type ClientReadOptions, ClientReads } from './client-reads.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
+import { ClientTransactions } from './client-transactions.ts';
 import { IngestWriter } from './ingest-writer.ts';
 import type { WriterHost } from './run-store.ts';
 import { TurnWriter } from './turn-writer.ts';
@@ -78,10 +97,13 @@ export class StorageClient {
   readonly #writerHost: WriterHost;
   readonly #ingests = new Set<IngestWriter>();
   readonly #cacheBytes: number;
-  readonly #sync: boolean;
+  /** What a put without options is. */
+  readonly #plainPut: PutTerms;
+  readonly #clock: SharedClock;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
   readonly #reads: ClientReads;
+  readonly #transactions: ClientTransactions;
   #openSnapshots = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
@@ -93,7 +115,8 @@ export class StorageClient {
     this.#writer = new TurnWriter(calls, attachment);
     const sent = (): Promise<void> | undefined => this.#writer.sent();
     this.#writerHost = { calls, fs, directory: attachment.directory, sent };
-    this.#sync = attachment.sync;
+    this.#plainPut = { sync: attachment.sync, ttl: 0 };
+    this.#clock = new SharedClock(this.#control);
     this.#cacheBytes = options.cacheBytes;
     const slots = new ViewSlots(attachment.slots);
     this.#views = new ViewFollower(viewPort, this.#control, slots, attachment.view, {
@@ -105,10 +128,19 @@ export class StorageClient {
     });
     const { directory } = attachment;
     const checkOpen = (): void => this.#checkOpen();
-    const settings = { ...options, fs, directory, use: this.#control.diskUse };
+    const settings = { ...options, fs, directory, clock: this.#clock, use: this.#control.diskUse };
     this.#reads = new ClientReads({ self: this, checkOpen }, this.#views, settings);
     const { tables, awaited } = this.#reads;
     this.#scans = new OpenScans(tables, awaited, new ForgottenWarning('scan', directory), checkOpen);
+    this.#transactions = new ClientTransactions({
+      self: this,
+      calls,
+      reads: this.#reads,
+      clock: this.#clock,
+      checkOpen,
+      sent,
+      openScan: (scanOptions, own) => this.#openScan(scanOptions, own),
+    });
     this.#forgottenSnapshots = new ForgottenWarning('snapshot', attachment.directory);
   }
 
@@ -133,7 +165,7 @@ export class StorageClient {
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_CORRUPTION (names file and offset), STRATA_IO.
    */
   get(key: Bytes, options?: ClientReadOptions): Promise<Buffer | undefined> {
-    return this.#reads.look(key, options, true);
+    return this.#reads.look(key, options, 'value');
   }
 
   /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects
@@ -149,7 +181,12 @@ export class StorageClient {
 
   /** Whether a key exists; fails as {@link StorageClient.get} does, and copies nothing. */
   async has(key: Bytes, options?: ClientReadOptions): Promise<boolean> {
-    return (await this.#reads.look(key, options, false)) !== undefined;
+    return (await this.#reads.look(key, options, 'presence')) !== undefined;
+  }
+
+  /** When the value of a key will be gone, as {@link StorageEngine.expiresAt} says it. */
+  expiresAt(key: Bytes): Promise<number | undefined> {
+    return this.#reads.expiresAt(key);
   }
 
   /** As {@link StorageClient.has}, without a promise: waits for the disk. */
@@ -167,14 +204,22 @@ export class StorageClient {
    */
   scan(range?: ClientScanOptions): Scan {
     this.#checkOpen();
-    const options = resolveScan(range);
-    const { view, sequence, release } = this.#reads.pinMoment(options);
+    return this.#openScan(resolveScan(range), undefined).scan;
+  }
+
+  #openScan(
+    options: ResolvedScan<ClientSnapshot>,
+    own: OwnSource | undefined,
+  ): { readonly scan: Scan; readonly core: ScanCore } {
+    const { view, sequence, clock, release } = this.#reads.pinMoment(options);
     const { fillCache } = options;
-    const sources = { memtables: newestFirst(view.memtables), version: view.version, sequence, fillCache };
+    const memtables = newestFirst(view.memtables);
+    const nowMs = timeOfRead(memtables, view.version, clock);
+    const sources = { memtables, version: view.version, sequence, own, fillCache, nowMs };
     const core = this.#scans.open(sources, options, release);
     const scan = new Scan(core, options);
     this.#scans.watch(scan, core, options);
-    return scan;
+    return { scan, core };
   }
 
   /**
@@ -183,7 +228,7 @@ export class StorageClient {
    */
   snapshot(): ClientSnapshot {
     this.#checkOpen();
-    const { view, sequence, release } = this.#reads.pinMoment(undefined);
+    const { view, sequence, clock, release } = this.#reads.pinMoment(undefined);
     this.#openSnapshots++;
     const giveUp = (): void => {
       this.#openSnapshots--;
@@ -193,7 +238,8 @@ export class StorageClient {
       this.#forgottenSnapshots.tell();
       giveUp();
     };
-    return new ClientSnapshot(this, { view, sequence, release: giveUp, forget });
+    const time = new FixedTime(clock.now());
+    return new ClientSnapshot(this, { view, sequence, clock: time, release: giveUp, forget });
   }
 
   /**
@@ -203,12 +249,14 @@ export class StorageClient {
    * @throws {@link StorageError} as {@link StorageEngine.put}. STRATA_CLOSED for a write under way when the owner's thread ends
    * means that it is indeterminate.
    */
-  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+  put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void> {
     try {
-      const sync = this.#syncFor(options);
+      const { sync, ttl } = this.#putTerms(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
-      return this.#writer.append(EntryKind.Put, this.#key, this.#value, sync);
+      if (ttl > 0) prependExpiry(this.#value, momentAfter(this.#clock.now(), ttl));
+      const kind = ttl > 0 ? EntryKind.ExpiringPut : EntryKind.Put;
+      return this.#writer.append(kind, this.#key, this.#value, sync);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -236,6 +284,7 @@ export class StorageClient {
       const sync = this.#syncFor(options);
       if (!WriteBatch.isBatch(batch)) throw invalidArgument('write takes a WriteBatch');
       const plain = WriteBatch.plain(batch);
+      WriteBatch.settle(plain, this.#clock);
       return plain.length === 0 ? Promise.resolve() : this.#writer.appendBatch(plain, sync);
     } catch (error) {
       return Promise.reject(error);
@@ -246,6 +295,25 @@ export class StorageClient {
   deleteRange(range: KeyRange | AllKeys, options?: WriteOptions): Promise<void> {
     try {
       return this.write(new WriteBatch().deleteRange(range), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * As {@link StorageEngine.transaction}: `fn` reads in this thread, and the owner judges and writes what it has written.
+   * @throws {@link StorageError} as {@link StorageEngine.transaction}.
+   * @example
+   * await client.transaction((tx) => {
+   *   tx.put('visits', String(Number(tx.getSync('visits') ?? 0) + 1));
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    try {
+      this.#checkOpen();
+      const resolved = resolveTransaction(fn, options, this.#plainPut.sync);
+      this.#checkOpen();
+      return this.#transactions.run(fn, resolved);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -266,11 +334,20 @@ export class StorageClient {
 
   #syncFor(options: WriteOptions | undefined): boolean {
     this.#checkOpen();
-    if (options === undefined) return this.#sync;
-    const sync = resolveSync(options, this.#sync);
+    const { sync: fallback } = this.#plainPut;
+    if (options === undefined) return fallback;
+    const sync = resolveSync(options, fallback);
     // Reading them may have run code of the application.
     this.#checkOpen();
     return sync;
+  }
+
+  #putTerms(options: PutOptions | undefined): PutTerms {
+    this.#checkOpen();
+    if (options === undefined) return this.#plainPut;
+    const terms = resolvePut(options, this.#plainPut.sync);
+    this.#checkOpen();
+    return terms;
   }
 
   /**
@@ -358,6 +435,7 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
+    this.#transactions.close(new StorageError('STRATA_CLOSED', 'the client is closed'));
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
     await this.#calls.settled();
@@ -379,6 +457,7 @@ export class StorageClient {
     this.#state = 'closed';
     this.#reads.end(reason);
     this.#calls.end(reason);
+    this.#transactions.close(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);

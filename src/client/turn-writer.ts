@@ -20,6 +20,7 @@ import { copyInto } from '../shared/base/bytes.ts';
 import { Deferred } from '../shared/base/deferred.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { errorFromWire, StorageError } from '../shared/base/errors.ts';
+import { userBytesOf } from '../shared/base/expiry.ts';
 import type { InputBytes } from '../shared/base/input-bytes.ts';
 import { queueMicrotask } from '../shared/base/timers.ts';
 import { MAX_UNIT_WRITES } from '../shared/base/write-unit.ts';
@@ -153,7 +154,7 @@ export class TurnWriter {
     const byteLength = encodedEntryBytes(key.end, valueEnd, kind);
     const parcel = this.#parcelFor(byteLength);
     encodeEntry(parcel.bytes, parcel.end, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, valueEnd);
-    return this.#added(parcel, byteLength, 1, key.end + valueEnd, sync);
+    return this.#added(parcel, byteLength, 1, userBytesOf(kind, key.end, valueEnd), sync);
   }
 
   /** All of a batch, or nothing, as {@link append}. */

@@ -18,6 +18,7 @@ import { setImmediate } from '../shared/base/timers.ts';
 import { Disk } from '../shared/disk/disk.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
 import { BlockCache } from '../shared/table/block-cache.ts';
+import type { SharedClock } from '../shared/threads/shared-clock.ts';
 import { ReadPressure } from './compaction/read-pressure.ts';
 import { RunningPlans } from './compaction/running-plans.ts';
 import { reportDeletion } from './files/job-outputs.ts';
@@ -30,7 +31,7 @@ import { Counters } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
 import type { ResolvedOptions } from './store/options.ts';
 import { SnapshotList } from './store/snapshot.ts';
-import { StoreClock } from './store/store-clock.ts';
+import { startClock } from './store/store-clock.ts';
 import { StoreFiles } from './store-files.ts';
 import type { StoreParts } from './store-parts.ts';
 import { tableWatch, tracedReport, traceStall } from './store-trace.ts';
@@ -85,7 +86,8 @@ export function assembleStore(
     poisoned: (error) => void becomeReadOnly('manifest', error),
   });
   const { versions, deletions, ownership } = files;
-  const clock = new StoreClock(Math.max(opened.recovered.latestMs, versions.lastTime));
+  const latestMs = Math.max(opened.recovered.latestMs, versions.lastTime);
+  const clock = startClock(control, latestMs, internals.clock);
   const gate = new WriteGate(
     (event) => {
       report('stall', event);
@@ -147,7 +149,7 @@ function makePool({ threads, pool, callerThreads }: ResolvedOptions, internals: 
 function makePipeline(
   { fs, directory, options, state, recovered }: Opened,
   files: StoreFiles,
-  clock: StoreClock,
+  clock: SharedClock,
   memory: { readonly gate: WriteGate; readonly arenas: ArenaPool; readonly memtables: MemtableList },
   host: StoreHost,
 ): CommitPipeline {

@@ -10,10 +10,22 @@
  * Thread:     main.     Owns: nothing; the parts are RunningStore's.
  */
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
+import type { Bytes } from '../shared/base/input-bytes.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
-import { resolveSync, type WriteOptions } from '../shared/log/write-options.ts';
+import {
+  type PutOptions,
+  type PutTerms,
+  resolvePut,
+  resolveSync,
+  type WriteOptions,
+} from '../shared/log/write-options.ts';
 import { resolveScan } from '../shared/read/read-options.ts';
 import { Scan } from '../shared/read/scan.ts';
+import {
+  resolveTransaction,
+  type TransactionFunction,
+  type TransactionOptions,
+} from '../shared/transact/run-transaction.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
@@ -24,6 +36,7 @@ import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import type { Trace } from './store/trace.ts';
 import { storeStats } from './store-stats.ts';
+import { type UpdateFunction, Updater } from './transact/updater.ts';
 import { type VerifyOptions, type VerifyReport, verifyStore } from './verify-store.ts';
 
 /** Makes the core of an engine that tells its events by `tell`. */
@@ -44,15 +57,51 @@ export function openCore<T>(
 
 export class EngineCore {
   readonly store: RunningStore;
+  /** What a put without options is. */
+  readonly #plainPut: PutTerms;
+  readonly #updater: Updater;
 
   constructor(store: RunningStore) {
     this.store = store;
+    this.#plainPut = { sync: store.parts.options.sync, ttl: 0 };
+    const { pipeline, counters, clock } = store.parts;
+    this.#updater = new Updater({
+      pipeline,
+      counters,
+      clock,
+      newest: (key) => store.reads.newest(key),
+      checkWritable: () => store.checkWritable(),
+      refusingWrites: (fn) => store.refusingWrites(fn),
+    });
+  }
+
+  update(key: Bytes, fn: UpdateFunction, options: PutOptions | undefined): Promise<Buffer | undefined> {
+    try {
+      return this.#updater.run(key, fn, this.putTerms(options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  transaction<T>(fn: TransactionFunction<T>, options: TransactionOptions | undefined): Promise<T> {
+    try {
+      const { store } = this;
+      store.checkReadable();
+      const resolved = resolveTransaction(fn, options, store.parts.options.sync);
+      store.checkReadable();
+      store.checkOutsideUpdate();
+      return store.transactions.run(fn, resolved);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   scan(range: ScanOptions | undefined): Scan {
     this.store.checkReadable();
     const options = resolveScan(range);
-    const core = this.store.openScan(options, this.store.reads.sequenceOf(options.snapshot));
+    const { reads } = this.store;
+    const sequence = reads.sequenceOf(options.snapshot);
+    const core = this.store.openScan(options, sequence, reads.clockOf(options.snapshot));
     const scan = new Scan(core, options);
     this.store.scans.watch(scan, core, options);
     return scan;
@@ -61,7 +110,7 @@ export class EngineCore {
   snapshot(): Snapshot {
     this.store.checkReadable();
     const { parts } = this.store;
-    return parts.snapshots.take(parts.visibleSequence());
+    return parts.snapshots.take(parts.visibleSequence(), parts.clock.now());
   }
 
   /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */
@@ -72,6 +121,16 @@ export class EngineCore {
     const sync = resolveSync(options, store.parts.options.sync);
     store.checkWritable();
     return sync;
+  }
+
+  /** Likewise for a put, with how long its value is there. */
+  putTerms(options: PutOptions | undefined): PutTerms {
+    const store = this.store;
+    store.checkWritable();
+    if (options === undefined) return this.#plainPut;
+    const terms = resolvePut(options, store.parts.options.sync);
+    store.checkWritable();
+    return terms;
   }
 
   async compact(range: KeyRange | CompactRange | undefined): Promise<void> {

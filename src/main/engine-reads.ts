@@ -10,7 +10,8 @@
  * Thread:     main.     Owns: the reads that wait.
  */
 
-import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { readU64 } from '../shared/base/bytes.ts';
+import { Entry } from '../shared/base/entry.ts';
 import type { StorageError } from '../shared/base/errors.ts';
 import { invalidArgument } from '../shared/base/errors.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
@@ -18,12 +19,15 @@ import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../shared/base/input-
 import type { Disk } from '../shared/disk/disk.ts';
 import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
+import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
-import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
-import { type ResolvedRead, resolveRead, takeValue } from '../shared/read/read-options.ts';
+import { type ManyJob, ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { TableCache } from '../shared/read/table-cache.ts';
 import type { BlockCache } from '../shared/table/block-cache.ts';
+import type { Clock, SharedClock } from '../shared/threads/shared-clock.ts';
 import type { ReadPressure } from './compaction/read-pressure.ts';
 import type { VersionSet } from './manifest/version-set.ts';
 import type { ReadOptions } from './store/read-options.ts';
@@ -32,9 +36,10 @@ import { Snapshot } from './store/snapshot.ts';
 import type { ArenaPool } from './write/arena-pool.ts';
 import type { MemtableList } from './write/memtable-list.ts';
 
-const FOUND = Buffer.alloc(0);
-
 type Options = ResolvedRead<Snapshot> | undefined;
+type Found = Buffer | undefined;
+/** Of a moment that is known. */
+type ReadAt = Omit<ResolvedRead<never>, 'snapshot'> | undefined;
 
 /** What point reads need of a store. */
 export interface ReadParts {
@@ -46,6 +51,7 @@ export interface ReadParts {
   readonly snapshots: SnapshotList;
   readonly arenas: ArenaPool;
   readonly readPressure: ReadPressure;
+  readonly clock: SharedClock;
   visibleSequence(): SequenceNumber;
 }
 
@@ -69,32 +75,58 @@ export class EngineReads {
 
   getSync(key: Bytes, options: ReadOptions | undefined): Buffer | undefined {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, true);
+    return this.#look(lookupKeyBytes(key), read, 'value');
   }
 
   hasSync(key: Bytes, options: ReadOptions | undefined): boolean {
     const read = this.#resolve(options);
-    return this.#look(lookupKeyBytes(key), this.sequenceOf(read?.snapshot), read, false) !== undefined;
+    return this.#look(lookupKeyBytes(key), read, 'presence') !== undefined;
   }
 
-  /** The value; with `copies` false, anything but undefined where there is one. */
-  async look(key: Bytes, options: ReadOptions | undefined, copies: boolean): Promise<Buffer | undefined> {
+  /** When the value of a key expires. */
+  async expiresAt(key: Bytes): Promise<number | undefined> {
+    const moment = await this.look(key, undefined, 'expiry');
+    return moment === undefined ? undefined : readU64(moment, 0);
+  }
+
+  /** The answer as {@link answerOf} gives it. */
+  async look(key: Bytes, options: ReadOptions | undefined, wanted: Wanted): Promise<Buffer | undefined> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
+    return this.getAt(sequence, this.clockOf(read?.snapshot), lookupKeyBytes(key), read, wanted);
+  }
+
+  /** As {@link look}, of a moment that is kept. */
+  getAt(
+    sequence: number,
+    clock: Clock,
+    key: Uint8Array,
+    read: ReadAt,
+    wanted: Wanted,
+  ): Found | Promise<Found> {
     const { disk } = this.#parts;
     let found: Buffer | undefined;
-    const bytes = lookupKeyBytes(key);
     disk.mayWait = false;
     try {
-      found = this.#look(bytes, sequence, read, copies);
+      found = this.getSyncAt(sequence, clock, key, read, wanted);
     } catch (error) {
       if (!(error instanceof WouldWait)) throw error;
       disk.mayWait = true;
-      return this.awaited.lookup(error.needed, ownedKeyBytes(key), this.#pinTables(sequence), read, copies);
+      const pin = { ...this.#pinTables(sequence), clock };
+      return this.awaited.lookup(error.needed, ownedKeyBytes(key), pin, read, wanted);
     } finally {
       disk.mayWait = true;
     }
     return this.turns.after(1, found);
+  }
+
+  /** The same, waiting for the disk. */
+  getSyncAt(sequence: number, clock: Clock, key: Uint8Array, read: ReadAt, wanted: Wanted): Found {
+    const isFound =
+      read?.fillCache === false
+        ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
+        : this.#find(key, sequence);
+    return isFound ? answerOf(this.#entry, wanted, clock, read) : undefined;
   }
 
   async getMany(keys: readonly Bytes[], options: ReadOptions | undefined): Promise<(Buffer | undefined)[]> {
@@ -102,15 +134,29 @@ export class EngineReads {
     if (!Array.isArray(keys)) throw invalidArgument('getMany takes an array of keys');
     const read = this.#resolve(options);
     const job = manyJob(keys, read);
-    const sequence = this.sequenceOf(read?.snapshot);
+    return await this.#lookMany(this.sequenceOf(read?.snapshot), this.clockOf(read?.snapshot), job, read);
+  }
+
+  getManyAt(sequence: number, clock: Clock, keys: readonly Uint8Array[], read: ReadAt): Promise<Found[]> {
+    return this.#lookMany(sequence, clock, manyJob(keys, read), read);
+  }
+
+  async #lookMany(sequence: number, clock: Clock, job: ManyJob, read: ReadAt): Promise<Found[]> {
     const { memtables, versions, tables, readPressure } = this.#parts;
     const version = versions.current;
-    this.awaited.manyNow(job, { memtables, version, tables }, sequence, read);
+    const nowMs = timeOfRead(newestFirst(memtables), version, clock);
+    this.awaited.manyNow(job, { memtables, version, tables, nowMs }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
     if (job.next === job.keys.length && job.blocked.length === 0)
       return this.turns.after(job.keys.length, job.values);
     const { held, ...pin } = this.#pinMoment(sequence);
-    return await this.awaited.manyLater(job, { memtables: held, version: pin.version, tables }, pin, read);
+    const sources = { memtables: held, version: pin.version, tables, nowMs };
+    return await this.awaited.manyLater(job, sources, pin, read);
+  }
+
+  /** The last value of `key` that has entered, published or not. */
+  newest(key: Uint8Array): Found {
+    return this.getSyncAt(Number.MAX_SAFE_INTEGER, this.#parts.clock, key, undefined, 'value');
   }
 
   /** Rejects what waits for the disk. */
@@ -123,6 +169,11 @@ export class EngineReads {
     return snapshot === undefined ? visibleSequence() : Snapshot.sequenceOf(snapshot, snapshots);
   }
 
+  /** By which what is read expires. */
+  clockOf(snapshot: Snapshot | undefined): Clock {
+    return snapshot === undefined ? this.#parts.clock : Snapshot.clockOf(snapshot);
+  }
+
   #resolve(options: ReadOptions | undefined): Options {
     this.#checkReadable();
     if (options === undefined) return undefined;
@@ -132,33 +183,29 @@ export class EngineReads {
     return read;
   }
 
-  #look(key: Uint8Array, sequence: number, read: Options, copies: boolean): Buffer | undefined {
-    const isFound =
-      read?.fillCache === false
-        ? this.#parts.blocks.bypassed(() => this.#find(key, sequence))
-        : this.#find(key, sequence);
-    if (!isFound) return undefined;
-    return copies ? takeValue(this.#entry, read) : FOUND;
+  #look(key: Uint8Array, read: Options, wanted: Wanted): Found {
+    const sequence = this.sequenceOf(read?.snapshot);
+    return this.getSyncAt(sequence, this.clockOf(read?.snapshot), key, read, wanted);
   }
 
-  /** Leaves the visible version of `key` in #entry; false when there is none or it is a tombstone. */
+  /** Leaves the visible version of `key` in #entry; false when there is none. */
   #find(key: Uint8Array, sequence: number): boolean {
     const { memtables, versions, tables, readPressure } = this.#parts;
     const entry = this.#entry;
     if (!lookupMemtables(memtables, key, sequence, entry)) {
       const version = versions.current;
       readPressure.noteLookups(version, 1);
-      if (!lookupTables(version, tables, key, sequence, entry)) return false;
+      return lookupTables(version, tables, key, sequence, entry);
     }
-    return entry.kind === EntryKind.Put;
+    return true;
   }
 
-  #pinTables(sequence: number): PinnedTables {
+  #pinTables(sequence: number): Omit<PinnedTables, 'clock'> {
     const pin = this.#parts.versions.pin();
     return { version: pin.version, sequence, release: () => pin.release() };
   }
 
-  #pinMoment(sequence: number): PinnedTables & {
+  #pinMoment(sequence: number): Omit<PinnedTables, 'clock'> & {
     readonly held: {
       readonly active: undefined;
       readonly frozen: ReturnType<MemtableList['holdForScan']>;

@@ -23,13 +23,15 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
+import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
-import type { WriteOptions } from '../shared/log/write-options.ts';
+import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
+import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
@@ -42,6 +44,7 @@ import { readOpenOptions, resolveDirectory } from './store/open-request.ts';
 import type { ReadOptions, ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import { openTrace } from './store/trace-sinks.ts';
+import type { UpdateFunction } from './transact/updater.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
 
 /**
@@ -145,15 +148,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * is opened again. Also STRATA_IO, but surely not in the store, when there was no room, descriptor or memory for a new log,
    * or flush or compaction went on failing while the write was held back; the store stays open. STRATA_BUSY when writes of more
    * than `maxHeldBytes` wait already, as they do when nobody awaits them: this one is surely not in the store.
+   *
+   * With `ttl` the value is gone that many milliseconds from this call: see {@link StorageEngine.expiresAt}.
    * @example
    * await engine.put('user:1', 'Alice', { sync: true });
+   * await engine.put('session:1', token, { ttl: 30 * 60_000 });
    */
-  put(key: Bytes, value: Bytes, options?: WriteOptions): Promise<void> {
+  put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void> {
     try {
-      const sync = this.#core.syncFor(options);
+      const { sync, ttl } = this.#core.putTerms(options);
       this.#key.setKey(key);
       this.#value.setValue(value);
-      return this.#append(EntryKind.Put, sync);
+      if (ttl === 0) return this.#append(EntryKind.Put, sync);
+      prependExpiry(this.#value, momentAfter(this.#store.parts.clock.now(), ttl));
+      return this.#append(EntryKind.ExpiringPut, sync);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -177,7 +185,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   #append(kind: EntryKind, sync: boolean): Promise<void> {
     const { pipeline, counters } = this.#store.parts;
-    const byteLength = this.#key.end + this.#value.end;
+    const byteLength = userBytesOf(kind, this.#key.end, this.#value.end);
     const written = pipeline.append(kind, this.#key, this.#value, sync);
     counters.userBytes += byteLength;
     return written;
@@ -193,9 +201,10 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
       const sync = this.#core.syncFor(options);
       if (!WriteBatch.isBatch(batch))
         throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
-      const { pipeline, counters } = this.#store.parts;
+      const { pipeline, counters, clock } = this.#store.parts;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();
+      WriteBatch.settle(plain, clock);
       const written = pipeline.appendBatch(plain, sync);
       counters.userBytes += plain.dataByteLength;
       return written;
@@ -217,6 +226,34 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Reads a key, and writes what `fn` makes of its value; undefined deletes. `fn` is called once, within the call, and sees every
+   * write made before it, awaited or not; it must not write itself. Resolves with the stored value, and fails as
+   * {@link StorageEngine.put} does; what `fn` throws rejects, and nothing is written.
+   * @example
+   * const count = await engine.update('visits', (current) => String(Number(current ?? 0) + 1));
+   */
+  update(key: Bytes, fn: UpdateFunction, options?: PutOptions): Promise<Buffer | undefined> {
+    return this.#core.update(key, fn, options);
+  }
+
+  /**
+   * Runs `fn`, which reads one moment of the store and its own writes, and commits what it writes: all of it at once, and only if
+   * nothing of what it read, be it a key, the absence of one, or a range as far as a scan went, was written by others meanwhile.
+   * If something was, it is run again, `retries` times. So it should do nothing that must not be done twice.
+   * @throws {@link StorageError} STRATA_CONFLICT when the last run had read what others wrote; what `fn` throws; and as
+   * {@link StorageEngine.put}. Nothing of it is in the store then.
+   * @example
+   * await engine.transaction(async (tx) => {
+   *   if (await tx.has('email:alice@example.org')) throw new Error('taken');
+   *   tx.put('email:alice@example.org', 'user:1');
+   *   tx.put('user:1', 'Alice');
+   * });
+   */
+  transaction<T>(fn: TransactionFunction<T>, options?: TransactionOptions): Promise<T> {
+    return this.#core.transaction(fn, options);
   }
 
   /**
@@ -255,7 +292,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    * STRATA_IO.
    */
   get(key: Bytes, options?: ReadOptions): Promise<Buffer | undefined> {
-    return this.#store.reads.look(key, options, true);
+    return this.#store.reads.look(key, options, 'value');
   }
 
   /**
@@ -280,7 +317,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /** Whether a key exists; reads no more than {@link StorageEngine.get}, fails as it does, and copies nothing. */
   async has(key: Bytes, options?: ReadOptions): Promise<boolean> {
-    return (await this.#store.reads.look(key, options, false)) !== undefined;
+    return (await this.#store.reads.look(key, options, 'presence')) !== undefined;
+  }
+
+  /**
+   * When the value of a key will be gone, in milliseconds since 1970; undefined: there is no such key, or its value stays. From
+   * that moment on no read of the present returns it; a snapshot or scan goes on to show what was there when it was made. The
+   * store's time is the system's when it was opened, and what has passed since: a clock that is set later changes nothing.
+   * @throws {@link StorageError} as {@link StorageEngine.get}.
+   * @example
+   * await engine.put('session:1', token, { ttl: 60_000 });
+   * new Date((await engine.expiresAt('session:1')) ?? 0);
+   */
+  expiresAt(key: Bytes): Promise<number | undefined> {
+    return this.#store.reads.expiresAt(key);
   }
 
   /** As {@link StorageEngine.has}, without a promise: waits for the disk; throws what that rejects with. */

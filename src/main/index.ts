@@ -15,6 +15,12 @@ export type {
 export { WriteBatch } from '../shared/log/write-batch.ts';
 export type { WriteOptions } from '../shared/log/write-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
+export type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
+export type {
+  Transaction,
+  TransactionReadOptions,
+  TransactionScanOptions,
+} from '../shared/transact/transaction.ts';
 export { StorageEngine } from './engine.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
 export type { ArenaStats, EngineStats, EngineStatus, LevelStats } from './store/counters.ts';
@@ -38,4 +44,5 @@ export type {
   TraceSeverity,
   TraceStart,
 } from './store/trace-events.ts';
+export type { UpdateFunction } from './transact/updater.ts';
 export type { VerifyOptions, VerifyProgress, VerifyReport } from './verify-store.ts';

@@ -17,18 +17,23 @@
  * Thread:     main.     Owns: all parts.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../shared/base/errors.ts';
+import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
+import { newestFirst } from '../shared/read/readable-memtables.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
+import type { OwnSource } from '../shared/read/scan-sources.ts';
+import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
+import { EngineMoment } from './engine-moment.ts';
 import { EngineReads } from './engine-reads.ts';
 import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
@@ -43,6 +48,7 @@ import type { ViewStats } from './share/view-publisher.ts';
 import type { EngineStatus } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
 import type { StoreParts } from './store-parts.ts';
+import { Transactions } from './transact/transactions.ts';
 
 export class RunningStore {
   readonly parts: StoreParts;
@@ -50,6 +56,7 @@ export class RunningStore {
   readonly scans: OpenScans;
   readonly reads: EngineReads;
   readonly ingester: Ingester;
+  readonly transactions: Transactions;
   readonly #lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
@@ -59,6 +66,7 @@ export class RunningStore {
   #visibleSequence: SequenceNumber;
   #closing: Promise<void> | undefined;
   #hasGivenUp = false;
+  #isRefusing = false;
   /** The first failure that ended all writing, and the error that writers get for it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
   /** Made by the first share(). */
@@ -89,6 +97,13 @@ export class RunningStore {
       lastSequence: () => this.#encodedSequence(),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),
+    });
+    this.transactions = new Transactions({
+      ...this.parts,
+      lastSequence: () => this.#encodedSequence(),
+      checkReadable: () => this.checkReadable(),
+      checkWritable: () => this.checkWritable(),
+      readsAt: (sequence, timeMs) => new EngineMoment(this, sequence, timeMs),
     });
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
@@ -155,9 +170,27 @@ export class RunningStore {
   }
 
   checkWritable(): void {
-    if (this.#status === 'open') return;
+    if (this.#status === 'open' && !this.#isRefusing) return;
     this.checkReadable();
+    if (this.#isRefusing)
+      throw invalidArgument('nothing can be written from inside the function of an update');
     throw this.#failure?.refusal ?? readOnlyError();
+  }
+
+  /** Throws within the function of an update. */
+  checkOutsideUpdate(): void {
+    if (!this.#isRefusing) return;
+    throw invalidArgument('nothing can be written from inside the function of an update');
+  }
+
+  /** What `fn` returns; every write is refused meanwhile. */
+  refusingWrites<T>(fn: () => T): T {
+    this.#isRefusing = true;
+    try {
+      return fn();
+    } finally {
+      this.#isRefusing = false;
+    }
   }
 
   /** The last failure of background work that has not been overcome. */
@@ -174,13 +207,16 @@ export class RunningStore {
   openScan(
     options: Pick<ResolvedScan<unknown>, 'range' | 'reverse' | 'limit' | 'fillCache'>,
     sequence: SequenceNumber,
+    clock: Clock,
+    own?: OwnSource,
   ): ScanCore {
     const { memtables, versions } = this.parts;
     const pin = versions.pin();
     this.parts.readPressure.noteScan(pin.version);
     const held = memtables.holdForScan();
     const { fillCache } = options;
-    const sources = { memtables: held, version: pin.version, sequence, fillCache };
+    const nowMs = timeOfRead(held, pin.version, clock);
+    const sources = { memtables: held, version: pin.version, sequence, own, fillCache, nowMs };
     return this.scans.open(sources, options, () => {
       pin.release();
       memtables.releaseFromScan(held);
@@ -189,7 +225,7 @@ export class RunningStore {
 
   /** A port through which another thread can attach. */
   share(owner: ClientService): MessagePort {
-    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), (write) => {
+    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), this.transactions, (write) => {
       this.checkWritable();
       const { pipeline, counters } = this.parts;
       const written = pipeline.appendEncoded(write, true);
@@ -245,6 +281,7 @@ export class RunningStore {
     const canSync = !parts.options.readOnly;
     this.#status = 'closing';
     this.reads.close(closedError());
+    this.transactions.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
     parts.control.diskUse.beginClose();
@@ -297,7 +334,7 @@ export class RunningStore {
     setImmediate(() => this.#shares?.end());
   }
 
-  /** Step 3. A store whose logs are measured already, or has none, writes nothing. */
+  /** Step 3. A store whose logs are measured already, or has none, writes nothing, unless it has something that expires. */
   async #sealLogs(): Promise<void> {
     const { memtables, versions, clock } = this.parts;
     const known = new Set(versions.sealedLogs.map((log) => log.number));
@@ -305,7 +342,9 @@ export class RunningStore {
       .logs()
       .filter((log) => log.sizeBytes > 0 && !known.has(log.number))
       .map((log) => ({ number: fileNumber(log.number), sizeBytes: log.sizeBytes }));
-    if (sealedLogs.length === 0) return;
+    // By this time entries were judged: it is not to be before the next opening's.
+    const mayExpire = timeOfRead(newestFirst(memtables), versions.current, clock) > versions.lastTime;
+    if (sealedLogs.length === 0 && !mayExpire) return;
     const extra = { lastSequence: this.#visibleSequence, lastTime: clock.now(), sealedLogs };
     await versions.apply({ added: [], removed: [] }, extra);
   }

@@ -6,11 +6,12 @@
 
 import { systemErrorCode } from '../shared/base/errors.ts';
 import { readerStats } from '../shared/read/reader-stats.ts';
-import type { TableList } from '../shared/read/table-list.ts';
+import type { TableChunk, TableList } from '../shared/read/table-list.ts';
 import type { ControlBlock } from '../shared/threads/control-block.ts';
 import { sumsOf } from './compaction/chunk-sums.ts';
 import { compactionScore, pendingCompactionBytes } from './compaction/compaction-picker.ts';
 import { compactionOptions } from './compaction/compaction-plan.ts';
+import { expiredCount } from './compaction/expired-entries.ts';
 import type { RunningStore } from './running-store.ts';
 import type { ArenaStats, EngineStats, LevelStats } from './store/counters.ts';
 import type { ArenaPool } from './write/arena-pool.ts';
@@ -24,7 +25,7 @@ export function storeStats(store: RunningStore): EngineStats {
   return {
     status: store.status,
     path: parts.path,
-    levels: version.lists.map(levelStats),
+    levels: version.lists.map((list, level) => levelStats(list, level, parts.clock.now())),
     tableBytes: version.sizeBytes,
     memtables: memtableStats(parts.memtables),
     arenas: arenaStats(parts.memtables, parts.arenas),
@@ -54,6 +55,7 @@ export function storeStats(store: RunningStore): EngineStats {
       compactions: counters.compactionCount,
       ingests: counters.ingestCount,
       moves: counters.moveCount,
+      droppedTables: counters.droppedTables,
       retried: counters.retriedJobCount,
     },
     background: backgroundStats(parts.control),
@@ -63,6 +65,11 @@ export function storeStats(store: RunningStore): EngineStats {
     tableMemoryBytes: tables.memoryBytes,
     openSnapshots: parts.snapshots.size,
     openScans: store.scans.size,
+    transactions: {
+      open: store.transactions.openCount,
+      waiting: store.transactions.waitingCount,
+      conflicts: counters.conflictCount,
+    },
     clients: store.clientCount,
     clientViews: store.clientViews,
     sequence: parts.visibleSequence(),
@@ -77,7 +84,7 @@ export function storeStats(store: RunningStore): EngineStats {
   };
 }
 
-function levelStats({ chunks, length }: TableList, level: number): LevelStats {
+function levelStats({ chunks, length }: TableList, level: number, nowMs: number): LevelStats {
   const sums = chunks.map(sumsOf);
   return {
     level,
@@ -85,7 +92,12 @@ function levelStats({ chunks, length }: TableList, level: number): LevelStats {
     bytes: sums.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
     entries: sums.reduce((total, { entryCount }) => total + entryCount, 0),
     tombstones: sums.reduce((total, { tombstoneCount }) => total + tombstoneCount, 0),
+    expired: chunks.reduce((total, chunk) => total + expiredIn(chunk, nowMs), 0),
   };
+}
+
+function expiredIn({ tables, mayExpire }: TableChunk, nowMs: number): number {
+  return mayExpire ? tables.reduce((total, table) => total + expiredCount(table, nowMs), 0) : 0;
 }
 
 function memtableStats(memtables: MemtableList): EngineStats['memtables'] {

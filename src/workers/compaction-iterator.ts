@@ -17,6 +17,7 @@
  *        an older delete that survives                                            -> that one hides all there is
  *        nothing more in this merge, but a deeper table may hold the key          -> written
  *        nothing at all                                                           -> dropped
+ *      But one above `keepDeletesAbove` is written whatever it hides: a transaction that has read the key asks for it
  *   3. a put of stripe 0 with nothing below it gets sequence 0: every reader sees it anyway, and equal numbers compress to
  *      nothing. Not in a flush: the age of L0 tables is known by their sequences
  *
@@ -25,10 +26,13 @@
  * Deleted ranges (striped-ranges.ts) hide what is in them, is older and of their stripe: that goes first, as if it were not
  * there. Of a key in a range that every reader sees no put gets sequence 0, or the range would hide it.
  *
+ * A put that expires is a delete once its moment has come for the first who sees it, as time only moves on: by the time of its
+ * stripe's snapshot, or of the job for new reads. So it hides what is older, as it did, and goes as a delete goes.
+ *
  * Invariants: for every open snapshot and for every read after the job was made, the merged inputs over the deeper
  *             tables read the same before and after.
  *             No two entries of one key share a sequence: only stripe 0 is zeroed, and it keeps one version.
- *             A key's versions come out newest first, never a delete directly above another.
+ *             A key's versions come out newest first, never a delete directly above another, but for those that are kept.
  * Requires:   the input holds every version of its keys that lies between its newest and its oldest, except those in
  *             the deeper tables: whoever plans the job includes all overlapping tables of the levels it merges.
  * Thread:     any; pure.
@@ -37,9 +41,11 @@
  * Not chosen: dropping deletes only in stripe 0 (LevelDB), which keeps every delete made since the oldest snapshot
  *             for as long as that snapshot is open.
  */
+import { assert } from '../shared/base/assert.ts';
 import { compareBytes } from '../shared/base/bytes.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { StorageError } from '../shared/base/errors.ts';
+import { expiryOf } from '../shared/base/expiry.ts';
 import type { SequenceNumber } from '../shared/base/ids.ts';
 import type { InternalIterator, KeyRange } from '../shared/base/iterator.ts';
 import type { DeeperLevels } from './deeper-levels.ts';
@@ -54,6 +60,11 @@ const NONE = -1;
 export interface CompactionIteratorOptions {
   /** Open snapshots, ascending. */
   readonly snapshots: readonly SequenceNumber[];
+  /** Deletes above it stay, even those that hide nothing. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
+  /** The time by which each is read, and by which reads of no snapshot are: rising. */
+  readonly snapshotTimes: readonly number[];
+  readonly nowMs: number;
   readonly deeper: DeeperLevels;
   /** Those of all inputs; undefined: none. */
   readonly ranges?: StripedRanges | undefined;
@@ -75,6 +86,9 @@ export class CompactionIterator {
 
   readonly #input: InternalIterator;
   readonly #snapshots: readonly SequenceNumber[];
+  readonly #keepDeletesAbove: number;
+  /** By stripe. */
+  readonly #times: readonly number[];
   readonly #deeper: DeeperLevels;
   readonly #ranges: StripedRanges | undefined;
   readonly #keepsSequences: boolean;
@@ -98,6 +112,9 @@ export class CompactionIterator {
   constructor(input: InternalIterator, options: CompactionIteratorOptions) {
     this.#input = input;
     this.#snapshots = options.snapshots;
+    this.#keepDeletesAbove = options.keepDeletesAbove ?? Number.MAX_SAFE_INTEGER;
+    this.#times = [...options.snapshotTimes, options.nowMs];
+    assert(this.#times.length === this.#snapshots.length + 1, 'each snapshot has its time');
     this.#deeper = options.deeper;
     this.#ranges = options.ranges;
     this.#keepsSequences = options.keepsSequences === true;
@@ -124,16 +141,33 @@ export class CompactionIterator {
         continue;
       }
       this.#stripe = stripe;
-      if (entry.kind === EntryKind.Put) {
+      if (this.#isValue(entry, stripe)) {
         if (this.#heldDelete === NONE) return this.#yieldPut();
         this.#isSettled = true;
         return this.#yieldDelete();
       }
-      if (entry.kind !== EntryKind.Delete) throw unknownKind();
-      this.#heldDelete = entry.sequence;
+      const { sequence } = entry;
+      const isNewerKept = this.#heldDelete > this.#keepDeletesAbove;
       this.#advance();
+      if (isNewerKept) this.#yieldDelete();
+      this.#heldDelete = sequence;
+      if (isNewerKept) return true;
     }
     return this.#mustWriteHeldDelete() && this.#yieldDelete();
+  }
+
+  /** Whether whoever sees the entry finds a value; false: a delete, or a value that has expired for all of them. */
+  #isValue(entry: Entry, stripe: number): boolean {
+    switch (entry.kind) {
+      case EntryKind.Put:
+        return true;
+      case EntryKind.ExpiringPut:
+        return expiryOf(entry) > this.#times[stripe]!;
+      case EntryKind.Delete:
+        return false;
+      default:
+        throw unknownKind();
+    }
   }
 
   #start(): void {
@@ -197,6 +231,7 @@ export class CompactionIterator {
   /** Whether the key that just ended leaves a delete that has something to hide in deeper tables. */
   #mustWriteHeldDelete(): boolean {
     if (this.#heldDelete === NONE) return false;
+    if (this.#heldDelete > this.#keepDeletesAbove) return true;
     if (this.#deeper.mayHold(this.#key, 0, this.#keyLength)) return true;
     this.#heldDelete = NONE;
     return false;
@@ -227,7 +262,7 @@ export class CompactionIterator {
     entry.valueBytes = from.valueBytes;
     entry.valueStart = from.valueStart;
     entry.valueEnd = from.valueEnd;
-    entry.kind = EntryKind.Put;
+    entry.kind = from.kind;
     const everyoneSees =
       !this.#keepsSequences &&
       this.#stripe === 0 &&
@@ -245,7 +280,7 @@ export class CompactionIterator {
   }
 }
 
-/** Dropping or moving what is not understood would lose it: kinds 2.. are reserved for newer formats. */
+/** Dropping or moving what is not understood would lose it. */
 function unknownKind(): StorageError {
   return new StorageError(
     'STRATA_UNSUPPORTED',

@@ -30,6 +30,9 @@ export function flush(job: FlushJob, outputs: JobOutputs): FlushResult {
   const ranges = StripedRanges.of(deletedRanges(job), job.snapshots, new DeeperLevels(job.deeper));
   const survivors = new CompactionIterator(input, {
     snapshots: job.snapshots,
+    keepDeletesAbove: job.keepDeletesAbove,
+    snapshotTimes: job.snapshotTimes,
+    nowMs: job.nowMs,
     deeper: new DeeperLevels(job.deeper),
     ranges,
     keepsSequences: true,

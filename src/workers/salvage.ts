@@ -110,6 +110,7 @@ function verifyWhole(source: BlockSource, properties: TableProperties): TableInf
     largestKey: properties.largestKey,
     smallestSequence: properties.smallestSequence,
     largestSequence: properties.largestSequence,
+    expiry: properties.expiry,
   };
   verifyTable(source, meta);
   return meta;

@@ -49,12 +49,9 @@ export class StripedRanges {
     deeper: DeeperLevels,
   ) {
     this.#snapshots = snapshots;
-    const maps = [...snapshots, 0].map(() => RangeMap.EMPTY);
-    const byAge = [...ranges].sort((a, b) => a.sequence - b.sequence);
-    for (const { start, end, sequence } of byAge) {
-      const stripe = stripeOf(snapshots, sequence);
-      maps[stripe] = maps[stripe]!.assign(start, end, sequence);
-    }
+    const byStripe: DeletedRange[][] = [...snapshots, 0].map(() => []);
+    for (const range of ranges) byStripe[stripeOf(snapshots, range.sequence)]!.push(range);
+    const maps = byStripe.map((found) => RangeMap.empty().assignAll(found));
     this.#maps = maps;
     this.#stretches = maps.map(() => new Stretch());
     this.#isKnown = maps.map(() => false);
@@ -140,19 +137,22 @@ export function stripeOf(snapshots: readonly SequenceNumber[], sequence: number)
 
 /** What the outputs are to hold, as boundaries: the first has sequences, the last none; neighbours differ. */
 function leftOf(maps: readonly RangeMap[], deeper: DeeperLevels): RangeBoundary[] {
-  const keys = maps.flatMap((map) => [...map].map(([key]) => key)).sort(compareKeys);
+  const changes = maps.flatMap((map, stripe) =>
+    Array.from(map, ([key, sequence]) => ({ key, sequence, stripe })),
+  );
+  if (maps.filter((map) => map.length > 0).length > 1) changes.sort((a, b) => compareKeys(a.key, b.key));
   const boundaries: RangeBoundary[] = [];
+  const newest = maps.map(() => 0);
   let before: readonly number[] = [];
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!;
-    const next = keys[i + 1];
+  for (let i = 0; i < changes.length; i++) {
+    const { key, sequence: changed, stripe: ofStripe } = changes[i]!;
+    newest[ofStripe] = changed;
+    const next = changes[i + 1]?.key;
     if (next !== undefined && compareKeys(key, next) === 0) continue;
-    const isNeeded = next !== undefined && deeper.mayHoldAny(key, next);
+    const isNeeded = newest[0]! > 0 && next !== undefined && deeper.mayHoldAny(key, next);
     const sequences: number[] = [];
-    for (let stripe = maps.length - 1; stripe >= (isNeeded ? 0 : 1); stripe--) {
-      const sequence = maps[stripe]!.sequenceAt(key, 0, key.length);
-      if (sequence > 0) sequences.push(sequence);
-    }
+    for (let stripe = maps.length - 1; stripe >= (isNeeded ? 0 : 1); stripe--)
+      if (newest[stripe]! > 0) sequences.push(newest[stripe]!);
     if (isSame(before, sequences)) continue;
     boundaries.push({ key, sequences });
     before = sequences;

@@ -15,6 +15,7 @@ import { assert } from '../shared/base/assert.ts';
 import { compareKeys, copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { EXPIRY_BYTES, expiryOf } from '../shared/base/expiry.ts';
 import type { FileNumber, SequenceNumber } from '../shared/base/ids.ts';
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
@@ -28,6 +29,7 @@ import {
   MAX_UNCOMPRESSED_BYTES,
   requireCodec,
 } from '../shared/table/compression.ts';
+import { ExpirySummary } from '../shared/table/expiry-summary.ts';
 import {
   encodeFooter,
   FOOTER_BYTES,
@@ -64,6 +66,7 @@ export class TableBuilder {
   #ranges: RangeDeletes | undefined;
   #smallestSequence = Number.MAX_SAFE_INTEGER;
   #largestSequence = 0;
+  #expiry: ExpirySummary | undefined;
   #isFinished = false;
 
   /** `baseSequence`: no entry has a smaller sequence number. The closer it is, the smaller the table. */
@@ -92,7 +95,9 @@ export class TableBuilder {
     const { keyBytes, keyStart, keyEnd, sequence } = entry;
     const keyLength = keyEnd - keyStart;
     const valueLength = entry.valueEnd - entry.valueStart;
-    assert(keyLength <= MAX_KEY_BYTES && valueLength <= MAX_VALUE_BYTES, 'key or value too long for a table');
+    const maxValueBytes =
+      entry.kind === EntryKind.ExpiringPut ? MAX_VALUE_BYTES + EXPIRY_BYTES : MAX_VALUE_BYTES;
+    assert(keyLength <= MAX_KEY_BYTES && valueLength <= maxValueBytes, 'key or value too long for a table');
     assert(sequence >= this.#baseSequence, 'sequence number below the base of the table');
     const lastLength = this.#lastKeyLength;
     const shared = sharedPrefixLength(this.#lastKey, 0, lastLength, keyBytes, keyStart, keyEnd);
@@ -125,6 +130,7 @@ export class TableBuilder {
     if (sequence < this.#smallestSequence) this.#smallestSequence = sequence;
     if (sequence > this.#largestSequence) this.#largestSequence = sequence;
     if (entry.kind === EntryKind.Delete) this.#tombstoneCount++;
+    else if (entry.kind === EntryKind.ExpiringPut) this.#noteExpiring(entry);
     this.#entryCount++;
     this.#rawBytes += keyLength + valueLength;
     if (block.contentBytes >= this.#options.blockSizeBytes) this.#writeBlock();
@@ -148,6 +154,11 @@ export class TableBuilder {
     this.#largestSequence = Math.max(this.#largestSequence, highest);
   }
 
+  #noteExpiring(entry: Entry): void {
+    this.#expiry ??= new ExpirySummary();
+    this.#expiry.add(expiryOf(entry));
+  }
+
   /** Writes meta and footer, and syncs the file. At least one entry was added. */
   finish(): TableInfo {
     assert(this.#entryCount > 0 && !this.#isFinished, 'a table is finished once, with entries');
@@ -167,6 +178,7 @@ export class TableBuilder {
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
       ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
+      ...(this.#expiry && { expiry: this.#expiry.summary }),
     };
     const meta = encodeMeta(
       {

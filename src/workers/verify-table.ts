@@ -7,15 +7,17 @@
  * Thread: a worker's, or any.
  * Owns: not the source.
  */
-import { compareBytes, compareKeys, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { compareBytes, compareKeys, readU64, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
+import { EXPIRY_BYTES } from '../shared/base/expiry.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
+import { ExpirySummary, isSameExpiry } from '../shared/table/expiry-summary.ts';
 import { TableReader } from '../shared/table/table-reader.ts';
 import type { VerifyResult } from '../shared/threads/jobs.ts';
 
@@ -75,6 +77,7 @@ class TableWalk {
   readonly #header = new EntryHeader();
   #tombstoneCount = 0;
   #shadowedCount = 0;
+  readonly #expiry = new ExpirySummary();
   #rawBytes = 0;
   #smallestSequence = Number.MAX_SAFE_INTEGER;
   #largestSequence = 0;
@@ -115,6 +118,7 @@ class TableWalk {
     check('number of entries', facts.entryCount === this.entryCount);
     check('number of tombstones', facts.tombstoneCount === this.#tombstoneCount);
     check('number of shadowed entries', facts.shadowedCount === this.#shadowedCount);
+    check('number of entries that expire, or time', isSameExpiry(facts.expiry, this.#expiry.summary));
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
     check('smallest sequence number', facts.smallestSequence === this.#smallestSequence);
     check('largest sequence number', facts.largestSequence === this.#largestSequence);
@@ -170,10 +174,17 @@ class TableWalk {
     this.#smallestKey ??= this.#key.slice(0, length);
     this.entryCount++;
     if (header.kind === EntryKind.Delete) this.#tombstoneCount++;
+    else if (header.kind === EntryKind.ExpiringPut) this.#checkExpiring(block);
     if (this.#isSameKey) this.#shadowedCount++;
     this.#rawBytes += length + header.valueEnd - header.valueStart;
     this.#smallestSequence = Math.min(this.#smallestSequence, header.sequence);
     this.#largestSequence = Math.max(this.#largestSequence, header.sequence);
+  }
+
+  #checkExpiring(block: Block): void {
+    const { valueStart, valueEnd } = this.#header;
+    if (valueEnd - valueStart < EXPIRY_BYTES) throw block.corrupt('an entry does not say when it expires');
+    this.#expiry.add(readU64(block.bytes, valueStart));
   }
 
   /** The first key of a block is above the separator before it, or goes on with the versions of that very key. */

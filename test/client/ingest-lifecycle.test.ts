@@ -182,7 +182,7 @@ for (const behaviour of ['half', 'endless', 'finish'] as const) {
   test(`a thread that is terminated (${behaviour}): nothing is visible, and its files are deleted`, async (t) => {
     const { control, engine, before } = await openSlow(t);
     const load = { prefix: '', value: 'loaded', count: COUNT };
-    for (let round = 0; round < (behaviour === 'endless' ? 8 : 2); round++) {
+    for (let round = 0; round < (behaviour === 'endless' ? 4 : 2); round++) {
       // The merge takes longer than it takes to terminate a thread; so does writing a file, now and then.
       control.setLatency({
         ms: 20,
@@ -192,7 +192,7 @@ for (const behaviour of ['half', 'endless', 'finish'] as const) {
       const worker = await startClient(t, engine, { behaviour, load }, 'ingest-worker');
       await said(worker);
       assert.ok(runFiles(engine).length > 0);
-      if (behaviour === 'endless') await delay(round * 3);
+      if (behaviour === 'endless') await delay(round * 6);
       await worker.terminate();
       await until(() => engine.stats().clients === 0);
       await until(() => runFiles(engine).length === 0);

@@ -14,7 +14,7 @@ import { failsWith, fill, keyOf, newPath, openTiny, until } from '../helpers/eng
 import { garbageCollector } from '../helpers/garbage.ts';
 import { runBudget } from '../helpers/run-budget.ts';
 
-const cycles = runBudget('STRATA_CLIENT_CYCLES', 80);
+const cycles = runBudget('STRATA_CLIENT_CYCLES', 50);
 const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
 function resources(): { readonly files: number; readonly ports: number } {

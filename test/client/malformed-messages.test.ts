@@ -89,6 +89,8 @@ const RUN = {
   samples: { keys: new Uint8Array([97]), ends: Uint32Array.of(1), offsets: Float64Array.of(0) },
 };
 
+const READS = { keys: new Uint8Array([97, 98]), ends: Uint32Array.of(1, 2), ranges: [] };
+
 const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ['attach', []],
   ['attach', [5]],
@@ -111,6 +113,23 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ...Object.values(BAD_ENTRIES).map(
     (bytes) => ['write', [{ bytes: Uint8Array.from(bytes), marks: marksOf(bytes.length, 1, 2, 0) }]] as const,
   ),
+  ['transactionBegin', []],
+  ['transactionBegin', [1]],
+  ['transactionEnd', ['x']],
+  ['transactionCommit', [1, READS]],
+  ['transactionCommit', [9, READS, { bytes: GOOD, marks: marksOf(...GOOD_MARK) }]],
+  ['transactionCommit', [1, READS, { bytes: GOOD, marks: marksOf(GOOD.length, 2, 5, 0) }]],
+  ...[
+    { ...READS, keys: 'a' },
+    { ...READS, keys: inShared(READS.keys) },
+    { ...READS, ends: [1, 2] },
+    { ...READS, ends: Uint32Array.of(1) },
+    { ...READS, ends: Uint32Array.of(2, 1) },
+    { ...READS, ranges: undefined },
+    { ...READS, ranges: [5] },
+    { ...READS, ranges: [{ start: 'a' }] },
+    { ...READS, ranges: [{ end: new Uint8Array(70_000) }] },
+  ].map((reads) => ['transactionCommit', [1, reads, { bytes: GOOD, marks: marksOf(...GOOD_MARK) }]] as const),
   ['flush', [1]],
   ['compact', []],
   ['compact', ['x']],

@@ -23,7 +23,7 @@ import { fill, openTiny, TINY } from '../helpers/engines.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 
-const batches = runBudget('STRATA_CLIENT_BATCHES', 120);
+const batches = runBudget('STRATA_CLIENT_BATCHES', 70);
 const SETS: readonly (readonly [string, EngineOptions, AttachOptions])[] = [
   ['through pread', { ...TINY, mmap: false }, { mmap: false }],
   ['without a cache, 8 files open', { ...TINY, maxOpenFiles: 8 }, { cacheSize: 0 }],

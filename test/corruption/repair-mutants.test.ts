@@ -22,7 +22,7 @@ import { allMutants, lazyFiles, type Mutant, pickEvery, wholeFileMutants } from 
 import { makeSmallStore, SMALL, type SmallStore } from './small-store.ts';
 
 const IS_FULL = process.env['STRATA_SWEEP'] === 'full';
-const SAMPLE_STEP = 61;
+const SAMPLE_STEP = 101;
 const DIRECTORY = '/stratakv-repair/db';
 /** A block of 128 bytes holds at most so many of the store's entries. */
 const MAX_BLOCK_ENTRIES = 12;

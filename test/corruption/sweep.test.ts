@@ -20,7 +20,7 @@ import { makeSmallStore, SMALL, type SmallStore } from './small-store.ts';
 
 const IS_FULL = process.env['STRATA_SWEEP'] === 'full';
 /** One in so many mutants, in the short run. */
-const SAMPLE_STEP = 6;
+const SAMPLE_STEP = 10;
 const MAX_MS = 5000;
 const MAX_GROWTH_BYTES: number = 256 * 1024 * 1024;
 

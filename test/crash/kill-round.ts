@@ -25,8 +25,15 @@ export interface Life {
 /** Long enough for anything; a child that is not dead by then hangs. */
 const HANG_MS = 60_000;
 
-export async function runUntilKilled(plan: CrashPlan, kill: KillTime): Promise<Life> {
-  const script = fileURLToPath(new URL(`./crash-child${extname(import.meta.url)}`, import.meta.url));
+/** What is asked of every child. */
+type ChildPlan = Pick<CrashPlan, 'firstBatch' | 'killAfter'>;
+
+export async function runUntilKilled(
+  plan: ChildPlan,
+  kill: KillTime,
+  name: 'crash-child' | 'transfer-child' = 'crash-child',
+): Promise<Life> {
+  const script = fileURLToPath(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url));
   const child = spawn(process.execPath, [script, JSON.stringify(plan)], {
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
   });

@@ -69,9 +69,9 @@ async function holds(engine: StorageEngine, count: number, written: Map<string, 
 
 test('an ingestion over what is in memory is not merged in one compaction of everything', async (t: TestContext) => {
   const engine = await openTiny(t, STEPS);
-  const count = 30_011;
+  const count = 16_011;
   const merges = mergesOf(engine);
-  for (let i = 0; i < 50; i++) await engine.put(`${keyOf(i * 600)}old`, 'old');
+  for (let i = 0; i < 50; i++) await engine.put(`${keyOf(i * 300)}old`, 'old');
   const { tables } = await engine.ingest(recordsOf(count, LOADED));
   assert.ok(tables > MOST_INPUTS, `${tables} tables are enough to tell`);
   assert.ok(engine.stats().levels[0]!.files < tables / 2, 'it did not go to level 0');
@@ -80,13 +80,13 @@ test('an ingestion over what is in memory is not merged in one compaction of eve
   const written = await writing.stop();
   await isSettled(engine);
   areBounded(merges);
-  for (let i = 0; i < 50; i++) written.set(`${keyOf(i * 600)}old`, 'old');
+  for (let i = 0; i < 50; i++) written.set(`${keyOf(i * 300)}old`, 'old');
   await holds(engine, count, written);
 });
 
 test('an ingestion over another one, into a store that is being written to: steps of bounded size', async (t) => {
   const engine = await openTiny(t, STEPS);
-  const count = 20_011;
+  const count = 13_011;
   const merges = mergesOf(engine);
   await engine.ingest(recordsOf(count, 'loaded before'.padEnd(40)));
   const writing = writer(engine, count);

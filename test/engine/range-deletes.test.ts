@@ -3,7 +3,8 @@
  * present and of snapshots, through flushes, compactions, reopenings, and the upkeep of a store at rest.
  */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type EngineOptions, type Snapshot, type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { openTiny, reopen } from '../helpers/engines.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
@@ -156,3 +157,75 @@ class Run {
     return `k${String(this.random.below(300)).padStart(3, '0')}`;
   }
 }
+
+/** Twenty tables or so at the bottom, of keys k0000 to k1999. */
+async function filled(t: TestContext): Promise<StorageEngine> {
+  const engine = await openTiny(t, { threads: 0, compression: 'none' });
+  for (let i = 0; i < 2000; i += 100) {
+    const batch = new WriteBatch();
+    for (let key = i; key < i + 100; key++) batch.put(`k${String(key).padStart(4, '0')}`, 'x'.repeat(60));
+    await engine.write(batch);
+  }
+  await engine.compact();
+  return engine;
+}
+
+function filesOf(engine: StorageEngine): number {
+  return engine.stats().levels.reduce((sum, { files }) => sum + files, 0);
+}
+
+/** Until background work has made `isDone` true; a test that waits for ever is a failure. */
+async function until(isDone: () => boolean): Promise<void> {
+  while (!isDone()) await sleep(5);
+}
+
+test('tables that a deleted range hides leave without being read', async (t) => {
+  const engine = await filled(t);
+  const before = filesOf(engine);
+  assert.ok(before > 10);
+  const read = engine.stats().compactionBytesRead;
+  await engine.deleteRange({ gte: 'k0010', lt: 'k1990' });
+  await engine.flush();
+  await until(() => engine.stats().jobs.droppedTables >= before - 3);
+  assert.equal(engine.stats().compactionBytesRead, read, 'nothing was read for it');
+  assert.equal([...engine.scan()].length, 20);
+  assert.equal(engine.getSync('k0009')?.length, 60);
+  assert.equal(engine.getSync('k0010'), undefined);
+  await engine.verify();
+});
+
+test('a snapshot keeps tables that a range deleted since then hides, until it is closed', async (t) => {
+  const engine = await filled(t);
+  const before = filesOf(engine);
+  const snapshot = engine.snapshot();
+  await engine.deleteRange({ all: true });
+  await engine.put('new', 'v');
+  await engine.flush();
+  const later = engine.snapshot();
+  await engine.flush();
+  assert.equal(engine.stats().jobs.droppedTables, 0);
+  assert.equal([...engine.scan({ snapshot })].length, 2000);
+  assert.equal([...engine.scan({ snapshot: later })].length, 1);
+  snapshot.close();
+  await until(() => engine.stats().jobs.droppedTables === before);
+  assert.deepEqual(
+    [...engine.scan()].map(([key]) => key.toString()),
+    ['new'],
+  );
+  later.close();
+});
+
+test('a deleted range alone is a store that opens again, and a compaction leaves nothing of it', async (t) => {
+  const engine = await openTiny(t, { threads: 0 });
+  await engine.deleteRange({ prefix: 'a' });
+  await engine.put('b', '1');
+  const snapshot = engine.snapshot();
+  await engine.deleteRange({ all: true });
+  await engine.flush();
+  assert.equal(engine.getSync('b', { snapshot })?.toString(), '1');
+  snapshot.close();
+  const again = await reopen(t, engine, { threads: 0 });
+  assert.equal(again.getSync('b'), undefined);
+  await again.compact();
+  assert.equal(filesOf(again), 0);
+});

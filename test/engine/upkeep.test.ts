@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openEngine } from '../../src/main/engine.ts';
 import type { EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { newPath } from '../helpers/engines.ts';
+import { SettableClock } from '../helpers/settable-clock.ts';
 
 const REST_MS = 50;
 const PATIENCE_MS = 30_000;
@@ -23,8 +24,13 @@ function home(t: TestContext): string {
   return newPath(t);
 }
 
-async function open(t: TestContext, options: EngineOptions = {}, path = home(t)): Promise<StorageEngine> {
-  const engine = await openEngine(path, { threads: 0, ...options }, { restMs: REST_MS });
+async function open(
+  t: TestContext,
+  options: EngineOptions = {},
+  path = home(t),
+  clock?: SettableClock,
+): Promise<StorageEngine> {
+  const engine = await openEngine(path, { threads: 0, ...options }, { restMs: REST_MS, clock });
   opened.get(t)!.push(engine);
   return engine;
 }
@@ -152,4 +158,97 @@ test('a flush that is larger than tables should be is cut on its way down', asyn
   await engine.compact();
   const { files, bytes } = engine.stats().levels[7]!;
   assert.ok(files > 10 && bytes / files <= 2 * 65536, `${files} tables`);
+});
+
+const TTL_MS = 100;
+
+async function fillExpiring(engine: StorageEngine, count: number, stays: number): Promise<void> {
+  const writes: Promise<void>[] = [];
+  for (let i = 0; i < count; i++) writes.push(engine.put(`k${i}`, 'x'.repeat(100), { ttl: TTL_MS }));
+  for (let i = 0; i < stays; i++) writes.push(engine.put(`stays${i}`, 'x'));
+  await Promise.all(writes);
+}
+
+const LEAVES: Readonly<Record<string, (engine: StorageEngine) => Promise<unknown>>> = {
+  'the memtable': async () => undefined,
+  'level 0': (engine) => engine.flush(),
+  'the bottom': (engine) => engine.compact(),
+  'a table above others': async (engine) => {
+    await fill(engine, 100, 'old');
+    await engine.compact();
+    await fillExpiring(engine, 200, 3);
+    await engine.flush();
+  },
+};
+
+async function checkLeaves(t: TestContext, place: string, count: number): Promise<void> {
+  const clock = new SettableClock();
+  const engine = await open(t, {}, newPath(t), clock);
+  await fillExpiring(engine, count, 3);
+  await LEAVES[place]!(engine);
+  await delay(2 * REST_MS);
+  const snapshot = engine.snapshot();
+  const before = entriesOf(engine);
+  clock.pass(TTL_MS - 1);
+  await delay(4 * REST_MS);
+  assert.equal(entriesOf(engine), before, `${place}: nothing leaves before its moment`);
+  clock.pass(1);
+  await delay(4 * REST_MS);
+  const seen = [...engine.scan({ snapshot })].length;
+  assert.equal(seen, Math.min(before, 203), `${place}: a snapshot keeps it`);
+  snapshot.close();
+  await until(() => entriesOf(engine) === 3, `${place}: what has expired is gone`);
+  const { levels } = engine.stats();
+  assert.equal(
+    levels.reduce((sum, level) => sum + level.expired, 0),
+    0,
+  );
+  await checkAtRest(engine);
+}
+
+test('what has expired leaves a store that nobody writes to, wherever it lies', async (t) => {
+  home(t);
+  const cases = Object.keys(LEAVES).flatMap((place) => [1, 200].map((count) => checkLeaves(t, place, count)));
+  await Promise.all(cases);
+});
+
+test('what has expired leaves a store that was opened and not used', async (t) => {
+  const path = home(t);
+  const clock = new SettableClock();
+  const engine = await open(t, {}, path, clock);
+  await fillExpiring(engine, 100, 0);
+  await engine.close();
+  const reopened = await open(t, {}, path, clock);
+  assert.equal(reopened.stats().memtables.entries, 100, 'little is left in the log');
+  clock.pass(TTL_MS);
+  await until(() => entriesOf(reopened) === 0, 'what has expired is gone');
+  const bytes = readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
+  assert.ok(bytes < 4096, `${bytes} bytes are left`);
+  await checkAtRest(reopened);
+});
+
+test('a memtable of which little has expired stays, and goes when more has', async (t) => {
+  const clock = new SettableClock();
+  const engine = await open(t, {}, home(t), clock);
+  await fillExpiring(engine, 400, 800);
+  for (let i = 0; i < 100; i++) await engine.put(`first${i}`, 'x', { ttl: 10 });
+  await delay(2 * REST_MS);
+  clock.pass(10);
+  await delay(4 * REST_MS);
+  assert.equal(engine.stats().jobs.flushes, 0);
+  clock.pass(TTL_MS - 10);
+  await until(() => entriesOf(engine) === 800, 'what has expired is gone');
+  await checkAtRest(engine);
+});
+
+test('a store that is written to now and then sheds what has expired, too', async (t) => {
+  const clock = new SettableClock();
+  const engine = await open(t, {}, home(t), clock);
+  await fillExpiring(engine, 200, 0);
+  clock.pass(TTL_MS);
+  const writer = setInterval(() => void engine.put('again', 'x').catch(() => undefined), REST_MS / 4);
+  t.after(() => clearInterval(writer));
+  await until(() => engine.stats().jobs.flushes > 0, 'a flush for what has expired');
+  await until(() => entriesOf(engine) < 100, 'what has expired is gone');
+  clearInterval(writer);
 });

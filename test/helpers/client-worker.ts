@@ -4,7 +4,19 @@
 import assert from 'node:assert/strict';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type StorageClient as Client, StorageClient, StorageError } from '../../src/client/index.ts';
-import { ACKNOWLEDGED, BATCH_KEYS, batchKey, COUNTERS, DONE, STOP, type WorkerTask } from './clients.ts';
+import {
+  ACCOUNTS,
+  ACKNOWLEDGED,
+  accountKey,
+  BALANCE,
+  BATCH_KEYS,
+  batchKey,
+  COUNTERS,
+  DONE,
+  STOP,
+  TRANSFERS,
+  type WorkerTask,
+} from './clients.ts';
 import { seededRandom } from './rng.ts';
 
 const { port, task } = workerData as { port: MessagePort; task: WorkerTask };
@@ -97,6 +109,33 @@ function readOn(client: Client, words: Int32Array): unknown {
   return { found };
 }
 
+/** Moves amounts between accounts, and looks at all of them now and then, which come to the same sum always. */
+async function transfer(client: Client): Promise<unknown> {
+  const random = seededRandom(task.seed ?? 1);
+  let reads = 0;
+  for (let i = 0; i < TRANSFERS; i++) {
+    const [from, to] = [accountKey(random.below(ACCOUNTS)), accountKey(random.below(ACCOUNTS))];
+    const amount = random.below(10);
+    await client.transaction(
+      async (tx) => {
+        const before = Number(tx.getSync(from));
+        if (random.chance(0.2)) await new Promise((resolve) => setImmediate(resolve));
+        tx.put(from, String(before - amount));
+        tx.put(to, String(Number(await tx.get(to)) + amount));
+      },
+      { retries: 1000 },
+    );
+    if (!random.chance(0.1)) continue;
+    const sum = await client.transaction((tx) => {
+      const values = tx.scan({ prefix: 'account-' }).nextMany(ACCOUNTS + 1);
+      return values.reduce((total, [, value]) => total + Number(value), 0);
+    });
+    assert.equal(sum, ACCOUNTS * BALANCE);
+    reads++;
+  }
+  return { reads };
+}
+
 /** One cycle after another on ports that come by message. */
 async function cycle(): Promise<unknown> {
   for await (const [next] of messages()) {
@@ -166,6 +205,8 @@ async function run(client: Client): Promise<unknown> {
       return readOn(client, words);
     case 'cycle':
       return await cycle();
+    case 'transfer':
+      return transfer(client);
     case 'hold':
       return await hold(client);
     case 'outlive':

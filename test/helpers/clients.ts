@@ -18,6 +18,15 @@ export const ACKNOWLEDGED = 2;
 export const COUNTERS = 3;
 export const BATCH_KEYS = 40;
 
+/** What the threads of a test transfer between, each so many times. */
+export const ACCOUNTS = 6;
+export const BALANCE = 1000;
+export const TRANSFERS = 150;
+
+export function accountKey(i: number): string {
+  return `account-${i}`;
+}
+
 export function batchKey(i: number): string {
   return `batch-${String(i).padStart(4, '0')}`;
 }

@@ -347,6 +347,8 @@ export interface ColdStore {
 export const READERS = ['engine', 'client'] as const;
 
 const PLAIN: EngineOptions = { compression: 'none' };
+/** The same tables as with small memtables and a thread, for a tenth of the work: compact() cuts them. */
+const BUILDER: EngineOptions = { writeBufferSize: 1024 * 1024, threads: 0 };
 
 /** A store with `count` entries of `valueBytes` in sorted tables, none of them open. `options` for the reader. */
 export async function coldStore(
@@ -357,7 +359,7 @@ export async function coldStore(
   valueBytes = 40,
 ): Promise<ColdStore> {
   const path = newPath(t);
-  const builder = await openAt(t, path, { ...PLAIN, ...options });
+  const builder = await openAt(t, path, { ...PLAIN, ...BUILDER, ...options });
   await fill(builder, count, valueBytes);
   await builder.compact();
   await builder.close();

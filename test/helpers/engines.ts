@@ -16,6 +16,7 @@ import {
   StorageError,
   type StorageErrorCode,
 } from '../../src/main/index.ts';
+import type { OpenInternals } from '../../src/main/open/open-store.ts';
 import type { ModuleSpec } from '../../src/shared/files/file-system.ts';
 import { temporaryDirectory } from './temp-directory.ts';
 
@@ -57,6 +58,18 @@ export async function openOn(
   path: string = newPath(t),
 ): Promise<StorageEngine> {
   const engine = await openEngine(path, { ...TINY, ...options }, { fileSystem });
+  opened.get(t)?.push(engine);
+  return engine;
+}
+
+/** As openAt, with parts replaced, and with the options as they are. */
+export async function openWith(
+  t: TestContext,
+  path: string,
+  options: EngineOptions,
+  internals: OpenInternals,
+): Promise<StorageEngine> {
+  const engine = await openEngine(path, options, internals);
   opened.get(t)?.push(engine);
   return engine;
 }

@@ -57,6 +57,8 @@ export class JobStore {
       output: fileNumber(1),
       table: TABLE_OPTIONS,
       snapshots: [],
+      snapshotTimes: (changes.snapshots ?? []).map(() => 0),
+      nowMs: 0,
       deeper: 'unknown',
       ...changes,
     };
@@ -73,6 +75,8 @@ export class JobStore {
       maxFileSizeBytes: 2 * 1024 * 1024,
       table: TABLE_OPTIONS,
       snapshots: [],
+      snapshotTimes: (changes.snapshots ?? []).map(() => 0),
+      nowMs: 0,
       deeper: [],
       grandparents: [],
       ...changes,

@@ -25,12 +25,19 @@ import { runScenarios, type Scenario } from '../helpers/datadriven.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
-type Options = Omit<CompactionIteratorOptions, 'deeper'> & { deeper: KeyBounds[][] | 'unknown' };
+type Times = Pick<CompactionIteratorOptions, 'snapshotTimes' | 'nowMs'>;
+type Options = Omit<CompactionIteratorOptions, 'deeper' | keyof Times> &
+  Partial<Times> & { deeper: KeyBounds[][] | 'unknown' };
 
 /** The survivors; checks what must hold for any merge. */
 function compactRuns(runs: readonly ArrayEntry[][], options: Options): ArrayEntry[] {
   const input = new MergingIterator(runs.map((run) => new ArrayIterator(run)));
-  const iterator = new CompactionIterator(input, { ...options, deeper: new DeeperLevels(options.deeper) });
+  const iterator = new CompactionIterator(input, {
+    snapshotTimes: options.snapshots.map(() => 0),
+    nowMs: 0,
+    ...options,
+    deeper: new DeeperLevels(options.deeper),
+  });
   const survivors: ArrayEntry[] = [];
   while (iterator.next()) {
     const entry = copyEntry(iterator.entry);

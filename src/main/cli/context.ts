@@ -47,3 +47,11 @@ export function parseCount(text: string): number {
   }
   return count;
 }
+
+/** For options that take a time in milliseconds. */
+export function parseMilliseconds(text: string): number {
+  const ms = Number(text);
+  if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(ms) || ms < 1)
+    throw new InvalidArgumentError('It must be a whole number of milliseconds, 1 or more.');
+  return ms;
+}

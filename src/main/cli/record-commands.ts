@@ -2,7 +2,13 @@
  * put, get, delete: one record at a time. delete-range: all of a range, in one write.
  */
 import type { Command } from 'commander';
-import { type CommandContext, type NotationOptions, notationOf, notationOptions } from './context.ts';
+import {
+  type CommandContext,
+  type NotationOptions,
+  notationOf,
+  notationOptions,
+  parseMilliseconds,
+} from './context.ts';
 import { CommandError, ExitCode } from './exit-codes.ts';
 import { parseBytes, showValue } from './notation.ts';
 import { rangeToDelete } from './range.ts';
@@ -14,6 +20,10 @@ interface WriteCommandOptions extends NotationOptions {
 interface DeleteRangeOptions extends WriteCommandOptions {
   readonly prefix?: string;
   readonly all?: boolean;
+}
+
+interface PutCommandOptions extends WriteCommandOptions {
+  readonly ttl?: number;
 }
 
 interface GetOptions extends NotationOptions {
@@ -30,9 +40,10 @@ export function addRecordCommands(program: Command, context: CommandContext): vo
     .argument('<key>')
     .argument('<value>')
     .option('--sync', SYNC_HELP)
+    .option('--ttl <ms>', 'the value is gone after so many milliseconds', parseMilliseconds)
     .addOption(putHex)
     .addOption(putBase64)
-    .action((key: string, value: string, options: WriteCommandOptions) => put(context, key, value, options));
+    .action((key: string, value: string, options: PutCommandOptions) => put(context, key, value, options));
 
   const [getHex, getBase64] = notationOptions();
   program
@@ -77,12 +88,13 @@ async function put(
   { session, out }: CommandContext,
   key: string,
   value: string,
-  options: WriteCommandOptions,
+  options: PutCommandOptions,
 ): Promise<void> {
   const notation = notationOf(options);
   const record = { key: parseBytes(key, notation), value: parseBytes(value, notation) };
+  const expiry = options.ttl === undefined ? {} : { ttl: options.ttl };
   const engine = await session.engine('create');
-  await engine.put(record.key, record.value, { sync: options.sync === true });
+  await engine.put(record.key, record.value, { sync: options.sync === true, ...expiry });
   out.remark('ok');
 }
 

@@ -8,6 +8,7 @@
  * 'merge': a job rewrites inputs and overlapping as new tables of outputLevel.
  * 'move':  one input that overlaps nothing, or several of an ingestion (level-zero.ts), change their level in the manifest,
  *          without being read; not a flush's that is much larger than tables should be: that is cut by a merge.
+ * 'drop':  inputs that deleted ranges hide wholly (covered-tables.ts) leave the store, without being read.
  *
  * Plans may run at once when they share no table and, if they write to one level, their hulls are disjoint: two new
  * tables must never overlap there, even in a gap where no table was before; what moves keeps its bounds, and may go on both sides
@@ -29,15 +30,23 @@ import {
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { hullOf, totalBytes, type Version } from '../../shared/read/version.ts';
 import { maxGrandparentBytes } from '../../shared/threads/output-count.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import type { SnapshotList } from '../store/snapshot.ts';
+import type { ReadPoints, SnapshotList } from '../store/snapshot.ts';
 
-export type CompactionReason = 'l0-count' | 'level-size' | 'tombstones' | 'shadowed' | 'manual';
+export type CompactionReason =
+  | 'l0-count'
+  | 'level-size'
+  | 'tombstones'
+  | 'shadowed'
+  | 'expired'
+  | 'deleted-range'
+  | 'manual';
 
 export interface CompactionPlan {
-  readonly kind: 'move' | 'merge';
+  readonly kind: 'move' | 'merge' | 'drop';
   readonly level: Level;
-  /** Deeper than `level`; equal to it when a bottom table is rewritten to shed its tombstones. */
+  /** Deeper than `level`; equal to it when a bottom table is rewritten to shed its tombstones, and when tables are dropped. */
   readonly outputLevel: Level;
   /** Tables of `level`, in the level's order (L0: newest first). */
   readonly inputs: readonly TableInfo[];
@@ -60,6 +69,8 @@ export interface CompactionOptions {
   readonly maxCompactionBytes: number;
   /** The oldest open snapshot, if any: tombstones above it can't be dropped yet. */
   readonly oldestSnapshot?: SequenceNumber | undefined;
+  /** Who reads, and by what time: what has expired by then can be dropped. Missing: nothing has. */
+  readonly readPoints?: ReadPoints | undefined;
   /** Nobody has written for a while: garbage is worth more than work. */
   readonly isAtRest?: boolean | undefined;
 }
@@ -67,7 +78,8 @@ export interface CompactionOptions {
 /** What the shape of a store depends on. */
 export interface ShapedStore {
   readonly options: Pick<ResolvedOptions, 'writeBufferBytes' | 'maxFileSizeBytes'>;
-  readonly snapshots: Pick<SnapshotList, 'sequences'>;
+  readonly snapshots: Pick<SnapshotList, 'readPoints'>;
+  readonly clock: Clock;
 }
 
 /** Runs in L0 from which on a compaction is due (LevelDB: 4). */
@@ -78,13 +90,15 @@ const COMPACTION_TABLES = 10;
 /** How levels are shaped. Everything scales with the write buffer, so that a small store behaves like a large one. */
 export function compactionOptions(store: ShapedStore): CompactionOptions {
   const { writeBufferBytes, maxFileSizeBytes } = store.options;
+  const readPoints = store.snapshots.readPoints(store.clock);
   return {
     l0CompactionTrigger: L0_COMPACTION_TRIGGER,
     levelBaseBytes: L0_COMPACTION_TRIGGER * writeBufferBytes,
     levelMultiplier: 10,
     maxFileSizeBytes,
     maxCompactionBytes: COMPACTION_TABLES * maxFileSizeBytes,
-    oldestSnapshot: store.snapshots.sequences()[0],
+    oldestSnapshot: readPoints.snapshots[0],
+    readPoints,
   };
 }
 
@@ -112,9 +126,9 @@ export function planRange(plan: CompactionPlan): { readonly start: Uint8Array; r
   return hullOf([...plan.inputs, ...plan.overlapping])!;
 }
 
-/** Bytes that a job reads for this plan; a move reads none. */
+/** Bytes that a job reads for this plan; only a merge reads any. */
 export function planBytes(plan: CompactionPlan): number {
-  return plan.kind === 'move' ? 0 : totalBytes(plan.inputs) + totalBytes(plan.overlapping);
+  return plan.kind === 'merge' ? totalBytes(plan.inputs) + totalBytes(plan.overlapping) : 0;
 }
 
 /**
@@ -183,7 +197,9 @@ function shedsAtBottom(
   options: CompactionOptions,
 ): boolean {
   return (
-    isTombstoneDense(table) && canShedTombstones(table, options) && isBottom(version, outputLevel, table)
+    (isTombstoneDense(table) || table.rangeDeletes !== undefined) &&
+    canShedTombstones(table, options) &&
+    isBottom(version, outputLevel, table)
   );
 }
 

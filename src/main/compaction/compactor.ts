@@ -26,11 +26,11 @@ import type { KeyRange } from '../../shared/base/iterator.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { CompactResult } from '../../shared/threads/jobs.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { ReadPressure } from '../compaction/read-pressure.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
 import type { Counters } from '../store/counters.ts';
-import type { StoreClock } from '../store/store-clock.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { WriteGate } from '../write/write-gate.ts';
 import {
@@ -46,6 +46,7 @@ import {
 } from './compaction-picker.ts';
 import { compactionOptions, planBytes } from './compaction-plan.ts';
 import { beginCompaction, endCompaction, failSpan } from './compaction-trace.ts';
+import { CoveredTables } from './covered-tables.ts';
 import { LevelZeroPace } from './level-zero-pace.ts';
 import { inclusiveRange, planManualCompaction } from './manual-compaction.ts';
 import { RetryDelay } from './retry-delay.ts';
@@ -73,7 +74,7 @@ interface Pause {
 /** What compactions need of a store. */
 export interface CompactorParts extends MergeParts {
   readonly counters: Counters;
-  readonly clock: StoreClock;
+  readonly clock: Clock;
   readonly readPressure: ReadPressure;
   readonly gate: WriteGate;
   readonly pipeline: CommitPipeline;
@@ -88,6 +89,7 @@ export class Compactor {
   readonly #retry: RetryDelay;
   readonly #running = new Set<Running>();
   readonly #pace = new LevelZeroPace();
+  readonly #covered: CoveredTables;
   /** Tables in which damage was found. */
   readonly #damaged = new Set<FileNumber>();
   #picker: PickerState = initialPickerState;
@@ -96,8 +98,7 @@ export class Compactor {
   /** Failures since L0 last became smaller. */
   #failuresInTheWay = 0;
   #pause: Pause | undefined;
-  /** Nobody has written for a while. */
-  isAtRest = false;
+  #isAtRest = false;
   /** The last failure, until a compaction succeeds. */
   error: StorageError | undefined;
 
@@ -105,6 +106,13 @@ export class Compactor {
     this.#parts = parts;
     this.#onDone = onDone;
     this.#retry = new RetryDelay(onDone);
+    this.#covered = new CoveredTables(parts, onDone);
+  }
+
+  /** Nobody has written for a while: there is time for what is worth less. */
+  setRest(isAtRest: boolean): void {
+    this.#isAtRest = isAtRest;
+    if (isAtRest) this.#covered.lookAgain();
   }
 
   /** Whether a compaction is running or will start by itself. */
@@ -121,6 +129,7 @@ export class Compactor {
   /** Starts what is due, as far as threads and running compactions allow. */
   start(): void {
     if (this.#pause !== undefined || this.#ended !== undefined || this.#retry.isWaiting) return;
+    this.#dropCovered();
     const { versions, options } = this.#parts;
     const idle = Math.max(1, options.threads) - this.#threadsInUse;
     const plans: CompactionPlan[] = [];
@@ -139,9 +148,19 @@ export class Compactor {
     }
   }
 
+  /** Costs no thread. */
+  #dropCovered(): void {
+    this.#covered.look();
+    for (;;) {
+      const plan = this.#covered.plan(this.#parts.versions.current, this.#busy());
+      if (plan === undefined) return;
+      this.#launch(plan, 1, true).done.catch(() => undefined);
+    }
+  }
+
   get #threadsInUse(): number {
     let count = 0;
-    for (const running of this.#running) count += running.partsLeft;
+    for (const { plan, partsLeft } of this.#running) if (plan.kind !== 'drop') count += partsLeft;
     return count;
   }
 
@@ -217,6 +236,7 @@ export class Compactor {
 
   /** Cancels what runs; nothing starts any more. */
   end(error: StorageError): void {
+    this.#covered.end();
     this.#ended ??= error;
     this.#retry.cancel();
     for (const { token } of this.#running) token.cancel();
@@ -234,7 +254,7 @@ export class Compactor {
 
   /** What a compaction that starts by itself goes by: when readers suffer from L0, two tables are enough. */
   #options(): CompactionOptions {
-    const options = { ...compactionOptions(this.#parts), isAtRest: this.isAtRest };
+    const options = { ...compactionOptions(this.#parts), isAtRest: this.#isAtRest };
     const { readPressure, versions } = this.#parts;
     return readPressure.isDue(versions.current) ? { ...options, l0CompactionTrigger: 2 } : options;
   }
@@ -286,7 +306,7 @@ export class Compactor {
     this.#onDone();
   }
 
-  /** Returns what a merge has made; a move makes nothing. */
+  /** Returns what a merge has made; others make nothing. */
   async #carryOut(
     plan: CompactionPlan,
     ranges: readonly KeyRange[],
@@ -295,10 +315,11 @@ export class Compactor {
     traceId: number | undefined,
   ): Promise<CompactResult | undefined> {
     const startedAt = now();
-    if (plan.kind === 'move') {
-      await this.#install(plan, plan.inputs);
+    if (plan.kind !== 'merge') {
+      await this.#install(plan, plan.kind === 'move' ? plan.inputs : []);
       if (plan.level === 0) this.#failuresInTheWay = 0;
-      this.#parts.counters.moveCount++;
+      if (plan.kind === 'move') this.#parts.counters.moveCount++;
+      else this.#parts.counters.droppedTables += plan.inputs.length;
       this.#reportDone(plan, undefined, now() - startedAt);
       return undefined;
     }
@@ -336,11 +357,11 @@ export class Compactor {
   #reportDone(plan: CompactionPlan, result: CompactResult | undefined, elapsedMs: number): void {
     this.#parts.report('compaction', {
       reason: plan.reason,
-      isMove: result === undefined,
+      isMove: plan.kind === 'move',
       level: plan.level,
       outputLevel: plan.outputLevel,
       inputTables: plan.inputs.length + plan.overlapping.length,
-      outputTables: result?.outputs.length ?? plan.inputs.length,
+      outputTables: result?.outputs.length ?? (plan.kind === 'move' ? plan.inputs.length : 0),
       bytesRead: result?.stats.bytesRead ?? 0,
       bytesWritten: result?.stats.bytesWritten ?? 0,
       elapsedMs,

@@ -26,6 +26,7 @@ import type { StorageError } from '../../shared/base/errors.ts';
 import { isCancelled, isExhaustion, isRoomProblem, toStorageError } from '../../shared/base/failures.ts';
 import { level as toLevel } from '../../shared/base/ids.ts';
 import type { FlushResult } from '../../shared/threads/jobs.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { DeletionQueue } from '../files/deletion-queue.ts';
 import type { OutputFiles } from '../files/job-outputs.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
@@ -34,7 +35,6 @@ import { CancelToken } from '../jobs/job-runner.ts';
 import type { Counters } from '../store/counters.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
-import type { StoreClock } from '../store/store-clock.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { beginFlush, endFlush, failSpan } from './compaction-trace.ts';
@@ -60,7 +60,7 @@ export interface FlusherParts extends OutputFiles {
   readonly options: Pick<ResolvedOptions, 'table'>;
   readonly snapshots: SnapshotList;
   readonly counters: Counters;
-  readonly clock: StoreClock;
+  readonly clock: Clock;
   readonly deletions: DeletionQueue;
   isClosing(): boolean;
   becomeReadOnly(operation: string, error: unknown): StorageError;
@@ -187,8 +187,9 @@ export class Flusher {
   }
 
   async #runJob(live: LiveMemtable, parent: number | undefined): Promise<FlushResult> {
-    const { jobs, versions, options, snapshots } = this.#parts;
+    const { jobs, versions, options, snapshots, clock } = this.#parts;
     const range = live.keyRange() ?? {};
+    snapshots.noteEndless(live.endlessDeletes());
     return await jobs.run<'flush'>(
       (context) => ({
         ...context,
@@ -196,7 +197,7 @@ export class Flusher {
         memtable: live.memtable.arena.buffer,
         output: versions.allocateFileNumber(),
         table: options.table,
-        snapshots: snapshots.sequences(),
+        ...snapshots.readPointsOfJob(clock),
         deeper: deeperBounds(versions.current, 0, range),
       }),
       { urgent: true, keepAlive: false, parent },

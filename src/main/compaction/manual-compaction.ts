@@ -33,6 +33,7 @@ import {
   nextLevelWithData,
   planFor,
 } from './compaction-plan.ts';
+import { sheddableCount } from './expired-entries.ts';
 import { type OutputLevel, planLevelZero } from './level-zero.ts';
 
 /**
@@ -72,7 +73,9 @@ export function planManualCompaction(
 }
 
 function canShed(table: TableInfo, options: CompactionOptions): boolean {
-  return table.tombstoneCount + table.shadowedCount > 0 && canShedTombstones(table, options);
+  if (sheddableCount(table, options.readPoints) > 0) return true;
+  const garbage = table.tombstoneCount + table.shadowedCount + (table.rangeDeletes ?? 0);
+  return garbage > 0 && canShedTombstones(table, options);
 }
 
 /** The first plan that takes some of `tables`, all of `level`, further down, or rewrites them in the bottom level. */

@@ -88,6 +88,11 @@ export class Scheduler {
     return this.#flusher.error;
   }
 
+  /** Whether a job is under way, or will be by itself. */
+  get isWorking(): boolean {
+    return this.#flusher.hasWork || this.#compactor.hasWork;
+  }
+
   update(): void {
     if (this.#isEnded) return;
     try {
@@ -110,7 +115,7 @@ export class Scheduler {
 
   /** Whether nobody has written for a while: then more is worth clearing away. */
   setRest(isAtRest: boolean): void {
-    this.#compactor.isAtRest = isAtRest;
+    this.#compactor.setRest(isAtRest);
     if (isAtRest) this.update();
   }
 
@@ -143,6 +148,9 @@ export class Scheduler {
       await unless(signal, this.#flushMost());
       await unless(signal, this.#compactor.clearLevelZero());
       await unless(signal, this.#flushMost());
+      // What is held now may go by what it has read before: it comes first.
+      this.#parts.gate.beginIngestion();
+      await unless(signal, this.#parts.pipeline.heldEntered() ?? Promise.resolve());
       this.#isAtRest = true;
       this.#setGate();
       this.#parts.pipeline.freezeActive();
@@ -151,6 +159,7 @@ export class Scheduler {
       return await work(this.#compactor.pause());
     } finally {
       this.#isAtRest = false;
+      this.#parts.gate.ingested();
       this.#compactor.resume();
       this.update();
     }

@@ -14,6 +14,7 @@
 import { checkAllRead } from '../../shared/base/all-read.ts';
 import { keySuccessor } from '../../shared/base/bytes.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
+import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import { levelZeroRuns, totalBytes } from '../../shared/read/version.ts';
 import type {
@@ -25,6 +26,7 @@ import type {
 } from '../../shared/threads/jobs.ts';
 import { maxOutputCount } from '../../shared/threads/output-count.ts';
 import { OutputNumbers } from '../../shared/threads/output-numbers.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { OutputFiles } from '../files/job-outputs.ts';
 import { discardOutputs } from '../files/job-outputs.ts';
 import type { CancelToken, JobRunner } from '../jobs/job-runner.ts';
@@ -43,6 +45,7 @@ export interface MergeParts extends OutputFiles {
   readonly jobs: JobRunner;
   readonly options: ResolvedOptions;
   readonly snapshots: SnapshotList;
+  readonly clock: Clock;
   readonly tables: TableCache;
 }
 
@@ -54,13 +57,15 @@ export function partsOf(
 ): readonly KeyRange[] {
   const worth = Math.floor(planBytes(plan) / (TABLES_PER_PART * store.options.maxFileSizeBytes));
   const count = Math.min(parts, worth);
-  if (plan.kind === 'move' || count < 2) return [{}];
+  if (plan.kind !== 'merge' || count < 2) return [{}];
   try {
     const tables = [...plan.inputs, ...plan.overlapping];
     const ranges = splitKeys(
       tables.flatMap((table) => tableSamples(table, store.tables.reader(table))),
       count,
     );
+    // Right behind a key of the greatest length there is no other, where a table that only deletes ranges could begin.
+    if (ranges.some(({ end }) => end?.length === MAX_KEY_BYTES)) return [{}];
     return ranges.map(({ start, end }) => ({ start: behind(start), end: behind(end) }));
   } catch {
     // A table that can't be opened: the job says what is wrong with it.
@@ -68,7 +73,7 @@ export function partsOf(
   }
 }
 
-/** Parts end right behind a key: so the last key in front of the bound is known, where a deleted range is cut (table-builder.ts). */
+/** Parts end right behind a key: then the last key in front of the bound is known, where a deleted range is cut. */
 function behind(bound: Uint8Array | undefined): Uint8Array | undefined {
   return bound === undefined ? undefined : keySuccessor(bound);
 }
@@ -134,7 +139,7 @@ function compactJob(
   range: KeyRange,
   context: JobContext,
 ): CompactJob {
-  const { versions, options, snapshots } = store;
+  const { versions, options, snapshots, clock } = store;
   const hull = planRange(plan);
   const maxFileSizeBytes = fileSizeFor(versions.current, plan.outputLevel, options);
   const outputCount = outputBound(plan, maxFileSizeBytes, options.table);
@@ -149,7 +154,7 @@ function compactJob(
     outputs: OutputNumbers.create(outputCount).buffer,
     maxFileSizeBytes,
     table: options.table,
-    snapshots: snapshots.sequences(),
+    ...snapshots.readPointsOfJob(clock),
     deeper,
     grandparents: plan.grandparents,
   };

@@ -1,15 +1,18 @@
 /**
- * Notices when what was deleted should leave memory and disk although nothing is full: a memtable of a small queue never is.
+ * Notices when what was deleted, or has expired, should leave memory and disk although nothing is full: a memtable of a small
+ * queue never is.
  *
  *   every REST_MS, while there are writes     many deletes in memory      -> flush
  *   REST_MS after the last write              deletes that count at all   -> flush; and the store is at rest: the compactor
  *                                                                           clears away what is not worth it otherwise
+ *   then, while there is something that expires: when enough of it has (expiry-watch.ts), the same again
  *   a snapshot was closed                     the compactor looks for what was kept for it; then as after a write
  *   the store was opened                      as after a write: of what an earlier run left
  *
  * What is flushed has its tombstones in a table, which compaction-garbage.ts takes to where the data is.
  *
- * Invariants: a store without writes comes to rest: one look, and no timer after it. A timer keeps no process alive. A script
+ * Invariants: a store without writes comes to rest: one look, and no timer after it, unless something in it expires. A timer
+ * keeps no process alive. A script
  *             that opens, writes and closes meets none of it. Where flushes fail, the flusher's own attempts are all there are.
  * Thread:     main.     Owns: the timer.
  * Not chosen: a timer per write, or one that always runs: two hundred stores at rest should cost nothing.
@@ -18,8 +21,10 @@ import type { SequenceNumber } from '../../shared/base/ids.ts';
 import { LEVEL_COUNT, level as toLevel } from '../../shared/base/ids.ts';
 import { clearTimeout, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { totalBytes } from '../../shared/read/version.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
+import { areTablesDue, expiredInMemory, flushMoment, nextMoment } from './expiry-watch.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** Deleted ranges in memory from which on nobody asks what they hold. */
@@ -31,6 +36,10 @@ const REST_MS = 2000;
 /** While writes go on, this many deletes in memory are worth a flush, if they are a quarter of its entries. */
 const BUSY_TOMBSTONES = 32768;
 const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
+/** While writes go on, looks after which a memtable that has mostly expired is flushed: not each REST_MS a small table. */
+const BUSY_EXPIRY_LOOKS = 5;
+/** A timer is set for no longer: so far away moments are looked for again and again, which costs a walk over some summaries. */
+const LONGEST_TICK_MS = 600_000;
 /** At rest, this many deletes are worth a flush; fewer cost a scan some microseconds. */
 const REST_TOMBSTONES = 256;
 /** At rest, fewer deletes are worth a flush if they hide this much, and this share of the tables they would be merged with. */
@@ -41,6 +50,7 @@ const REST_HIDDEN_SHARE: number = 1 / 16;
 export interface UpkeepParts {
   readonly memtables: MemtableList;
   readonly versions: VersionSet;
+  readonly clock: Clock;
   visibleSequence(): SequenceNumber;
 }
 
@@ -49,7 +59,11 @@ export class Upkeep {
   readonly #scheduler: Scheduler;
   readonly #restMs: number;
   #timer: NodeJS.Timeout | undefined;
+  /** For the next look at what expires, at rest. */
+  #tick: NodeJS.Timeout | undefined;
   #isLookDue = false;
+  /** Looks since the last flush for what has expired, while writes go on. */
+  #busyLooks = 0;
   /** What was visible when the timer was set. */
   #sequence = 0;
   #isRunning = false;
@@ -74,7 +88,9 @@ export class Upkeep {
   stop(): void {
     this.#isRunning = false;
     clearTimeout(this.#timer);
+    clearTimeout(this.#tick);
     this.#timer = undefined;
+    this.#tick = undefined;
   }
 
   /** A snapshot was closed: what was kept for it may go. In a turn of its own, for all that are closed in this one. */
@@ -91,6 +107,8 @@ export class Upkeep {
 
   #arm(): void {
     if (!this.#isRunning) return;
+    clearTimeout(this.#tick);
+    this.#tick = undefined;
     this.#scheduler.setRest(false);
     this.#sequence = this.#parts.visibleSequence();
     this.#timer = setTimeout(() => this.#look(), this.#restMs).unref();
@@ -99,15 +117,52 @@ export class Upkeep {
   #look(): void {
     this.#timer = undefined;
     if (!this.#isRunning) return;
-    const { memtables } = this.#parts;
-    const live = memtables.active === undefined ? memtables.frozen : [...memtables.frozen, memtables.active];
+    const live = this.#live();
     if (this.#parts.visibleSequence() !== this.#sequence) {
       this.#arm();
-      if (isWorthFlushing(live)) this.#scheduler.flushSoon();
+      this.#lookWhileBusy(live);
       return;
     }
     if (this.#isWorthFlushingAtRest(live)) this.#scheduler.flushSoon();
     this.#scheduler.setRest(true);
+    this.#lookForExpired();
+  }
+
+  #live(): readonly LiveMemtable[] {
+    const { active, frozen } = this.#parts.memtables;
+    return active === undefined ? frozen : [...frozen, active];
+  }
+
+  #lookWhileBusy(live: readonly LiveMemtable[]): void {
+    const { clock, versions } = this.#parts;
+    const nowMs = clock.now();
+    const entries = live.reduce((sum, { memtable }) => sum + memtable.arena.entryCount, 0);
+    const expired = expiredInMemory(live, nowMs);
+    const dead = expired + tombstonesOf(live);
+    const isMostlyExpired = expired > 0 && expired >= entries / 2 && ++this.#busyLooks >= BUSY_EXPIRY_LOOKS;
+    if (isMostlyExpired || (dead >= BUSY_TOMBSTONES && dead >= BUSY_TOMBSTONE_SHARE * entries)) {
+      this.#busyLooks = 0;
+      this.#scheduler.flushSoon();
+    } else if (areTablesDue(versions.current, nowMs)) this.#scheduler.update();
+  }
+
+  /** At rest: clears away what is worth it, and sets the time of the next look, if there will be anything to look for. */
+  #lookForExpired(): void {
+    this.#tick = undefined;
+    if (!this.#isRunning) return;
+    const { clock, versions } = this.#parts;
+    const nowMs = clock.now();
+    const live = this.#live();
+    const isMemoryDue = live.some((one) => flushMoment(one) <= nowMs);
+    if (isMemoryDue) this.#scheduler.flushSoon();
+    else if (areTablesDue(versions.current, nowMs)) this.#scheduler.update();
+    const next = nextMoment(live, versions.current, nowMs);
+    const mayExpire = next < Number.POSITIVE_INFINITY || versions.current.mayExpire;
+    // What comes of it may hold what expires later.
+    const isAtWork = isMemoryDue || (mayExpire && this.#scheduler.isWorking);
+    if (!isAtWork && next === Number.POSITIVE_INFINITY) return;
+    const delayMs = isAtWork ? this.#restMs : Math.min(LONGEST_TICK_MS, next - nowMs);
+    this.#tick = setTimeout(() => this.#lookForExpired(), Math.max(this.#restMs, delayMs)).unref();
   }
 
   #isWorthFlushingAtRest(live: readonly LiveMemtable[]): boolean {
@@ -133,12 +188,6 @@ export class Upkeep {
     const bytes = ranges.reduce((sum, range) => sum + current.approximateBytes(range), 0);
     return bytes >= REST_HIDDEN_BYTES;
   }
-}
-
-function isWorthFlushing(live: readonly LiveMemtable[]): boolean {
-  const tombstones = tombstonesOf(live);
-  const entries = live.reduce((sum, { memtable }) => sum + memtable.arena.entryCount, 0);
-  return tombstones >= BUSY_TOMBSTONES && tombstones >= BUSY_TOMBSTONE_SHARE * entries;
 }
 
 function tombstonesOf(live: readonly LiveMemtable[]): number {

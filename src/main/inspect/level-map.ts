@@ -72,7 +72,11 @@ export function mapLevels({ levels, state }: ManifestFacts): MappedLevel[] {
 /** By level. */
 function scoresOf(levels: readonly (readonly TableInfo[])[]): (number | undefined)[] {
   const version = Version.fromSound(levels);
-  const options = compactionOptions({ options: resolveOptions(), snapshots: { sequences: () => [] } });
+  const options = compactionOptions({
+    options: resolveOptions(),
+    snapshots: { readPoints: () => ({ snapshots: [], snapshotTimes: [], nowMs: 0 }) },
+    clock: { now: () => 0 },
+  });
   const targets = levelTargets(version, options);
   const scores = levelScores(version, options, targets, undefined);
   return scores.map((score, i) =>

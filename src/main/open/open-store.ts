@@ -31,6 +31,7 @@ import { PAGE_LIMITS, type PageLimits } from '../manifest/manifest-pages.ts';
 import type { ObsoleteLog } from '../manifest/manifest-state.ts';
 import { type EngineOptions, resolveDirectory } from '../store/open-request.ts';
 import { type ResolvedOptions, resolveOptions } from '../store/options.ts';
+import type { TimeSource } from '../store/store-clock.ts';
 import type { Trace } from '../store/trace.ts';
 import { beginOpen, traceManifest } from './open-trace.ts';
 import { type RecoveredState, recoverTraced } from './recovery.ts';
@@ -51,6 +52,8 @@ export interface OpenInternals {
   readonly restMs?: number | undefined;
   /** The memory of used memtables is given up after this long without a new one. */
   readonly arenaRestMs?: number | undefined;
+  /** The store's time is what this says. */
+  readonly clock?: TimeSource | undefined;
 }
 
 /** A store on disk, locked and read, not yet running. */

@@ -90,6 +90,9 @@ async function mergeGroup(shop: Workshop, group: readonly TableInfo[]): Promise<
     maxFileSizeBytes,
     table,
     snapshots: [],
+    snapshotTimes: [],
+    // What has expired is left to the store, whose time is not known here.
+    nowMs: 0,
     // As if more lay below: nobody is to take tombstones and sequence numbers away while a repair may yet be repeated.
     deeper: [[{ smallest: hull.start, largest: hull.end }]],
     grandparents: [],

@@ -247,6 +247,8 @@ async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<
     output: shop.allocateNumber(),
     table: shop.options.table,
     snapshots: [],
+    snapshotTimes: [],
+    nowMs: 0,
     deeper: 'unknown',
   }));
   return output;

@@ -12,10 +12,12 @@ import { types } from 'node:util';
 import { MessagePort } from 'node:worker_threads';
 import { compareKeys } from '../../shared/base/bytes.ts';
 import { EntryKind } from '../../shared/base/entry.ts';
+import { userBytesOf } from '../../shared/base/expiry.ts';
 import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
+import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
 import type { ArgumentChecks } from '../../shared/threads/calls.ts';
-import { MARK_WORDS, type OwnerCalls } from '../../shared/threads/share-protocol.ts';
+import { MARK_WORDS, type OwnerCalls, type WireWrites } from '../../shared/threads/share-protocol.ts';
 import { EntryReader } from '../open/entry-walk.ts';
 
 type Given = readonly unknown[];
@@ -26,6 +28,10 @@ export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
   flush: isEmpty,
   // Its bounds are those of the engine's own method, which checks them.
   compact: (given) => given.length === 1 && isRecord(given[0]),
+  transactionBegin: (given) => given.length === 1 && typeof given[0] === 'boolean',
+  transactionCommit: ([id, reads, writes, ...more]) =>
+    isCount(id) && isReads(reads) && isOneWrite(writes) && more.length === 0,
+  transactionEnd: (given) => given.length === 1 && isCount(given[0]),
   ingestBegin: isEmpty,
   ingestReserve: (given) => given.length === 1 && isCount(given[0]),
   ingestFinish: ([id, sorted, progressPort, ...more]) =>
@@ -76,6 +82,34 @@ function isWrites(value: unknown): boolean {
   return start === bytes.length;
 }
 
+/** The writes of a transaction: all of them or none. */
+function isOneWrite(value: unknown): boolean {
+  return isWrites(value) && (value as WireWrites).marks.length === MARK_WORDS;
+}
+
+/** Keys one behind the other, and ranges. */
+function isReads(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { keys, ends, ranges } = value;
+  if (!isBytes(keys) || !types.isUint32Array(ends) || !isPrivate(ends) || !Array.isArray(ranges))
+    return false;
+  if (typeof value['mayExpire'] !== 'boolean') return false;
+  let start = 0;
+  for (const end of ends) {
+    if (end < start || end - start > MAX_KEY_BYTES) return false;
+    start = end;
+  }
+  return start === keys.length && ranges.every(isRange);
+}
+
+function isRange(value: unknown): boolean {
+  return isRecord(value) && isBound(value['start']) && isBound(value['end']);
+}
+
+function isBound(value: unknown): boolean {
+  return value === undefined || (isBytes(value) && value.length <= MAX_BOUND_BYTES);
+}
+
 function isBatch(bytes: Uint8Array, start: number, end: number, count: number, dataBytes: number): boolean {
   let position = start;
   let found = 0;
@@ -86,7 +120,7 @@ function isBatch(bytes: Uint8Array, start: number, end: number, count: number, d
     position = reader.read(bytes, position, end);
     if (position < 0 || (reader.kind === EntryKind.Delete && reader.valueLength > 0)) return false;
     found++;
-    foundBytes += reader.keyLength + reader.valueLength;
+    foundBytes += userBytesOf(reader.kind, reader.keyLength, reader.valueLength);
   }
   return found > 0 && found === count && foundBytes === dataBytes;
 }

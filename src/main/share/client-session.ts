@@ -31,12 +31,14 @@ import {
   MARK_WORDS,
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
+  type WireReads,
   type WireWrites,
 } from '../../shared/threads/share-protocol.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { CommitPipeline, EncodedWrite } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
 import { ClientIngestions, type IngestReceiver } from './client-ingestions.ts';
+import { ClientTransactions, type TransactionService } from './client-transactions.ts';
 import type { Follower, ViewPublisher } from './view-publisher.ts';
 
 /** What clients may ask of the engine. */
@@ -59,6 +61,7 @@ export interface SessionHost {
   readonly parts: SessionParts;
   readonly views: ViewPublisher;
   readonly receiver: IngestReceiver;
+  readonly transactions: TransactionService;
   /** As StorageEngine.write, but never STRATA_BUSY. */
   write(unit: ClientUnit): Promise<void>;
 }
@@ -76,6 +79,7 @@ export class ClientSession {
   readonly #views: ViewPublisher;
   readonly #port: MessagePort;
   readonly #ingestions: ClientIngestions;
+  readonly #transactions: ClientTransactions;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
   /** Ends when the last message that waits has entered; undefined: none does. */
@@ -83,12 +87,13 @@ export class ClientSession {
   #queuedBytes = 0;
 
   constructor(host: SessionHost, owner: ClientService, port: MessagePort, onEnd: () => void) {
-    const { parts, views, receiver } = host;
+    const { parts, views, receiver, transactions } = host;
     this.#host = host;
     this.#parts = parts;
     this.#owner = owner;
     this.#views = views;
     this.#ingestions = new ClientIngestions(receiver);
+    this.#transactions = new ClientTransactions(transactions);
     this.#port = port;
     port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
     port.on('close', () => {
@@ -121,6 +126,7 @@ export class ClientSession {
       follower.viewPort.close();
     }
     this.#ingestions.end();
+    this.#transactions.end();
     this.#port.close();
   }
 
@@ -130,6 +136,9 @@ export class ClientSession {
       write: (writes) => this.#write(writes),
       flush: () => this.#afterWrites(() => this.#owner.flush()),
       compact: (range) => this.#afterWrites(() => this.#owner.compact(range)),
+      transactionBegin: (isAgain) => this.#afterWrites(() => this.#transactions.begin(isAgain)),
+      transactionCommit: (id, reads, writes) => this.#commit(id, reads, writes),
+      transactionEnd: (id) => this.#transactions.finish(id),
       ingestBegin: () => this.#ingestions.begin(),
       ingestReserve: (id) => this.#ingestions.reserve(id),
       ingestFinish: (id, sorted, progressPort) =>
@@ -209,6 +218,15 @@ export class ClientSession {
     return outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected' ? [{ index, error: errorToWire(outcome.reason) }] : [],
     );
+  }
+
+  /** Behind what was written before it, and when there is room. */
+  async #commit(id: number, reads: WireReads, { bytes, marks }: WireWrites): Promise<boolean> {
+    if (this.#queue !== undefined) await this.#queue;
+    await this.#waitForRoom(undefined);
+    const [end, count, dataBytes, sync] = [marks[0]!, marks[1]!, marks[2]!, marks[3] === 1];
+    const unit = { bytes, start: 0, end, count, dataBytes, sync };
+    return await this.#transactions.commit(id, reads, () => this.#host.write(unit));
   }
 
   #enterUnit(unit: ClientUnit): Promise<void> {

@@ -10,6 +10,7 @@ import type { VersionSet } from '../manifest/version-set.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
 import type { IngestReceiver } from './client-ingestions.ts';
 import { type ClientService, ClientSession, type SessionHost, type SessionParts } from './client-session.ts';
+import type { TransactionService } from './client-transactions.ts';
 import { ViewPublisher, type ViewStats } from './view-publisher.ts';
 
 /** What clients in other threads need of a store. */
@@ -22,9 +23,14 @@ export class Shares {
   readonly #host: SessionHost;
   readonly #sessions = new Set<ClientSession>();
 
-  constructor(parts: ShareParts, receiver: IngestReceiver, write: SessionHost['write']) {
+  constructor(
+    parts: ShareParts,
+    receiver: IngestReceiver,
+    transactions: TransactionService,
+    write: SessionHost['write'],
+  ) {
     const views = new ViewPublisher(parts.control, parts.memtables, parts.versions);
-    this.#host = { parts, views, receiver, write };
+    this.#host = { parts, views, receiver, transactions, write };
   }
 
   /** Bytes of clients' writes that have come and wait for room. */

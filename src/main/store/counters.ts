@@ -19,8 +19,11 @@ export class Counters {
   flushCount = 0;
   compactionCount = 0;
   moveCount = 0;
+  droppedTables = 0;
   /** Jobs that ran again because their worker died. */
   retriedJobCount = 0;
+  /** Runs of transactions that were not committed, as what they had read was written meanwhile. */
+  conflictCount = 0;
 }
 
 /** One level, now. */
@@ -33,6 +36,8 @@ export interface LevelStats {
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
   readonly tombstones: number;
+  /** Entries with a ttl whose moment has come, about: they leave by themselves. */
+  readonly expired: number;
 }
 
 /** Memory that holds writes until they are in tables, in bytes. It is used again and again. */
@@ -106,6 +111,8 @@ export interface EngineStats extends ReaderStats {
     readonly ingests: number;
     /** Tables that changed level without being rewritten. */
     readonly moves: number;
+    /** Tables that left without being read, as deleted ranges hid all of them. */
+    readonly droppedTables: number;
     /** Attempts made again because a worker died. */
     readonly retried: number;
   };
@@ -130,6 +137,15 @@ export interface EngineStats extends ReaderStats {
   readonly tableMemoryBytes: number;
   readonly openSnapshots: number;
   readonly openScans: number;
+  /** Of this thread and of clients. */
+  readonly transactions: {
+    /** That run now: their moments are kept, as those of snapshots are. */
+    readonly open: number;
+    /** That wait for their turn to run again. */
+    readonly waiting: number;
+    /** Runs whose commit was refused, as what they had read was written meanwhile, since open. */
+    readonly conflicts: number;
+  };
   /** Other threads that are attached, see {@link StorageEngine.share}. Their scans and snapshots are not counted here. */
   readonly clients: number;
   /** What other threads make this one keep, now. */

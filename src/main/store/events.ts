@@ -28,7 +28,7 @@ export interface FlushEvent {
 
 /** Tables were merged or moved, and the result is in force. */
 export interface CompactionEvent {
-  /** 'l0-count', 'level-size', 'tombstones', 'shadowed', or 'manual' for a step of compact(). */
+  /** 'l0-count', 'level-size', 'tombstones', 'shadowed', 'expired', or 'manual' for a step of compact(). */
   readonly reason: string;
   /** A table that overlapped nothing and only changed its level. */
   readonly isMove: boolean;

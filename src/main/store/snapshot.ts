@@ -1,26 +1,32 @@
 /**
  * Snapshots: read points that compaction keeps alive.
  *
- * A snapshot is a sequence number: reads through it see the newest version of each key at or below it. Flush and
- * compaction are given all open ones and keep, for each, the version it sees.
+ * A snapshot is a sequence number, and a time: reads through it see the newest version of each key at or below it, if that had
+ * not expired by then. Flush and compaction are given all open ones and keep, for each, the version it sees.
  *
  * One that is collected without having been closed is given up as if it had been, with a warning (forgotten.ts). A scan through
  * it has pinned what it reads, and goes on.
  *
- * Invariants: a read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
+ * Invariants: times rise with sequences, as both do in the store.
+ *             A read point counts until its snapshot is closed or collected, once. A closed one holds nothing of the store.
  * Thread:     main.     Owns: the open snapshots.
  */
 import { StorageError } from '../../shared/base/errors.ts';
 import type { ForgottenWarning } from '../../shared/base/forgotten.ts';
 import type { SequenceNumber } from '../../shared/base/ids.ts';
+import { FixedTime } from '../../shared/read/found-entry.ts';
+import type { Clock } from '../../shared/threads/shared-clock.ts';
 
 /** What a snapshot holds: apart from it, so that a forgotten one can be collected and this then given up. */
 interface Hold {
   readonly list: SnapshotList;
   readonly sequence: SequenceNumber;
+  readonly timeMs: number;
 }
 
-const forgotten = new FinalizationRegistry<Hold>(({ list, sequence }) => list.forget(sequence));
+const forgotten = new FinalizationRegistry<Hold>(({ list, sequence, timeMs }) =>
+  list.forget(sequence, timeMs),
+);
 
 /**
  * A frozen moment of the store, from {@link StorageEngine.snapshot}. Close it: old versions are kept on disk for it. One that
@@ -39,12 +45,14 @@ export class Snapshot {
   /** undefined: closed. */
   #list: SnapshotList | undefined;
   readonly #sequence: SequenceNumber;
+  readonly #clock: FixedTime;
 
   /** @internal Use {@link StorageEngine.snapshot}. */
-  constructor(list: SnapshotList, sequence: SequenceNumber) {
+  constructor(list: SnapshotList, sequence: SequenceNumber, timeMs: number) {
     this.#list = list;
     this.#sequence = sequence;
-    forgotten.register(this, { list, sequence }, this);
+    this.#clock = new FixedTime(timeMs);
+    forgotten.register(this, { list, sequence, timeMs }, this);
   }
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
@@ -58,7 +66,7 @@ export class Snapshot {
     if (list === undefined) return;
     this.#list = undefined;
     forgotten.unregister(this);
-    list.remove(this.#sequence);
+    list.remove(this.#sequence, this.#clock.now());
   }
 
   [Symbol.dispose](): void {
@@ -72,42 +80,114 @@ export class Snapshot {
     if (snapshot.#list === undefined) throw new StorageError('STRATA_CLOSED', 'the snapshot is closed');
     return snapshot.#sequence;
   }
+
+  /** @internal The time by which what is read through it expires. */
+  static clockOf(snapshot: Snapshot): FixedTime {
+    return snapshot.#clock;
+  }
+}
+
+/** All keys from `start` on, deleted by `sequence`. */
+export interface EndlessDelete {
+  readonly start: Uint8Array;
+  readonly sequence: number;
+}
+
+/** Who reads what a job makes: as jobs are told it (shared/threads/jobs.ts). */
+export interface ReadPoints {
+  /** Of open snapshots, ascending. */
+  readonly snapshots: readonly SequenceNumber[];
+  /** The earliest time by which each of them is read. */
+  readonly snapshotTimes: readonly number[];
+  /** By which all later reads are. */
+  readonly nowMs: number;
+  /** Deletes above this sequence stay, even those that hide nothing: a transaction may ask for them. undefined: none does. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
+}
+
+interface ReadPoint {
+  /** How many transactions read at its sequence. */
+  count: number;
+  /** Of the first of them. */
+  readonly timeMs: number;
 }
 
 export class SnapshotList {
-  /** How many open snapshots there are at each sequence. */
-  readonly #counts = new Map<SequenceNumber, number>();
+  /** The times of the open snapshots at each sequence, rising. */
+  readonly #times = new Map<SequenceNumber, number[]>();
+  /** The same, of transactions, lowest first. */
+  readonly #judged = new Map<SequenceNumber, ReadPoint>();
+  #endless: readonly EndlessDelete[] = [];
+  /** A job has kept something for one of them. */
+  #isKept = false;
   readonly #warning: ForgottenWarning;
   /** undefined once the store is closed: whoever keeps a snapshot of it keeps nothing else. */
   #onReleased: (() => void) | undefined;
 
-  /** `onReleased`: the last one at its sequence was closed, and what was kept for it may go. */
+  /** `onReleased`: the last one at its sequence, or the one that was read by the earliest time, was closed: what was kept for it
+   * may go. */
   constructor(warning: ForgottenWarning, onReleased: () => void) {
     this.#warning = warning;
     this.#onReleased = onReleased;
   }
 
+  /** Without those of transactions. */
   get size(): number {
     let total = 0;
-    for (const count of this.#counts.values()) total += count;
+    for (const times of this.#times.values()) total += times.length;
     return total;
   }
 
-  take(sequence: SequenceNumber): Snapshot {
-    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + 1);
-    return new Snapshot(this, sequence);
+  take(sequence: SequenceNumber, timeMs: number): Snapshot {
+    const times = this.#times.get(sequence);
+    if (times === undefined) this.#times.set(sequence, [timeMs]);
+    else times.push(timeMs);
+    return new Snapshot(this, sequence, timeMs);
   }
 
-  remove(sequence: SequenceNumber): void {
-    const count = this.#counts.get(sequence) ?? 0;
-    if (count > 1) this.#counts.set(sequence, count - 1);
-    else if (this.#counts.delete(sequence)) this.#onReleased?.();
+  /**
+   * A read point of a transaction, until {@link release}: what is written above it is judged when that commits, so all of it has
+   * to be there, deletes as well. `timeMs` may be NOTHING_EXPIRES.
+   */
+  hold(sequence: SequenceNumber, timeMs: number): void {
+    const point = this.#judged.get(sequence);
+    if (point === undefined) this.#judged.set(sequence, { count: 1, timeMs });
+    else point.count++;
+  }
+
+  release(sequence: SequenceNumber): void {
+    const point = this.#judged.get(sequence)!;
+    if (--point.count > 0) return;
+    this.#judged.delete(sequence);
+    if (this.#judged.size > 0) return;
+    this.#endless = [];
+    if (this.#isKept) this.#onReleased?.();
+    this.#isKept = false;
+  }
+
+  /** A flush cuts range deletes without an end down to what they can delete: transactions may have read what lies behind. */
+  noteEndless(deletes: readonly EndlessDelete[]): void {
+    if (this.#judged.size > 0) this.#endless = [...this.#endless, ...deletes];
+  }
+
+  /** Those that were cut since the oldest transaction that is open began; some may be older. */
+  get endlessDeletes(): readonly EndlessDelete[] {
+    return this.#endless;
+  }
+
+  remove(sequence: SequenceNumber, timeMs: number): void {
+    const times = this.#times.get(sequence) ?? [];
+    const earliest = times[0];
+    // From the end: the last that was taken is mostly the first that is closed.
+    times.splice(times.lastIndexOf(timeMs), 1);
+    if (times.length === 0) this.#times.delete(sequence);
+    if (times[0] !== earliest) this.#onReleased?.();
   }
 
   /** {@link remove}, for a snapshot that was collected. */
-  forget(sequence: SequenceNumber): void {
+  forget(sequence: SequenceNumber, timeMs: number): void {
     this.#warning.tell();
-    this.remove(sequence);
+    this.remove(sequence, timeMs);
   }
 
   /** The store is closed: what is forgotten from now on is nobody's mistake. */
@@ -117,8 +197,30 @@ export class SnapshotList {
     this.#onReleased = undefined;
   }
 
-  /** All read points, ascending: what a job is given. */
-  sequences(): SequenceNumber[] {
-    return [...this.#counts.keys()].sort((a, b) => a - b);
+  /** What a job is given that begins now. */
+  readPointsOfJob(clock: Clock): ReadPoints {
+    this.#isKept = this.#judged.size > 0;
+    return this.readPoints(clock);
+  }
+
+  /** The same, for who only plans one. */
+  readPoints(clock: Clock): ReadPoints {
+    const nowMs = clock.now();
+    const snapshots = [...new Set([...this.#times.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
+    let timeMs = 0;
+    const snapshotTimes = snapshots.map((sequence) => {
+      // A transaction that nothing expired for can have been as early as any before it.
+      timeMs = Math.max(timeMs, this.#timeAt(sequence));
+      return timeMs;
+    });
+    // The moments of transactions only rise: the first one is the lowest.
+    const [keepDeletesAbove] = this.#judged.keys();
+    return { snapshots, snapshotTimes, nowMs, keepDeletesAbove };
+  }
+
+  /** The earliest of those who read there. */
+  #timeAt(sequence: SequenceNumber): number {
+    const ofSnapshots = this.#times.get(sequence)?.[0] ?? Number.POSITIVE_INFINITY;
+    return Math.min(ofSnapshots, this.#judged.get(sequence)?.timeMs ?? Number.POSITIVE_INFINITY);
   }
 }

@@ -117,7 +117,7 @@ export interface TraceOperations {
   compaction: {
     readonly start: {
       readonly reason: string;
-      readonly kind: 'move' | 'merge';
+      readonly kind: 'move' | 'merge' | 'drop';
       readonly level: number;
       readonly outputLevel: number;
       readonly score: number;

@@ -30,6 +30,7 @@ import { encodedEntryBytes, encodeEntry, tagOf } from '../../shared/log/entry-co
 import { RECORD_HEADER_BYTES } from '../../shared/log/log-format.ts';
 import { WriteBatch } from '../../shared/log/write-batch.ts';
 import { CommitGroup } from './commit-group.ts';
+import { HeldIndex } from './held-index.ts';
 import { type HeldGroup, HeldWrites } from './held-writes.ts';
 import { type LogEnvironment, LogQueue } from './log-queue.ts';
 import type { LiveMemtable } from './memtable-list.ts';
@@ -68,6 +69,7 @@ export class CommitPipeline {
   /** Ends the open group; undefined: a microtask will. */
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #held: HeldWrites;
+  #heldIndex: HeldIndex | undefined;
   #isReleasing = false;
   /** The next held write enters when a memtable has left. */
   #isFull = false;
@@ -96,6 +98,12 @@ export class CommitPipeline {
   /** The writes held back by the gate. */
   get held(): HeldInfo {
     return this.#held;
+  }
+
+  /** What keys will be once the held writes have entered. */
+  get heldIndex(): HeldIndex {
+    this.#heldIndex ??= new HeldIndex(this.#held);
+    return this.#heldIndex;
   }
 
   /** Whether writes are held because two memtables wait for their flush, and the active one has no room. */
@@ -304,6 +312,12 @@ export class CommitPipeline {
   /** Resolves once the writes held back now have been let in and written, or refused; undefined: there are none. */
   heldEntered(): Promise<void> | undefined {
     return this.#held.lastPromise()?.catch(() => undefined);
+  }
+
+  /** Resolves once what was written until now is visible, or refused; undefined: it is. */
+  published(): Promise<void> | undefined {
+    const group = this.#open ?? this.#queue.newest;
+    return this.heldEntered() ?? group?.outcome.promise(false).catch(() => undefined);
   }
 
   /** Resolves once what is encoded is in the log; rejects when it can't be written. */

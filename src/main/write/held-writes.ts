@@ -44,6 +44,8 @@ export class HeldGroup {
   end: number;
   entryCount = 0;
   writeCount = 0;
+  /** It has entered or was refused: its memory may be another's. */
+  isGone = false;
   readonly outcome: WritePromises = new WritePromises();
 
   constructor(chunk: Chunk) {
@@ -66,6 +68,7 @@ export class HeldWrites {
   /** From #oldest on, oldest first. */
   #groups: HeldGroup[] = [];
   #oldest = 0;
+  #droppedCount = 0;
   /** The newest, as long as it takes writes. */
   #open: HeldGroup | undefined;
   /** With room for further groups. */
@@ -147,9 +150,21 @@ export class HeldWrites {
     return group;
   }
 
+  /** The group with this number, counted from the first one that ever waited; undefined: there is none yet, or none any more. */
+  numbered(number: number): HeldGroup | undefined {
+    return this.#groups[number - this.#droppedCount + this.#oldest];
+  }
+
+  /** Of the oldest group, and of the one that comes next when none waits. */
+  get oldestNumber(): number {
+    return this.#droppedCount;
+  }
+
   /** Nothing, when it is not the oldest any more. */
   drop(group: HeldGroup): void {
     if (this.#groups[this.#oldest] !== group) return;
+    group.isGone = true;
+    this.#droppedCount++;
     this.#oldest++;
     // Not one by one, as that would move all others each time.
     if (this.#oldest * 2 > this.#groups.length) {

@@ -75,6 +75,11 @@ export class LogQueue {
     return !this.#isWriting && this.#queue.length === 0;
   }
 
+  /** The last group that is queued or being written; undefined: none is. */
+  get newest(): CommitGroup | undefined {
+    return this.#queue.at(-1) ?? this.#writing.at(-1);
+  }
+
   /** Requires: the log is not dead. */
   add(group: CommitGroup): void {
     this.#queue.push(group);

@@ -90,6 +90,12 @@ export class LiveMemtable {
     return hull;
   }
 
+  /** Its range deletes without an end. */
+  endlessDeletes(): { readonly start: Uint8Array; readonly sequence: number }[] {
+    const deletes = this.memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? [];
+    return deletes.filter(({ end }) => end === undefined);
+  }
+
   /** The logs behind this memtable, ascending. For the active one, with the length encoded so far. */
   logs(): readonly LogExtent[] {
     if (this.writer === undefined) return this.#recovered;

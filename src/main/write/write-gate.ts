@@ -16,6 +16,7 @@
  * Thread:     main.
  * Not chosen: a fixed sleep per write (LevelDB's 1 ms): it punishes single small writes and lets large batches through.
  */
+import { Deferred } from '../../shared/base/deferred.ts';
 import { now } from '../../shared/base/timers.ts';
 import type { GateState, StallEvent, StallReason } from '../store/stalls.ts';
 
@@ -32,6 +33,7 @@ export class WriteGate {
   #stalledSince = 0;
   #stalledMs = 0;
   #stallCount = 0;
+  #ingestion: Deferred | undefined;
   readonly #onChange: (event: StallEvent) => void;
   readonly #onRate: () => void;
 
@@ -57,6 +59,23 @@ export class WriteGate {
   /** For how long in all, the current stall included. */
   get stalledMs(): number {
     return this.#stalledMs + (this.#state === 'open' ? 0 : now() - this.#stalledSince);
+  }
+
+  /**
+   * An ingestion is about to take its place in the order of writes, until {@link ingested}: behind all that has entered, before
+   * all that is held then. Whoever has read what it may change must not be held meanwhile, and waits for `ingestion` instead.
+   */
+  beginIngestion(): void {
+    this.#ingestion ??= new Deferred();
+  }
+
+  ingested(): void {
+    this.#ingestion?.resolve();
+    this.#ingestion = undefined;
+  }
+
+  get ingestion(): Promise<void> | undefined {
+    return this.#ingestion?.promise;
   }
 
   /** Set by the scheduler. `bytesPerMs` counts while slow. */

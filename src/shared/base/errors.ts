@@ -28,7 +28,8 @@ export type StorageErrorCode =
   | 'STRATA_NO_DATABASE'
   | 'STRATA_EXISTS'
   | 'STRATA_UNSUPPORTED'
-  | 'STRATA_BUSY';
+  | 'STRATA_BUSY'
+  | 'STRATA_CONFLICT';
 
 export interface StorageErrorDetails {
   readonly cause?: unknown;

@@ -8,10 +8,15 @@
  *
  * Thread: any. Pure.
  */
-import { readU64, writeU64 } from './bytes.ts';
+import { copyInto, readU64, writeU64 } from './bytes.ts';
 import { type Entry, EntryKind } from './entry.ts';
+import { type EntryBatch, ROW_FIELDS } from './entry-batch.ts';
+import { invalidArgument } from './errors.ts';
+import type { InputBytes } from './input-bytes.ts';
 
 export const EXPIRY_BYTES = 8;
+/** In place of the time of a read: nothing of what it reads expires, and no clock was asked. */
+export const NOTHING_EXPIRES = -1;
 
 /** The moment from which on an ExpiringPut counts as deleted, in milliseconds since 1970. */
 export function expiryOf(entry: Entry): number {
@@ -28,4 +33,37 @@ export function settle(entry: Entry, nowMs: number): void {
   const isOver = expiryOf(entry) <= nowMs;
   entry.kind = isOver ? EntryKind.Delete : EntryKind.Put;
   entry.valueStart = isOver ? entry.valueEnd : entry.valueStart + EXPIRY_BYTES;
+}
+
+/** {@link settle} for all rows of a batch. */
+export function settleBatch({ count, kinds, rows, valueBytes }: EntryBatch, nowMs: number): void {
+  for (let row = 0; row < count; row++) {
+    if (kinds[row] !== EntryKind.ExpiringPut) continue;
+    const valueAt = row * ROW_FIELDS + 2;
+    const isOver = readU64(valueBytes, rows[valueAt]!) <= nowMs;
+    kinds[row] = isOver ? EntryKind.Delete : EntryKind.Put;
+    if (!isOver) rows[valueAt]! += EXPIRY_BYTES;
+  }
+}
+
+/** `value`, with the moment at which it expires before it. */
+export function prependExpiry(value: InputBytes, momentMs: number): void {
+  const bytes = new Uint8Array(EXPIRY_BYTES + value.end);
+  writeExpiry(bytes, 0, momentMs);
+  copyInto(bytes, EXPIRY_BYTES, value.bytes, 0, value.end);
+  value.bytes = bytes;
+  value.end = bytes.length;
+}
+
+/** The moment `ttlMs` after `nowMs`. Throws STRATA_INVALID_ARGUMENT when it is too far away to be told from its neighbours. */
+export function momentAfter(nowMs: number, ttlMs: number): number {
+  const moment = nowMs + ttlMs;
+  if (moment > Number.MAX_SAFE_INTEGER)
+    throw invalidArgument(`option 'ttl' must end before the last moment there is, not ${ttlMs} ms from now`);
+  return moment;
+}
+
+/** Bytes of key and value as the user handed them in. */
+export function userBytesOf(kind: number, keyLength: number, valueLength: number): number {
+  return keyLength + valueLength - (kind === EntryKind.ExpiringPut ? EXPIRY_BYTES : 0);
 }

@@ -6,16 +6,21 @@
  *
  * Invariants: what the caller handed in is copied in `put`/`delete`; the engine copies the batch in `write`, so a batch
  *             may be changed, cleared and written again at any time.
+ * Expiry:     counts from the call of `put`, by the time of the store that the batch will be written to, which may be another
+ *             than the wall clock's: so the moments are filled in by `settle`, when that is known.
  * Thread:     any.
  */
 
 import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
+import { momentAfter, prependExpiry, userBytesOf, writeExpiry } from '../base/expiry.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
 import { type AllKeys, type KeyRange, resolveDeleteRange } from '../base/key-range.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import { rangeDeleteValue } from '../base/range-delete.ts';
+import { processClock, wallClock } from '../base/timers.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
+import { type ExpiryOptions, resolveTtl } from './write-options.ts';
 
 const INITIAL_BYTES = 512;
 /** A batch is mostly written once and dropped: fewer copies are worth more than the room that is left over. */
@@ -25,6 +30,18 @@ const GROWTH_DOUBLES_AT = 262144;
 const NOTHING = new Uint8Array(0);
 const key = new InputBytes();
 const value = new InputBytes();
+
+/** What knows the time of a store (SharedClock). */
+interface PastClock {
+  at(processMs: number): number;
+}
+
+/** An entry that expires: where its moment stands, when it was put by the process's clock, and for how long. */
+interface Expiring {
+  readonly at: number;
+  readonly putAt: number;
+  readonly ttl: number;
+}
 
 /**
  * A list of puts, deletes and range deletes applied atomically by {@link StorageEngine.write}; later ones win over earlier ones.
@@ -38,16 +55,20 @@ export class WriteBatch {
   #end = 0;
   #count = 0;
   #dataBytes = 0;
+  #expiring: Expiring[] = [];
 
   /**
-   * Adds a put. Copies both arguments.
+   * Adds a put. Copies both arguments. With `ttl` the value is gone that many milliseconds from now, whenever the batch is
+   * written.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT: wrong type, lone surrogates, a key over 64 KiB, a value over
-   * 256 MiB, or a batch over 1 GiB. The batch is unchanged then.
+   * 256 MiB, another ttl than an integer above 0, or a batch over 1 GiB. The batch is unchanged then.
    */
-  put(keyInput: Bytes, valueInput: Bytes): this {
+  put(keyInput: Bytes, valueInput: Bytes, options?: ExpiryOptions): this {
+    const ttl = resolveTtl(options);
     key.setKey(keyInput);
     value.setValue(valueInput);
-    this.#append(EntryKind.Put);
+    if (ttl === 0) this.#append(EntryKind.Put);
+    else this.#appendExpiring(ttl);
     return this;
   }
 
@@ -80,6 +101,7 @@ export class WriteBatch {
     this.#end = 0;
     this.#count = 0;
     this.#dataBytes = 0;
+    this.#expiring = [];
     return this;
   }
 
@@ -108,12 +130,26 @@ export class WriteBatch {
     return batch.#bytes.subarray(0, batch.#end);
   }
 
+  /** @internal What {@link encoded} is a view of: what it holds of the batch never changes; it may be another one later. */
+  static memory(batch: WriteBatch): Uint8Array {
+    return batch.#bytes;
+  }
+
   /**
    * @internal The same operations, over the same bytes, as a plain batch: valid until `batch` changes. What a class derived from
    * WriteBatch says of itself is not relied on.
    */
   static plain(batch: WriteBatch): WriteBatch {
-    return WriteBatch.fromEncoded(batch.#bytes.subarray(0, batch.#end), batch.#count, batch.#dataBytes);
+    const bytes = batch.#bytes.subarray(0, batch.#end);
+    const plain = WriteBatch.fromEncoded(bytes, batch.#count, batch.#dataBytes);
+    plain.#expiring = batch.#expiring;
+    return plain;
+  }
+
+  /** @internal Fills in when entries expire, by the time of the store that the batch is about to be written to. */
+  static settle(batch: WriteBatch, clock: PastClock): void {
+    for (const { at, putAt, ttl } of batch.#expiring)
+      writeExpiry(batch.#bytes, at, Math.min(clock.at(putAt) + ttl, Number.MAX_SAFE_INTEGER));
   }
 
   /** @internal A batch over entries encoded already, which it takes over: what a client in another thread sent. */
@@ -133,7 +169,14 @@ export class WriteBatch {
     copy.#end = batch.#end;
     copy.#count = batch.#count;
     copy.#dataBytes = batch.#dataBytes;
+    copy.#expiring = [...batch.#expiring];
     return copy;
+  }
+
+  #appendExpiring(ttl: number): void {
+    prependExpiry(value, momentAfter(Math.floor(wallClock()), ttl));
+    this.#append(EntryKind.ExpiringPut);
+    this.#expiring.push({ at: this.#end - value.end, putAt: processClock(), ttl });
   }
 
   #append(kind: EntryKind): void {
@@ -144,7 +187,7 @@ export class WriteBatch {
     encodeEntry(this.#bytes, this.#end, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, value.end);
     this.#end += needed;
     this.#count++;
-    this.#dataBytes += key.end + value.end;
+    this.#dataBytes += userBytesOf(kind, key.end, value.end);
   }
 
   #grow(needed: number): void {

@@ -15,6 +15,7 @@
  *         3 entry count         7 last leaf (word)                             15 leaf count
  *        16 use: how often the memory was used before     17 lent: 1 once a value was handed out without a copy
  *        18 to 20 range deletes (memtable-ranges.ts)
+ *        21 count of entries that expire                  22,23 the latest moment at which one does
  *
  * An entry is named by its byte offset, its *ref*. Offsets rise in the order of the log, so within one memtable a larger
  * ref is a newer write: order by (key, ref descending) is order by (key, sequence descending).
@@ -63,6 +64,9 @@ const LENT = 17;
 export const RANGE_COUNT = 18;
 export const RANGE_HEAD = 19;
 export const RANGE_TAIL = 20;
+const EXPIRING_COUNT = 21;
+const LATEST_EXPIRY_LOW = 22;
+const LATEST_EXPIRY_HIGH = 23;
 
 /** Refs and offsets are 32-bit words. */
 export const MAX_ARENA_BYTES = 0xfffff000;
@@ -171,6 +175,23 @@ export class MemtableArena {
   /** Of single keys. */
   get tombstoneCount(): number {
     return this.words[TOMBSTONE_COUNT]!;
+  }
+
+  get expiringCount(): number {
+    return this.words[EXPIRING_COUNT]!;
+  }
+
+  /** When the last of its entries that expire does so, in milliseconds since 1970. */
+  get latestExpiry(): number {
+    return this.words[LATEST_EXPIRY_HIGH]! * 0x100000000 + this.words[LATEST_EXPIRY_LOW]!;
+  }
+
+  /** Counts an entry that expires at `momentMs`. */
+  noteExpiring(momentMs: number): void {
+    this.words[EXPIRING_COUNT]!++;
+    if (momentMs <= this.latestExpiry) return;
+    this.words[LATEST_EXPIRY_LOW] = momentMs % 0x100000000;
+    this.words[LATEST_EXPIRY_HIGH] = Math.floor(momentMs / 0x100000000);
   }
 
   /** Bytes of keys and values, as given by the user. */

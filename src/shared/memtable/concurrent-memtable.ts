@@ -40,6 +40,10 @@ export class ConcurrentMemtable {
     return Atomics.load(this.#arena.words, RANGE_COUNT) === 0 ? undefined : this.#ranges;
   }
 
+  get expiringCount(): number {
+    return this.#arena.expiringCount;
+  }
+
   /** As Memtable.lookup. */
   lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean {
     const isFound = this.#lookupPoint(key, maxSequence, into);

@@ -33,7 +33,8 @@ export class MemtableIterator implements InternalIterator {
   readonly #position = new TreePosition();
   readonly #fetchesLeaves: boolean;
   /** What the memtable's own ranges delete; entries that they hide are given all the same, but count as dead. */
-  readonly #deleted: LeafCover | undefined;
+  #deleted: LeafCover | undefined;
+  readonly #maxSequence: number;
   #ref = 0;
   #version = 0;
   /** Without meaning: the sum of the bytes touched, as bytes that nobody uses would not be fetched. */
@@ -45,8 +46,7 @@ export class MemtableIterator implements InternalIterator {
     this.#fetchesLeaves = fetchesLeaves;
     this.#words = memtable.arena.words;
     this.#maxRelative = maxSequence - memtable.arena.firstSequence;
-    const ranges = memtable.ranges?.at(maxSequence);
-    if (ranges !== undefined) this.#deleted = new LeafCover(ranges, memtable.arena);
+    this.#maxSequence = maxSequence;
   }
 
   seekToFirst(): boolean {
@@ -127,6 +127,7 @@ export class MemtableIterator implements InternalIterator {
   /** The rest of the leaf step by step, then whole leaves. */
   skipDead(limit: KeyLimit): boolean {
     this.#findAgain();
+    this.#findDeleted();
     const words = this.#words;
     const { bytes } = this.#memtable.arena;
     const position = this.#position;
@@ -162,6 +163,7 @@ export class MemtableIterator implements InternalIterator {
   /** Whole leaves only, the one it stands in among them. */
   skipDeadBefore(limit: KeyLimit): boolean {
     this.#findAgain();
+    this.#findDeleted();
     const words = this.#words;
     const position = this.#position;
     while (this.#startsBehind(position.leaf, limit) && this.#isDead(position.leaf)) {
@@ -171,6 +173,12 @@ export class MemtableIterator implements InternalIterator {
       position.slot = words[previous + NODE_COUNT]! - 1;
     }
     return this.#settleBackward();
+  }
+
+  /** When they are first asked for. */
+  #findDeleted(): void {
+    const { ranges, arena } = this.#memtable;
+    if (ranges !== undefined) this.#deleted ??= new LeafCover(ranges.at(this.#maxSequence), arena);
   }
 
   #isDead(leaf: number): boolean {

@@ -75,7 +75,7 @@ export class MemtableRanges {
   readonly #sequences: number[] = [];
   #page = 0;
   /** The newest maps, oldest first; map i holds the first `#firstKept` + i ranges. */
-  #maps: RangeMap[] = [RangeMap.EMPTY];
+  #maps: RangeMap[] = [RangeMap.empty()];
   #firstKept = 0;
   /** Of older moments, by how many ranges they hold; the one asked for last is the last. */
   readonly #old = new Map<number, RangeMap>();
@@ -88,15 +88,25 @@ export class MemtableRanges {
   at(maxSequence: number): RangeMap {
     this.#takeUp();
     const count = this.#countUpTo(maxSequence);
-    for (let have = this.#firstKept + this.#maps.length - 1; have < count; have++)
-      this.#keep(this.#extended(this.#maps.at(-1)!, have));
+    let have = this.#firstKept + this.#maps.length - 1;
+    if (count - have > MAPS_KEPT) {
+      // Nobody has asked for the moments in between.
+      this.#maps = [this.#maps.at(-1)!.assignAll(this.#rangesBetween(have, count))];
+      this.#firstKept = count;
+    } else for (; have < count; have++) this.#keep(this.#extended(this.#maps.at(-1)!, have));
     return count >= this.#firstKept ? this.#maps[count - this.#firstKept]! : this.#oldMap(count);
   }
 
   /** All of them up to `maxSequence`, as they were written, oldest first. */
   list(maxSequence: number): RangeDelete[] {
     this.#takeUp();
-    return this.#refs.slice(0, this.#countUpTo(maxSequence)).map((_, i) => this.#rangeAt(i));
+    return this.#rangesBetween(0, this.#countUpTo(maxSequence));
+  }
+
+  #rangesBetween(from: number, to: number): RangeDelete[] {
+    const ranges: RangeDelete[] = [];
+    for (let i = from; i < to; i++) ranges.push(this.#rangeAt(i));
+    return ranges;
   }
 
   /** Takes up refs that were added since. */
@@ -136,10 +146,7 @@ export class MemtableRanges {
 
   #oldMap(count: number): RangeMap {
     let map = this.#old.get(count);
-    if (map === undefined) {
-      map = RangeMap.EMPTY;
-      for (let i = 0; i < count; i++) map = this.#extended(map, i);
-    }
+    map ??= RangeMap.empty().assignAll(this.#rangesBetween(0, count));
     this.#old.delete(count);
     this.#old.set(count, map);
     if (this.#old.size > OLD_MAPS_KEPT) this.#old.delete(this.#old.keys().next().value!);

@@ -8,7 +8,7 @@
  * Thread: main appends; once frozen, any thread looks up and iterates.
  * Owns:   nothing beyond the arena it is given.
  */
-import { copyInto } from '../base/bytes.ts';
+import { copyInto, readU64 } from '../base/bytes.ts';
 import { type Entry, EntryKind } from '../base/entry.ts';
 import { encodedEntryBytes, encodeEntry, readEntry, SHORT_HEADER_BYTES, tagOf } from '../log/entry-codec.ts';
 import {
@@ -67,6 +67,10 @@ export class Memtable {
     if (this.arena.words[RANGE_COUNT] === 0) return undefined;
     this.#ranges ??= new MemtableRanges(this.arena);
     return this.#ranges;
+  }
+
+  get expiringCount(): number {
+    return this.arena.expiringCount;
   }
 
   /** Whether `count` entries of `dataBytes` in all are sure to fit, index included. */
@@ -145,7 +149,9 @@ export class Memtable {
       return;
     }
     this.tree.insert(ref, keyStart, keyEnd);
+    if (kind === EntryKind.Put) return;
     if (kind === EntryKind.Delete) words[TOMBSTONE_COUNT]!++;
+    else if (kind === EntryKind.ExpiringPut) this.arena.noteExpiring(readU64(this.arena.bytes, keyEnd));
   }
 
   /**

@@ -4,7 +4,7 @@
  * Invariants: the logs were judged (log-reader.ts), so what stands in them is taken at its word.
  * Thread:     main.
  */
-import { compareBytes } from '../base/bytes.ts';
+import { compareBytes, readU64 } from '../base/bytes.ts';
 import { EntryKind } from '../base/entry.ts';
 import { SHORT_HEADER_BYTES } from '../log/entry-codec.ts';
 import {
@@ -97,6 +97,7 @@ class FoundEntries {
       if (kind === EntryKind.RangeDelete) this.ranges.push(ref);
       else this.#takePoint(ref, keyStart, keyEnd);
       if (kind === EntryKind.Delete) tombstones++;
+      else if (kind === EntryKind.ExpiringPut) this.#arena.noteExpiring(readU64(bytes, keyEnd));
       rawBytes += valueEnd - keyStart;
       this.#count++;
       ref = entryEnd(ref, valueEnd);

@@ -21,7 +21,6 @@ import { type RangeSource, Stretch } from '../ranges/stretch.ts';
 /** Hidden entries of its own place that are stepped over one by one, before the child is asked to skip. */
 const STEPS = 8;
 /** Used within one call. */
-const scratch = new Stretch();
 const limit = new KeyLimit();
 
 /** What hides entries of a place. */
@@ -37,14 +36,16 @@ export interface HidingRanges {
 export class HiddenRanges implements InternalIterator {
   readonly #child: InternalIterator;
   readonly #ranges: HidingRanges;
-  /** The stretch looked at last: from #start, up to #end. */
+  /** Of each newer source, then of its own, the one found last. */
+  readonly #stretches: readonly Stretch[];
+  /** What they have in common: from #start, up to #end. */
   #start: Uint8Array | undefined;
   #end: Uint8Array | undefined;
   /** A newer place deletes all of it. */
   #isHole = false;
   /** Entries below this sequence are hidden. */
   #own = 0;
-  /** There is a stretch, and the child is not in front of it (going forward; behind it, going backward). */
+  /** There is a stretch. */
   #isKnown = false;
 
   /** There where the child has them. */
@@ -54,6 +55,7 @@ export class HiddenRanges implements InternalIterator {
   constructor(child: InternalIterator, ranges: HidingRanges) {
     this.#child = child;
     this.#ranges = ranges;
+    this.#stretches = [...ranges.newer, undefined].map(() => new Stretch());
     if (child.skipDead !== undefined) this.skipDead = (until) => this.#forward(child.skipDead!(until));
     if (child.skipDeadBefore !== undefined)
       this.skipDeadBefore = (until) => this.#backward(child.skipDeadBefore!(until));
@@ -91,7 +93,7 @@ export class HiddenRanges implements InternalIterator {
     return this.#backward(this.#child.prev());
   }
 
-  /** As far as the stretch goes. */
+  /** As far as nothing is hidden. What is looked at behind the entry may leave a stretch behind that is ahead of the child. */
   readBatch(batch: EntryBatch, maxRows: number): void {
     const child = this.#child;
     if (child.readBatch === undefined) {
@@ -102,7 +104,7 @@ export class HiddenRanges implements InternalIterator {
     const { count } = batch;
     if (count <= 1 || (this.#own === 0 && this.#isInside(batch, count - 1))) return;
     let kept = 1;
-    while (kept < count && batch.sequences[kept]! >= this.#own && this.#isInside(batch, kept)) kept++;
+    while (kept < count && this.#isVisible(batch, kept)) kept++;
     batch.count = kept;
   }
 
@@ -112,6 +114,14 @@ export class HiddenRanges implements InternalIterator {
 
   close(): void {
     this.#child.close();
+  }
+
+  #isVisible(batch: EntryBatch, row: number): boolean {
+    if (!this.#isInside(batch, row)) {
+      const at = row * ROW_FIELDS;
+      this.#look(batch.keyBytes, batch.rows[at]!, batch.rows[at + 1]!);
+    }
+    return !this.#isHole && batch.sequences[row]! >= this.#own;
   }
 
   #isInside(batch: EntryBatch, row: number): boolean {
@@ -128,8 +138,8 @@ export class HiddenRanges implements InternalIterator {
     const child = this.#child;
     for (let steps = 0; stands; ) {
       const { entry } = child;
-      if (!this.#isKnown || this.#isBehind(entry)) {
-        this.#look(entry);
+      if (!this.#isKnown || this.#isBehind(entry) || this.#isBefore(entry)) {
+        this.#look(entry.keyBytes, entry.keyStart, entry.keyEnd);
         steps = 0;
       }
       if (this.#isHole) stands = this.#end !== undefined && child.seek(this.#end);
@@ -150,46 +160,57 @@ export class HiddenRanges implements InternalIterator {
 
   #backward(stands: boolean): boolean {
     const child = this.#child;
-    while (stands) {
+    for (let steps = 0; stands; ) {
       const { entry } = child;
-      if (!this.#isKnown || this.#isBefore(entry)) this.#look(entry);
+      if (!this.#isKnown || this.#isBefore(entry) || this.#isBehind(entry)) {
+        this.#look(entry.keyBytes, entry.keyStart, entry.keyEnd);
+        steps = 0;
+      }
       if (this.#isHole) stands = this.#start !== undefined && child.seekBefore(this.#start);
       else if (entry.sequence >= this.#own) return true;
-      else stands = child.prev();
+      else {
+        stands = child.prev();
+        if (stands && ++steps > STEPS && child.skipDeadBefore !== undefined) stands = this.#skipBefore(child);
+      }
     }
     return false;
   }
 
-  /** Finds the stretch around the entry. */
-  #look({ keyBytes, keyStart, keyEnd }: Entry): void {
+  #skipBefore(child: InternalIterator): boolean {
+    const start = this.#start;
+    if (start !== undefined) limit.set(start, 0, start.length);
+    const stands = child.skipDeadBefore!(limit);
+    limit.clear();
+    return stands;
+  }
+
+  /** Finds the stretch around a key. */
+  #look(keyBytes: Uint8Array, keyStart: number, keyEnd: number): void {
     const { newer, own, sequence } = this.#ranges;
     this.#isKnown = true;
     this.#isHole = false;
     this.#own = 0;
     this.#start = undefined;
     this.#end = undefined;
-    for (const source of newer) {
-      source.stretchAt(keyBytes, keyStart, keyEnd, sequence, scratch);
-      if (scratch.sequence > 0) {
+    for (let i = 0; i < newer.length; i++) {
+      const stretch = this.#stretches[i]!;
+      newer[i]!.stretchAt(keyBytes, keyStart, keyEnd, sequence, stretch);
+      if (stretch.sequence > 0) {
         this.#isHole = true;
-        this.#start = scratch.start;
-        this.#end = scratch.end;
-        scratch.clear();
+        this.#start = stretch.start;
+        this.#end = stretch.end;
         return;
       }
-      this.#narrow();
+      this.#narrow(stretch);
     }
-    if (own !== undefined) {
-      own.stretchAt(keyBytes, keyStart, keyEnd, sequence, scratch);
-      this.#own = scratch.sequence;
-      this.#narrow();
-    }
-    scratch.clear();
+    if (own === undefined) return;
+    const stretch = this.#stretches[newer.length]!;
+    own.stretchAt(keyBytes, keyStart, keyEnd, sequence, stretch);
+    this.#own = stretch.sequence;
+    this.#narrow(stretch);
   }
 
-  /** To what it has in common with the stretch found last. */
-  #narrow(): void {
-    const { start, end } = scratch;
+  #narrow({ start, end }: Stretch): void {
     if (start !== undefined && (this.#start === undefined || compare(start, this.#start) > 0))
       this.#start = start;
     if (end !== undefined && (this.#end === undefined || compare(end, this.#end) < 0)) this.#end = end;

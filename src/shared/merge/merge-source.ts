@@ -7,6 +7,7 @@
  */
 import { compareBytes } from '../base/bytes.ts';
 import { type EntryBatch, MAX_BATCH_ROWS, ROW_FIELDS, takeBatch } from '../base/entry-batch.ts';
+import { settleBatch } from '../base/expiry.ts';
 import type { InternalIterator } from '../base/iterator.ts';
 
 /** How much further each time. */
@@ -22,15 +23,19 @@ export class Source {
   /** Of the row's key: see EntryBatch.headOf. */
   head = 0;
   reach = 1;
+  readonly #nowMs: number;
 
-  constructor(iterator: InternalIterator, order: number) {
+  /** `nowMs`: entries that expire are shown as they are at that time; below 0: as what they are. */
+  constructor(iterator: InternalIterator, order: number, nowMs: number) {
     this.iterator = iterator;
     this.order = order;
+    this.#nowMs = nowMs;
   }
 
   /** Behind a move of the child. */
   readOne(): void {
     this.batch.setOne(this.iterator.entry);
+    if (this.#nowMs >= 0) settleBatch(this.batch, this.#nowMs);
     this.row = 0;
   }
 
@@ -39,6 +44,7 @@ export class Source {
     this.row = 0;
     if (this.iterator.readBatch === undefined) this.batch.setOne(this.iterator.entry);
     else this.iterator.readBatch(this.batch, this.reach);
+    if (this.#nowMs >= 0) settleBatch(this.batch, this.#nowMs);
   }
 
   reachFurther(): void {

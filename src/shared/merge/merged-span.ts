@@ -6,7 +6,8 @@
  *
  * Only what the user sees and small entries are picked; a large key or value, which gets memory of its own, ends the span.
  *
- * Invariants: a piece of a block's batch is copied in one go, with what lies between its rows, and is counted so.
+ * Invariants: a piece of a block's batch is copied in one go, with what lies between its rows, and is counted so; of a memtable's
+ *             the entry from its key to the end of its value, with the moment at which it expires.
  * Lifetime:   filled and taken within one synchronous call; `clear` lets go of the batches. Those that stay in the list behind
  *             `batchCount` are pooled ones, which hold no bytes once their merge is closed.
  */
@@ -60,9 +61,11 @@ export class MergedSpan {
     const isFirst = batch.place < 0;
     const used =
       this.#used +
-      (isFirst || batch.isScattered
-        ? keyEnd - keyStart + valueEnd - valueStart
-        : keyEnd - batch.keysEnd + valueEnd - batch.valuesEnd);
+      (batch.isScattered
+        ? valueEnd - keyStart
+        : isFirst
+          ? keyEnd - keyStart + valueEnd - valueStart
+          : keyEnd - batch.keysEnd + valueEnd - batch.valuesEnd);
     if (used > this.#maxBytes) {
       this.isCramped = this.count === 0;
       return false;

@@ -25,6 +25,7 @@ import { assert } from '../base/assert.ts';
 import { compareBytes, sharedPrefixLength } from '../base/bytes.ts';
 import { Entry, EntryKind } from '../base/entry.ts';
 import { giveBack, ROW_FIELDS } from '../base/entry-batch.ts';
+import { NOTHING_EXPIRES } from '../base/expiry.ts';
 import { type InternalIterator, KeyLimit } from '../base/iterator.ts';
 import { compareRows, compareSources, Source } from './merge-source.ts';
 import type { MergedSpan } from './merged-span.ts';
@@ -48,11 +49,11 @@ export class MergingIterator implements InternalIterator {
   #prefix = 0;
   #isClosed = false;
 
-  constructor(children: readonly InternalIterator[]) {
-    // Not `map`: what kind of array that makes depends on whether it has been optimized, and code for one kind is thrown
-    // away when it meets the other.
+  /** `nowMs`: what expires is a put or a delete, as it is at that time, and its value the user's; without, it is what it is. */
+  constructor(children: readonly InternalIterator[], nowMs: number = NOTHING_EXPIRES) {
+    // Not `map`, whose kind of array depends on whether it has been optimized: code for one is thrown away at the other.
     for (let order = 0; order < children.length; order++) {
-      const source = new Source(children[order]!, order);
+      const source = new Source(children[order]!, order, nowMs);
       this.#sources.push(source);
       this.#ranks.push(source);
     }

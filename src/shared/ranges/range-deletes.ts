@@ -133,6 +133,11 @@ export class RangeDeletes implements RangeSource {
     return this.#sequences.subarray(this.#sequencesFrom(at), this.#sequenceEnds[at]!);
   }
 
+  /** The last boundary at or before `key`; -1: there is none. */
+  find(key: Uint8Array): number {
+    return this.#boundaryOf(key, 0, key.length);
+  }
+
   /** The newest delete at or below `maxSequence` that covers bytes[start, end); 0: none does. */
   sequenceAt(bytes: Uint8Array, start: number, end: number, maxSequence: number): number {
     return this.#newest(this.#boundaryOf(bytes, start, end), maxSequence);

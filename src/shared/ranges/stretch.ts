@@ -18,12 +18,17 @@ export class Stretch {
   start: Uint8Array | undefined;
   /** The first key behind it; undefined: to the end. */
   end: Uint8Array | undefined;
+  /** Where its source has found it: who walks along asks for the next one soon. The source's own affair. */
+  origin: object | undefined;
+  place = 0;
+  at = 0;
 
   /** Nothing covers any key. */
   clear(): void {
     this.sequence = 0;
     this.start = undefined;
     this.end = undefined;
+    this.origin = undefined;
   }
 }
 

@@ -11,27 +11,29 @@
  * Thread:     any; one per engine or client.
  */
 
-import { type Entry, EntryKind } from '../base/entry.ts';
+import type { Entry } from '../base/entry.ts';
 import { now } from '../base/timers.ts';
 import type { Disk } from '../disk/disk.ts';
 import { PendingReads, type WaitingRead } from '../disk/pending-reads.ts';
 import type { Needed } from '../disk/would-wait.ts';
 import type { BlockCache } from '../table/block-cache.ts';
+import type { Clock } from '../threads/shared-clock.ts';
+import { answerOf, type Wanted } from './found-entry.ts';
 import { lookupTables } from './lookup.ts';
 import { keepKeys, type ManyJob, type ManyLookup, type ManySources } from './many-lookup.ts';
-import { takeValue } from './read-options.ts';
 import { type ReadTurns, TURN_MS } from './read-turns.ts';
 import type { TableCache } from './table-cache.ts';
 import type { Version } from './version.ts';
 
 /** Keys of one getMany that wait for the disk together: more than it has under way at once, so that it never runs out. */
 const MANY_AT_ONCE = 64;
-const FOUND = Buffer.alloc(0);
 
 /** What is read, of one moment, which is pinned until `release`. */
 export interface PinnedTables {
   readonly version: Version;
   readonly sequence: number;
+  /** By which what is found expires. */
+  readonly clock: Clock;
   readonly release: () => void;
 }
 
@@ -66,20 +68,18 @@ export class AwaitedReads {
     this.disk = parts.disk;
   }
 
-  /** The value of `key`, which is ours, in the tables of `pin`, once `needed` is there; with `copies` false only whether there
-   * is one. */
+  /** What is wanted of `key`, which is ours, in the tables of `pin`, once `needed` is there. */
   lookup(
     needed: Needed,
     key: Uint8Array,
     pin: PinnedTables,
     options: AwaitedOptions | undefined,
-    copies: boolean,
+    wanted: Wanted,
   ): Promise<Buffer | undefined> {
     const { tables, entry } = this.#parts;
     const look = (): Buffer | undefined => {
       if (!lookupTables(pin.version, tables, key, pin.sequence, entry)) return undefined;
-      if (entry.kind !== EntryKind.Put) return undefined;
-      return copies ? takeValue(entry, options) : FOUND;
+      return answerOf(entry, wanted, pin.clock, options);
     };
     return this.pending.wait(needed, {
       attempt: this.#as(options, look),
@@ -101,7 +101,7 @@ export class AwaitedReads {
   async manyLater(
     job: ManyJob,
     sources: ManySources,
-    pin: PinnedTables,
+    pin: Omit<PinnedTables, 'clock'>,
     options: AwaitedOptions | undefined,
   ): Promise<(Buffer | undefined)[]> {
     const { turns } = this.#parts;

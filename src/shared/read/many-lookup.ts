@@ -24,6 +24,7 @@
  */
 
 import { Entry, EntryKind } from '../base/entry.ts';
+import { settle } from '../base/expiry.ts';
 import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../base/input-bytes.ts';
 import { WouldWait } from '../disk/would-wait.ts';
 import { hashKey } from '../table/bloom-filter.ts';
@@ -51,6 +52,8 @@ export interface ManySources {
   readonly memtables: ReadableMemtables;
   readonly version: Version;
   readonly tables: TableCache;
+  /** The time by which entries expire: timeOfRead() of found-entry.ts. */
+  readonly nowMs: number;
 }
 
 /** What one call asks for, and how far it has come. */
@@ -109,7 +112,7 @@ export class ManyLookup {
     this.#keys = job.keys;
     this.#base = job.next;
     try {
-      this.#runChunk(sources, sequence, length, (i) => this.#take(job, this.#base + i));
+      this.#runChunk(sources, sequence, length, (i) => this.#take(job, this.#base + i, sources.nowMs));
       job.next += length;
     } finally {
       // Neither keys nor tables are kept alive.
@@ -122,10 +125,11 @@ export class ManyLookup {
   /** Looks up a key that was blocked, in the tables. */
   lookupOne(job: ManyJob, index: number, sources: ManySources, sequence: number): void {
     if (lookupTables(sources.version, sources.tables, job.keys[index]!, sequence, this.scratch))
-      this.#take(job, index);
+      this.#take(job, index, sources.nowMs);
   }
 
-  #take(job: ManyJob, index: number): void {
+  #take(job: ManyJob, index: number, nowMs: number): void {
+    settle(this.scratch, nowMs);
     if (this.scratch.kind === EntryKind.Put) job.values[index] = takeValue(this.scratch, job.zeroCopy);
   }
 

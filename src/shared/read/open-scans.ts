@@ -6,6 +6,7 @@
  */
 import { keySuccessor } from '../base/bytes.ts';
 import type { StorageError } from '../base/errors.ts';
+import { NOTHING_EXPIRES } from '../base/expiry.ts';
 import type { ForgottenWarning } from '../base/forgotten.ts';
 import type { KeyRange } from '../base/iterator.ts';
 import { isEmptyRange } from '../base/key-range.ts';
@@ -63,7 +64,8 @@ export class OpenScans {
     const open = (decided: Uint8Array | undefined): UserIterator => {
       const rest = decided === undefined ? range : restOf(range, decided, reverse);
       const iterators = isEmptyRange(rest) ? [] : openSources(sources, this.#tables, rest, reads);
-      return new UserIterator(merge(iterators), rest, sources.sequence, reverse);
+      const sequence = sources.own?.sequence ?? sources.sequence;
+      return new UserIterator(merge(iterators, sources.nowMs), rest, sequence, reverse);
     };
     const core: ScanCore = new ScanCore(
       this.#reader,
@@ -146,8 +148,12 @@ function restOf(range: KeyRange, decided: Uint8Array, reverse: boolean): KeyRang
   return reverse ? { start: range.start, end: decided } : { start: keySuccessor(decided), end: range.end };
 }
 
-/** Tables of one level need no merging: the usual case of a compacted store. A memtable's runs are those of a merge. */
-function merge(sources: SpanIterator[]): SpanIterator {
+/**
+ * Tables of one level need no merging: the usual case of a compacted store. A memtable's runs are those of a merge, and what
+ * expires is settled by it.
+ */
+function merge(sources: SpanIterator[], nowMs: number): SpanIterator {
   const first = sources[0];
-  return sources.length === 1 && first?.lookAhead !== undefined ? first : new MergingIterator(sources);
+  const isAlone = sources.length === 1 && first?.lookAhead !== undefined;
+  return isAlone && nowMs === NOTHING_EXPIRES ? first : new MergingIterator(sources, nowMs);
 }

@@ -11,6 +11,8 @@ export interface ReadableMemtable {
     lookup(key: Uint8Array, maxSequence: number, into: Entry): boolean;
     /** undefined: it deletes no range. */
     readonly ranges: { at(maxSequence: number): RangeSource } | undefined;
+    /** How many of its entries expire: at least those that a read may see. */
+    readonly expiringCount: number;
   };
   /** Over the entries up to `maxSequence`, however long it lives. */
   iterator(maxSequence: number): InternalIterator;

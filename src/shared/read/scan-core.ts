@@ -86,6 +86,10 @@ export class ScanCore {
     this.#warning = warning;
   }
 
+  get isOpen(): boolean {
+    return this.#onClose !== undefined;
+  }
+
   /** Closes when `signal` is aborted, or at once; the scan sees the signal when it is asked for more. */
   endWith(signal: AbortSignal): void {
     if (this.#onClose === undefined) return;

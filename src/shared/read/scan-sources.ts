@@ -24,18 +24,30 @@ export interface ScanSources {
   readonly memtables: readonly ReadableMemtable[];
   readonly version: Version;
   readonly sequence: number;
+  /** A source of its own, newer than all others, with sequences up to its own: what a transaction has written. */
+  readonly own?: OwnSource | undefined;
   /** false: blocks that are not cached are read past the cache. */
   readonly fillCache: boolean;
+  /** The time by which entries expire: {@link timeOfRead}. */
+  readonly nowMs: number;
+}
+
+export interface OwnSource {
+  readonly sequence: number;
+  /** What it has deleted of all others. It hides nothing of its own. */
+  readonly ranges: RangeSource | undefined;
+  open(): InternalIterator;
 }
 
 /** Iterators over all sources that may have keys in the range, newest first: the children of a merge. `reads`: the scan's. */
 export function openSources(
-  { memtables, version, sequence, fillCache }: ScanSources,
+  { memtables, version, sequence, own, fillCache }: ScanSources,
   tables: TableCache,
   range: KeyRange,
   reads: ScanReads,
 ): InternalIterator[] {
   const children = new Children(sequence);
+  if (own !== undefined) children.addOwn(own);
   for (let i = 0; i < memtables.length; i++)
     children.add(memtables[i]!.iterator(sequence), memtables[i]!.memtable.ranges?.at(sequence));
   const runs = version.levelZeroRuns;
@@ -74,6 +86,11 @@ class Children {
 
   constructor(sequence: number) {
     this.#sequence = sequence;
+  }
+
+  addOwn({ open, ranges }: OwnSource): void {
+    this.iterators.push(open());
+    if (ranges !== undefined) this.#ranges.push(ranges);
   }
 
   add(child: InternalIterator, own: RangeSource | undefined): void {

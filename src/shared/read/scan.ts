@@ -39,11 +39,20 @@ let takeFrom: (scan: Scan) => IteratorResult<ScanEntry>;
 /** The next entry, not waiting for anything within the call. */
 let takeLater: (scan: Scan) => Promise<IteratorResult<ScanEntry>>;
 
+/** Who is told what a scan hands out: a transaction, whose reads are judged when it commits. */
+export interface ScanWitness {
+  /** An entry with its key, which is copied at once. Nothing between it and the one before was there. */
+  given(entry: ScanEntry): void;
+  /** There is nothing more in the range. */
+  ended(): void;
+}
+
 export interface ScanLimits {
   readonly limit: number;
   readonly keys: boolean;
   readonly values: boolean;
   readonly signal: AbortSignal | undefined;
+  readonly witness?: ScanWitness | undefined;
 }
 
 /**
@@ -56,8 +65,11 @@ export interface ScanLimits {
 export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #core: ScanCore;
   readonly #keys: boolean;
+  /** Whoever witnesses it needs the keys. */
+  readonly #copiesKeys: boolean;
   readonly #values: boolean;
   readonly #signal: AbortSignal | undefined;
+  readonly #witness: ScanWitness | undefined;
   #remaining: number;
   /** The core's, which empties it when it is closed: looking there for each entry would cost a step more. */
   #ahead: readonly ScanEntry[];
@@ -72,11 +84,13 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
 
   /** @internal Use {@link StorageEngine.scan}. */
   constructor(core: ScanCore, limits: ScanLimits) {
-    const { limit, keys, values, signal } = limits;
+    const { limit, keys, values, signal, witness } = limits;
     this.#core = core;
     this.#ahead = core.ahead;
     // One by one: the options of a call have its snapshot as well.
     this.#keys = keys;
+    this.#copiesKeys = keys || witness !== undefined;
+    this.#witness = witness;
     this.#values = values;
     this.#signal = signal;
     this.#remaining = limit;
@@ -100,10 +114,11 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       if (entry === undefined) break;
       const wanted = Math.min(count - entries.length, this.#remaining);
       const before = entries.length;
-      if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, entries))
+      if (wanted === 1 || !core.takeSpan(wanted, this.#copiesKeys, this.#values, entries))
         entries.push(this.#copy(entry));
       this.#spend(entries.length - before);
     }
+    if (this.#witness !== undefined) this.#tell(this.#witness, entries);
     return entries;
   }
 
@@ -128,6 +143,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   static {
     takeFrom = (scan) => {
       const entry = scan.#take();
+      if (scan.#witness !== undefined && entry !== undefined) scan.#tell(scan.#witness, [entry]);
       return entry === undefined ? { done: true, value: undefined } : { done: false, value: entry };
     };
     takeLater = (scan) => {
@@ -202,7 +218,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     core.ahead = ahead;
     this.#ahead = ahead;
     this.#aheadTaken = 0;
-    if (wanted === 1 || !core.takeSpan(wanted, this.#keys, this.#values, ahead)) {
+    if (wanted === 1 || !core.takeSpan(wanted, this.#copiesKeys, this.#values, ahead)) {
       const copied = this.#copy(entry);
       this.#spend(1);
       return copied;
@@ -229,12 +245,22 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       return undefined;
     }
     const entry = this.#core.next();
-    if (entry === undefined) this.#remaining = 0;
+    if (entry === undefined) {
+      this.#remaining = 0;
+      this.#witness?.ended();
+    }
     return entry;
   }
 
+  /** That these are handed out. */
+  #tell(witness: ScanWitness, entries: readonly ScanEntry[]): void {
+    const last = entries.at(-1);
+    if (last !== undefined) witness.given(last);
+    if (!this.#keys) for (const entry of entries) entry[0] = undefined as never;
+  }
+
   #copy(entry: Entry): ScanEntry {
-    const key = this.#keys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
+    const key = this.#copiesKeys ? slab.copy(entry.keyBytes, entry.keyStart, entry.keyEnd) : undefined;
     const value = this.#values ? slab.copy(entry.valueBytes, entry.valueStart, entry.valueEnd) : undefined;
     return [key, value] as ScanEntry;
   }

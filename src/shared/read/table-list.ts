@@ -42,6 +42,8 @@ export interface TableChunk {
   readonly last: TableInfo;
   /** How many of its tables delete ranges of keys. */
   readonly rangeTables: number;
+  /** Whether one of them has entries that expire. */
+  readonly mayExpire: boolean;
 }
 
 export class TableList implements TableSequence, SortedTables {
@@ -289,6 +291,7 @@ function chunkOf(tables: Tables): TableChunk {
   return {
     tables: Object.freeze(tables),
     numbers: tables.map(({ number }) => number),
+    mayExpire: tables.some(({ expiry }) => expiry !== undefined),
     first: tables[0]!,
     last: tables.at(-1)!,
     rangeTables: tables.reduce((sum, { rangeDeletes }) => (rangeDeletes === undefined ? sum : sum + 1), 0),

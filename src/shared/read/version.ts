@@ -49,6 +49,8 @@ export class Version {
   readonly tableCount: number;
   /** How many tables delete ranges of keys. */
   readonly rangeTables: number;
+  /** Whether some table has entries that expire. */
+  readonly mayExpire: boolean;
   /** No table has a higher number. */
   readonly #highestNumber: number;
 
@@ -65,6 +67,7 @@ export class Version {
     this.levelZeroRuns = runs;
     this.tableCount = lists.reduce((sum, tables) => sum + tables.length, 0);
     this.rangeTables = lists.reduce((sum, tables) => sum + tables.rangeTables, 0);
+    this.mayExpire = lists.some(({ chunks }) => chunks.some((chunk) => chunk.mayExpire));
   }
 
   /** A version of these levels, which must already be in order, as the manifest keeps them. */

@@ -6,7 +6,9 @@
  *               2..3   visible sequence           one 64-bit word: the last sequence number that reads may see
  *               4      view epoch                 main adds 1 after it has posted a new view to every client (share-protocol.ts)
  *               5      next file number           no file bears it, nor a higher one; whoever makes a file takes it
- *               6..15  reserved
+ *               6..7   time base                  a 64-bit float: what makes milliseconds since 1970 of the process's clock
+ *               8      time stands                1: the time base is the time itself (tests)
+ *               9..15  reserved
  *               16..31 who uses the disk          disk-use.ts
  *               32 + 4 * slot, for 64 slots:
  *                 +0   cancellation flag          main sets 1; the job looks at it at every block
@@ -21,7 +23,7 @@
  * File numbers are taken by the thread that makes the file, one at a time: so none is set aside for files that are never made.
  *
  * Invariants: no file number is taken twice. The next one falls only when the newest were given back, and no file bore them.
- * Thread: any. Words are only touched through Atomics.
+ * Thread: any. Words are only touched through Atomics; the time base, which main sets before anybody has the block, is plain.
  */
 import { assert } from '../base/assert.ts';
 import { StorageError } from '../base/errors.ts';
@@ -34,6 +36,9 @@ const STATUS = 1;
 const VISIBLE_SEQUENCE_64 = 1;
 const VIEW_EPOCH = 4;
 const NEXT_FILE_NUMBER = 5;
+/** In 64-bit words. */
+const TIME_BASE_64 = 3;
+const TIME_STANDS = 8;
 /** Words of this file before the slots. */
 const FILE_WORDS = 16;
 const SLOTS_START = DISK_USE_END;
@@ -53,12 +58,14 @@ export class ControlBlock {
   readonly diskUse: DiskUse;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #wide: BigInt64Array<SharedArrayBuffer>;
+  readonly #floats: Float64Array<SharedArrayBuffer>;
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(CONTROL_BLOCK_BYTES)) {
     this.buffer = buffer;
     this.diskUse = new DiskUse(buffer);
     this.#words = new Int32Array(buffer);
     this.#wide = new BigInt64Array(buffer, 0, FILE_WORDS / 2);
+    this.#floats = new Float64Array(buffer, 0, FILE_WORDS / 2);
   }
 
   get versionCounter(): number {
@@ -95,6 +102,21 @@ export class ControlBlock {
    */
   announceView(number: number): void {
     Atomics.store(this.#words, VIEW_EPOCH, number);
+  }
+
+  /** What makes the store's time of the process's clock. */
+  get timeBaseMs(): number {
+    return this.#floats[TIME_BASE_64]!;
+  }
+
+  get timeStands(): boolean {
+    return this.#words[TIME_STANDS] === 1;
+  }
+
+  /** Main only, at open. `stands`: it is the time itself, which then moves only when this is called again. */
+  setTimeBase(baseMs: number, stands = false): void {
+    this.#floats[TIME_BASE_64] = baseMs;
+    Atomics.store(this.#words, TIME_STANDS, stands ? 1 : 0);
   }
 
   get isClosed(): boolean {

@@ -48,6 +48,12 @@ export interface FlushJob extends JobContext {
   readonly table: TableOptions;
   /** Open snapshots, ascending: versions none of them can see are dropped already here. */
   readonly snapshots: readonly SequenceNumber[];
+  /** Deletes above this sequence stay, even those that hide nothing: a transaction may ask for them. undefined: none does. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
+  /** The time by which each of them is read: what has expired by then counts as deleted. */
+  readonly snapshotTimes: readonly number[];
+  /** The same for reads of no snapshot. 0: nothing expires. */
+  readonly nowMs: number;
   /** Key ranges of all tables, as in a compaction: a tombstone for a key that none can hold has nothing to hide. 'unknown':
    * all stay. */
   readonly deeper: readonly (readonly KeyBounds[])[] | 'unknown';
@@ -67,6 +73,10 @@ export interface CompactJob extends JobContext {
   readonly table: TableOptions;
   /** Open snapshots, ascending. */
   readonly snapshots: readonly SequenceNumber[];
+  /** As in a flush. */
+  readonly keepDeletesAbove?: SequenceNumber | undefined;
+  readonly snapshotTimes: readonly number[];
+  readonly nowMs: number;
   /**
    * Key ranges of the tables below the output level, one list per level, sorted: a tombstone may go only where no
    * older version can lie below.

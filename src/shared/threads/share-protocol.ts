@@ -18,7 +18,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CompactRange } from '../base/compact-range.ts';
 import type { WireError } from '../base/errors.ts';
-import type { FileNumber } from '../base/ids.ts';
+import type { FileNumber, SequenceNumber } from '../base/ids.ts';
+import type { KeyRange as HalfOpenRange } from '../base/iterator.ts';
 import type { KeyRange } from '../base/key-range.ts';
 import type { TableInfo, VersionEdit } from '../base/version-edit.ts';
 import type { FileSystemSpec } from '../files/file-system.ts';
@@ -26,7 +27,7 @@ import type { IngestReport } from '../ingest/ingest-options.ts';
 import type { RunMeta } from '../ingest/run.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
-export const SHARE_PROTOCOL_VERSION = 3;
+export const SHARE_PROTOCOL_VERSION = 4;
 
 /** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
 export interface Hello {
@@ -98,6 +99,18 @@ export interface WireWrites {
 
 export const MARK_WORDS = 4;
 
+/** What a transaction has read (transact/read-set.ts). */
+export interface WireReads {
+  /** The keys, one behind the other. */
+  readonly keys: Uint8Array;
+  /** Where each of them ends. */
+  readonly ends: Uint32Array;
+  /** Of keys from `start` on, up to `end` without it. */
+  readonly ranges: readonly HalfOpenRange[];
+  /** Something of it may expire. */
+  readonly mayExpire: boolean;
+}
+
 /** A unit that failed: its place among those of the call. */
 export interface FailedWrite {
   readonly index: number;
@@ -130,6 +143,16 @@ export interface WireRuns {
   readonly byteCount: number;
 }
 
+/** A transaction that has begun. */
+export interface TransactionStart {
+  /** Of the client's transactions. */
+  readonly id: number;
+  /** Of the moment that it reads. */
+  readonly sequence: SequenceNumber;
+  /** By which what it reads expires; NOTHING_EXPIRES: nothing does. */
+  readonly timeMs: number;
+}
+
 /** What a client asks of the owner. */
 export interface OwnerCalls {
   attach(viewPort: MessagePort): Attachment;
@@ -138,6 +161,12 @@ export interface OwnerCalls {
   flush(): Promise<void>;
   /** A copy of what the client was given, with bytes for strings. */
   compact(range: KeyRange | CompactRange): Promise<void>;
+  /** A transaction, whose moment is kept until it is committed or ended. `isAgain`: it was refused, and waits for its turn. */
+  transactionBegin(isAgain: boolean): TransactionStart;
+  /** Whether it was written, as `write` does; false: what it has read was written since. It has ended, whatever comes of it. */
+  transactionCommit(id: number, reads: WireReads, writes: WireWrites): boolean;
+  /** It writes nothing. */
+  transactionEnd(id: number): void;
   /** An ingestion, whose runs the client builds. */
   ingestBegin(): IngestTerms;
   /** More file numbers, to be used when those before are used up. */

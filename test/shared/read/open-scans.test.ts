@@ -22,6 +22,7 @@ const SOURCES = {
   version: Version.fromLevels(Array.from({ length: LEVEL_COUNT }, () => [])),
   sequence: sequenceNumber(0),
   fillCache: true,
+  nowMs: -1,
 };
 
 interface Opened {
