@@ -229,3 +229,20 @@ test('a deleted range alone is a store that opens again, and a compaction leaves
   await again.compact();
   assert.equal(filesOf(again), 0);
 });
+
+test('a range of many keys is one short record, and scans read nothing of the hole', async (t) => {
+  const engine = await filled(t);
+  const blocks = (): number => engine.stats().blockReads.count;
+  const logged = (): number => engine.stats().bytesWritten.wal;
+  const [wholeFrom, logFrom] = [blocks(), logged()];
+  assert.equal([...engine.scan({ fillCache: false })].length, 2000);
+  const whole = blocks() - wholeFrom;
+  await engine.deleteRange({ gte: 'k0010', lt: 'k1990' });
+  // The start of a new log included.
+  assert.ok(logged() - logFrom < 128, `${logged() - logFrom} bytes of log`);
+  for (const reverse of [false, true]) {
+    const from = blocks();
+    assert.equal([...engine.scan({ reverse, fillCache: false })].length, 20);
+    assert.ok(blocks() - from < whole / 10, `${blocks() - from} blocks, ${whole} without the hole`);
+  }
+});
