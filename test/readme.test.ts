@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join, posix, sep } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { compileFunction } from 'node:vm';
 import { StorageEngine } from '../src/main/index.ts';
 import { OPTION_NAMES } from '../src/main/store/open-request.ts';
 import { ROOMS } from './helpers/rooms.ts';
@@ -24,6 +25,23 @@ test('the example of README.md prints what README.md says', (t) => {
   const run = spawnSync(process.execPath, ['tour.mjs'], { cwd: folder, encoding: 'utf8' });
   assert.equal(run.stderr, '');
   assert.equal(run.stdout, output);
+});
+
+test('what README.md says that programs need works as it stands', async (t) => {
+  const readme = readFileSync(join(findRoot(), 'README.md'), 'utf8').replaceAll('\r\n', '\n');
+  const [, code] = /## What programs need\n\n```js\n([\s\S]*?)```/.exec(readme) ?? [];
+  assert.ok(code !== undefined, 'README.md has no such example');
+  const engine = await StorageEngine.open(temporaryDirectory(t));
+  try {
+    const printed: string[] = [];
+    const run = compileFunction(`return (async () => {\n${code}\n})()`, ['engine', 'token', 'console']);
+    await run(engine, 'a token', { log: (line: string) => printed.push(line) });
+    assert.deepEqual(printed, ['user:1']);
+    assert.equal(engine.getSync('visits')?.toString(), '1');
+    assert.equal(engine.hasSync('session:1'), false, 'its range was deleted');
+  } finally {
+    await engine.close();
+  }
 });
 
 test('the pages that ship name every option and every statistic', async (t) => {
