@@ -1,5 +1,6 @@
 /**
- * lmdb 3 (lmdb-js): `put` (grouped by the package into transactions), `batch`, `getBinary`, `getRange`; binary keys and
+ * lmdb 3 (lmdb-js): `put` (grouped by the package into transactions), `batch`, `transaction` (in the
+ * package's queue, with those of others in flight), `getBinary`, `getRange`; binary keys and
  * values, no compression (it has none by default).
  *
  * Options: defaults. There is neither a write buffer nor a cache: the kernel's page cache serves as both. By default a put
@@ -25,6 +26,7 @@ interface Lmdb {
   put(key: Buffer, value: Buffer): Promise<boolean>;
   remove(key: Buffer): Promise<boolean>;
   batch(action: () => void): Promise<boolean>;
+  transaction(action: () => void): Promise<unknown>;
   getBinary(key: Buffer): Found;
   getMany(keys: Buffer[]): Promise<readonly Found[]>;
   getRange(options: object): Iterable<LmdbEntry>;
@@ -71,6 +73,22 @@ class LmdbStore implements BenchStore {
         if (value === undefined) void lmdb.remove(keys[i]!);
         else void lmdb.put(keys[i]!, value);
       }
+    });
+  }
+
+  update(key: Buffer, change: (found: Found) => Buffer): Promise<unknown> {
+    const lmdb = this.#lmdb;
+    return lmdb.transaction(() => void lmdb.put(key, change(lmdb.getBinary(key))));
+  }
+
+  transact(
+    keys: readonly Buffer[],
+    change: (found: readonly Found[]) => readonly Buffer[],
+  ): Promise<unknown> {
+    const lmdb = this.#lmdb;
+    return lmdb.transaction(() => {
+      const values = change(keys.map((key) => lmdb.getBinary(key)));
+      for (let i = 0; i < keys.length; i++) void lmdb.put(keys[i]!, values[i]!);
     });
   }
 

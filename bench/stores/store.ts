@@ -41,6 +41,13 @@ export interface BenchStore extends ReaderStore {
   getMany(keys: Buffer[]): Promise<readonly Found[]> | readonly Found[];
   /** Finds `key` or what follows it, and reads up to `count` entries from there with a fresh view; returns how many. */
   seek(key: Buffer, count: number): Promise<number> | number;
+  /** Stores what `change` makes of the value; in one step, whoever else writes. Absent where the store has no transactions. */
+  update?(key: Buffer, change: (found: Found) => Buffer): Promise<unknown>;
+  /** The same with some keys at once, which are read one by one. `change` may be called again. */
+  transact?(
+    keys: readonly Buffer[],
+    change: (found: readonly Found[]) => readonly Buffer[],
+  ): Promise<unknown>;
   /** Where they are others than the fastest ones above. */
   readonly awaited?: AwaitedReads;
   /** Moves what is in memory to tables, where the store has a call for it. */
@@ -83,12 +90,16 @@ const WITHOUT_GET_SYNC: ReadonlySet<StoreName> = new Set(['rocksdb']);
 /** The RocksDB binding and db_bench have nothing that Node's worker threads could read through with `getSync`. */
 const WITHOUT_THREADS: ReadonlySet<StoreName> = new Set(['rocksdb', DB_BENCH]);
 
+/** Level has batches only; what RocksDB has of transactions its binding has not. */
+const WITHOUT_TRANSACTIONS: ReadonlySet<StoreName> = new Set(['classic-level', 'rocksdb', DB_BENCH]);
+
 /** Whether a store has what a workload needs. */
 export function isAble(
   store: StoreName,
   needs: {
     readonly needsGetSync: boolean;
     readonly needsThreads: boolean;
+    readonly needsTransactions?: boolean;
     readonly isOursAlone: boolean;
     readonly dbBench: readonly string[] | undefined;
   },
@@ -96,6 +107,7 @@ export function isAble(
   if (needs.isOursAlone && store !== OURS) return false;
   if (needs.needsGetSync && WITHOUT_GET_SYNC.has(store)) return false;
   if (needs.needsThreads && WITHOUT_THREADS.has(store)) return false;
+  if (needs.needsTransactions && WITHOUT_TRANSACTIONS.has(store)) return false;
   return store !== DB_BENCH || needs.dbBench !== undefined;
 }
 

@@ -1,5 +1,6 @@
 /**
- * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`, `ingest`;
+ * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`, `ingest`,
+ * `update`, `transaction`;
  * in another thread through a StorageClient, with the same calls.
  *
  * Options: write buffer and cache as for everyone, all else at the defaults. A client has a block cache of its own, of
@@ -69,6 +70,19 @@ class StratakvStore implements BenchStore {
       else batch.put(keys[i]!, value);
     }
     return this.#engine.write(batch);
+  }
+
+  update(key: Buffer, change: (found: Found) => Buffer): Promise<Found> {
+    return this.#engine.update(key, change);
+  }
+
+  transact(keys: readonly Buffer[], change: (found: readonly Found[]) => readonly Buffer[]): Promise<void> {
+    return this.#engine.transaction(async (tx) => {
+      const found: Found[] = [];
+      for (const key of keys) found.push(await tx.get(key));
+      const values = change(found);
+      for (let i = 0; i < keys.length; i++) tx.put(keys[i]!, values[i]!);
+    });
   }
 
   get(key: Buffer): Promise<Found> {

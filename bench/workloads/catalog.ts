@@ -7,6 +7,7 @@ import { READ_WORKLOADS } from './reads.ts';
 import { SCAN_WORKLOADS } from './scans.ts';
 import { SUSTAINED_WORKLOADS } from './sustained.ts';
 import { THREAD_WORKLOADS } from './threads.ts';
+import { TRANSACTION_WORKLOADS } from './transactions.ts';
 import { DEFAULT_SHAPE, GROUPS, type Workload } from './workload.ts';
 import { WRITE_WORKLOADS } from './writes.ts';
 import { YCSB_WORKLOADS } from './ycsb.ts';
@@ -30,6 +31,7 @@ const BASIC: readonly Workload[] = [
   ...READ_WORKLOADS,
   ...SCAN_WORKLOADS,
   ...MIXED_WORKLOADS,
+  ...TRANSACTION_WORKLOADS,
   ...YCSB_WORKLOADS,
   ...THREAD_WORKLOADS,
   ...SUSTAINED_WORKLOADS,

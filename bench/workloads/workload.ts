@@ -15,6 +15,7 @@ export const GROUPS = [
   'reads',
   'scans',
   'mixed',
+  'transactions',
   'ycsb',
   'threads',
   'sustained',
@@ -70,6 +71,8 @@ export interface Workload {
   readonly needsGetSync: boolean;
   /** Other threads read the store, in the way its package has for it. */
   readonly needsThreads: boolean;
+  /** The store has transactions. */
+  readonly needsTransactions: boolean;
   /** Only our own store: the peers would do the same as in another workload. */
   readonly isOursAlone: boolean;
   /** How the store is opened, beyond what is given for all. */
@@ -97,6 +100,7 @@ export function workload(
     isLong: false,
     needsGetSync: false,
     needsThreads: false,
+    needsTransactions: false,
     isOursAlone: false,
     open: {},
     dbBench: undefined,

@@ -22,7 +22,7 @@ import type { FileSystem } from '../shared/files/file-system.ts';
 import { AwaitedReads } from '../shared/read/awaited-reads.ts';
 import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookup } from '../shared/read/lookup.ts';
-import { ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { ManyLookup, manyJob, valuesNow } from '../shared/read/many-lookup.ts';
 import { type ReadOptionsOf, type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
@@ -146,9 +146,9 @@ export class ClientReads {
     } finally {
       if (!isLater) release();
     }
-    return isLater
-      ? await this.awaited.manyLater(job, sources, { version, sequence, release }, read)
-      : this.turns.after(keys.length, job.values);
+    if (isLater) await this.awaited.manyLater(job, sources, { version, sequence, release }, read);
+    const values = valuesNow(job, clock);
+    return isLater ? values : this.turns.after(keys.length, values);
   }
 
   /** The moment to read, kept until it is released: for reads that go on, or in which code of the application may run. */

@@ -57,7 +57,13 @@ export class ClientTransactions {
   }
 
   run<T>(fn: TransactionFunction<T>, { sync, retries }: ResolvedTransaction): Promise<T> {
-    return runTransaction((runs) => this.#begin(runs > 0, sync), fn, retries);
+    let last: number | undefined;
+    const begin = async (): Promise<Attempt> => {
+      const begun = await this.#begin(last, sync);
+      last = begun.id;
+      return new ClientAttempt(this.#client, this.#running, begun);
+    };
+    return runTransaction(begin, fn, retries);
   }
 
   /** The client ends. */
@@ -65,10 +71,10 @@ export class ClientTransactions {
     for (const reject of this.#running) reject(error);
   }
 
-  async #begin(isAgain: boolean, sync: boolean): Promise<Attempt> {
+  async #begin(refused: number | undefined, sync: boolean): Promise<BegunTransaction> {
     const client = this.#client;
     await client.sent();
-    const { id, sequence, timeMs } = await client.calls.call('transactionBegin', [isAgain]);
+    const { id, sequence, timeMs } = await client.calls.call('transactionBegin', [refused]);
     client.checkOpen();
     const { view, sequence: now, release } = client.reads.pinMoment(undefined);
     if (now < sequence) {
@@ -77,7 +83,7 @@ export class ClientTransactions {
     }
     const clock = new TransactionClock(timeMs);
     const snapshot = new ClientSnapshot(client.self, { view, sequence, clock, release, forget: release });
-    return new ClientAttempt(client, this.#running, { id, sequence, clock, snapshot, sync });
+    return { id, sequence, clock, snapshot, sync };
   }
 }
 

@@ -21,7 +21,7 @@ import { WouldWait } from '../shared/disk/would-wait.ts';
 import { AwaitedReads, type PinnedTables } from '../shared/read/awaited-reads.ts';
 import { answerOf, timeOfRead, type Wanted } from '../shared/read/found-entry.ts';
 import { lookupMemtables, lookupTables } from '../shared/read/lookup.ts';
-import { type ManyJob, ManyLookup, manyJob } from '../shared/read/many-lookup.ts';
+import { type ManyJob, ManyLookup, manyJob, valuesNow } from '../shared/read/many-lookup.ts';
 import { type ResolvedRead, resolveRead } from '../shared/read/read-options.ts';
 import { ReadTurns } from '../shared/read/read-turns.ts';
 import { newestFirst } from '../shared/read/readable-memtables.ts';
@@ -148,10 +148,11 @@ export class EngineReads {
     this.awaited.manyNow(job, { memtables, version, tables, nowMs }, sequence, read);
     readPressure.noteLookups(version, job.tableLookups);
     if (job.next === job.keys.length && job.blocked.length === 0)
-      return this.turns.after(job.keys.length, job.values);
+      return this.turns.after(job.keys.length, valuesNow(job, clock));
     const { held, ...pin } = this.#pinMoment(sequence);
     const sources = { memtables: held, version: pin.version, tables, nowMs };
-    return await this.awaited.manyLater(job, sources, pin, read);
+    await this.awaited.manyLater(job, sources, pin, read);
+    return valuesNow(job, clock);
   }
 
   /** The last value of `key` that has entered, published or not. */

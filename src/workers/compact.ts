@@ -17,6 +17,7 @@
 import { checkAllRead } from '../shared/base/all-read.ts';
 import { assert } from '../shared/base/assert.ts';
 import { keySuccessor } from '../shared/base/bytes.ts';
+import { afterKey } from '../shared/base/key-range.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { MergingIterator } from '../shared/merge/merging-iterator.ts';
@@ -102,9 +103,10 @@ function writeSurvivors(
       splitter.beginsTable(survivors.entry, builder === undefined ? 0 : builder.fileSizeBytes)
     ) {
       if (builder !== undefined && ranges !== undefined) {
-        const end = keySuccessor(builder.lastKey);
-        builder.setRanges(ranges.cut(start, end));
-        start = end;
+        const { lastKey } = builder;
+        builder.setRanges(ranges.cut(start, keySuccessor(lastKey)));
+        // A table of ranges alone begins with a key that can be one.
+        start = afterKey(lastKey);
       }
       outputs.finish();
       builder = begin();

@@ -11,7 +11,6 @@ import { compareBytes, compareKeys, readU64, sharedPrefixLength } from '../share
 import { crc32 } from '../shared/base/checksum.ts';
 import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import { EXPIRY_BYTES } from '../shared/base/expiry.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
@@ -174,17 +173,11 @@ class TableWalk {
     this.#smallestKey ??= this.#key.slice(0, length);
     this.entryCount++;
     if (header.kind === EntryKind.Delete) this.#tombstoneCount++;
-    else if (header.kind === EntryKind.ExpiringPut) this.#checkExpiring(block);
+    else if (header.kind === EntryKind.ExpiringPut) this.#expiry.add(readU64(block.bytes, header.valueStart));
     if (this.#isSameKey) this.#shadowedCount++;
     this.#rawBytes += length + header.valueEnd - header.valueStart;
     this.#smallestSequence = Math.min(this.#smallestSequence, header.sequence);
     this.#largestSequence = Math.max(this.#largestSequence, header.sequence);
-  }
-
-  #checkExpiring(block: Block): void {
-    const { valueStart, valueEnd } = this.#header;
-    if (valueEnd - valueStart < EXPIRY_BYTES) throw block.corrupt('an entry does not say when it expires');
-    this.#expiry.add(readU64(block.bytes, valueStart));
   }
 
   /** The first key of a block is above the separator before it, or goes on with the versions of that very key. */

@@ -175,3 +175,18 @@ async function outcome(run: ReturnType<typeof runCli>): Promise<[number | null, 
   const { exitCode, stdout, stderr } = await run;
   return [exitCode, stdout, stderr];
 }
+
+test('put --ttl stores a value for a time', async (t) => {
+  const db = temporaryDirectory(t);
+  assert.deepEqual(await outcome(runCli(db, ['put', 'k', 'v', '--ttl', '1'])), [0, '', '']);
+  assert.equal((await runCommand(db, ['get', 'k'])).exitCode, 3);
+  assert.equal((await runCommand(db, ['put', 'k', 'v', '--ttl', '600000'])).exitCode, 0);
+  assert.equal((await runCommand(db, ['get', 'k'])).stdout, 'v\n');
+  for (const ttl of ['0', '-1', '1.5', 'x', '', '9007199254740992']) {
+    const { exitCode, stderr } = await runCommand(db, ['put', 'k', 'w', `--ttl=${ttl}`]);
+    assert.equal(exitCode, 2, ttl);
+    assert.match(stderr, /whole number of milliseconds/);
+  }
+  assert.equal((await runCommand(db, ['put', 'k', 'w', '--ttl', '9007199254740991'])).exitCode, 2);
+  assert.equal((await runCommand(db, ['get', 'k'])).stdout, 'v\n');
+});

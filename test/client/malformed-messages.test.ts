@@ -114,7 +114,7 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
     (bytes) => ['write', [{ bytes: Uint8Array.from(bytes), marks: marksOf(bytes.length, 1, 2, 0) }]] as const,
   ),
   ['transactionBegin', []],
-  ['transactionBegin', [1]],
+  ['transactionBegin', ['x']],
   ['transactionEnd', ['x']],
   ['transactionCommit', [1, READS]],
   ['transactionCommit', [9, READS, { bytes: GOOD, marks: marksOf(...GOOD_MARK) }]],

@@ -16,6 +16,7 @@ import {
   readRecord,
   sealRecord,
 } from '../../src/shared/log/log-format.ts';
+import { TABLE_FORMAT_VERSION } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
@@ -117,8 +118,8 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
     ['a size too large', /"sizeBytes":\d+,"checksum"/, '"sizeBytes":9007199254740991,"checksum"'],
     ['keys upside down', /"smallestKey":"[^"]*"/, '"smallestKey":"/////w=="'],
     ['loose base64', /"smallestKey":"([^"]*)"/, '"smallestKey":"$1 "'],
-    ['format version 0', /"formatVersion": 3/, '"formatVersion": 0'],
-    ['no format version', /"formatVersion": 3,\n {2}/, ''],
+    ['format version 0', /"formatVersion": 4/, '"formatVersion": 0'],
+    ['no format version', /"formatVersion": 4,\n {2}/, ''],
     ['a negative sequence', /"lastSequence": \d+/, '"lastSequence": -5'],
     ['a lower last sequence', /"lastSequence": \d+/, '"lastSequence": 1'],
     ['a missing log', /"sealedLogs": \[\n {4}\{"number":\d+/, '"sealedLogs": [\n    {"number":1'],
@@ -138,10 +139,10 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
 
 test('a newer manifest is refused as such, whatever else it holds', async (t) => {
   const { path, manifest } = await closedStore(t);
-  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 3', '"formatVersion": 4'));
-  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 2');
-  rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 4, "everything": ["is", "different"]}}\n');
-  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 3');
+  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 4', '"formatVersion": 5'));
+  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'the next version');
+  rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 5, "everything": ["is", "different"]}}\n');
+  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'the next version, of another form');
 });
 
 test('a newer log is refused as such, and so is one of the format before releases', async (t) => {
@@ -159,7 +160,7 @@ test('a newer log is refused as such, and so is one of the format before release
 
 test('a newer table is refused as such by every read, and left as it is', async (t) => {
   const { path, table } = await closedStore(t);
-  writeFileSync(table!, withFooterVersion(readFileSync(table!), 2));
+  writeFileSync(table!, withFooterVersion(readFileSync(table!), TABLE_FORMAT_VERSION + 1));
   const before = contentsOf(path!);
   const engine = await openAt(t, path!, { readOnly: true });
   await failsWith('STRATA_UNSUPPORTED', engine.get(keyOf(1)));

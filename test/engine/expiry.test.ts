@@ -6,9 +6,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { StorageClient } from '../../src/client/index.ts';
-import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import type { ClientSnapshot, StorageClient } from '../../src/client/index.ts';
+import { type EngineOptions, type Snapshot, StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { attachHere } from '../helpers/clients.ts';
+import { ColdDisk } from '../helpers/cold-disk.ts';
 import { failsWith, newPath, openWith, TINY } from '../helpers/engines.ts';
 import { SettableClock } from '../helpers/settable-clock.ts';
 
@@ -222,6 +223,34 @@ test('a batch counts from the call that put the value, by the time of its store'
     assert.ok(long! >= future.ms, 'by the time of the store');
     await writer.write(batch.clear().put('long', 'd', { ttl: 60_000 }));
     assert.ok((await engine.expiresAt('long'))! >= mark!, 'a cleared batch has no old moments');
+  }
+});
+
+test('a value that expires while the disk is waited for is not handed out', async (t) => {
+  const path = newPath(t);
+  const { engine: builder, clock } = await openAt(t, path, new SettableClock());
+  for (let i = 0; i < 300; i++) await builder.put(`k${i}`, 'x'.repeat(50), { ttl: 100 });
+  await builder.compact();
+  await builder.close();
+  const disk = new ColdDisk(t);
+  const engine = await openWith(t, path, { ...OPTIONS, mmap: false }, { fileSystem: disk.spec, clock });
+  const client = await attachHere(t, engine);
+  for (const [i, reader] of [engine, client].entries()) {
+    const key = `k${17 + 100 * i}`;
+    const snapshot = reader.snapshot() as Snapshot & ClientSnapshot;
+    const scan = reader.scan({ gte: key, limit: 1 });
+    const releases = [disk.hold('open'), disk.hold('read')];
+    const present = [reader.get(key), reader.has(key), reader.expiresAt(key), reader.getMany([key, 'none'])];
+    const past = [reader.get(key, { snapshot }), reader.getMany([key], { snapshot })];
+    const entry = scan[Symbol.asyncIterator]().next();
+    await delay(20);
+    clock.pass(100);
+    for (const release of releases) release();
+    assert.deepEqual(await Promise.all(present), [undefined, false, undefined, [undefined, undefined]]);
+    assert.deepEqual((await Promise.all(past)).map(String), ['x'.repeat(50), 'x'.repeat(50)]);
+    assert.equal(String((await entry).value?.[0]), key, 'a scan is of its own moment');
+    snapshot.close();
+    clock.set(clock.ms - 100);
   }
 });
 

@@ -318,6 +318,43 @@ test('64 read-modify-writes of one key at once all come through', async (t) => {
   );
 });
 
+test('those that come all the time do not keep one that runs again from coming through', async (t) => {
+  const engine = await openTiny(t);
+  let isOver = false;
+  let slowRuns = 0;
+  const plus = async (tx: Transaction): Promise<void> => {
+    const value = Number((await tx.get('count')) ?? 0);
+    tx.put('count', String(value + 1));
+  };
+  const lanes = Array.from({ length: 8 }, async () => {
+    let count = 0;
+    for (; !isOver; count++) {
+      await engine.transaction(plus);
+      await turn();
+    }
+    return count;
+  });
+  let others = 0;
+  await engine.transaction(async (tx) => {
+    slowRuns++;
+    const value = Number((await tx.get('count')) ?? 0);
+    for (let i = 0; i < 20; i++) {
+      await turn();
+      // What it has not read goes on meanwhile.
+      if (i === 10) await engine.transaction((other) => other.put('other', String(++others)));
+    }
+    tx.put('count', String(value + 1));
+  });
+  isOver = true;
+  const counts = await Promise.all(lanes);
+  assert.equal(slowRuns, 2);
+  assert.equal(others, 2);
+  assert.equal(
+    Number(engine.getSync('count')),
+    counts.reduce((sum, count) => sum + count, 1),
+  );
+});
+
 test('write skew: of two that read what the other writes one runs again', async (t) => {
   const engine = await openTiny(t);
   await engine.write(new WriteBatch().put('on-call:a', '1').put('on-call:b', '1'));

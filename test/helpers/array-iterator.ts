@@ -5,8 +5,9 @@
  *             consumer which keeps them instead of copying is caught.
  */
 import assert from 'node:assert/strict';
-import { compareKeys } from '../../src/shared/base/bytes.ts';
+import { compareKeys, readU64 } from '../../src/shared/base/bytes.ts';
 import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
+import { EXPIRY_BYTES, writeExpiry } from '../../src/shared/base/expiry.ts';
 import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 
 export interface ArrayEntry {
@@ -22,6 +23,14 @@ export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
 
 export function put(key: string, sequence: number, value = `${key}@${sequence}`): ArrayEntry {
   return { key: bytesOf(key), sequence, kind: EntryKind.Put, value: bytesOf(value) };
+}
+
+/** A put that expires at `moment`. */
+export function expiring(key: string, sequence: number, moment: number): ArrayEntry {
+  const value = new Uint8Array(EXPIRY_BYTES + key.length);
+  writeExpiry(value, 0, moment);
+  value.set(bytesOf(key), EXPIRY_BYTES);
+  return { key: bytesOf(key), sequence, kind: EntryKind.ExpiringPut, value };
 }
 
 export function del(key: string, sequence: number): ArrayEntry {
@@ -42,10 +51,10 @@ export function copyEntry(entry: Entry): ArrayEntry {
   };
 }
 
-/** `key@sequence`, or `key@sequence-` for a delete. */
-export function showEntry(entry: Pick<ArrayEntry, 'key' | 'sequence' | 'kind'>): string {
-  const key = new TextDecoder().decode(entry.key);
-  return `${key}@${entry.sequence}${entry.kind === EntryKind.Delete ? '-' : ''}`;
+/** `key@sequence`, `key@sequence-` for a delete, `key@sequence!moment` for what expires. */
+export function showEntry({ key, sequence, kind, value }: ArrayEntry): string {
+  const end = kind === EntryKind.Delete ? '-' : kind === EntryKind.ExpiringPut ? `!${readU64(value, 0)}` : '';
+  return `${new TextDecoder().decode(key)}@${sequence}${end}`;
 }
 
 export class ArrayIterator implements InternalIterator {

@@ -184,6 +184,7 @@ for (const [what, content, message] of [
   ['equal entries', [...ONE, ...ONE, ...u32(0), ...u32(6), ...u32(2)], /out of order/],
   ['too many restarts', [...ONE, ...TWO, ...u32(0), ...u32(6), ...u32(0x40000000)], /no entries/],
   ['no restarts', [...ONE, ...TWO, ...u32(0), ...u32(6), ...u32(0)], /no entries/],
+  ['no room for its moment', [0, 1, 0, 3, 0, 97, ...TWO, ...u32(0), ...u32(6), ...u32(2)], /when it expires/],
   ['an unknown kind', [0, 1, 0, 9, 0, 97, ...TWO, ...u32(0), ...u32(6), ...u32(2)], /unknown kind/],
   ['a value past the end', [0, 1, 99, 1, 0, 97, ...TWO, ...u32(0), ...u32(6), ...u32(2)], /past the end/],
   ['a shared first key', [1, 1, 0, 1, 0, 97, ...TWO, ...u32(0), ...u32(6), ...u32(2)], /shares more/],

@@ -18,7 +18,7 @@ import { setImmediate } from '../../shared/base/timers.ts';
 import { type CommandContext, type NotationOptions, notationOf } from './context.ts';
 import { CommandError, exitCodeOf } from './exit-codes.ts';
 import { jsonField, type Notation, showInLine } from './notation.ts';
-import { formatBytes, formatCount } from './quantities.ts';
+import { formatBytes, formatCount, timeOf } from './quantities.ts';
 
 export interface ListingOptions extends NotationOptions {
   readonly json?: boolean;
@@ -131,8 +131,7 @@ export class Listing {
 
   /** What kinds beyond put and delete have besides. */
   #extra(entry: ShownEntry): string {
-    if (entry.entryKind === EntryKind.ExpiringPut)
-      return `  expires ${new Date(momentOf(entry)).toISOString()}`;
+    if (entry.entryKind === EntryKind.ExpiringPut) return `  expires ${timeOf(momentOf(entry))}`;
     if (entry.entryKind !== EntryKind.RangeDelete) return '';
     const end = endOf(entry);
     if (end === undefined) return '  to the end';

@@ -11,7 +11,7 @@ import { type LogFact, type LogSummary, logFacts, type RecordFacts } from '../in
 import { knownLength } from '../inspect/log-length.ts';
 import type { CommandContext } from './context.ts';
 import { bytesOf, Listing, type ListingOptions, row, verdict } from './listing.ts';
-import { formatCount } from './quantities.ts';
+import { formatCount, timeOf } from './quantities.ts';
 
 export interface DumpLogOptions extends ListingOptions {
   readonly entries?: boolean;
@@ -171,11 +171,4 @@ function startLine(start: LogStart): string {
 
 function nameOf(number: number): string {
   return number > MAX_FILE_NUMBER ? `log ${number}` : logName(number as FileNumber);
-}
-
-/** The largest time that a Date can be. */
-const MAX_TIME_MS = 8.64e15;
-
-export function timeOf(ms: number): string {
-  return ms === 0 || ms > MAX_TIME_MS ? `at ${ms}` : new Date(ms).toISOString();
 }

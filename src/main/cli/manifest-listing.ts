@@ -17,8 +17,7 @@ import {
 } from '../inspect/manifest-facts.ts';
 import type { CommandContext } from './context.ts';
 import { bytesOf, faultFields, Listing, type ListingOptions, plain, row, verdict } from './listing.ts';
-import { timeOf } from './log-listing.ts';
-import { formatBytes, formatCount } from './quantities.ts';
+import { formatBytes, formatCount, timeOf } from './quantities.ts';
 
 const WIDTHS: readonly number[] = [-7, -17, 11, 13, 11, 11, 25];
 const TITLES: readonly string[] = ['level', 'table', 'size', 'entries', 'deletes', 'shadowed', 'sequences'];

@@ -39,3 +39,10 @@ export function formatRate(count: number, milliseconds: number): string {
 export function formatByteRate(bytes: number, milliseconds: number): string {
   return `${(bytes / 1000 / Math.max(milliseconds, 0.001)).toFixed(1)} MB/s`;
 }
+
+/** The largest time that a Date can be. */
+const MAX_TIME_MS = 8.64e15;
+
+export function timeOf(ms: number): string {
+  return ms === 0 || ms > MAX_TIME_MS ? `at ${ms}` : new Date(ms).toISOString();
+}

@@ -14,6 +14,7 @@
 import { checkAllRead } from '../../shared/base/all-read.ts';
 import { keySuccessor } from '../../shared/base/bytes.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
+import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import type { TableCache } from '../../shared/read/table-cache.ts';
 import { levelZeroRuns, totalBytes } from '../../shared/read/version.ts';
 import type {
@@ -63,6 +64,8 @@ export function partsOf(
       tables.flatMap((table) => tableSamples(table, store.tables.reader(table))),
       count,
     );
+    // Right behind a key of the greatest length there is no other, where a table that only deletes ranges could begin.
+    if (ranges.some(({ end }) => end?.length === MAX_KEY_BYTES)) return [{}];
     return ranges.map(({ start, end }) => ({ start: behind(start), end: behind(end) }));
   } catch {
     // A table that can't be opened: the job says what is wrong with it.

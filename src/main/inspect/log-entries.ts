@@ -101,6 +101,7 @@ export class LogEntryCursor {
     this.valueLength = varint.value;
     if (position < 0 || this.keyLength > MAX_BOUND_BYTES || this.valueLength > MAX_VALUE_BYTES + EXPIRY_BYTES)
       return -1;
+    if (kind === EntryKind.ExpiringPut && this.valueLength < EXPIRY_BYTES) return -1;
     return at + position - from;
   }
 

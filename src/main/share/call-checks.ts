@@ -28,7 +28,7 @@ export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
   flush: isEmpty,
   // Its bounds are those of the engine's own method, which checks them.
   compact: (given) => given.length === 1 && isRecord(given[0]),
-  transactionBegin: (given) => given.length === 1 && typeof given[0] === 'boolean',
+  transactionBegin: (given) => given.length === 1 && (given[0] === undefined || isCount(given[0])),
   transactionCommit: ([id, reads, writes, ...more]) =>
     isCount(id) && isReads(reads) && isOneWrite(writes) && more.length === 0,
   transactionEnd: (given) => given.length === 1 && isCount(given[0]),

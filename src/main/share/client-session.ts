@@ -136,7 +136,7 @@ export class ClientSession {
       write: (writes) => this.#write(writes),
       flush: () => this.#afterWrites(() => this.#owner.flush()),
       compact: (range) => this.#afterWrites(() => this.#owner.compact(range)),
-      transactionBegin: (isAgain) => this.#afterWrites(() => this.#transactions.begin(isAgain)),
+      transactionBegin: (refused) => this.#afterWrites(() => this.#transactions.begin(refused)),
       transactionCommit: (id, reads, writes) => this.#commit(id, reads, writes),
       transactionEnd: (id) => this.#transactions.finish(id),
       ingestBegin: () => this.#ingestions.begin(),
@@ -226,7 +226,7 @@ export class ClientSession {
     await this.#waitForRoom(undefined);
     const [end, count, dataBytes, sync] = [marks[0]!, marks[1]!, marks[2]!, marks[3] === 1];
     const unit = { bytes, start: 0, end, count, dataBytes, sync };
-    return await this.#transactions.commit(id, reads, () => this.#host.write(unit));
+    return await this.#transactions.commit(id, reads, unit, () => this.#host.write(unit));
   }
 
   #enterUnit(unit: ClientUnit): Promise<void> {

@@ -7,20 +7,31 @@
 import { invalidArgument, StorageError } from '../../shared/base/errors.ts';
 import type { TransactionStart } from '../../shared/threads/share-protocol.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
+import type { WrittenBytes } from '../transact/read-index.ts';
+import type { RefusedRun } from '../transact/reruns.ts';
 import type { OpenTransaction } from '../transact/transactions.ts';
 
 /** The store's transactions, as a client's are part of them. */
 export interface TransactionService {
   begin(): OpenTransaction;
   /** One that was refused: in its turn. */
-  beginAgain(): Promise<OpenTransaction>;
-  commit(open: OpenTransaction, reads: () => Reads, write: () => Promise<void>): Promise<boolean>;
+  beginAgain(refused: RefusedRun | undefined): Promise<OpenTransaction>;
+  commit(
+    open: OpenTransaction,
+    reads: () => Reads,
+    written: WrittenBytes,
+    write: () => Promise<void>,
+  ): Promise<boolean>;
   end(open: OpenTransaction): void;
 }
+
+const MAX_REFUSED = 256;
 
 export class ClientTransactions {
   readonly #service: TransactionService;
   readonly #open = new Map<number, OpenTransaction>();
+  /** Until they run again. */
+  readonly #refused = new Map<number, RefusedRun>();
   #lastId = 0;
   #isEnded = false;
 
@@ -28,9 +39,12 @@ export class ClientTransactions {
     this.#service = service;
   }
 
-  async begin(isAgain: boolean): Promise<TransactionStart> {
-    if (!isAgain) return this.#started(this.#service.begin());
-    const open = await this.#service.beginAgain();
+  /** `refused`: the number of the run before, in which it was; undefined: it runs for the first time. */
+  async begin(refused: number | undefined): Promise<TransactionStart> {
+    if (refused === undefined) return this.#started(this.#service.begin());
+    const before = this.#refused.get(refused);
+    this.#refused.delete(refused);
+    const open = await this.#service.beginAgain(before);
     if (!this.#isEnded) return this.#started(open);
     this.#service.end(open);
     throw new StorageError('STRATA_CLOSED', 'the client is closed');
@@ -43,11 +57,25 @@ export class ClientTransactions {
   }
 
   /** false: what it has read was written since. It has ended either way. */
-  async commit(id: number, reads: Reads, write: () => Promise<void>): Promise<boolean> {
+  async commit(
+    id: number,
+    reads: Reads,
+    written: WrittenBytes,
+    write: () => Promise<void>,
+  ): Promise<boolean> {
     const open = this.#open.get(id);
     if (open === undefined) throw invalidArgument('a transaction that is not open was to be committed');
     this.#open.delete(id);
-    return await this.#service.commit(open, () => reads, write);
+    const isWritten = await this.#service.commit(open, () => reads, written, write);
+    if (open.refused !== undefined) this.#noteRefused(id, open.refused);
+    return isWritten;
+  }
+
+  /** Those that do not run again are forgotten in the end. */
+  #noteRefused(id: number, run: RefusedRun): void {
+    this.#refused.set(id, run);
+    const [oldest] = this.#refused.keys();
+    if (this.#refused.size > MAX_REFUSED) this.#refused.delete(oldest!);
   }
 
   /** Without having written. */
@@ -60,6 +88,7 @@ export class ClientTransactions {
   /** The client is gone. */
   end(): void {
     this.#isEnded = true;
+    this.#refused.clear();
     for (const open of this.#open.values()) this.#service.end(open);
     this.#open.clear();
   }

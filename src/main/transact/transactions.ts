@@ -3,7 +3,8 @@
  *
  *   begin     the moment is the last that is visible. It counts among the snapshots, so that whatever was visible then is kept,
  *             and is noted as judged, so that what is written since can be told from what was there (SnapshotList)
- *   commit    1. waits while an ingestion takes its place in the order of writes
+ *   commit    1. waits while an ingestion takes its place in the order of writes, and while another runs again that has read
+ *                what it writes
  *             2. is judged by what tables hold (judgement.ts), in steps
  *             3. is judged by what memory holds, and written as a batch, in one step of this thread
  *   again     one at a time (reruns.ts), each from a moment at which whatever was under way is visible: what a run was refused
@@ -21,7 +22,6 @@ import { WriteBatch } from '../../shared/log/write-batch.ts';
 import { timeOfRead } from '../../shared/read/found-entry.ts';
 import { newestFirst } from '../../shared/read/readable-memtables.ts';
 import type { Reads } from '../../shared/transact/read-set.ts';
-import { Reruns, type RerunTurn } from '../../shared/transact/reruns.ts';
 import {
   type Attempt,
   type ResolvedTransaction,
@@ -32,6 +32,8 @@ import type { MomentReads, TransactionState } from '../../shared/transact/transa
 import type { SnapshotList } from '../store/snapshot.ts';
 import type { WriteGate } from '../write/write-gate.ts';
 import { isWrittenInMemory, type JudgedParts, TableJudgement } from './judgement.ts';
+import type { WrittenBytes } from './read-index.ts';
+import { type RefusedRun, Reruns, type RerunTurn } from './reruns.ts';
 
 /** What it needs of a store. */
 export interface TransactionParts extends JudgedParts {
@@ -52,10 +54,15 @@ export class OpenTransaction {
   readonly timeMs: number;
   /** In which it runs again. */
   readonly turn: RerunTurn | undefined;
+  /** Runs of it that were refused before. */
+  readonly runs: number;
+  /** When its commit was refused. */
+  refused: RefusedRun | undefined;
   /** Rejects what waits for its function, when the store closes. */
   cancel: ((error: StorageError) => void) | undefined;
 
-  constructor(sequence: SequenceNumber, timeMs: number, turn: RerunTurn | undefined) {
+  constructor(sequence: SequenceNumber, timeMs: number, turn: RerunTurn | undefined, runs: number) {
+    this.runs = runs;
     this.sequence = sequence;
     this.timeMs = timeMs;
     this.turn = turn;
@@ -113,10 +120,13 @@ export class Transactions {
 
   /** Runs `fn` in this thread. */
   run<T>(fn: TransactionFunction<T>, { sync, retries }: ResolvedTransaction): Promise<T> {
-    const attempt = (open: OpenTransaction): Attempt =>
-      new OwnAttempt(this, open, this.#parts.readsAt(open.sequence, open.timeMs), sync);
+    let last: OpenTransaction | undefined;
+    const attempt = (open: OpenTransaction): Attempt => {
+      last = open;
+      return new OwnAttempt(this, open, this.#parts.readsAt(open.sequence, open.timeMs), sync);
+    };
     return runTransaction(
-      (runs) => (runs === 0 ? attempt(this.begin()) : this.beginAgain().then(attempt)),
+      (runs) => (runs === 0 ? attempt(this.begin()) : this.beginAgain(last?.refused).then(attempt)),
       fn,
       retries,
     );
@@ -128,6 +138,7 @@ export class Transactions {
     return this.commit(
       open,
       () => reads.toReads(moment.clock.mayHaveRead),
+      { bytes: WriteBatch.memory(own.batch), start: 0, end: own.batch.byteLength },
       () => {
         WriteBatch.settle(own.batch, clock);
         const written = pipeline.appendBatch(own.batch, sync);
@@ -137,22 +148,22 @@ export class Transactions {
     );
   }
 
-  begin(turn?: RerunTurn): OpenTransaction {
+  begin(turn?: RerunTurn, runs = 0): OpenTransaction {
     const { visibleSequence, memtables, versions, clock, snapshots } = this.#parts;
     const timeMs = timeOfRead(newestFirst(memtables), versions.current, clock);
-    const open = new OpenTransaction(visibleSequence(), timeMs, turn);
+    const open = new OpenTransaction(visibleSequence(), timeMs, turn, runs);
     snapshots.hold(open.sequence, timeMs);
     this.#open.add(open);
     return open;
   }
 
   /** As {@link begin}, for one that was refused, in its turn. */
-  async beginAgain(): Promise<OpenTransaction> {
-    const turn = await this.#reruns.enter();
+  async beginAgain(refused: RefusedRun | undefined): Promise<OpenTransaction> {
+    const turn = await this.#reruns.enter(refused);
     try {
       await this.#parts.pipeline.published();
       this.#parts.checkReadable();
-      return this.begin(turn);
+      return this.begin(turn, refused?.runs);
     } catch (error) {
       this.#reruns.leave(turn);
       throw error;
@@ -173,18 +184,24 @@ export class Transactions {
   }
 
   /**
-   * Has `write` append, and ends `open`, if nothing of the reads was written since its moment: resolves as `write` does. With
-   * false when something was.
+   * Has `write` append what is `written`, and ends `open`, if nothing of the reads was written since its moment: resolves as
+   * `write` does. With false when something was.
    */
-  async commit(open: OpenTransaction, readsOf: () => Reads, write: () => Promise<void>): Promise<boolean> {
+  async commit(
+    open: OpenTransaction,
+    readsOf: () => Reads,
+    written: WrittenBytes,
+    write: () => Promise<void>,
+  ): Promise<boolean> {
     const { gate, counters } = this.#parts;
     let reads: Reads | undefined;
     let tables: TableJudgement | undefined;
     try {
       for (;;) {
         this.#parts.checkWritable();
-        if (gate.ingestion !== undefined) {
-          await gate.ingestion;
+        const way = gate.ingestion ?? this.#reruns.wayFor(written, open.turn);
+        if (way !== undefined) {
+          await way;
           continue;
         }
         if (this.#hasChangedSince(open)) {
@@ -201,12 +218,13 @@ export class Transactions {
             isWrittenInMemory(this.#parts, reads, tables.moment)
           ) {
             counters.conflictCount++;
+            open.refused = { reads, runs: open.runs + 1 };
             return false;
           }
         }
-        const written = write();
+        const appended = write();
         this.end(open);
-        await written;
+        await appended;
         return true;
       }
     } finally {

@@ -94,7 +94,7 @@ function endOf(lt: Bytes | undefined, lte: Bytes | undefined): Uint8Array | unde
 }
 
 /** The smallest key after `key`; undefined: there is none. */
-function afterKey(key: Uint8Array): Uint8Array | undefined {
+export function afterKey(key: Uint8Array): Uint8Array | undefined {
   return key.length < MAX_KEY_BYTES ? keySuccessor(key) : afterPrefix(key);
 }
 

@@ -103,7 +103,7 @@ export class AwaitedReads {
     sources: ManySources,
     pin: Omit<PinnedTables, 'clock'>,
     options: AwaitedOptions | undefined,
-  ): Promise<(Buffer | undefined)[]> {
+  ): Promise<void> {
     const { turns } = this.#parts;
     try {
       keepKeys(job);
@@ -113,7 +113,6 @@ export class AwaitedReads {
         this.manyNow(job, sources, pin.sequence, options);
       }
       await this.#unblock(job, sources, pin.sequence, options);
-      return job.values;
     } finally {
       pin.release();
     }

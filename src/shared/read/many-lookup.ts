@@ -24,11 +24,12 @@
  */
 
 import { Entry, EntryKind } from '../base/entry.ts';
-import { settle } from '../base/expiry.ts';
+import { expiryOf, settle } from '../base/expiry.ts';
 import { type Bytes, lookupKeyBytes, ownedKeyBytes } from '../base/input-bytes.ts';
 import { WouldWait } from '../disk/would-wait.ts';
 import { hashKey } from '../table/bloom-filter.ts';
 import type { TableReader } from '../table/table-reader.ts';
+import type { Clock } from '../threads/shared-clock.ts';
 import { lookupMemtables, lookupTables, TableSearch } from './lookup.ts';
 import { takeValue } from './read-options.ts';
 import type { ReadableMemtables } from './readable-memtables.ts';
@@ -68,6 +69,17 @@ export interface ManyJob {
   readonly blocked: number[];
   /** How many keys no memtable had. */
   tableLookups: number;
+  /** Of the values that expire, one after the other: the place, and the moment. */
+  readonly expiring: number[];
+}
+
+/** The values, without what has expired by now: however long they took, none is handed out after its moment. */
+export function valuesNow({ values, expiring }: ManyJob, clock: Clock): (Buffer | undefined)[] {
+  if (expiring.length === 0) return values;
+  const nowMs = clock.now();
+  for (let i = 0; i < expiring.length; i += 2)
+    if (expiring[i + 1]! <= nowMs) values[expiring[i]!] = undefined;
+  return values;
 }
 
 /** Reads all that it needs of `keys`, which are the caller's: see {@link keepKeys}. Throws what a wrong key throws. */
@@ -83,7 +95,7 @@ export function manyJob(
     values.push(undefined);
   }
   const zeroCopy = options?.zeroCopy === true ? ZERO_COPY : undefined;
-  return { keys: ownKeys, values, zeroCopy, next: 0, blocked: [], tableLookups: 0 };
+  return { keys: ownKeys, values, zeroCopy, next: 0, blocked: [], tableLookups: 0, expiring: [] };
 }
 
 /** Makes copies of the keys that are not looked up within the call: from then on the caller's may change. */
@@ -129,7 +141,10 @@ export class ManyLookup {
   }
 
   #take(job: ManyJob, index: number, nowMs: number): void {
-    settle(this.scratch, nowMs);
+    if (this.scratch.kind === EntryKind.ExpiringPut) {
+      job.expiring.push(index, expiryOf(this.scratch));
+      settle(this.scratch, nowMs);
+    }
     if (this.scratch.kind === EntryKind.Put) job.values[index] = takeValue(this.scratch, job.zeroCopy);
   }
 

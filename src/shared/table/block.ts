@@ -17,6 +17,7 @@
 import { compareBytes, readU32, sharedPrefixLength, VarintReader } from '../base/bytes.ts';
 import { type Entry, EntryKind, MAX_KIND } from '../base/entry.ts';
 import { CorruptionError } from '../base/errors.ts';
+import { EXPIRY_BYTES } from '../base/expiry.ts';
 import { MAX_KEY_BYTES } from '../base/limits.ts';
 import { U32_BYTES } from './format.ts';
 
@@ -98,7 +99,7 @@ export class EntryHeader {
     if (this.valueEnd > end) throw block.corrupt('entry runs past the end of its block');
     if (overlap > previousKeyLength) throw block.corrupt('entry shares more than the key before it has');
     if (overlap + diffLength > MAX_KEY_BYTES) throw block.corrupt('entry has a key longer than keys may be');
-    if (kind > MAX_KIND || kind === EntryKind.RangeDelete) throw block.corrupt('entry is of an unknown kind');
+    if (kind > EntryKind.Put) checkKind(block, kind, valueLength);
     if (this.sequence > Number.MAX_SAFE_INTEGER)
       throw block.corrupt('entry has an impossible sequence number');
   }
@@ -110,6 +111,13 @@ export class EntryHeader {
     this.read(block, offset, 0);
     return offset;
   }
+}
+
+/** Those beyond puts and deletes. */
+function checkKind(block: Block, kind: number, valueLength: number): void {
+  if (kind > MAX_KIND || kind === EntryKind.RangeDelete) throw block.corrupt('entry is of an unknown kind');
+  if (kind === EntryKind.ExpiringPut && valueLength < EXPIRY_BYTES)
+    throw block.corrupt('entry does not say when it expires');
 }
 
 function readLength(block: Block, position: number): number {

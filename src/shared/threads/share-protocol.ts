@@ -161,8 +161,9 @@ export interface OwnerCalls {
   flush(): Promise<void>;
   /** A copy of what the client was given, with bytes for strings. */
   compact(range: KeyRange | CompactRange): Promise<void>;
-  /** A transaction, whose moment is kept until it is committed or ended. `isAgain`: it was refused, and waits for its turn. */
-  transactionBegin(isAgain: boolean): TransactionStart;
+  /** A transaction, whose moment is kept until it is committed or ended. `refused`: the run before, after which it waits for its
+   * turn. */
+  transactionBegin(refused: number | undefined): TransactionStart;
   /** Whether it was written, as `write` does; false: what it has read was written since. It has ended, whatever comes of it. */
   transactionCommit(id: number, reads: WireReads, writes: WireWrites): boolean;
   /** It writes nothing. */

@@ -25,17 +25,20 @@ import type { ExpiryOptions } from '../log/write-options.ts';
 import { RangeMap } from '../ranges/range-map.ts';
 import type { OwnSource } from '../read/scan-sources.ts';
 import { KeySet } from './key-set.ts';
-import { OWN_STEP, OwnIterator } from './own-iterator.ts';
+import { GONE, OWN_STEP, OwnIterator } from './own-iterator.ts';
 
 const NOTHING = new Uint8Array(0);
-const GONE = -1;
+/** At most this many new keys are put among the sorted ones one by one. */
+const FEW_KEYS = 32;
 /** All ranges are as new as each other. */
 const COVERED = 1;
 
 export class OwnWrites {
   readonly batch: WriteBatch = new WriteBatch();
   readonly #keys = new KeySet(NOTHING);
-  readonly #refs: number[] = [];
+  #refs: number[] = [];
+  /** Somebody may walk #refs: what is there is not to be changed. */
+  #isWalked = false;
   #ranges: RangeMap = RangeMap.empty();
   #sorted: number[] = [];
 
@@ -66,8 +69,8 @@ export class OwnWrites {
     const start = bytes.slice(keyStart, keyEnd);
     const end = rangeDeleteEnd(bytes, keyEnd, entryValueEnd(bytes, ref, keyEnd));
     const { count } = this.#keys;
-    for (let index = 0; index < count; index++)
-      if (this.#isWithin(index, start, end)) this.#refs[index] = GONE;
+    const refs = this.#ownRefs();
+    for (let index = 0; index < count; index++) if (this.#isWithin(index, start, end)) refs[index] = GONE;
     this.#ranges = this.#ranges.assign(start, end, COVERED);
   }
 
@@ -83,12 +86,14 @@ export class OwnWrites {
 
   /** What is written by now to keys of `range`, for a scan of the moment `sequence`; undefined: nothing is. */
   source(range: KeyRange, sequence: number): OwnSource | undefined {
-    const refs = this.#refs.length === 0 ? [] : this.#refsIn(range);
     const ranges = this.#ranges.length > 0 ? this.#ranges : undefined;
-    if (refs.length === 0 && ranges === undefined) return undefined;
+    const place = this.#placesOf(range);
+    if (place.from >= place.to && ranges === undefined) return undefined;
     const { bytes } = this.#keys;
     const own = sequence + OWN_STEP;
-    return { sequence: own, ranges, open: () => new OwnIterator(bytes, refs, own) };
+    const entries = { bytes, keys: this.#keys, sorted: this.#sorted, refs: this.#refs, ...place };
+    this.#isWalked = true;
+    return { sequence: own, ranges, open: () => new OwnIterator(entries, own) };
   }
 
   #note(ref: number): void {
@@ -96,19 +101,24 @@ export class OwnWrites {
     const bytes = WriteBatch.memory(this.batch);
     keys.bytes = bytes;
     const start = entryKeyStart(bytes, ref);
-    this.#refs[keys.note(start, entryKeyEnd(bytes, ref, start))] = ref;
+    const index = keys.note(start, entryKeyEnd(bytes, ref, start));
+    if (index === this.#refs.length) this.#refs.push(ref);
+    else this.#ownRefs()[index] = ref;
   }
 
-  #refsIn({ start, end }: KeyRange): number[] {
+  #placesOf({ start, end }: KeyRange): { readonly from: number; readonly to: number } {
     this.#sort();
-    const from = start === undefined ? 0 : this.#firstFrom(start);
-    const to = end === undefined ? this.#sorted.length : this.#firstFrom(end);
-    const refs: number[] = [];
-    for (let i = from; i < to; i++) {
-      const ref = this.#refs[this.#sorted[i]!]!;
-      if (ref !== GONE) refs.push(ref);
-    }
-    return refs;
+    return {
+      from: start === undefined ? 0 : this.#firstFrom(start),
+      to: end === undefined ? this.#sorted.length : this.#firstFrom(end),
+    };
+  }
+
+  /** To be changed: whoever walks the writes goes on with what was there. */
+  #ownRefs(): number[] {
+    if (this.#isWalked) this.#refs = [...this.#refs];
+    this.#isWalked = false;
+    return this.#refs;
   }
 
   /** Puts the keys that are new since the last time among the others. */
@@ -118,6 +128,11 @@ export class OwnWrites {
     if (sorted.length === count) return;
     const fresh: number[] = [];
     for (let index = sorted.length; index < count; index++) fresh.push(index);
+    if (fresh.length <= FEW_KEYS) {
+      this.#sorted = [...sorted];
+      for (const index of fresh) this.#sorted.splice(this.#firstFrom(this.#keyAt(index)), 0, index);
+      return;
+    }
     fresh.sort((a, b) => this.#compare(a, b));
     const merged: number[] = [];
     let next = 0;
@@ -127,6 +142,10 @@ export class OwnWrites {
     }
     while (next < fresh.length) merged.push(fresh[next++]!);
     this.#sorted = merged;
+  }
+
+  #keyAt(index: number): Uint8Array {
+    return this.#keys.bytes.subarray(this.#keys.startOf(index), this.#keys.endOf(index));
   }
 
   #compare(a: number, b: number): number {

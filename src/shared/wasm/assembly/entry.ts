@@ -17,6 +17,9 @@ export let delta: i64 = 0;
 
 const MAX_KEY_BYTES: u32 = 65536;
 const MAX_KIND: u32 = 3;
+/** Its value begins with so many bytes that say when. */
+const EXPIRING_PUT: u32 = 3;
+const EXPIRY_BYTES: u32 = 8;
 /** Not among a block's entries. */
 const RANGE_DELETE: u32 = 2;
 const MAX_LENGTH: u64 = 0x7fffffff;
@@ -73,6 +76,7 @@ export function readEntry(from: u32, end: u32, lengthBefore: u32): bool {
   return (
     kind <= MAX_KIND &&
     kind !== RANGE_DELETE &&
+    (kind !== EXPIRING_PUT || valueLength >= EXPIRY_BYTES) &&
     shared <= lengthBefore &&
     shared + diffLength <= MAX_KEY_BYTES
   );
