@@ -12,7 +12,7 @@
  */
 
 import { assert } from '../shared/base/assert.ts';
-import { compareKeys, copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { EXPIRY_BYTES, expiryOf } from '../shared/base/expiry.ts';
@@ -21,6 +21,7 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';
 import type { RangeDeletes } from '../shared/ranges/range-deletes.ts';
+import { tableExtent } from '../shared/ranges/table-extent.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
 import {
@@ -173,8 +174,7 @@ export class TableBuilder {
       tombstoneCount: this.#tombstoneCount,
       shadowedCount: this.#shadowedCount,
       rawBytes: this.#rawBytes,
-      smallestKey: ranges === undefined ? this.#firstKey! : smallestOf(this.#firstKey!, ranges.start),
-      largestKey: ranges === undefined ? lastKey : largestOf(lastKey, lastBefore(ranges.end)),
+      ...tableExtent(this.#firstKey!, lastKey, ranges),
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
       ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
@@ -224,17 +224,4 @@ function deleteOf(key: Uint8Array, sequence: number): Entry {
   entry.sequence = sequence;
   entry.kind = EntryKind.Delete;
   return entry;
-}
-
-function smallestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return compareKeys(a, b) <= 0 ? a : copyBytes(b, 0, b.length);
-}
-
-function largestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
-  return compareKeys(a, b) >= 0 ? a : copyBytes(b, 0, b.length);
-}
-
-/** The last key in front of `end` where there is one, as there is in front of a key and a zero; else `end`, which is wider. */
-function lastBefore(end: Uint8Array): Uint8Array {
-  return end.at(-1) === 0 ? end.subarray(0, -1) : end;
 }

@@ -13,6 +13,7 @@ import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
+import { tableExtent } from '../shared/ranges/table-extent.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
@@ -119,9 +120,14 @@ class TableWalk {
     check('number of shadowed entries', facts.shadowedCount === this.#shadowedCount);
     check('number of entries that expire, or time', isSameExpiry(facts.expiry, this.#expiry.summary));
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
-    check('smallest sequence number', facts.smallestSequence === this.#smallestSequence);
-    check('largest sequence number', facts.largestSequence === this.#largestSequence);
-    const [smallest, largest] = [this.#smallestKey!, this.#key.subarray(0, this.#keyLength)];
+    const { ranges } = this.#reader;
+    const [lowest, highest] = ranges?.sequenceRange() ?? [Number.MAX_SAFE_INTEGER, 0];
+    check('number of deleted ranges', facts.rangeDeletes === ranges?.count);
+    check('smallest sequence number', facts.smallestSequence === Math.min(this.#smallestSequence, lowest));
+    check('largest sequence number', facts.largestSequence === Math.max(this.#largestSequence, highest));
+    const lastKey = this.#key.subarray(0, this.#keyLength);
+    const extent = tableExtent(this.#smallestKey!, lastKey, ranges);
+    const { smallestKey: smallest, largestKey: largest } = extent;
     // The manifest may have shortened them.
     const isExact = who === 'its properties';
     check(

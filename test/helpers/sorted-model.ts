@@ -130,7 +130,9 @@ export function overlap(a: ModelBounds, b: ModelBounds): boolean {
   const [aStart, aEnd] = edgesOf(a);
   const [bStart, bEnd] = edgesOf(b);
   const start = aStart > bStart ? aStart : bStart;
-  return !isEmptyRange(a) && !isEmptyRange(b) && [aEnd, bEnd].every((end) => end === undefined || start < end);
+  return (
+    !isEmptyRange(a) && !isEmptyRange(b) && [aEnd, bEnd].every((end) => end === undefined || start < end)
+  );
 }
 
 function byBytes(a: string, b: string): number {
