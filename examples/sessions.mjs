@@ -75,7 +75,7 @@ async function run(directory) {
   let engine = await StorageEngine.open(directory);
   try {
     let sessions = new Sessions(engine, 60_000);
-    const short = new Sessions(engine, 400);
+    const short = new Sessions(engine, 1500);
     const browser = await sessions.create('alice', { views: 0 });
     const phone = await short.create('alice', { views: 0 });
     await sessions.create('bob');
@@ -87,7 +87,7 @@ async function run(directory) {
     const minute = await sessions.remaining(browser);
     console.log(`the browser saw ${views} pages; a minute is left: ${minute > 30_000 && minute <= 60_000}`);
 
-    while ((await short.read(phone)) !== undefined) await sleep(20);
+    while ((await short.read(phone)) !== undefined) await sleep(50);
     console.log(
       `the phone's session has ended; a touch brings it back: ${(await short.touch(phone)) !== undefined}`,
     );
