@@ -36,6 +36,8 @@ import type { BusyTables, CompactionPlan } from './compaction-plan.ts';
 
 /** Tables looked at between two turns of the event loop. */
 const TABLES_PER_TURN = 256;
+/** Range tables that are examined again each time the store comes to rest. */
+const AGAIN_AT_ONCE = 64;
 /** Tables that one edit drops, at most. */
 const MAX_DROPPED_TABLES = 1024;
 
@@ -51,8 +53,8 @@ export class CoveredTables {
   readonly #onFound: () => void;
   /** By number: who reads from this sequence on does not see the table. */
   readonly #covered = new Map<FileNumber, SequenceNumber>();
-  /** Range tables of the version that were examined, or are to be. */
-  #known = new Set<FileNumber>();
+  /** Range tables that were examined or are to be, those that were first first; undefined: none that is there was looked for. */
+  #known: Set<FileNumber> | undefined;
   #waiting: { readonly level: Level; readonly table: TableInfo }[] = [];
   #isRunning = false;
   #isEnded = false;
@@ -67,24 +69,38 @@ export class CoveredTables {
   /** Examines range tables that it has not seen. */
   look(): void {
     const version = this.#parts.versions.current;
+    // What was there when the store was opened has its turn when the store is at rest.
+    const isFirst = this.#known === undefined;
+    this.#known ??= new Set();
     if (version.rangeTables === 0) {
-      if (this.#known.size > 0) this.#known = new Set();
+      this.#known.clear();
       return;
     }
-    const known = new Set<FileNumber>();
     for (let i = 0; i < LEVEL_COUNT; i++)
       for (const table of rangeTables(version, i)) {
-        known.add(table.number);
-        if (!this.#known.has(table.number)) this.#waiting.push({ level: toLevel(i), table });
+        if (this.#known.has(table.number)) continue;
+        this.#known.add(table.number);
+        if (!isFirst) this.#waiting.push({ level: toLevel(i), table });
       }
-    this.#known = known;
+    if (this.#known.size > 2 * version.rangeTables) this.#forgetOthers(version);
     if (!this.#isRunning && this.#waiting.length > 0) void this.#run();
   }
 
-  /** Examines all again: compactions that ran meanwhile may have put what is covered into tables of its own. */
+  /** Examines some again, in turn: compactions that ran meanwhile may have put what is covered into tables of its own. */
   lookAgain(): void {
-    this.#known = new Set();
+    let left = AGAIN_AT_ONCE;
+    for (const number of this.#known ?? []) {
+      if (left-- === 0) break;
+      this.#known!.delete(number);
+    }
     this.look();
+  }
+
+  #forgetOthers(version: Version): void {
+    const there = new Set(
+      version.lists.flatMap((_, i) => Array.from(rangeTables(version, i), ({ number }) => number)),
+    );
+    for (const number of this.#known!) if (!there.has(number)) this.#known!.delete(number);
   }
 
   end(): void {
@@ -133,7 +149,7 @@ export class CoveredTables {
         next !== undefined && !this.#isEnded;
         next = this.#waiting.shift()
       )
-        if (this.#known.has(next.table.number)) await this.#examine(next.level, next.table);
+        await this.#examine(next.level, next.table);
     } finally {
       this.#isRunning = false;
     }
@@ -143,6 +159,10 @@ export class CoveredTables {
   async #examine(level: Level, table: TableInfo): Promise<void> {
     const { versions, tables } = this.#parts;
     const pin = versions.pin();
+    if (!pin.version.hasFile(table.number)) {
+      pin.release();
+      return;
+    }
     const fetched = tables.fetch(table);
     try {
       await fetched.ready;
