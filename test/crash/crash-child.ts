@@ -8,10 +8,10 @@
 import { writeSync } from 'node:fs';
 import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
 import { WriteBatch } from '../../src/main/index.ts';
+import { addTo, submitOne } from '../helpers/batch-entries.ts';
 import { killingSpec } from '../helpers/recording-file-system.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { SMALL_PAGES } from '../helpers/small-pages.ts';
-import { toBytes } from '../helpers/sorted-model.ts';
 import { type CrashPlan, type PlannedBatch, plannedBatch } from './crash-plan.ts';
 
 const plan = JSON.parse(process.argv[2]!) as CrashPlan;
@@ -57,15 +57,8 @@ async function writeForEver(): Promise<void> {
 function submit(store: StorageEngine, { entries, sync }: PlannedBatch): Promise<void> {
   const options = sync ? { sync } : {};
   const [only] = entries;
-  if (entries.length === 1 && only !== undefined) {
-    const [key, value] = only;
-    if (value === undefined) return store.delete(toBytes(key), options);
-    return store.put(toBytes(key), toBytes(value), options);
-  }
+  if (entries.length === 1 && only !== undefined) return submitOne(store, only, options);
   const batch = new WriteBatch();
-  for (const [key, value] of entries) {
-    if (value === undefined) batch.delete(toBytes(key));
-    else batch.put(toBytes(key), toBytes(value));
-  }
+  for (const entry of entries) addTo(batch, entry);
   return store.write(batch, options);
 }

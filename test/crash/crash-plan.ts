@@ -7,9 +7,12 @@
  */
 
 import type { EngineOptions } from '../../src/main/index.ts';
+import { applyTo, type BatchEntry } from '../helpers/batch-entries.ts';
 import { randomValue } from '../helpers/key-generator.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
-import type { SortedModel } from '../helpers/sorted-model.ts';
+import type { ModelBounds, SortedModel } from '../helpers/sorted-model.ts';
+
+const YEAR_MS = 365 * 24 * 3600 * 1000;
 
 export interface CrashPlan {
   readonly directory: string;
@@ -24,9 +27,6 @@ export interface CrashPlan {
   readonly killAfter: number;
 }
 
-/** undefined: a delete. */
-export type BatchEntry = readonly [key: string, value: string | undefined];
-
 export interface PlannedBatch {
   readonly entries: readonly BatchEntry[];
   readonly sync: boolean;
@@ -37,10 +37,22 @@ export function plannedBatch({ seed, round }: Pick<CrashPlan, 'seed' | 'round'>,
   const kind = random.below(10);
   const count = kind < 4 ? 1 : kind < 9 ? random.between(10, 60) : random.between(60, 200);
   const entries = Array.from({ length: count }, (_, i): BatchEntry => {
+    if (random.chance(count === 1 ? 0.08 : 0.02)) return [rangeOf(random), undefined];
     const key = keyOf(random);
+    // Expires when no test runs any more.
+    if (random.chance(0.1)) return [key, `expires ${round}.${n}.${i}`, YEAR_MS];
     return [key, random.chance(0.25) ? undefined : randomValue(random, `${round}.${n}.${i}`, 800)];
   });
   return { entries, sync: random.chance(0.15) };
+}
+
+/** Mostly of some keys, now and then of a third of them. */
+function rangeOf(random: Random): ModelBounds {
+  const key = keyOf(random);
+  const kind = random.below(10);
+  if (kind === 0) return { prefix: random.pick(['a', 'user:', 'z/']) };
+  if (kind < 5) return { prefix: key.length < 3 ? 'a1' : key };
+  return { gte: key, [random.pick(['lt', 'lte'] as const)]: `${key.slice(0, -1)}~` };
 }
 
 function keyOf(random: Random): string {
@@ -50,10 +62,7 @@ function keyOf(random: Random): string {
 
 /** What the store holds once `batch` is in it. */
 export function applyBatch(model: SortedModel, batch: PlannedBatch): void {
-  for (const [key, value] of batch.entries) {
-    if (value === undefined) model.delete(key);
-    else model.put(key, value);
-  }
+  for (const entry of batch.entries) applyTo(model, entry);
 }
 
 /** Small buffers, so that a short life sees flushes and compactions. */

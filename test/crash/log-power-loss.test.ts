@@ -13,10 +13,11 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import { addTo } from '../helpers/batch-entries.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
-import { type ModelEntry, SortedModel, toBytes, toText } from '../helpers/sorted-model.ts';
+import { type ModelEntry, SortedModel, toText } from '../helpers/sorted-model.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { applyBatch, type PlannedBatch, plannedBatch } from './crash-plan.ts';
 
@@ -146,9 +147,6 @@ function logsIn(directory: string): string[] {
 
 function toWriteBatch({ entries }: PlannedBatch): WriteBatch {
   const batch = new WriteBatch();
-  for (const [key, value] of entries) {
-    if (value === undefined) batch.delete(toBytes(key));
-    else batch.put(toBytes(key), toBytes(value));
-  }
+  for (const entry of entries) addTo(batch, entry);
   return batch;
 }

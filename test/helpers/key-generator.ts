@@ -2,6 +2,7 @@
  * Keys that hurt: shared prefixes, empty, runs of 0x00 and 0xff, one byte more or less than another, used again.
  */
 import type { Random } from './rng.ts';
+import type { ModelBounds } from './sorted-model.ts';
 
 export interface KeyShape {
   /** How often a key that was used before comes again, 0..1. */
@@ -54,6 +55,25 @@ export class KeyGenerator {
     if (kind === 0) return `${key}\x00`;
     if (kind === 1) return key.slice(0, -1);
     return key;
+  }
+
+  /** What a range delete takes: mostly some neighbours, now and then a good part of all keys. */
+  doomed(): ModelBounds {
+    const random = this.#random;
+    const kind = random.below(20);
+    const key = this.nearby();
+    if (kind < 7) return { prefix: key.length < 3 ? key : key.slice(0, -1) };
+    if (kind < 11) return { [random.pick(['gt', 'gte'] as const)]: key, lt: `${key.slice(0, -1)}\xff` };
+    if (kind < 13) return { gte: key, lte: key };
+    if (kind === 13) return { gt: key };
+    if (kind === 14) return { lt: key };
+    const other = this.nearby();
+    // Now and then the wrong way round: an empty range.
+    const [low, high] = key < other || random.chance(0.2) ? [key, other] : [other, key];
+    return {
+      [random.pick(['gt', 'gte'] as const)]: low,
+      [random.pick(['lt', 'lte'] as const)]: high,
+    };
   }
 
   #fresh(): string {

@@ -34,8 +34,14 @@ class Generator {
     this.#keys = new Keys(random, random.chance(0.5) ? MIXED_KEYS : MANY_VERSIONS);
     const key = (): string => this.#keys.nearby();
     this.#choices = [
-      [270, () => ['put', this.#keys.next(), this.#value()]],
+      [270, () => ['put', this.#keys.next(), this.#value(), ...this.#ttl()]],
       [90, () => ['delete', random.chance(0.3) ? this.#keys.next() : key()]],
+      [14, () => ['deleteRange', this.#keys.doomed()]],
+      [1, () => ['deleteRange', {}]],
+      [30, () => ['update', key(), random.chance(0.2) ? null : this.#value(), ...this.#ttl()]],
+      [20, () => this.#transaction()],
+      [20, () => ['expiresAt', key()]],
+      [30, () => ['pass', random.chance(0.9) ? random.between(1, 20) : random.between(50, 900)]],
       [45, () => ['batch', this.#changes(random.chance(0.1) ? 150 : 12)]],
       [30, () => ['burst', this.#changes(30)]],
       [220, () => ['get', key(), ...this.#at()]],
@@ -76,16 +82,37 @@ class Generator {
 
   #changes(most: number): Change[] {
     const random = this.#random;
-    return Array.from({ length: random.between(0, most) }, () => [
-      this.#keys.next(),
-      random.chance(0.25) ? null : this.#value(),
-    ]);
+    return Array.from({ length: random.between(0, most) }, () => this.#change());
+  }
+
+  #change(): Change {
+    const random = this.#random;
+    if (random.chance(0.02)) return [this.#keys.doomed(), null];
+    const key = this.#keys.next();
+    return random.chance(0.25) ? [key, null] : [key, this.#value(), ...this.#ttl()];
+  }
+
+  #ttl(): [] | [number] {
+    const random = this.#random;
+    if (!random.chance(0.15)) return [];
+    return [random.chance(0.8) ? random.between(1, 100) : 100_000];
+  }
+
+  #transaction(): Operation {
+    const random = this.#random;
+    const keys = Array.from({ length: random.below(5) }, () => this.#keys.nearby());
+    const changes = random.chance(0.1) ? [] : this.#changes(6);
+    const bounds = this.#keys.doomed();
+    if (random.chance(0.4)) return ['transaction', keys, bounds, changes, this.#change()];
+    if (keys.length === 0 || random.chance(0.7)) return ['transaction', keys, bounds, changes];
+    return ['transaction', keys, bounds, changes, [random.pick(keys), this.#value()]];
   }
 
   #range(): ModelRange {
     const random = this.#random;
     const bound = (name: keyof ModelRange, chance: number): object =>
       random.chance(chance) ? { [name]: this.#keys.nearby() } : {};
+    if (random.chance(0.15)) return { prefix: this.#keys.nearby().slice(0, -1), reverse: random.chance(0.5) };
     return {
       ...bound('gt', 0.25),
       ...bound('gte', 0.35),

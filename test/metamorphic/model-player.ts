@@ -1,7 +1,14 @@
 /**
  * Plays a history on a sorted map: what every store must answer.
  */
-import { type ModelEntry, SortedModel } from '../helpers/sorted-model.ts';
+import {
+  isEmptyRange,
+  isWithin,
+  type ModelBounds,
+  type ModelEntry,
+  overlap,
+  SortedModel,
+} from '../helpers/sorted-model.ts';
 import { type Answer, digest } from './answers.ts';
 import { type Change, type Operation, valueText } from './operations.ts';
 
@@ -18,12 +25,18 @@ export class ModelPlayer {
   perform(operation: Operation): Answer {
     switch (operation[0]) {
       case 'put':
-        return this.#change([[operation[1], operation[2]]]);
+        return this.#change([[operation[1], operation[2], operation[3]]]);
       case 'delete':
+      case 'deleteRange':
         return this.#change([[operation[1], null]]);
       case 'batch':
       case 'burst':
         return this.#change(operation[1]);
+      case 'update':
+      case 'transaction':
+      case 'expiresAt':
+      case 'pass':
+        return this.#beyond(operation);
       case 'get':
         return this.#read(operation[2], (model) => [model.get(operation[1])]);
       case 'has':
@@ -59,11 +72,51 @@ export class ModelPlayer {
   }
 
   #change(changes: readonly Change[]): Answer {
-    for (const [key, value] of changes) {
-      if (value === null) this.#model.delete(key);
-      else this.#model.put(key, valueText(value));
+    for (const [key, value, ttl] of changes) {
+      if (typeof key !== 'string') this.#model.deleteRange(key);
+      else if (value === null) this.#model.delete(key);
+      else this.#model.put(key, valueText(value), ttl === undefined ? undefined : this.#model.nowMs + ttl);
     }
     return 'done';
+  }
+
+  #beyond(
+    operation: Extract<
+      Operation,
+      readonly ['update' | 'transaction' | 'expiresAt' | 'pass', ...(readonly unknown[])]
+    >,
+  ): Answer {
+    switch (operation[0]) {
+      case 'update': {
+        const [, key, value, ttl] = operation;
+        const before = this.#model.get(key);
+        this.#change([[key, value, ttl]]);
+        return [before, value === null ? undefined : valueText(value)];
+      }
+      case 'transaction': {
+        const [, keys, bounds, changes, other] = operation;
+        const isWrite = changes.some(([target]) => typeof target === 'string' || !isEmptyRange(target));
+        const model = this.#model;
+        const run = (): string[] => {
+          const found = keys.map((key) => model.get(key));
+          this.#change(changes);
+          return [...found, ...model.scan(bounds).flat()] as string[];
+        };
+        if (other === undefined || !isWrite) {
+          // What only reads is not judged: it saw the moment before the other's change.
+          const answer = ['1', ...run()];
+          if (other !== undefined) this.#change([other]);
+          return answer;
+        }
+        this.#change([other]);
+        return [collides(other, keys, bounds) ? '2' : '1', ...run()];
+      }
+      case 'expiresAt':
+        return [this.#model.expiresAt(operation[1])?.toString()];
+      case 'pass':
+        this.#model.nowMs += operation[1];
+        return 'done';
+    }
   }
 
   #read(snapshot: number | undefined, read: (model: SortedModel) => Answer): Answer {
@@ -78,6 +131,12 @@ export class ModelPlayer {
     scan.at += entries.length;
     return entries.flat();
   }
+}
+
+/** Whether what a transaction read has been written: the keys, or any place of the range. */
+function collides([target]: Change, keys: readonly string[], bounds: ModelBounds): boolean {
+  if (typeof target === 'string') return keys.includes(target) || isWithin(bounds, target);
+  return keys.some((key) => isWithin(target, key)) || overlap(target, bounds);
 }
 
 /** What ends every history. */

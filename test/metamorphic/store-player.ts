@@ -9,21 +9,30 @@
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { openEngine } from '../../src/main/engine.ts';
 import {
+  type Bytes,
   type EngineOptions,
+  type KeyRange,
   type Scan,
   type Snapshot,
-  StorageEngine,
+  type StorageEngine,
+  type Transaction,
   WriteBatch,
 } from '../../src/main/index.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
-import { type ModelRange, toBytes } from '../helpers/sorted-model.ts';
+import { SettableClock } from '../helpers/settable-clock.ts';
+import { type ModelBounds, type ModelRange, toBytes } from '../helpers/sorted-model.ts';
 import type { Answer } from './answers.ts';
 import { type Change, type Operation, valueText } from './operations.ts';
+
+/** When the time of a history begins. */
+const BEGIN_MS = 1_000_000;
 
 export class StorePlayer {
   readonly #optionsOf: (generation: number) => EngineOptions;
   readonly #root: string;
+  readonly #clock = new SettableClock(BEGIN_MS);
   readonly #snapshots = new Map<number, Snapshot>();
   readonly #scans = new Map<number, Scan>();
   /** Flushes and compactions that nobody awaits yet. */
@@ -43,7 +52,8 @@ export class StorePlayer {
 
   async open(): Promise<void> {
     mkdirSync(this.#root, { recursive: true });
-    this.#engine = await StorageEngine.open(this.#directory, this.#optionsOf(this.#generation));
+    const options = this.#optionsOf(this.#generation);
+    this.#engine = await openEngine(this.#directory, options, { clock: this.#clock });
     this.#engine.on('backgroundError', ({ error }) => this.#fail(error));
   }
 
@@ -51,6 +61,11 @@ export class StorePlayer {
     const answer = await this.#perform(operation, this.#engine!);
     if (this.#failure !== undefined) throw this.#failure.cause;
     return answer;
+  }
+
+  /** The model's time begins with 0. */
+  #ago(moment: number | undefined): string | undefined {
+    return moment === undefined ? undefined : String(moment - BEGIN_MS);
   }
 
   async end(): Promise<void> {
@@ -65,9 +80,19 @@ export class StorePlayer {
   #perform(operation: Operation, engine: StorageEngine): Answer | Promise<Answer> {
     switch (operation[0]) {
       case 'put':
-        return done(engine.put(toBytes(operation[1]), toBytes(valueText(operation[2]))));
+        return done(writeOne(engine, [operation[1], operation[2], operation[3]]));
       case 'delete':
-        return done(engine.delete(toBytes(operation[1])));
+      case 'deleteRange':
+        return done(writeOne(engine, [operation[1], null]));
+      case 'update':
+        return update(engine, operation);
+      case 'transaction':
+        return transact(engine, operation);
+      case 'expiresAt':
+        return engine.expiresAt(toBytes(operation[1])).then((moment) => [this.#ago(moment)]);
+      case 'pass':
+        this.#clock.pass(operation[1]);
+        return 'done';
       case 'batch':
         return done(engine.write(batchOf(operation[1])));
       case 'burst':
@@ -189,17 +214,60 @@ function close<T extends { close(): void }>(held: Map<number, T>, id: number): A
   return held.delete(id) ? 'done' : 'absent';
 }
 
-function writeOne(engine: StorageEngine, [key, value]: Change): Promise<void> {
-  return value === null ? engine.delete(toBytes(key)) : engine.put(toBytes(key), toBytes(valueText(value)));
+type Writer = Pick<StorageEngine, 'put' | 'delete' | 'deleteRange'>;
+type BatchLike = Pick<Transaction, 'put' | 'delete' | 'deleteRange'>;
+
+function writeOne(engine: Writer, [key, value, ttl]: Change): Promise<void> {
+  if (typeof key !== 'string') return engine.deleteRange(toDoomed(key));
+  return value === null
+    ? engine.delete(toBytes(key))
+    : engine.put(toBytes(key), toBytes(valueText(value)), { ttl });
+}
+
+function applyTo(target: BatchLike | WriteBatch, [key, value, ttl]: Change): void {
+  if (typeof key !== 'string') target.deleteRange(toDoomed(key));
+  else if (value === null) target.delete(toBytes(key));
+  else target.put(toBytes(key), toBytes(valueText(value)), { ttl });
 }
 
 function batchOf(changes: readonly Change[]): WriteBatch {
   const batch = new WriteBatch();
-  for (const [key, value] of changes) {
-    if (value === null) batch.delete(toBytes(key));
-    else batch.put(toBytes(key), toBytes(valueText(value)));
-  }
+  for (const change of changes) applyTo(batch, change);
   return batch;
+}
+
+/** What was there, and what is. */
+async function update(
+  engine: StorageEngine,
+  [, key, value, ttl]: Extract<Operation, readonly ['update', ...(readonly unknown[])]>,
+): Promise<Answer> {
+  let before: Buffer | undefined;
+  const fn = (current: Buffer | undefined): Bytes | undefined => {
+    before = current;
+    return value === null ? undefined : toBytes(valueText(value));
+  };
+  const after = await engine.update(toBytes(key), fn, { ttl });
+  return [before, after];
+}
+
+/** How often it was run, and what it read in the last run. */
+async function transact(
+  engine: StorageEngine,
+  [, keys, bounds, changes, other]: Extract<Operation, readonly ['transaction', ...(readonly unknown[])]>,
+): Promise<Answer> {
+  let runs = 0;
+  const found = await engine.transaction(async (tx) => {
+    runs++;
+    const values = await tx.getMany(keys.map(toBytes));
+    if (other !== undefined && runs === 1) await writeOne(engine, other);
+    for (const change of changes) applyTo(tx, change);
+    return [...values, ...[...tx.scan(toRange(bounds))].flat()];
+  });
+  return [String(runs), ...found];
+}
+
+function toDoomed(bounds: ModelBounds): KeyRange | { all: true } {
+  return Object.keys(bounds).length === 0 ? { all: true } : toRange(bounds);
 }
 
 function toRange({ reverse, limit, ...bounds }: ModelRange): object {

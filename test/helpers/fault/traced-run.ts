@@ -185,18 +185,20 @@ class Session {
   #hand(change: Change, sync: boolean): Promise<void> {
     const [first] = change;
     if (change.length === 1 && first !== undefined) {
-      const [key, value] = first;
+      const [key, value, isPrefix] = first;
+      if (isPrefix) return this.#engine.deleteRange({ prefix: key }, { sync });
       if (value === undefined) return this.#engine.delete(key, { sync });
       // The caller's buffer is its own again once the call has returned.
       const mine = value.slice();
-      const done = this.#engine.put(key, mine, { sync });
+      const done = this.#engine.put(key, mine, { sync, ttl: ttlOf(value) });
       mine.fill(0xee);
       return done;
     }
     const batch = new WriteBatch();
-    for (const [key, value] of change) {
-      if (value === undefined) batch.delete(key);
-      else batch.put(key, value);
+    for (const [key, value, isPrefix] of change) {
+      if (isPrefix) batch.deleteRange({ prefix: key });
+      else if (value === undefined) batch.delete(key);
+      else batch.put(key, value, { ttl: ttlOf(value) });
     }
     return this.#engine.write(batch, { sync });
   }
@@ -206,6 +208,7 @@ class Session {
     const size = random.chance(0.2) ? random.between(2, 15) : 1;
     return Array.from({ length: size }, () => {
       const key = random.pick(this.#keys);
+      if (random.chance(0.03)) return [key.slice(0, -random.between(0, 2)) || key, undefined, true] as const;
       if (random.chance(0.15)) return [key, undefined] as const;
       return [key, this.#value()] as const;
     });
@@ -220,4 +223,9 @@ class Session {
     new DataView(value.buffer).setUint32(0, this.#written);
     return value;
   }
+}
+
+/** Some values expire, in a year: they must come back as all others do. */
+function ttlOf(value: Uint8Array): number | undefined {
+  return value.length % 5 === 0 ? 365 * 24 * 3600 * 1000 : undefined;
 }

@@ -9,8 +9,8 @@
  */
 import { crc32 } from '../../../src/shared/base/checksum.ts';
 
-/** One atomic write: a put, a delete, or a batch. undefined removes the key. */
-export type Change = readonly (readonly [key: string, value: Uint8Array | undefined])[];
+/** One atomic write: a put, a delete, or a batch. undefined removes the key, or every key that begins so. */
+export type Change = readonly (readonly [key: string, value: Uint8Array | undefined, isPrefix?: boolean])[];
 
 export class StateHash {
   #low = 0;
@@ -72,21 +72,26 @@ export class WriteModel {
   }
 
   submit(moment: number, change: Change): void {
-    for (const [key, value] of change) {
-      const before = this.#values.get(key);
-      const keyBytes = Buffer.from(key);
-      if (before !== undefined) this.#hash.remove(keyBytes, before);
-      if (value === undefined) this.#values.delete(key);
-      else {
-        this.#values.set(key, value);
-        this.#hash.add(keyBytes, value);
-      }
+    for (const [key, value, isPrefix] of change) {
+      if (!isPrefix) this.#set(key, value);
+      else for (const one of [...this.#values.keys()]) if (one.startsWith(key)) this.#set(one, undefined);
     }
     this.#submitted.push(moment);
     const state = this.#hash.toString();
     const lengths = this.#prefixes.get(state);
     if (lengths === undefined) this.#prefixes.set(state, [this.length]);
     else lengths.push(this.length);
+  }
+
+  #set(key: string, value: Uint8Array | undefined): void {
+    const before = this.#values.get(key);
+    const keyBytes = Buffer.from(key);
+    if (before !== undefined) this.#hash.remove(keyBytes, before);
+    if (value === undefined) this.#values.delete(key);
+    else {
+      this.#values.set(key, value);
+      this.#hash.add(keyBytes, value);
+    }
   }
 
   /** The store has promised that the first `count` writes survive. */
