@@ -61,6 +61,10 @@ test('verify() counts the deleted ranges of tables, and finds each changed byte 
   const { path, newest } = await storeWithHoles(t);
   const engine = await openAt(t, path, INLINE);
   assert.equal((await engine.verify()).rangeDeletes, 2);
+  assert.equal(
+    engine.stats().levels.reduce((sum, { rangeDeletes }) => sum + rangeDeletes, 0),
+    2,
+  );
   await engine.close();
   const sound = readFileSync(newest);
   const metaAt = readU64(sound, sound.length - FOOTER_BYTES);

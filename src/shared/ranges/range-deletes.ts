@@ -202,7 +202,12 @@ export class RangeDeletes implements RangeSource {
       if (this.#sequenceEnds[i]! < this.#sequencesFrom(i)) return false;
       const sequences = this.sequencesOf(i);
       for (let s = 0; s < sequences.length; s++)
-        if (sequences[s]! <= 0 || (s > 0 && sequences[s]! >= sequences[s - 1]!)) return false;
+        if (
+          sequences[s]! <= 0 ||
+          sequences[s]! > Number.MAX_SAFE_INTEGER ||
+          (s > 0 && sequences[s]! >= sequences[s - 1]!)
+        )
+          return false;
     }
     return this.sequencesOf(0).length > 0 && this.sequencesOf(count - 1).length === 0;
   }
