@@ -6,10 +6,10 @@
  *   3. a block counts if its checksum matches and its entries are in order, among themselves and after those before
  *   4. entries count their sequence numbers from a base that is stored with the meta data. Where those are damaged, a base is
  *      believed only if it makes the entries span exactly the sequence numbers that somebody says they span
- *      (of a table that deletes ranges, which lie in the meta block, these are the numbers of both: then the base that the damaged
- *      meta data name is believed, if the entries lie among those numbers and have the first or the last of them)
- *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; deleted ranges with them,
- *      where the meta block is intact
+ *      (of a table that deletes ranges, which lie in the meta block, these are the numbers of both: then the base that the
+ *      damaged meta data name is believed, if the entries lie among those numbers and have the first or the last of them)
+ *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; deleted ranges with
+ *      them, where the meta block is intact
  *
  * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
  *             number is the one it was written with. Memory: one block at a time.

@@ -5,7 +5,7 @@
  *   value = 0 u8 | the first key behind the range          [key, end)
  *         | 1 u8                                           from key on, without an end
  *
- * It begins with what can be a key, and ends before one of up to MAX_BOUND_BYTES: what comes right behind the longest key is one byte
+ * It begins with what can be a key, and its end has up to MAX_BOUND_BYTES: what comes right behind the longest key is one byte
  * longer.
  *
  * Thread: any. Pure.
