@@ -112,7 +112,7 @@ export class RangeDeletes implements RangeSource {
     return this.key(this.boundaryCount - 1);
   }
 
-  /** No key behind it is deleted: the last one in front of `end` where there is one (of a key and a zero that key); else `end`. */
+  /** No key behind it is deleted: the last one in front of `end` where there is one (of a key and a zero, the key); else it. */
   get largestKey(): Uint8Array {
     const { end } = this;
     return end.at(-1) === 0 ? end.subarray(0, -1) : end;
