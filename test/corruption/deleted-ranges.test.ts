@@ -30,9 +30,10 @@ async function storeWithHoles(t: TestContext, isFlushed = true): Promise<Holes> 
   await engine.compact();
   await engine.put(keyOf(1), 'newer');
   await engine.deleteRange({ gte: keyOf(10), lt: keyOf(20) });
-  await engine.deleteRange({ gte: keyOf(40) });
   await engine.put(keyOf(15), 'back');
   await engine.delete(keyOf(30));
+  // Last, so that the entries alone do not have all sequences that the table says it has.
+  await engine.deleteRange({ gte: keyOf(40) });
   if (isFlushed) await engine.flush();
   const content = textsOf(engine.scan());
   assert.equal(content.length, COUNT - 10 - (COUNT - 40) + 1 - 1);
