@@ -9,8 +9,7 @@
  *      (of a table that deletes ranges, which lie in the meta block, these are the numbers of both: then the base that the
  *      damaged meta data name is believed, if the entries lie among those numbers and have the first or the last of them)
  *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; deleted ranges with
- *   them,
- *      where the meta block is intact
+ *      them, where the meta block is intact
  *
  * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
  *             number is the one it was written with. Memory: one block at a time.

@@ -3,9 +3,21 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { type RangeBoundary, RangeDeletes } from '../../src/shared/ranges/range-deletes.ts';
+import { TableBuilder } from '../../src/workers/table-builder.ts';
+import { MemoryFile } from '../helpers/memory-file.ts';
 import { type CliResult, runCommand, runEach } from '../helpers/run-cli.ts';
 import { metaOf, resealBlock, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
-import { buildTable, put, type Row, tombstone } from '../helpers/tables.ts';
+import {
+  buildTable,
+  entryOf,
+  put,
+  type Row,
+  TABLE_NUMBER,
+  TABLE_OPTIONS,
+  tombstone,
+  utf8,
+} from '../helpers/tables.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const NAME = '000007.sst';
@@ -257,4 +269,31 @@ test('looking at a store changes nothing in it', async (t) => {
   for (const command of ['dump-manifest', 'levels'])
     assert.equal((await runCommand(db, [command])).exitCode, 0);
   assert.deepEqual(snapshot(), before);
+});
+
+test('dump-table counts the deleted ranges of a table, and shows them with --keys', async (t) => {
+  const file = new MemoryFile(NAME);
+  const builder = new TableBuilder(file, TABLE_NUMBER, TABLE_OPTIONS, 0);
+  builder.add(entryOf(put('apple', 3, 'red')));
+  const boundary = (key: string, ...sequences: number[]): RangeBoundary => ({ key: utf8(key), sequences });
+  builder.setRanges(
+    RangeDeletes.of([boundary('b', 9), boundary('d', 9, 4), boundary('f'), boundary('x', 4), boundary('z')]),
+  );
+  builder.finish();
+  const path = writeTable(t, file.content);
+  const plain = await dump(path);
+  assert.equal(plain.exitCode, 0);
+  assert.match(plain.stdout, /^ {2}ranges +at \d+, \d+ bytes$/m);
+  assert.match(plain.stdout, /^deleted +3 ranges of keys {3}\(--keys shows them\)$/m);
+  const { stdout } = await dump(path, '--keys');
+  assert.match(stdout, /^ {2}9 +b \.\. before d\n {2}9, 4 +d \.\. before f\n {2}4 +x \.\. before z$/m);
+  const meta = factsOf(await dump(path, '--json', '--keys')).find(({ type }) => type === 'meta');
+  const ranges = meta?.['ranges'] as readonly object[] | undefined;
+  assert.deepEqual(ranges?.[1], {
+    sequences: [9, 4],
+    startBytes: 1,
+    start: 'd',
+    endBytes: 1,
+    end: 'f',
+  });
 });

@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { StorageEngine } from '../../src/main/index.ts';
-import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec.ts';
+import { EntryKind } from '../../src/shared/base/entry.ts';
+import { encodedEntryBytes, encodeEntry, tagOf } from '../../src/shared/log/entry-codec.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { openTiny, reopen, turn } from '../helpers/engines.ts';
 import { mutate } from '../helpers/fuzz.ts';
@@ -79,7 +80,25 @@ const BAD_ENTRIES: Readonly<Record<string, number[]>> = {
   'a key length in four bytes': [1, 129, 128, 128, 0, 1, 97, 120],
   'a key above the limit': [1, 255, 255, 7, 0, 97, 97, 97],
   'too few bytes': [1, 1, 1, 97],
+  'a range that ends before it begins': [0, 129, 128, 8, 1, 97, 0, 0],
+  'a range whose end has no known form': [0, 129, 128, 8, 1, 97, 2, 0],
+  'a range without an end, and one': [0, 128, 128, 8, 2, 1, 97, 0],
+  'a range that says nothing of its end': [0, 130, 128, 8, 0, 97, 98, 0],
 };
+
+/** It begins with what is longer than a key may be, so that no table could have it. */
+const LONG_RANGE = new Uint8Array(5 + 65_538);
+encodeEntry(
+  LONG_RANGE,
+  0,
+  tagOf(EntryKind.RangeDelete),
+  LONG_RANGE.slice(),
+  0,
+  65_537,
+  Uint8Array.of(1),
+  0,
+  1,
+);
 
 const RUN = {
   number: 1,
@@ -113,6 +132,7 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ...Object.values(BAD_ENTRIES).map(
     (bytes) => ['write', [{ bytes: Uint8Array.from(bytes), marks: marksOf(bytes.length, 1, 2, 0) }]] as const,
   ),
+  ['write', [{ bytes: LONG_RANGE, marks: marksOf(LONG_RANGE.length, 1, 65_538, 0) }]],
   ['transactionBegin', []],
   ['transactionBegin', ['x']],
   ['transactionEnd', ['x']],

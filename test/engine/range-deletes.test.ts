@@ -75,8 +75,9 @@ class Run {
       await engine.write(batch);
       this.model = model;
     } else if (choice < 72) await engine.flush();
-    else if (choice < 76)
-      await engine.compact(random.chance(0.5) ? {} : { start: this.#key(), end: this.#key() });
+    else if (choice < 76) await this.#compact();
+    else if (choice < 78) await this.#ingest();
+    else if (choice < 79) await engine.verify();
     else if (choice < 82) this.#snapshot();
     else if (choice < 86) this.#seen.splice(random.below(4), 1)[0]?.snapshot.close();
     else await this.check();
@@ -125,6 +126,36 @@ class Run {
         found.push(...more);
       assert.deepEqual(entries(found), wanted);
     }
+  }
+
+  /** At times with writes beside it. */
+  async #compact(): Promise<void> {
+    const { engine, random } = this;
+    const compaction = engine.compact(random.chance(0.5) ? {} : { start: this.#key(), end: this.#key() });
+    for (let writes = random.below(4); writes > 0; writes--) await this.#write(random.below(12));
+    await compaction;
+  }
+
+  /** Newer than all that was written before it, deleted ranges in memory among them. */
+  async #ingest(): Promise<void> {
+    const { engine, random } = this;
+    const records = Array.from(
+      { length: random.between(1, 30) },
+      () => [this.#key(), `i${this.#count++}`] as const,
+    );
+    await engine.ingest(records);
+    const model = new SortedModel(this.model.scan());
+    for (const [key, value] of records) model.put(key, value);
+    this.model = model;
+  }
+
+  async #write(count: number): Promise<void> {
+    const batch = new WriteBatch();
+    const model = new SortedModel(this.model.scan());
+    for (let i = 0; i < count; i++) this.#change(batch, model);
+    this.#deleteRange(batch, model);
+    await this.engine.write(batch);
+    this.model = model;
   }
 
   #snapshot(): void {

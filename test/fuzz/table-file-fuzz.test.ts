@@ -6,9 +6,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { compareKeys } from '../../src/shared/base/bytes.ts';
 import { Entry } from '../../src/shared/base/entry.ts';
 import { fileNumber } from '../../src/shared/base/ids.ts';
 import type { FileSystem } from '../../src/shared/files/file-system.ts';
+import { RangeDeletes } from '../../src/shared/ranges/range-deletes.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { TableIterator } from '../../src/shared/table/table-iterator.ts';
@@ -129,4 +131,39 @@ test('salvage copies only what was written, with its sequence numbers, whatever 
 
 function show(row: Row): string {
   return `${Buffer.from(row.key).toString('hex')}@${row.sequence}:${row.kind}=${Buffer.from(row.value).toString('hex')}`;
+}
+
+test('deleted ranges that are accepted are in order, whatever the bytes', (t) => {
+  fuzz(t, (random) => {
+    const keys = new Set(
+      Array.from({ length: random.between(2, 20) }, () => random.bytes(random.below(4))).map(hex),
+    );
+    const sorted = [...keys].sort();
+    if (sorted.length < 2) return true;
+    const sound = RangeDeletes.of(
+      sorted.map((key, i) => ({
+        key: Uint8Array.from(Buffer.from(key, 'hex')),
+        sequences:
+          i === sorted.length - 1 || (i > 0 && random.chance(0.3)) ? [] : random.pick([[7], [300, 2]]),
+      })),
+    );
+    assert.deepEqual(RangeDeletes.decode(sound.bytes.slice()), sound, 'what is sound is accepted');
+    const ranges = RangeDeletes.decode(mutate(sound.bytes, random));
+    if (ranges === undefined) return false;
+    for (let i = 1; i < ranges.boundaryCount; i++)
+      assert.ok(compareKeys(ranges.key(i - 1), ranges.key(i)) < 0, 'boundaries rise');
+    assert.ok(ranges.count > 0 && ranges.count < ranges.boundaryCount);
+    const [lowest, highest] = ranges.sequenceRange();
+    assert.ok(lowest > 0 && lowest <= highest && highest <= Number.MAX_SAFE_INTEGER);
+    for (let i = 0; i + 1 < ranges.boundaryCount; i++) {
+      const key = ranges.key(i);
+      const newest: number = ranges.sequencesOf(i)[0] ?? 0;
+      assert.equal(ranges.sequenceAt(key, 0, key.length, Number.MAX_SAFE_INTEGER), newest);
+    }
+    return true;
+  });
+});
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
 }

@@ -2,6 +2,7 @@
  * dump-table: a table's file as lines or JSON lines.
  */
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
+import type { RangeDeletes } from '../../shared/ranges/range-deletes.ts';
 import { PreadSource } from '../../shared/table/block-source.ts';
 import { numberInName, openInspected } from '../inspect/inspected-file.ts';
 import { type BlockFacts, type TableEntryFacts, type TableFact, tableFacts } from '../inspect/table-facts.ts';
@@ -110,7 +111,7 @@ class TableListing {
   }
 
   #meta(meta: MetaFacts): Promise<void> | undefined {
-    const { properties, index, filter } = meta;
+    const { properties, index, filter, ranges } = meta;
     const checksum = meta.isVerified ? 'checksum ok' : 'not verified, so what it says is not proven';
     const lines = [`meta block  at ${meta.offset}, ${meta.bytes} bytes: ${checksum}`];
     for (const { name, tag, offset, bytes } of meta.sections)
@@ -143,11 +144,24 @@ class TableListing {
       );
     } else if (meta.isVerified && !meta.sections.some(({ name }) => name === 'filter'))
       lines.push('filter      none');
+    if (ranges !== undefined) lines.push(...this.#rangeLines(ranges));
     return this.#listing.line(lines.join('\n'));
   }
 
+  #rangeLines(ranges: RangeDeletes): string[] {
+    const count = `deleted     ${formatCount(ranges.count)} ranges of keys`;
+    if (!this.#listing.showsKeys) return [`${count}   (--keys shows them)`];
+    return [
+      count,
+      ...Array.from(stretchesOf(ranges), ({ sequences, start, end }) => {
+        const keys = `${this.#listing.key(start)} .. before ${this.#listing.key(end)}`;
+        return `  ${sequences.join(', ').padEnd(10)}  ${keys}`;
+      }),
+    ];
+  }
+
   #metaObject(meta: MetaFacts): Promise<void> | undefined {
-    const { offset, bytes, isVerified, sections, properties, index, filter } = meta;
+    const { offset, bytes, isVerified, sections, properties, index, filter, ranges } = meta;
     const { smallestKey, largestKey, ...numbers } = properties ?? {};
     return this.#listing.object('meta', {
       offset,
@@ -161,6 +175,13 @@ class TableListing {
       },
       index: index && { blocks: index.blockCount, dataBytes: offset, bytes: meta.indexBytes },
       filter,
+      ranges:
+        ranges &&
+        Array.from(stretchesOf(ranges), ({ sequences, start, end }) => ({
+          sequences,
+          ...this.#listing.keyFields('start', start),
+          ...this.#listing.keyFields('end', end),
+        })),
     });
   }
 
@@ -222,5 +243,20 @@ class TableListing {
       ...relative,
       ...this.#listing.entryFields(entry),
     });
+  }
+}
+
+interface DeletedStretch {
+  /** Newest first. */
+  readonly sequences: readonly number[];
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+}
+
+/** The deleted ranges of a table, cut where they overlap. */
+function* stretchesOf(ranges: RangeDeletes): Generator<DeletedStretch, void> {
+  for (let i = 0; i + 1 < ranges.boundaryCount; i++) {
+    const sequences = Array.from(ranges.sequencesOf(i));
+    if (sequences.length > 0) yield { sequences, start: ranges.key(i), end: ranges.key(i + 1) };
   }
 }

@@ -36,6 +36,8 @@ export interface LevelStats {
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
   readonly tombstones: number;
+  /** Ranges of keys that tables delete, as they lie there: cut where they overlap, and where tables end. */
+  readonly rangeDeletes: number;
   /** Entries with a ttl whose moment has come, about: they leave by themselves. */
   readonly expired: number;
 }

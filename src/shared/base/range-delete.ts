@@ -5,7 +5,8 @@
  *   value = 0 u8 | the first key behind the range          [key, end)
  *         | 1 u8                                           from key on, without an end
  *
- * Bounds have up to MAX_BOUND_BYTES: what comes right behind the longest key is one byte longer.
+ * It begins with what can be a key, and its end has up to MAX_BOUND_BYTES: what comes right behind the longest key is one byte
+ * longer.
  *
  * Thread: any. Pure.
  */
@@ -39,7 +40,7 @@ export function isRangeDelete(
   valueStart: number,
   valueEnd: number,
 ): boolean {
-  if (keyEnd - keyStart > MAX_BOUND_BYTES || valueEnd === valueStart) return false;
+  if (keyEnd - keyStart > MAX_KEY_BYTES || valueEnd === valueStart) return false;
   if (bytes[valueStart] === UNBOUNDED) return valueEnd === valueStart + 1;
   const endLength = valueEnd - valueStart - 1;
   if (bytes[valueStart] !== BOUNDED || endLength > MAX_BOUND_BYTES) return false;

@@ -112,7 +112,7 @@ export class RangeDeletes implements RangeSource {
     return this.key(this.boundaryCount - 1);
   }
 
-  /** No key behind it is deleted: the last one in front of `end`, as there is one in front of a key and a zero; else `end`. */
+  /** No key behind it is deleted: the last one in front of `end` where there is one (of a key and a zero, the key); else it. */
   get largestKey(): Uint8Array {
     const { end } = this;
     return end.at(-1) === 0 ? end.subarray(0, -1) : end;
@@ -202,7 +202,12 @@ export class RangeDeletes implements RangeSource {
       if (this.#sequenceEnds[i]! < this.#sequencesFrom(i)) return false;
       const sequences = this.sequencesOf(i);
       for (let s = 0; s < sequences.length; s++)
-        if (sequences[s]! <= 0 || (s > 0 && sequences[s]! >= sequences[s - 1]!)) return false;
+        if (
+          sequences[s]! <= 0 ||
+          sequences[s]! > Number.MAX_SAFE_INTEGER ||
+          (s > 0 && sequences[s]! >= sequences[s - 1]!)
+        )
+          return false;
     }
     return this.sequencesOf(0).length > 0 && this.sequencesOf(count - 1).length === 0;
   }

@@ -15,9 +15,9 @@ import { type MomentReads, Transaction, TransactionState } from './transaction.t
 /** Options of a transaction. */
 export interface TransactionOptions {
   /** Wait until the commit would survive power loss. Default: the engine's `sync` option. */
-  readonly sync?: boolean;
+  readonly sync?: boolean | undefined;
   /** How often it is run again when what it read was written meanwhile. Default 10. */
-  readonly retries?: number;
+  readonly retries?: number | undefined;
 }
 
 /** Reads and writes by what it is given. It may run several times. */

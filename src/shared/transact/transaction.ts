@@ -247,7 +247,7 @@ function takeOwn(read: Read, wanted: Wanted): Buffer | undefined {
 }
 
 function refuseSnapshot(options: object | undefined): void {
-  if (typeof options === 'object' && options !== null && Object.hasOwn(options, 'snapshot'))
+  if (typeof options === 'object' && options !== null && Reflect.get(options, 'snapshot') !== undefined)
     throw invalidArgument('a transaction reads its own moment, and takes no snapshot');
 }
 
