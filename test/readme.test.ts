@@ -66,7 +66,7 @@ test('links between the pages lead somewhere', () => {
 
 test('files that the pages name exist', () => {
   const root = findRoot();
-  const known = ['src', 'test', 'bench', 'scripts', 'docs'].flatMap((folder) =>
+  const known = ['src', 'test', 'bench', 'scripts', 'docs', 'examples'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map(
       (name) => `/${folder}/${name.split(sep).join('/')}`,
     ),

@@ -349,7 +349,7 @@ function findRoot(): string {
 }
 
 function readSources(root: string): SourceFile[] {
-  return ['src', 'test', 'bench', 'scripts'].flatMap((folder) =>
+  return ['src', 'test', 'bench', 'scripts', 'examples'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => /\.(?:ts|mjs)$/.test(name))
       .map((name) => `${folder}/${name.split(sep).join('/')}`)

@@ -10,6 +10,7 @@
  * Thread:     any; pure.
  */
 import { compareBytes, compareKeys } from '../shared/base/bytes.ts';
+import { MAX_KEY_BYTES } from '../shared/base/limits.ts';
 import type { KeyBounds } from '../shared/threads/jobs.ts';
 
 export class DeeperLevels {
@@ -48,8 +49,9 @@ export class DeeperLevels {
     });
   }
 
-  /** The last key that may exist there; undefined: none does, or nothing is known. */
+  /** The last key that may exist there; undefined: none does. */
   get lastKey(): Uint8Array | undefined {
+    if (this.#holdsEverything) return new Uint8Array(MAX_KEY_BYTES).fill(0xff);
     let last: Uint8Array | undefined;
     for (const tables of this.#levels) {
       const { largest } = tables.at(-1)!;

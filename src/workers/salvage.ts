@@ -6,7 +6,11 @@
  *   3. a block counts if its checksum matches and its entries are in order, among themselves and after those before
  *   4. entries count their sequence numbers from a base that is stored with the meta data. Where those are damaged, a base is
  *      believed only if it makes the entries span exactly the sequence numbers that somebody says they span
- *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all
+ *      (of a table that deletes ranges, which lie in the meta block, these are the numbers of both: then the base that the
+ *      damaged meta data name is believed, if the entries lie among those numbers and have the first or the last of them)
+ *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; deleted ranges with
+ *   them,
+ *      where the meta block is intact
  *
  * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
  *             number is the one it was written with. Memory: one block at a time.
@@ -49,8 +53,8 @@ export function salvage(job: SalvageJob, fileSystem: FileSystem, outputs: JobOut
     }
     const sound = meta && orDamage(() => verifyWhole(source, meta.properties));
     if (sound !== undefined && job.output === undefined) {
-      const { entryCount, tombstoneCount } = sound;
-      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount };
+      const { entryCount, tombstoneCount, rangeDeletes = 0 } = sound;
+      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount, rangeDeletes };
     }
     return new Salvage(job, source, meta).run(outputs);
   } finally {
@@ -65,8 +69,10 @@ function nothing(ownNumber: SalvageResult['ownNumber'], damage: readonly Damaged
     ownNumber,
     entryCount: 0,
     tombstoneCount: 0,
+    rangeDeletes: 0,
     lostEntryCount: undefined,
     lostTombstoneCount: undefined,
+    lostRangeDeletes: undefined,
     damage,
   };
 }
@@ -110,6 +116,7 @@ function verifyWhole(source: BlockSource, properties: TableProperties): TableInf
     largestKey: properties.largestKey,
     smallestSequence: properties.smallestSequence,
     largestSequence: properties.largestSequence,
+    rangeDeletes: properties.rangeDeletes,
     expiry: properties.expiry,
   };
   verifyTable(source, meta);
@@ -169,10 +176,19 @@ class Salvage {
       ownNumber: this.#meta?.properties.number,
       entryCount,
       tombstoneCount,
+      rangeDeletes: this.#meta?.ranges?.count ?? 0,
       lostEntryCount: properties && Math.max(0, properties.entryCount - entryCount),
       lostTombstoneCount: properties && Math.max(0, properties.tombstoneCount - tombstoneCount),
+      lostRangeDeletes: this.#lostRangeDeletes(properties),
       damage: this.#damage,
     };
+  }
+
+  #lostRangeDeletes(properties: TableProperties | undefined): number | undefined {
+    const { sequences } = this.#job;
+    if (this.#meta !== undefined) return 0;
+    if (sequences !== undefined) return sequences.rangeDeletes;
+    return properties && (properties.rangeDeletes ?? 0);
   }
 
   /** Step 2 with an index; returns where the blocks end. */
@@ -246,10 +262,19 @@ class Salvage {
     const told = this.#job.sequences;
     if (told !== undefined) {
       const base = told.smallest - smallestSequence;
-      return fits(base, told.smallest, told.largest) ? base : undefined;
+      if (fits(base, told.smallest, told.largest)) return base;
     }
     if (own === undefined || own.number !== this.#job.number) return undefined;
-    return fits(own.baseSequence, own.smallestSequence, own.largestSequence) ? own.baseSequence : undefined;
+    const base = own.baseSequence;
+    const [smallest, largest] = [
+      told?.smallest ?? own.smallestSequence,
+      told?.largest ?? own.largestSequence,
+    ];
+    if (fits(base, smallest, largest)) return base;
+    const hasRanges = (told?.rangeDeletes ?? own.rangeDeletes ?? 0) > 0;
+    const [first, last] = [base + smallestSequence, base + largestSequence];
+    const isAmong = first >= smallest && last <= largest && (first === smallest || last === largest);
+    return hasRanges && isAmong ? base : undefined;
   }
 
   /** The properties as they stand where the meta block must begin, unchecked. */
@@ -267,7 +292,8 @@ class Salvage {
 
   /** Step 5. */
   #copy(outputs: JobOutputs, base: number): TableInfo | undefined {
-    if (this.#facts.entryCount === 0) return undefined;
+    const ranges = this.#meta?.ranges;
+    if (this.#facts.entryCount === 0 && ranges === undefined) return undefined;
     const builder = outputs.begin(this.#job.output!, this.#job.table, base);
     for (const place of this.#sound) {
       this.#monitor.pulse(place.offset);
@@ -276,6 +302,7 @@ class Salvage {
         return true;
       });
     }
+    builder.setRanges(ranges);
     return outputs.commit()[0];
   }
 }

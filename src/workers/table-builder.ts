@@ -12,7 +12,7 @@
  */
 
 import { assert } from '../shared/base/assert.ts';
-import { copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
+import { compareKeys, copyBytes, copyInto, sharedPrefixLength } from '../shared/base/bytes.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { EXPIRY_BYTES, expiryOf } from '../shared/base/expiry.ts';
@@ -21,7 +21,6 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';
 import type { RangeDeletes } from '../shared/ranges/range-deletes.ts';
-import { tableExtent } from '../shared/ranges/table-extent.ts';
 import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
 import {
@@ -174,7 +173,8 @@ export class TableBuilder {
       tombstoneCount: this.#tombstoneCount,
       shadowedCount: this.#shadowedCount,
       rawBytes: this.#rawBytes,
-      ...tableExtent(this.#firstKey!, lastKey, ranges),
+      smallestKey: ranges === undefined ? this.#firstKey! : smallestOf(this.#firstKey!, ranges.start),
+      largestKey: ranges === undefined ? lastKey : largestOf(lastKey, ranges.largestKey),
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
       ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
@@ -224,4 +224,12 @@ function deleteOf(key: Uint8Array, sequence: number): Entry {
   entry.sequence = sequence;
   entry.kind = EntryKind.Delete;
   return entry;
+}
+
+function smallestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return compareKeys(a, b) <= 0 ? a : copyBytes(b, 0, b.length);
+}
+
+function largestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return compareKeys(a, b) >= 0 ? a : copyBytes(b, 0, b.length);
 }

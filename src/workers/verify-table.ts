@@ -1,7 +1,7 @@
 /**
  * Reads every byte of a table and checks all that can be checked: the checksums of blocks, meta and footer, and of the
- * whole file; the order of entries within and across blocks; restarts, overlaps and separators; and that what the
- * table says of itself, and the manifest of it, is what it holds.
+ * whole file; the order of entries within and across blocks; restarts, overlaps and separators; the deleted ranges; and that what
+ * the table says of itself, and the manifest of it, is what it holds.
  *
  * Invariants: passes only a table that answers every lookup and scan as it should. One pass over the file.
  * Thread: a worker's, or any.
@@ -13,7 +13,6 @@ import { EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
 import { isLargestOf, isSmallestOf } from '../shared/base/table-bounds.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
-import { tableExtent } from '../shared/ranges/table-extent.ts';
 import { Block, EntryHeader } from '../shared/table/block.ts';
 import { openBlock } from '../shared/table/block-codec.ts';
 import type { BlockSource } from '../shared/table/block-source.ts';
@@ -65,7 +64,12 @@ export function verifyTable(
   }
   walk.checkFacts('its properties', reader.properties);
   walk.checkFacts('the manifest', meta);
-  return { blockCount: reader.blockCount, entryCount: walk.entryCount, bytesRead: source.sizeBytes };
+  return {
+    blockCount: reader.blockCount,
+    entryCount: walk.entryCount,
+    rangeDeletes: reader.ranges?.count ?? 0,
+    bytesRead: source.sizeBytes,
+  };
 }
 
 type Facts = Omit<TableInfo, 'number' | 'sizeBytes' | 'checksum'>;
@@ -121,13 +125,15 @@ class TableWalk {
     check('number of entries that expire, or time', isSameExpiry(facts.expiry, this.#expiry.summary));
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
     const { ranges } = this.#reader;
-    const [lowest, highest] = ranges?.sequenceRange() ?? [Number.MAX_SAFE_INTEGER, 0];
     check('number of deleted ranges', facts.rangeDeletes === ranges?.count);
+    // Of entries and ranges together.
+    const [lowest, highest] = ranges?.sequenceRange() ?? [Number.MAX_SAFE_INTEGER, 0];
     check('smallest sequence number', facts.smallestSequence === Math.min(this.#smallestSequence, lowest));
     check('largest sequence number', facts.largestSequence === Math.max(this.#largestSequence, highest));
-    const lastKey = this.#key.subarray(0, this.#keyLength);
-    const extent = tableExtent(this.#smallestKey!, lastKey, ranges);
-    const { smallestKey: smallest, largestKey: largest } = extent;
+    const keys = [this.#smallestKey!, this.#key.subarray(0, this.#keyLength)];
+    if (ranges !== undefined) keys.push(ranges.start, ranges.largestKey);
+    keys.sort(compareKeys);
+    const [smallest, largest] = [keys[0]!, keys.at(-1)!];
     // The manifest may have shortened them.
     const isExact = who === 'its properties';
     check(

@@ -7,7 +7,7 @@
 import { threadId } from 'node:worker_threads';
 import type { Job, JobReply } from '../../src/shared/threads/jobs.ts';
 
-const REPLY: JobReply = { ok: true, value: { blockCount: 1, entryCount: 2, bytesRead: 3 } };
+const REPLY: JobReply = { ok: true, value: { blockCount: 1, rangeDeletes: 0, entryCount: 2, bytesRead: 3 } };
 
 export { behave as handleJobAsGuest, behave as handleJobBehind };
 

@@ -92,7 +92,7 @@ const SHARED_MEMORY_HOMES: readonly string[] = [
 const TIME_HOME = 'src/shared/base/timers.ts';
 const TIMERS = 'setTimeout|clearTimeout|setInterval|clearInterval|setImmediate|clearImmediate|queueMicrotask';
 
-const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/'];
+const CONSOLE_HOMES: readonly string[] = ['src/main/cli/', 'bench/', 'scripts/', 'examples/'];
 /** These hold the banned words as patterns and samples. */
 const RULE_FILES: readonly string[] = [
   'test/helpers/house-rules.ts',

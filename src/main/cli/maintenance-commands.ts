@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander';
 import { now } from '../../shared/base/timers.ts';
+import type { VerifyReport } from '../verify-store.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
 import { formatBytes, formatCount, formatDuration } from './quantities.ts';
@@ -78,12 +79,16 @@ async function verify({ session, out }: CommandContext, options: VerifyCommandOp
     progress.stop();
     await out.line(
       `ok: ${formatCount(report.tables)} tables, ${formatCount(report.blocks)} blocks, ` +
-        `${formatCount(report.entries)} entries, ${report.logs} logs, ${formatBytes(report.bytes)} read ` +
+        `${formatCount(report.entries)} entries, ${rangesOf(report)}${report.logs} logs, ${formatBytes(report.bytes)} read ` +
         `in ${formatDuration(report.elapsedMs)}`,
     );
   } finally {
     progress.stop();
   }
+}
+
+function rangesOf({ rangeDeletes }: VerifyReport): string {
+  return rangeDeletes === 0 ? '' : `${formatCount(rangeDeletes)} deleted ranges, `;
 }
 
 async function destroy({ session, out, ask }: CommandContext, options: DestroyOptions): Promise<void> {

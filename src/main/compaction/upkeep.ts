@@ -183,8 +183,9 @@ export class Upkeep {
   /** Whether ranges that are deleted in memory hold much on the disk. */
   #hasLargeRanges(live: readonly LiveMemtable[]): boolean {
     const { current } = this.#parts.versions;
+    const count = live.reduce((sum, { memtable }) => sum + memtable.arena.rangeCount, 0);
+    if (count > REST_RANGES) return true;
     const ranges = live.flatMap(({ memtable }) => memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? []);
-    if (ranges.length > REST_RANGES) return true;
     const bytes = ranges.reduce((sum, range) => sum + current.approximateBytes(range), 0);
     return bytes >= REST_HIDDEN_BYTES;
   }

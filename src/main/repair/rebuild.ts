@@ -26,7 +26,7 @@ import { StaleManifestError } from '../open/recovery.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
 import { mergeTables } from './merge-tables.ts';
 import { salvageLogs } from './repair-logs.ts';
-import { type FoundTable, TableFinder } from './repair-tables.ts';
+import { type FoundTable, isNothing, TableFinder } from './repair-tables.ts';
 import type { Survey } from './survey.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -272,12 +272,14 @@ export class Rebuild {
     this.#shop.log.note({
       name: file,
       kind: 'table',
-      outcome: result.entryCount === 0 ? 'dropped' : isWhole ? 'merged' : 'salvaged',
+      outcome: isNothing(result) ? 'dropped' : isWhole ? 'merged' : 'salvaged',
       entries: result.entryCount,
       lostEntries: isWhole ? 0 : result.lostEntryCount,
       lostTombstones: isWhole ? 0 : result.lostTombstoneCount,
       damage: result.damage,
     });
+    if (!isWhole && result.lostRangeDeletes !== 0)
+      this.#shop.log.warn(lossOfRanges(file, result.lostRangeDeletes));
     if (!isAside) this.#setAside.add(file);
     return table;
   }
@@ -335,6 +337,13 @@ export class Rebuild {
       return { kept: undefined, tables, setAside: damaged };
     }
   }
+}
+
+/** Deleted ranges lie in one place of a table, and are all there or all lost. */
+function lossOfRanges(file: string, count: number | undefined): string {
+  return count === undefined
+    ? `${file}: nothing says whether it deleted ranges of keys: if so, keys in them may be back`
+    : `${file}: the ${count} ranges of keys that it deleted are lost: keys in them may be back`;
 }
 
 function highestSequence(levels: readonly (readonly TableInfo[])[], atLeast: number): number {

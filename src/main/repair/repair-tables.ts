@@ -81,7 +81,7 @@ export class TableFinder {
 
   /** A new table of what verifies of `found`; undefined when nothing does, and in a dry run. */
   async salvage(found: FoundTable, expected?: TableInfo): Promise<TableInfo | undefined> {
-    if (found.result.entryCount === 0 || this.#shop.isDryRun) return undefined;
+    if (isNothing(found.result) || this.#shop.isDryRun) return undefined;
     return (await this.#examine(found.file, found.number, expected, true)).output;
   }
 
@@ -147,8 +147,13 @@ function isNameOf(file: string, number: FileNumber): boolean {
   return file === tableName(number) || file === newTableName(number);
 }
 
-function boundsOf(table: TableInfo): SequenceBounds {
-  return { smallest: table.smallestSequence, largest: table.largestSequence };
+/** Whether nothing verifies. */
+export function isNothing({ entryCount, rangeDeletes }: SalvageResult): boolean {
+  return entryCount === 0 && rangeDeletes === 0;
+}
+
+function boundsOf({ smallestSequence, largestSequence, rangeDeletes = 0 }: TableInfo): SequenceBounds {
+  return { smallest: smallestSequence, largest: largestSequence, rangeDeletes };
 }
 
 function isSame(a: TableInfo, b: TableInfo): boolean {

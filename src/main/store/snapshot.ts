@@ -112,11 +112,15 @@ interface ReadPoint {
   readonly timeMs: number;
 }
 
+interface JudgedPoint extends ReadPoint {
+  readonly sequence: SequenceNumber;
+}
+
 export class SnapshotList {
   /** The times of the open snapshots at each sequence, rising. */
   readonly #times = new Map<SequenceNumber, number[]>();
-  /** The same, of transactions, lowest first. */
-  readonly #judged = new Map<SequenceNumber, ReadPoint>();
+  /** The same, of transactions, lowest first: their moments only rise. */
+  readonly #judged: JudgedPoint[] = [];
   #endless: readonly EndlessDelete[] = [];
   /** A job has kept something for one of them. */
   #isKept = false;
@@ -150,16 +154,19 @@ export class SnapshotList {
    * to be there, deletes as well. `timeMs` may be NOTHING_EXPIRES.
    */
   hold(sequence: SequenceNumber, timeMs: number): void {
-    const point = this.#judged.get(sequence);
-    if (point === undefined) this.#judged.set(sequence, { count: 1, timeMs });
-    else point.count++;
+    const point = this.#judged.at(-1);
+    if (point?.sequence === sequence) point.count++;
+    else this.#judged.push({ sequence, count: 1, timeMs });
   }
 
   release(sequence: SequenceNumber): void {
-    const point = this.#judged.get(sequence)!;
-    if (--point.count > 0) return;
-    this.#judged.delete(sequence);
-    if (this.#judged.size > 0) return;
+    const judged = this.#judged;
+    let place = judged.length - 1;
+    if (judged[place]!.sequence !== sequence) place = this.#placeOf(sequence);
+    if (--judged[place]!.count > 0) return;
+    if (place === judged.length - 1) judged.pop();
+    else judged.splice(place, 1);
+    if (judged.length > 0) return;
     this.#endless = [];
     if (this.#isKept) this.#onReleased?.();
     this.#isKept = false;
@@ -167,7 +174,7 @@ export class SnapshotList {
 
   /** A flush cuts range deletes without an end down to what they can delete: transactions may have read what lies behind. */
   noteEndless(deletes: readonly EndlessDelete[]): void {
-    if (this.#judged.size > 0) this.#endless = [...this.#endless, ...deletes];
+    if (this.#judged.length > 0) this.#endless = [...this.#endless, ...deletes];
   }
 
   /** Those that were cut since the oldest transaction that is open began; some may be older. */
@@ -199,28 +206,41 @@ export class SnapshotList {
 
   /** What a job is given that begins now. */
   readPointsOfJob(clock: Clock): ReadPoints {
-    this.#isKept = this.#judged.size > 0;
+    this.#isKept = this.#judged.length > 0;
     return this.readPoints(clock);
   }
 
   /** The same, for who only plans one. */
   readPoints(clock: Clock): ReadPoints {
     const nowMs = clock.now();
-    const snapshots = [...new Set([...this.#times.keys(), ...this.#judged.keys()])].sort((a, b) => a - b);
+    const judged = this.#judged.map(({ sequence }) => sequence);
+    const snapshots = [...new Set([...this.#times.keys(), ...judged])].sort((a, b) => a - b);
     let timeMs = 0;
     const snapshotTimes = snapshots.map((sequence) => {
       // A transaction that nothing expired for can have been as early as any before it.
       timeMs = Math.max(timeMs, this.#timeAt(sequence));
       return timeMs;
     });
-    // The moments of transactions only rise: the first one is the lowest.
-    const [keepDeletesAbove] = this.#judged.keys();
-    return { snapshots, snapshotTimes, nowMs, keepDeletesAbove };
+    return { snapshots, snapshotTimes, nowMs, keepDeletesAbove: judged[0] };
   }
 
   /** The earliest of those who read there. */
   #timeAt(sequence: SequenceNumber): number {
     const ofSnapshots = this.#times.get(sequence)?.[0] ?? Number.POSITIVE_INFINITY;
-    return Math.min(ofSnapshots, this.#judged.get(sequence)?.timeMs ?? Number.POSITIVE_INFINITY);
+    const judged = this.#judged[this.#placeOf(sequence)];
+    return Math.min(ofSnapshots, judged?.sequence === sequence ? judged.timeMs : Number.POSITIVE_INFINITY);
+  }
+
+  /** Among the moments of transactions: the first one that is not before `sequence`. */
+  #placeOf(sequence: SequenceNumber): number {
+    const judged = this.#judged;
+    let low = 0;
+    let high = judged.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (judged[middle]!.sequence < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

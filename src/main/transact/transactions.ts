@@ -54,6 +54,8 @@ export class OpenTransaction {
   readonly timeMs: number;
   /** In which it runs again. */
   readonly turn: RerunTurn | undefined;
+  /** Among the open ones; -1: it has ended. */
+  place = -1;
   /** Runs of it that were refused before. */
   readonly runs: number;
   /** When its commit was refused. */
@@ -103,14 +105,14 @@ class OwnAttempt implements Attempt {
 export class Transactions {
   readonly #parts: TransactionParts;
   readonly #reruns = new Reruns();
-  readonly #open = new Set<OpenTransaction>();
+  readonly #open: OpenTransaction[] = [];
 
   constructor(parts: TransactionParts) {
     this.#parts = parts;
   }
 
   get openCount(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   /** Of those that are to run again. */
@@ -153,7 +155,7 @@ export class Transactions {
     const timeMs = timeOfRead(newestFirst(memtables), versions.current, clock);
     const open = new OpenTransaction(visibleSequence(), timeMs, turn, runs);
     snapshots.hold(open.sequence, timeMs);
-    this.#open.add(open);
+    open.place = this.#open.push(open) - 1;
     return open;
   }
 
@@ -172,7 +174,15 @@ export class Transactions {
 
   /** It is over, committed or not. Idempotent. */
   end(open: OpenTransaction): void {
-    if (!this.#open.delete(open)) return;
+    const { place } = open;
+    if (place < 0) return;
+    // The last one takes its place.
+    const last = this.#open.pop()!;
+    if (last !== open) {
+      this.#open[place] = last;
+      last.place = place;
+    }
+    open.place = -1;
     const { snapshots, pipeline } = this.#parts;
     snapshots.release(open.sequence);
     const { turn } = open;
@@ -247,6 +257,6 @@ export class Transactions {
   /** The store closes: whoever waits for a function to end waits no longer. */
   close(error: StorageError): void {
     this.#reruns.close(error);
-    for (const { cancel } of this.#open) cancel?.(error);
+    for (const { cancel } of [...this.#open]) cancel?.(error);
   }
 }

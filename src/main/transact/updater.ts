@@ -9,10 +9,11 @@
  * Invariants: nothing comes between 1 and 3: it is one step of this thread, and no other thread writes.
  * Thread:     main.
  */
+import { copyInto, viewOf } from '../../shared/base/bytes.ts';
 import { Entry, EntryKind } from '../../shared/base/entry.ts';
 import { invalidArgument } from '../../shared/base/errors.ts';
 import { momentAfter, prependExpiry, userBytesOf } from '../../shared/base/expiry.ts';
-import { type Bytes, describe, InputBytes, ownedKeyBytes } from '../../shared/base/input-bytes.ts';
+import { type Bytes, describe, InputBytes } from '../../shared/base/input-bytes.ts';
 import type { PutTerms } from '../../shared/log/write-options.ts';
 import { answerOf } from '../../shared/read/found-entry.ts';
 import { slab } from '../../shared/read/slab.ts';
@@ -21,6 +22,8 @@ import type { CommitPipeline } from '../write/commit-pipeline.ts';
 
 /** What becomes of a value; undefined: the key is deleted. */
 export type UpdateFunction = (current: Buffer | undefined) => Bytes | undefined;
+
+const KEY_ROOM_BYTES = 256;
 
 /** What it needs of the store. */
 export interface UpdateHost {
@@ -38,6 +41,8 @@ export class Updater {
   readonly #host: UpdateHost;
   readonly #key = new InputBytes();
   readonly #value = new InputBytes();
+  /** Of the key of an update, while its function runs. */
+  #keyRoom: Uint8Array = new Uint8Array(KEY_ROOM_BYTES);
   readonly #entry = new Entry();
 
   constructor(host: UpdateHost) {
@@ -48,19 +53,26 @@ export class Updater {
   run(key: Bytes, fn: UpdateFunction, { sync, ttl }: PutTerms): Promise<Buffer | undefined> {
     if (typeof fn !== 'function') throw invalidArgument(`update takes a function, not ${describe(fn)}`);
     const host = this.#host;
-    // Its own: the caller's bytes may change within `fn`.
-    const keyBytes = ownedKeyBytes(key);
-    const current = this.#current(keyBytes);
+    this.#key.setKey(key);
+    const { bytes, end } = this.#key;
+    const current = this.#current(end === bytes.length ? bytes : viewOf(bytes, 0, end));
+    // The caller's bytes may change within `fn`.
+    if (typeof key !== 'string') this.#keepKey(bytes, end);
     const next: unknown = host.refusingWrites(() => fn(current));
     // It may have closed the store.
     host.checkWritable();
-    this.#key.setKey(keyBytes);
     if (next === undefined) return this.#write(EntryKind.Delete, sync, undefined);
     this.#value.setValue(next as Bytes);
     const stored = slab.copy(this.#value.bytes, 0, this.#value.end);
     if (ttl === 0) return this.#write(EntryKind.Put, sync, stored);
     prependExpiry(this.#value, momentAfter(host.clock.now(), ttl));
     return this.#write(EntryKind.ExpiringPut, sync, stored);
+  }
+
+  #keepKey(bytes: Uint8Array, end: number): void {
+    if (end > this.#keyRoom.length) this.#keyRoom = new Uint8Array(end);
+    copyInto(this.#keyRoom, 0, bytes, 0, end);
+    this.#key.bytes = this.#keyRoom;
   }
 
   #current(key: Uint8Array): Buffer | undefined {

@@ -85,9 +85,8 @@ export class LiveMemtable {
       iterator.seekToLast();
       hull = { start, end: keyOf(iterator.entry) };
     }
-    for (const range of this.memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? [])
-      hull = hull === undefined ? range : unionOf(hull, range);
-    return hull;
+    const deleted = this.memtable.ranges?.hull();
+    return hull === undefined || deleted === undefined ? (hull ?? deleted) : unionOf(hull, deleted);
   }
 
   /** Its range deletes without an end. */

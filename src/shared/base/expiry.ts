@@ -46,13 +46,17 @@ export function settleBatch({ count, kinds, rows, valueBytes }: EntryBatch, nowM
   }
 }
 
-/** `value`, with the moment at which it expires before it. */
+/** For values with their moment on the way into a memtable: an array for each keeps the garbage collector busy. */
+const scratch = new Uint8Array(4096);
+
+/** `value`, with the moment at which it expires before it. Good until the next one: its bytes are copied within the call. */
 export function prependExpiry(value: InputBytes, momentMs: number): void {
-  const bytes = new Uint8Array(EXPIRY_BYTES + value.end);
+  const length = EXPIRY_BYTES + value.end;
+  const bytes = length > scratch.length ? new Uint8Array(length) : scratch;
   writeExpiry(bytes, 0, momentMs);
   copyInto(bytes, EXPIRY_BYTES, value.bytes, 0, value.end);
   value.bytes = bytes;
-  value.end = bytes.length;
+  value.end = length;
 }
 
 /** The moment `ttlMs` after `nowMs`. Throws STRATA_INVALID_ARGUMENT when it is too far away to be told from its neighbours. */

@@ -12,7 +12,7 @@
  * Invariants: a page's refs below the count never change. Refs rise, and so do sequences.
  * Thread:     main adds; any thread reads, each with a MemtableRanges of its own.
  */
-import { copyBytes } from '../base/bytes.ts';
+import { compareBytes, copyBytes } from '../base/bytes.ts';
 import { Entry } from '../base/entry.ts';
 import { rangeDeleteEnd } from '../base/range-delete.ts';
 import { readEntry } from '../log/entry-codec.ts';
@@ -101,6 +101,25 @@ export class MemtableRanges {
   list(maxSequence: number): RangeDelete[] {
     this.#takeUp();
     return this.#rangesBetween(0, this.#countUpTo(maxSequence));
+  }
+
+  /** From the first key that is deleted to the end of the last range; without an end, if one has none. */
+  hull(): Omit<RangeDelete, 'sequence'> {
+    this.#takeUp();
+    const { bytes } = this.#arena;
+    let { start, end } = this.#rangeAt(0);
+    for (const ref of this.#refs) {
+      readEntry(bytes, ref, 0, entry);
+      const { keyStart, keyEnd, valueStart, valueEnd } = entry;
+      if (compareBytes(bytes, keyStart, keyEnd, start, 0, start.length) < 0)
+        start = copyBytes(bytes, keyStart, keyEnd);
+      // Behind its first byte the value is the end, if there is one.
+      if (end !== undefined && compareBytes(bytes, valueStart + 1, valueEnd, end, 0, end.length) > 0)
+        end = rangeDeleteEnd(bytes, valueStart, valueEnd);
+      else if (valueEnd === valueStart + 1) end = rangeDeleteEnd(bytes, valueStart, valueEnd);
+    }
+    entry.release();
+    return { start, end };
   }
 
   #rangesBetween(from: number, to: number): RangeDelete[] {

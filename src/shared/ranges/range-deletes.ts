@@ -112,6 +112,12 @@ export class RangeDeletes implements RangeSource {
     return this.key(this.boundaryCount - 1);
   }
 
+  /** No key behind it is deleted: the last one in front of `end`, as there is one in front of a key and a zero; else `end`. */
+  get largestKey(): Uint8Array {
+    const { end } = this;
+    return end.at(-1) === 0 ? end.subarray(0, -1) : end;
+  }
+
   /** The lowest and the highest sequence. */
   sequenceRange(): readonly [lowest: number, highest: number] {
     let [lowest, highest] = [Number.MAX_SAFE_INTEGER, 0];

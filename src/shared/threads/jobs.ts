@@ -147,6 +147,8 @@ export type Grandparents = readonly Pick<TableInfo, 'largestKey' | 'sizeBytes'>[
 export interface SequenceBounds {
   readonly smallest: number;
   readonly largest: number;
+  /** How many ranges of keys the table deletes: their sequences count as well. */
+  readonly rangeDeletes: number;
 }
 
 export type Job = FlushJob | CompactJob | VerifyJob | SalvageJob | IngestRunJob | IngestMergeJob;
@@ -177,6 +179,8 @@ export interface CompactResult {
 export interface VerifyResult {
   readonly blockCount: number;
   readonly entryCount: number;
+  /** Ranges of keys that the table deletes. */
+  readonly rangeDeletes: number;
   readonly bytesRead: number;
 }
 
@@ -197,9 +201,12 @@ export interface SalvageResult {
   /** What verifies. */
   readonly entryCount: number;
   readonly tombstoneCount: number;
+  /** Ranges of keys that it deletes. */
+  readonly rangeDeletes: number;
   /** What is missing of what the table says it holds; undefined when it can't say any more. */
   readonly lostEntryCount: number | undefined;
   readonly lostTombstoneCount: number | undefined;
+  readonly lostRangeDeletes: number | undefined;
   readonly damage: readonly DamagedRange[];
 }
 

@@ -28,8 +28,6 @@ import { KeySet } from './key-set.ts';
 import { GONE, OWN_STEP, OwnIterator } from './own-iterator.ts';
 
 const NOTHING = new Uint8Array(0);
-/** At most this many new keys are put among the sorted ones one by one. */
-const FEW_KEYS = 32;
 /** All ranges are as new as each other. */
 const COVERED = 1;
 
@@ -128,19 +126,15 @@ export class OwnWrites {
     if (sorted.length === count) return;
     const fresh: number[] = [];
     for (let index = sorted.length; index < count; index++) fresh.push(index);
-    if (fresh.length <= FEW_KEYS) {
-      this.#sorted = [...sorted];
-      for (const index of fresh) this.#sorted.splice(this.#firstFrom(this.#keyAt(index)), 0, index);
-      return;
-    }
     fresh.sort((a, b) => this.#compare(a, b));
     const merged: number[] = [];
     let next = 0;
-    for (const index of sorted) {
-      while (next < fresh.length && this.#compare(fresh[next]!, index) < 0) merged.push(fresh[next++]!);
+    for (const index of fresh) {
+      const place = this.#firstFrom(this.#keyAt(index));
+      while (next < place) merged.push(sorted[next++]!);
       merged.push(index);
     }
-    while (next < fresh.length) merged.push(fresh[next++]!);
+    while (next < sorted.length) merged.push(sorted[next++]!);
     this.#sorted = merged;
   }
 

@@ -14,8 +14,8 @@ import { KeySet } from './key-set.ts';
 
 const INITIAL_KEY_BYTES = 64;
 /** Of the keys that a transaction reads, at first. */
-const ROOM_BYTES = 1024;
-const MAX_IDLE_ROOMS = 16;
+const ROOM_BYTES = 256;
+const MAX_IDLE_ROOMS = 64;
 const NOTHING = new Uint8Array(0);
 /** At most this many ranges stay as they are; more are put together where they overlap, before they are walked. */
 const FEW_RANGES = 8;
