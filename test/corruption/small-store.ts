@@ -3,9 +3,11 @@
  *
  *   000xxx.sst  level 7, from a compaction: sequence numbers zeroed        phase `base`
  *   000xxx.sst  level 0, from a flush: overwrites and deletes some         phase `first`
- *   000xxx.sst  level 0, from a flush                                      phase `second`
+ *   000xxx.sst  level 0, from a flush: deletes some as ranges              phase `second`
  *   000xxx.log  closed cleanly, opened, closed cleanly again               phase `logged`
- *   000xxx.log  the same, the newest                                       phase `last`
+ *   000xxx.log  the same, the newest: deletes some as ranges               phase `last`
+ *
+ * Every other value expires, in a year.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,6 +48,7 @@ export interface SmallStore {
 }
 
 const KEY_COUNT = 24;
+const YEAR_MS = 365 * 24 * 3600 * 1000;
 
 function keyOf(i: number): string {
   return `key-${String(i).padStart(3, '0')}`;
@@ -78,6 +81,12 @@ export async function makeSmallStore(directory: string): Promise<SmallStore> {
   await maker.phase('logged', (i) => (i % 5 === 0 ? `logged ${i}` : i % 5 === 2 ? undefined : ''));
   await maker.phase('last', (i) => (i % 6 === 0 ? undefined : i % 6 === 3 ? `last ${i}` : ''));
   return maker.finish(staleManifest, { name: base, bytes: staleBytes });
+}
+
+/** As a range in the phases that end in a table with ranges, and in a log with some; as a key in the others. */
+function doom(batch: WriteBatch, key: string, phase: string): void {
+  if (phase === 'second' || phase === 'last') batch.deleteRange({ gte: key, lte: key });
+  else batch.delete(key);
 }
 
 class Maker {
@@ -119,8 +128,8 @@ class Maker {
         const value = valueFor(j);
         if (value === '') continue;
         const key = keyOf(j);
-        if (value === undefined) batch.delete(key);
-        else batch.put(key, value);
+        if (value === undefined) doom(batch, key, name);
+        else batch.put(key, value, { ttl: j % 2 === 0 ? undefined : YEAR_MS });
         written.push({ key, value, age: ++this.#age });
         if (value === undefined) this.#model.delete(key);
         else this.#model.set(key, value);
