@@ -46,6 +46,8 @@ export interface VerifyReport {
   readonly blocks: number;
   /** Entries in tables, older versions and tombstones included. */
   readonly entries: number;
+  /** Deleted ranges in tables: as many as lie side by side, where they overlapped. */
+  readonly rangeDeletes: number;
   readonly logs: number;
   /** Of tables and logs, as on disk. */
   readonly bytes: number;
@@ -81,6 +83,7 @@ export async function verifyStore(store: VerifyParts, options: VerifyOptions = {
       tables: tables.length,
       blocks: results.reduce((sum, result) => sum + result.blockCount, 0),
       entries: results.reduce((sum, result) => sum + result.entryCount, 0),
+      rangeDeletes: results.reduce((sum, result) => sum + result.rangeDeleteCount, 0),
       logs: logs.count,
       bytes: results.reduce((sum, result) => sum + result.bytesRead, logs.bytes),
       elapsedMs: now() - startedAt,

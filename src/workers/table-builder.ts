@@ -174,7 +174,7 @@ export class TableBuilder {
       shadowedCount: this.#shadowedCount,
       rawBytes: this.#rawBytes,
       smallestKey: ranges === undefined ? this.#firstKey! : smallestOf(this.#firstKey!, ranges.start),
-      largestKey: ranges === undefined ? lastKey : largestOf(lastKey, lastBefore(ranges.end)),
+      largestKey: ranges === undefined ? lastKey : largestOf(lastKey, ranges.lastKey),
       smallestSequence: this.#smallestSequence as SequenceNumber,
       largestSequence: this.#largestSequence as SequenceNumber,
       ...(ranges === undefined ? {} : { rangeDeletes: ranges.count }),
@@ -232,9 +232,4 @@ function smallestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
 
 function largestOf(a: Uint8Array, b: Uint8Array): Uint8Array {
   return compareKeys(a, b) >= 0 ? a : copyBytes(b, 0, b.length);
-}
-
-/** The last key in front of `end` where there is one, as there is in front of a key and a zero; else `end`, which is wider. */
-function lastBefore(end: Uint8Array): Uint8Array {
-  return end.at(-1) === 0 ? end.subarray(0, -1) : end;
 }

@@ -1,7 +1,7 @@
 /**
  * Reads every byte of a table and checks all that can be checked: the checksums of blocks, meta and footer, and of the
  * whole file; the order of entries within and across blocks; restarts, overlaps and separators; and that what the
- * table says of itself, and the manifest of it, is what it holds.
+ * table says of itself, and the manifest of it, is what it holds: entries and deleted ranges.
  *
  * Invariants: passes only a table that answers every lookup and scan as it should. One pass over the file.
  * Thread: a worker's, or any.
@@ -65,7 +65,12 @@ export function verifyTable(
   }
   walk.checkFacts('its properties', reader.properties);
   walk.checkFacts('the manifest', meta);
-  return { blockCount: reader.blockCount, entryCount: walk.entryCount, bytesRead: source.sizeBytes };
+  return {
+    blockCount: reader.blockCount,
+    entryCount: walk.entryCount,
+    rangeDeleteCount: reader.ranges?.count ?? 0,
+    bytesRead: source.sizeBytes,
+  };
 }
 
 type Facts = Omit<TableInfo, 'number' | 'sizeBytes' | 'checksum'>;
@@ -120,9 +125,12 @@ class TableWalk {
     check('number of shadowed entries', facts.shadowedCount === this.#shadowedCount);
     check('number of entries that expire, or time', isSameExpiry(facts.expiry, this.#expiry.summary));
     check('number of raw bytes', facts.rawBytes === this.#rawBytes);
-    check('smallest sequence number', facts.smallestSequence === this.#smallestSequence);
-    check('largest sequence number', facts.largestSequence === this.#largestSequence);
-    const [smallest, largest] = [this.#smallestKey!, this.#key.subarray(0, this.#keyLength)];
+    const { ranges } = this.#reader;
+    check('number of deleted ranges', facts.rangeDeletes === ranges?.count);
+    const [lowest, highest] = ranges?.sequenceRange() ?? [Number.MAX_SAFE_INTEGER, 0];
+    check('smallest sequence number', facts.smallestSequence === Math.min(this.#smallestSequence, lowest));
+    check('largest sequence number', facts.largestSequence === Math.max(this.#largestSequence, highest));
+    const [smallest, largest] = this.#keyBounds();
     // The manifest may have shortened them.
     const isExact = who === 'its properties';
     check(
@@ -133,6 +141,17 @@ class TableWalk {
       'largest key',
       isExact ? compareKeys(facts.largestKey, largest) === 0 : isLargestOf(facts.largestKey, largest),
     );
+  }
+
+  /** The first and the last key of entries and deleted ranges. */
+  #keyBounds(): readonly [smallest: Uint8Array, largest: Uint8Array] {
+    const [first, last] = [this.#smallestKey!, this.#key.subarray(0, this.#keyLength)];
+    const { ranges } = this.#reader;
+    if (ranges === undefined) return [first, last];
+    return [
+      compareKeys(ranges.start, first) < 0 ? ranges.start : first,
+      compareKeys(ranges.lastKey, last) > 0 ? ranges.lastKey : last,
+    ];
   }
 
   #checkEntry(block: Block, offset: number, isRestart: boolean): void {

@@ -8,6 +8,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type EngineOptions, StorageEngine, type StorageErrorCode } from '../../src/main/index.ts';
+import { MANIFEST_FORMAT_VERSION } from '../../src/main/manifest/manifest-state.ts';
 import { readU32, writeU32, writeVarint } from '../../src/shared/base/bytes.ts';
 import { crc32 } from '../../src/shared/base/checksum.ts';
 import {
@@ -16,6 +17,7 @@ import {
   readRecord,
   sealRecord,
 } from '../../src/shared/log/log-format.ts';
+import { TABLE_FORMAT_VERSION } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
@@ -117,8 +119,8 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
     ['a size too large', /"sizeBytes":\d+,"checksum"/, '"sizeBytes":9007199254740991,"checksum"'],
     ['keys upside down', /"smallestKey":"[^"]*"/, '"smallestKey":"/////w=="'],
     ['loose base64', /"smallestKey":"([^"]*)"/, '"smallestKey":"$1 "'],
-    ['format version 0', /"formatVersion": 3/, '"formatVersion": 0'],
-    ['no format version', /"formatVersion": 3,\n {2}/, ''],
+    ['format version 0', /"formatVersion": \d+/, '"formatVersion": 0'],
+    ['no format version', /"formatVersion": \d+,\n {2}/, ''],
     ['a negative sequence', /"lastSequence": \d+/, '"lastSequence": -5'],
     ['a lower last sequence', /"lastSequence": \d+/, '"lastSequence": 1'],
     ['a missing log', /"sealedLogs": \[\n {4}\{"number":\d+/, '"sealedLogs": [\n    {"number":1'],
@@ -138,10 +140,11 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
 
 test('a newer manifest is refused as such, whatever else it holds', async (t) => {
   const { path, manifest } = await closedStore(t);
-  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 3', '"formatVersion": 4'));
-  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 2');
-  rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 4, "everything": ["is", "different"]}}\n');
-  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'version 3');
+  const newer = `"formatVersion": ${MANIFEST_FORMAT_VERSION + 1}`;
+  rewriteManifest(manifest!, (body) => body.replace(/"formatVersion": \d+/, newer));
+  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'a newer version of what is there');
+  rewriteManifest(manifest!, () => `"manifest": {${newer}, "everything": ["is", "different"]}}\n`);
+  await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'a newer version of anything');
 });
 
 test('a newer log is refused as such, and so is one of the format before releases', async (t) => {
@@ -159,7 +162,7 @@ test('a newer log is refused as such, and so is one of the format before release
 
 test('a newer table is refused as such by every read, and left as it is', async (t) => {
   const { path, table } = await closedStore(t);
-  writeFileSync(table!, withFooterVersion(readFileSync(table!), 2));
+  writeFileSync(table!, withFooterVersion(readFileSync(table!), TABLE_FORMAT_VERSION + 1));
   const before = contentsOf(path!);
   const engine = await openAt(t, path!, { readOnly: true });
   await failsWith('STRATA_UNSUPPORTED', engine.get(keyOf(1)));

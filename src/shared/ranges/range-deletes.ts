@@ -112,6 +112,15 @@ export class RangeDeletes implements RangeSource {
     return this.key(this.boundaryCount - 1);
   }
 
+  /**
+   * The last key that bounds of the table must hold: the one right in front of the end where there is one, as there is in front
+   * of a key and a zero; else the end itself, which is wider. A view.
+   */
+  get lastKey(): Uint8Array {
+    const { end } = this;
+    return end.at(-1) === 0 ? end.subarray(0, -1) : end;
+  }
+
   /** The lowest and the highest sequence. */
   sequenceRange(): readonly [lowest: number, highest: number] {
     let [lowest, highest] = [Number.MAX_SAFE_INTEGER, 0];

@@ -177,6 +177,7 @@ export interface CompactResult {
 export interface VerifyResult {
   readonly blockCount: number;
   readonly entryCount: number;
+  readonly rangeDeleteCount: number;
   readonly bytesRead: number;
 }
 
