@@ -6,7 +6,8 @@
  *   3. a block counts if its checksum matches and its entries are in order, among themselves and after those before
  *   4. entries count their sequence numbers from a base that is stored with the meta data. Where those are damaged, a base is
  *      believed only if it makes the entries span exactly the sequence numbers that somebody says they span
- *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all
+ *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; and so are the deleted
+ *      ranges of an intact meta block, whatever is left of the blocks. Those of a damaged one are lost, and that is said
  *
  * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
  *             number is the one it was written with. Memory: one block at a time.
@@ -49,8 +50,8 @@ export function salvage(job: SalvageJob, fileSystem: FileSystem, outputs: JobOut
     }
     const sound = meta && orDamage(() => verifyWhole(source, meta.properties));
     if (sound !== undefined && job.output === undefined) {
-      const { entryCount, tombstoneCount } = sound;
-      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount };
+      const { entryCount, tombstoneCount, rangeDeletes = 0 } = sound;
+      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount, rangeDeleteCount: rangeDeletes };
     }
     return new Salvage(job, source, meta).run(outputs);
   } finally {
@@ -65,8 +66,10 @@ function nothing(ownNumber: SalvageResult['ownNumber'], damage: readonly Damaged
     ownNumber,
     entryCount: 0,
     tombstoneCount: 0,
+    rangeDeleteCount: 0,
     lostEntryCount: undefined,
     lostTombstoneCount: undefined,
+    lostRangeDeleteCount: undefined,
     damage,
   };
 }
@@ -110,6 +113,7 @@ function verifyWhole(source: BlockSource, properties: TableProperties): TableInf
     largestKey: properties.largestKey,
     smallestSequence: properties.smallestSequence,
     largestSequence: properties.largestSequence,
+    rangeDeletes: properties.rangeDeletes,
     expiry: properties.expiry,
   };
   verifyTable(source, meta);
@@ -158,7 +162,10 @@ class Salvage {
     const base = this.#meta?.properties.baseSequence ?? this.#findBase(loose);
     if (base === undefined) {
       const reason = 'nothing says how old its entries are';
-      return nothing(undefined, [{ offset: 0, bytes: this.#source.sizeBytes, reason }]);
+      return {
+        ...nothing(undefined, [{ offset: 0, bytes: this.#source.sizeBytes, reason }]),
+        lostRangeDeleteCount: this.#lostRanges(undefined, blocksEnd),
+      };
     }
     const { entryCount, tombstoneCount } = this.#facts;
     const isWhole = loose?.entryCount === entryCount && loose.tombstoneCount === tombstoneCount;
@@ -169,8 +176,10 @@ class Salvage {
       ownNumber: this.#meta?.properties.number,
       entryCount,
       tombstoneCount,
+      rangeDeleteCount: this.#meta?.ranges?.count ?? 0,
       lostEntryCount: properties && Math.max(0, properties.entryCount - entryCount),
       lostTombstoneCount: properties && Math.max(0, properties.tombstoneCount - tombstoneCount),
+      lostRangeDeleteCount: this.#lostRanges(isWhole ? loose : undefined, blocksEnd),
       damage: this.#damage,
     };
   }
@@ -246,10 +255,38 @@ class Salvage {
     const told = this.#job.sequences;
     if (told !== undefined) {
       const base = told.smallest - smallestSequence;
-      return fits(base, told.smallest, told.largest) ? base : undefined;
+      if (fits(base, told.smallest, told.largest)) return base;
+      if (told.rangeDeletes === 0) return undefined;
     }
     if (own === undefined || own.number !== this.#job.number) return undefined;
-    return fits(own.baseSequence, own.smallestSequence, own.largestSequence) ? own.baseSequence : undefined;
+    const { baseSequence: base, smallestSequence: smallest, largestSequence: largest } = own;
+    if (told !== undefined && (told.smallest !== smallest || told.largest !== largest)) return undefined;
+    if (fits(base, smallest, largest)) return base;
+    // Numbers of deleted ranges lie among those that the table spans, and the ranges are lost.
+    const isWithin = base + smallestSequence >= smallest && base + largestSequence <= largest;
+    return own.rangeDeletes !== undefined && base >= 0 && isWithin ? base : undefined;
+  }
+
+  /** How many ranges the table deleted that the output does not; undefined: nothing says so. `own`: properties, if they fit. */
+  #lostRanges(own: TableProperties | undefined, blocksEnd: number): number | undefined {
+    if (this.#meta !== undefined) return 0;
+    const { sequences } = this.#job;
+    if (sequences !== undefined) return sequences.rangeDeletes;
+    if (own?.rangeDeletes !== undefined) return own.rangeDeletes;
+    return orDamage(() => this.#hasOnlyKnownSections(blocksEnd)) === true ? 0 : undefined;
+  }
+
+  /** Whether what stands where the meta block must be looks like one without deleted ranges: no flipped byte makes it so. */
+  #hasOnlyKnownSections(offset: number): boolean {
+    const end = this.#source.sizeBytes - FOOTER_BYTES;
+    const known: readonly number[] = [SectionTag.Properties, SectionTag.Index, SectionTag.Filter];
+    let position = offset;
+    while (position + SECTION_HEADER_BYTES <= end) {
+      const header = this.#source.read(position, SECTION_HEADER_BYTES);
+      if (!known.includes(header[0]!)) return false;
+      position += SECTION_HEADER_BYTES + readU32(header, 1);
+    }
+    return position === end;
   }
 
   /** The properties as they stand where the meta block must begin, unchecked. */
@@ -267,7 +304,8 @@ class Salvage {
 
   /** Step 5. */
   #copy(outputs: JobOutputs, base: number): TableInfo | undefined {
-    if (this.#facts.entryCount === 0) return undefined;
+    const ranges = this.#meta?.ranges;
+    if (this.#facts.entryCount === 0 && ranges === undefined) return undefined;
     const builder = outputs.begin(this.#job.output!, this.#job.table, base);
     for (const place of this.#sound) {
       this.#monitor.pulse(place.offset);
@@ -276,6 +314,7 @@ class Salvage {
         return true;
       });
     }
+    builder.setRanges(ranges);
     return outputs.commit()[0];
   }
 }

@@ -106,7 +106,7 @@ test('salvage copies only what was written, with its sequence numbers, whatever 
       slot: 0,
       file: '000007.sst',
       number: TABLE_NUMBER,
-      sequences: isTold ? { smallest: 100, largest: 99 + rows.length } : undefined,
+      sequences: isTold ? { smallest: 100, largest: 99 + rows.length, rangeDeletes: 0 } : undefined,
       output: fileNumber(99),
       table: TABLE_OPTIONS,
     };

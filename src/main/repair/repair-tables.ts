@@ -81,7 +81,7 @@ export class TableFinder {
 
   /** A new table of what verifies of `found`; undefined when nothing does, and in a dry run. */
   async salvage(found: FoundTable, expected?: TableInfo): Promise<TableInfo | undefined> {
-    if (found.result.entryCount === 0 || this.#shop.isDryRun) return undefined;
+    if (isEmpty(found.result) || this.#shop.isDryRun) return undefined;
     return (await this.#examine(found.file, found.number, expected, true)).output;
   }
 
@@ -148,7 +148,13 @@ function isNameOf(file: string, number: FileNumber): boolean {
 }
 
 function boundsOf(table: TableInfo): SequenceBounds {
-  return { smallest: table.smallestSequence, largest: table.largestSequence };
+  const { smallestSequence, largestSequence, rangeDeletes = 0 } = table;
+  return { smallest: smallestSequence, largest: largestSequence, rangeDeletes };
+}
+
+/** Whether nothing of the table is left: a table may be nothing but deleted ranges. */
+export function isEmpty({ entryCount, rangeDeleteCount }: SalvageResult): boolean {
+  return entryCount === 0 && rangeDeleteCount === 0;
 }
 
 function isSame(a: TableInfo, b: TableInfo): boolean {

@@ -143,10 +143,12 @@ export interface IngestMergeJob extends JobContext {
 /** Sorted and disjoint tables, of which an output must not overlap too much. */
 export type Grandparents = readonly Pick<TableInfo, 'largestKey' | 'sizeBytes'>[];
 
-/** Both inclusive. */
+/** Both inclusive, of entries and deleted ranges. */
 export interface SequenceBounds {
   readonly smallest: number;
   readonly largest: number;
+  /** How many ranges the table deletes. */
+  readonly rangeDeletes: number;
 }
 
 export type Job = FlushJob | CompactJob | VerifyJob | SalvageJob | IngestRunJob | IngestMergeJob;
@@ -198,9 +200,11 @@ export interface SalvageResult {
   /** What verifies. */
   readonly entryCount: number;
   readonly tombstoneCount: number;
+  readonly rangeDeleteCount: number;
   /** What is missing of what the table says it holds; undefined when it can't say any more. */
   readonly lostEntryCount: number | undefined;
   readonly lostTombstoneCount: number | undefined;
+  readonly lostRangeDeleteCount: number | undefined;
   readonly damage: readonly DamagedRange[];
 }
 
