@@ -92,8 +92,13 @@ function levelStats({ chunks, length }: TableList, level: number, nowMs: number)
     bytes: sums.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
     entries: sums.reduce((total, { entryCount }) => total + entryCount, 0),
     tombstones: sums.reduce((total, { tombstoneCount }) => total + tombstoneCount, 0),
+    rangeDeletes: chunks.reduce((total, chunk) => total + rangesIn(chunk), 0),
     expired: chunks.reduce((total, chunk) => total + expiredIn(chunk, nowMs), 0),
   };
+}
+
+function rangesIn({ tables, rangeTables }: TableChunk): number {
+  return rangeTables > 0 ? tables.reduce((total, { rangeDeletes = 0 }) => total + rangeDeletes, 0) : 0;
 }
 
 function expiredIn({ tables, mayExpire }: TableChunk, nowMs: number): number {
@@ -106,6 +111,7 @@ function memtableStats(memtables: MemtableList): EngineStats['memtables'] {
     count: all.length,
     bytes: memtables.memoryBytes,
     entries: all.reduce((sum, live) => sum + live.memtable.arena.entryCount, 0),
+    rangeDeletes: all.reduce((sum, live) => sum + live.memtable.arena.rangeCount, 0),
   };
 }
 

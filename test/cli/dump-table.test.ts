@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { RangeDeletes } from '../../src/shared/ranges/range-deletes.ts';
 import { type CliResult, runCommand, runEach } from '../helpers/run-cli.ts';
 import { metaOf, resealBlock, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
-import { buildTable, put, type Row, tombstone } from '../helpers/tables.ts';
+import { buildTable, put, type Row, TABLE_NUMBER, tombstone } from '../helpers/tables.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const NAME = '000007.sst';
@@ -60,6 +61,26 @@ test('dump-table shows the parts, the properties and the blocks of a table, and 
   ])
     assert.match(result.stdout, part);
   assert.doesNotMatch(result.stdout, /apple|key0|secret/);
+});
+
+test('dump-table shows deleted ranges: how many, and each of them where keys are asked for', async (t) => {
+  const text = (key: string): Uint8Array => Buffer.from(key);
+  const ranges = RangeDeletes.of([
+    { key: text('a'), sequences: [50, 4] },
+    { key: text('b'), sequences: [] },
+    { key: text('key'), sequences: [9] },
+    { key: text('zebra'), sequences: [] },
+  ]);
+  const path = writeTable(t, buildTable(ROWS, { blockSizeBytes: 200 }, TABLE_NUMBER, ranges).bytes);
+  const plain = await dump(path);
+  assert.deepEqual([plain.exitCode, plain.stderr], [0, '']);
+  assert.match(plain.stdout, /^ {2}ranges +at \d+, \d+ bytes$/m);
+  assert.match(plain.stdout, /^ranges +2 deleted, by sequences 4 to 50; \d+ bytes +\(--keys shows them\)$/m);
+  assert.doesNotMatch(plain.stdout, /zebra/);
+  const { stdout } = await dump(path, '--keys');
+  assert.match(stdout, /^ {2}from a to b, by 50 4\n {2}from key to zebra, by 9$/m);
+  const meta = factsOf(await dump(path, '--json', '--keys')).find(({ type }) => type === 'meta')!;
+  assert.equal((meta['ranges'] as { count: number }).count, 2);
 });
 
 test('dump-table --entries shows sequences, kinds and lengths; keys and values only when they are asked for', async (t) => {

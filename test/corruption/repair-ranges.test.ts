@@ -50,7 +50,10 @@ interface RangeStore {
   readonly withoutLog: Content;
 }
 
-/** 60 keys at the bottom, above them a table that deletes from 10 to 20 and from 40 on, and a log that deletes from 30 to 35. */
+/**
+ * 60 keys at the bottom, above them a table that deletes from 10 to 20 and from 40 to 55, and a log that deletes from 30 to 35 and
+ * all from 50 on: more than it has keys of its own.
+ */
 async function makeStore(t: TestContext): Promise<RangeStore> {
   const path = newPath(t);
   await written(t, path, async (engine) => {
@@ -60,7 +63,7 @@ async function makeStore(t: TestContext): Promise<RangeStore> {
   const before = tableFiles(path);
   await written(t, path, async (engine) => {
     await engine.deleteRange({ gte: keyOf(10), lt: keyOf(20) });
-    await engine.deleteRange({ gte: keyOf(40) });
+    await engine.deleteRange({ gte: keyOf(40), lt: keyOf(55) });
     await engine.put(keyOf(15), 'newer');
     await engine.put(keyOf(50), 'newer');
     await engine.flush();

@@ -2,6 +2,7 @@
  * dump-table: a table's file as lines or JSON lines.
  */
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
+import type { RangeDeletes } from '../../shared/ranges/range-deletes.ts';
 import { PreadSource } from '../../shared/table/block-source.ts';
 import { numberInName, openInspected } from '../inspect/inspected-file.ts';
 import { type BlockFacts, type TableEntryFacts, type TableFact, tableFacts } from '../inspect/table-facts.ts';
@@ -143,7 +144,24 @@ class TableListing {
       );
     } else if (meta.isVerified && !meta.sections.some(({ name }) => name === 'filter'))
       lines.push('filter      none');
+    if (meta.ranges !== undefined) lines.push(...this.#rangeLines(meta.ranges));
     return this.#listing.line(lines.join('\n'));
+  }
+
+  /** Each range with its first key, the first behind it, and the sequences of its deletes, where keys are shown. */
+  #rangeLines(ranges: RangeDeletes): string[] {
+    const [lowest, highest] = ranges.sequenceRange();
+    const hint = this.#listing.showsKeys ? '' : '   (--keys shows them)';
+    const lines = [
+      `ranges      ${formatCount(ranges.count)} deleted, by sequences ${lowest} to ${highest}; ` +
+        `${ranges.bytes.length} bytes${hint}`,
+    ];
+    if (!this.#listing.showsKeys) return lines;
+    for (const { start, end, sequences } of rangesOf(ranges))
+      lines.push(
+        `  from ${this.#listing.key(start)} to ${this.#listing.key(end)}, by ${sequences.join(' ')}`,
+      );
+    return lines;
   }
 
   #metaObject(meta: MetaFacts): Promise<void> | undefined {
@@ -161,6 +179,15 @@ class TableListing {
       },
       index: index && { blocks: index.blockCount, dataBytes: offset, bytes: meta.indexBytes },
       filter,
+      ranges: meta.ranges && {
+        count: meta.ranges.count,
+        bytes: meta.ranges.bytes.length,
+        list: Array.from(rangesOf(meta.ranges), ({ start, end, sequences }) => ({
+          ...this.#listing.keyFields('start', start),
+          ...this.#listing.keyFields('end', end),
+          sequences,
+        })),
+      },
     });
   }
 
@@ -222,5 +249,19 @@ class TableListing {
       ...relative,
       ...this.#listing.entryFields(entry),
     });
+  }
+}
+
+interface ListedRange {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+  readonly sequences: readonly number[];
+}
+
+/** [start, end) of each stretch with something deleted. */
+function* rangesOf(ranges: RangeDeletes): Generator<ListedRange> {
+  for (let i = 0; i + 1 < ranges.boundaryCount; i++) {
+    const sequences = Array.from(ranges.sequencesOf(i));
+    if (sequences.length > 0) yield { start: ranges.key(i), end: ranges.key(i + 1), sequences };
   }
 }

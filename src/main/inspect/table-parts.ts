@@ -13,6 +13,7 @@
 import { readU32, readU64 } from '../../shared/base/bytes.ts';
 import { crc32 } from '../../shared/base/checksum.ts';
 import { CorruptionError, type StorageError } from '../../shared/base/errors.ts';
+import { RangeDeletes } from '../../shared/ranges/range-deletes.ts';
 import type { BlockSource } from '../../shared/table/block-source.ts';
 import { BloomFilter } from '../../shared/table/bloom-filter.ts';
 import {
@@ -38,7 +39,7 @@ export interface FooterFacts {
 }
 
 export interface SectionFacts {
-  readonly name: 'properties' | 'index' | 'filter' | 'unknown';
+  readonly name: 'properties' | 'index' | 'filter' | 'ranges' | 'unknown';
   readonly tag: number;
   readonly offset: number;
   readonly bytes: number;
@@ -61,6 +62,8 @@ export interface MetaFacts {
   readonly indexBytes: number;
   /** undefined: there is none, or it can't be read. */
   readonly filter: FilterFacts | undefined;
+  /** The same of deleted ranges. */
+  readonly ranges: RangeDeletes | undefined;
   readonly faults: readonly StorageError[];
 }
 
@@ -72,6 +75,7 @@ const SECTION_NAMES: ReadonlyMap<number, SectionFacts['name']> = new Map([
   [SectionTag.Properties, 'properties'],
   [SectionTag.Index, 'index'],
   [SectionTag.Filter, 'filter'],
+  [SectionTag.Ranges, 'ranges'],
 ]);
 
 /** Whether the file ends as a table does. */
@@ -173,6 +177,12 @@ class MetaReader {
     );
     const filterSection = sectionOf('filter');
     const filter = filterSection && this.#decode(filterSection, 'bloom filter', readFilter);
+    const rangeSection = sectionOf('ranges');
+    const ranges =
+      rangeSection &&
+      this.#decode(rangeSection, 'list of deleted ranges', (bytes) => RangeDeletes.decode(bytes));
+    if (properties !== undefined && properties.rangeDeletes !== ranges?.count)
+      this.#complain('there is another number of deleted ranges', this.#offset);
     if (index !== undefined && properties !== undefined && index.blockCount !== properties.blockCount)
       this.#complain('sparse index has another number of blocks', this.#offset);
     return {
@@ -184,6 +194,7 @@ class MetaReader {
       index,
       indexBytes: sectionOf('index')?.bytes ?? 0,
       filter,
+      ranges,
       faults: this.#faults,
     };
   }

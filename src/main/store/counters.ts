@@ -36,6 +36,8 @@ export interface LevelStats {
   /** Entries, older versions and tombstones included. */
   readonly entries: number;
   readonly tombstones: number;
+  /** Deleted ranges: as many as lie side by side, where they overlapped in a table. */
+  readonly rangeDeletes: number;
   /** Entries with a ttl whose moment has come, about: they leave by themselves. */
   readonly expired: number;
 }
@@ -72,7 +74,13 @@ export interface EngineStats extends ReaderStats {
   /** Of all tables on disk, now. */
   readonly tableBytes: number;
   /** Active and frozen, now; bytes with the index. */
-  readonly memtables: { readonly count: number; readonly bytes: number; readonly entries: number };
+  readonly memtables: {
+    readonly count: number;
+    readonly bytes: number;
+    /** Deleted ranges included. */
+    readonly entries: number;
+    readonly rangeDeletes: number;
+  };
   /** Memory of memtables, now, filled or not: a piece of the write buffer's size each, more for a larger batch. */
   readonly arenas: ArenaStats;
   readonly bytesWritten: {
