@@ -51,8 +51,8 @@ interface RangeStore {
 }
 
 /**
- * 60 keys at the bottom, above them a table that deletes from 10 to 20 and from 40 to 55, and a log that deletes from 30 to 35 and
- * all from 50 on: more than it has keys of its own.
+ * 60 keys at the bottom, above them a table that deletes from 10 to 20 and from 40 to 55, and a log that deletes from 30 to 35
+ * and all from 50 on: more than it has keys of its own.
  */
 async function makeStore(t: TestContext): Promise<RangeStore> {
   const path = newPath(t);
