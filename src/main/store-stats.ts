@@ -111,6 +111,7 @@ function memtableStats(memtables: MemtableList): EngineStats['memtables'] {
     count: all.length,
     bytes: memtables.memoryBytes,
     entries: all.reduce((sum, live) => sum + live.memtable.arena.entryCount, 0),
+    rangeDeletes: all.reduce((sum, live) => sum + live.memtable.arena.rangeCount, 0),
   };
 }
 

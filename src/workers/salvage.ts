@@ -6,10 +6,8 @@
  *   3. a block counts if its checksum matches and its entries are in order, among themselves and after those before
  *   4. entries count their sequence numbers from a base that is stored with the meta data. Where those are damaged, a base is
  *      believed only if it makes the entries span exactly the sequence numbers that somebody says they span
- *      (of a table that deletes ranges, which lie in the meta block, these are the numbers of both: then the base that the
- *      damaged meta data name is believed, if the entries lie among those numbers and have the first or the last of them)
- *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; deleted ranges with
- *      them, where the meta block is intact
+ *   5. the entries of the blocks that count are copied, with their sequence numbers, tombstones and all; and so are the deleted
+ *      ranges of an intact meta block, whatever is left of the blocks. Those of a damaged one are lost, and that is said
  *
  * Invariants: reads only, except that it writes the output. Every entry of the output stood in an intact block, and its sequence
  *             number is the one it was written with. Memory: one block at a time.
@@ -53,7 +51,7 @@ export function salvage(job: SalvageJob, fileSystem: FileSystem, outputs: JobOut
     const sound = meta && orDamage(() => verifyWhole(source, meta.properties));
     if (sound !== undefined && job.output === undefined) {
       const { entryCount, tombstoneCount, rangeDeletes = 0 } = sound;
-      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount, rangeDeletes };
+      return { ...nothing(ownNumber, []), sound, entryCount, tombstoneCount, rangeDeleteCount: rangeDeletes };
     }
     return new Salvage(job, source, meta).run(outputs);
   } finally {
@@ -68,10 +66,10 @@ function nothing(ownNumber: SalvageResult['ownNumber'], damage: readonly Damaged
     ownNumber,
     entryCount: 0,
     tombstoneCount: 0,
-    rangeDeletes: 0,
+    rangeDeleteCount: 0,
     lostEntryCount: undefined,
     lostTombstoneCount: undefined,
-    lostRangeDeletes: undefined,
+    lostRangeDeleteCount: undefined,
     damage,
   };
 }
@@ -164,7 +162,10 @@ class Salvage {
     const base = this.#meta?.properties.baseSequence ?? this.#findBase(loose);
     if (base === undefined) {
       const reason = 'nothing says how old its entries are';
-      return nothing(undefined, [{ offset: 0, bytes: this.#source.sizeBytes, reason }]);
+      return {
+        ...nothing(undefined, [{ offset: 0, bytes: this.#source.sizeBytes, reason }]),
+        lostRangeDeleteCount: this.#lostRanges(undefined, blocksEnd),
+      };
     }
     const { entryCount, tombstoneCount } = this.#facts;
     const isWhole = loose?.entryCount === entryCount && loose.tombstoneCount === tombstoneCount;
@@ -175,19 +176,12 @@ class Salvage {
       ownNumber: this.#meta?.properties.number,
       entryCount,
       tombstoneCount,
-      rangeDeletes: this.#meta?.ranges?.count ?? 0,
+      rangeDeleteCount: this.#meta?.ranges?.count ?? 0,
       lostEntryCount: properties && Math.max(0, properties.entryCount - entryCount),
       lostTombstoneCount: properties && Math.max(0, properties.tombstoneCount - tombstoneCount),
-      lostRangeDeletes: this.#lostRangeDeletes(properties),
+      lostRangeDeleteCount: this.#lostRanges(isWhole ? loose : undefined, blocksEnd),
       damage: this.#damage,
     };
-  }
-
-  #lostRangeDeletes(properties: TableProperties | undefined): number | undefined {
-    const { sequences } = this.#job;
-    if (this.#meta !== undefined) return 0;
-    if (sequences !== undefined) return sequences.rangeDeletes;
-    return properties && (properties.rangeDeletes ?? 0);
   }
 
   /** Step 2 with an index; returns where the blocks end. */
@@ -262,18 +256,37 @@ class Salvage {
     if (told !== undefined) {
       const base = told.smallest - smallestSequence;
       if (fits(base, told.smallest, told.largest)) return base;
+      if (told.rangeDeletes === 0) return undefined;
     }
     if (own === undefined || own.number !== this.#job.number) return undefined;
-    const base = own.baseSequence;
-    const [smallest, largest] = [
-      told?.smallest ?? own.smallestSequence,
-      told?.largest ?? own.largestSequence,
-    ];
+    const { baseSequence: base, smallestSequence: smallest, largestSequence: largest } = own;
+    if (told !== undefined && (told.smallest !== smallest || told.largest !== largest)) return undefined;
     if (fits(base, smallest, largest)) return base;
-    const hasRanges = (told?.rangeDeletes ?? own.rangeDeletes ?? 0) > 0;
-    const [first, last] = [base + smallestSequence, base + largestSequence];
-    const isAmong = first >= smallest && last <= largest && (first === smallest || last === largest);
-    return hasRanges && isAmong ? base : undefined;
+    // Numbers of deleted ranges lie among those that the table spans, and the ranges are lost.
+    const isWithin = base + smallestSequence >= smallest && base + largestSequence <= largest;
+    return own.rangeDeletes !== undefined && base >= 0 && isWithin ? base : undefined;
+  }
+
+  /** How many ranges the table deleted that the output does not; undefined: nothing says so. `own`: properties, if they fit. */
+  #lostRanges(own: TableProperties | undefined, blocksEnd: number): number | undefined {
+    if (this.#meta !== undefined) return 0;
+    const { sequences } = this.#job;
+    if (sequences !== undefined) return sequences.rangeDeletes;
+    if (own?.rangeDeletes !== undefined) return own.rangeDeletes;
+    return orDamage(() => this.#hasOnlyKnownSections(blocksEnd)) === true ? 0 : undefined;
+  }
+
+  /** Whether what stands where the meta block must be looks like one without deleted ranges: no flipped byte makes it so. */
+  #hasOnlyKnownSections(offset: number): boolean {
+    const end = this.#source.sizeBytes - FOOTER_BYTES;
+    const known: readonly number[] = [SectionTag.Properties, SectionTag.Index, SectionTag.Filter];
+    let position = offset;
+    while (position + SECTION_HEADER_BYTES <= end) {
+      const header = this.#source.read(position, SECTION_HEADER_BYTES);
+      if (!known.includes(header[0]!)) return false;
+      position += SECTION_HEADER_BYTES + readU32(header, 1);
+    }
+    return position === end;
   }
 
   /** The properties as they stand where the meta block must begin, unchecked. */

@@ -216,13 +216,18 @@ test('tables that a deleted range hides leave without being read', async (t) => 
   assert.ok(before > 10);
   const read = engine.stats().compactionBytesRead;
   await engine.deleteRange({ gte: 'k0010', lt: 'k1990' });
+  assert.equal(engine.stats().memtables.rangeDeletes, 1);
   await engine.flush();
+  const { levels, memtables } = engine.stats();
+  assert.deepEqual([memtables.rangeDeletes, levels[0]?.rangeDeletes], [0, 1]);
   await until(() => engine.stats().jobs.droppedTables >= before - 3);
   assert.equal(engine.stats().compactionBytesRead, read, 'nothing was read for it');
   assert.equal([...engine.scan()].length, 20);
   assert.equal(engine.getSync('k0009')?.length, 60);
   assert.equal(engine.getSync('k0010'), undefined);
-  await engine.verify();
+  const { entries, rangeDeletes } = await engine.verify();
+  assert.ok(entries >= 20);
+  assert.ok(rangeDeletes >= 1);
 });
 
 test('a snapshot keeps tables that a range deleted since then hides, until it is closed', async (t) => {

@@ -7,7 +7,10 @@
 import { threadId } from 'node:worker_threads';
 import type { Job, JobReply } from '../../src/shared/threads/jobs.ts';
 
-const REPLY: JobReply = { ok: true, value: { blockCount: 1, rangeDeletes: 0, entryCount: 2, bytesRead: 3 } };
+const REPLY: JobReply = {
+  ok: true,
+  value: { blockCount: 1, entryCount: 2, rangeDeletes: 0, bytesRead: 3 },
+};
 
 export { behave as handleJobAsGuest, behave as handleJobBehind };
 
@@ -21,7 +24,7 @@ export default async function behave(job: Job): Promise<unknown> {
     case 'ok':
       return REPLY;
     case 'thread':
-      return { ok: true, value: { blockCount: threadId, entryCount: 2, bytesRead: 3 } };
+      return { ok: true, value: { blockCount: threadId, entryCount: 2, rangeDeleteCount: 0, bytesRead: 3 } };
     case 'wait':
       Atomics.wait(words, 1, 0);
       return REPLY;

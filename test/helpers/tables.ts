@@ -6,6 +6,7 @@ import { Entry, EntryKind } from '../../src/shared/base/entry.ts';
 import { type FileNumber, fileNumber } from '../../src/shared/base/ids.ts';
 import type { InternalIterator } from '../../src/shared/base/iterator.ts';
 import type { TableInfo } from '../../src/shared/base/version-edit.ts';
+import type { RangeDeletes } from '../../src/shared/ranges/range-deletes.ts';
 import { PreadSource } from '../../src/shared/table/block-source.ts';
 import { TableReader, type TableReaderOptions } from '../../src/shared/table/table-reader.ts';
 import type { TableOptions } from '../../src/shared/threads/jobs.ts';
@@ -81,12 +82,14 @@ export function buildTable(
   rows: readonly Row[],
   options: Partial<TableOptions> = {},
   number: FileNumber = TABLE_NUMBER,
+  ranges?: RangeDeletes,
 ): BuiltTable {
   const file = new MemoryFile(`00000${number}.sst`);
   const base = rows.reduce((least, row) => Math.min(least, row.sequence), Number.MAX_SAFE_INTEGER);
   const builder = new TableBuilder(file, number, { ...TABLE_OPTIONS, ...options }, base);
   const entry = new Entry();
   for (const row of rows) builder.add(entryOf(row, entry));
+  builder.setRanges(ranges);
   const meta = builder.finish();
   return { bytes: file.content, meta };
 }

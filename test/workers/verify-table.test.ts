@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Entry } from '../../src/shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../src/shared/base/errors.ts';
-import { fileNumber } from '../../src/shared/base/ids.ts';
+import { fileNumber, type SequenceNumber } from '../../src/shared/base/ids.ts';
+import { RangeDeletes } from '../../src/shared/ranges/range-deletes.ts';
 import { hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { CODEC_NONE, type CodecName, isCodecAvailable } from '../../src/shared/table/compression.ts';
 import { TableIterator } from '../../src/shared/table/table-iterator.ts';
@@ -144,6 +145,34 @@ test('verifyTable notices a table that is intact but not the one the manifest me
   }
 });
 
+test('verifyTable checks deleted ranges, which bounds and sequences hold, against properties and manifest', () => {
+  const text = (key: string): Uint8Array => Buffer.from(key);
+  const ranges = RangeDeletes.of([
+    { key: text('a'), sequences: [900, 40] },
+    { key: text('key'), sequences: [] },
+    { key: text('m'), sequences: [9000] },
+    { key: text('p\0'), sequences: [] },
+  ]);
+  const { bytes, meta } = buildTable(smallRows(), { compression: 'none' }, TABLE_NUMBER, ranges);
+  assert.deepEqual(
+    [meta.rangeDeletes, meta.smallestSequence, meta.largestSequence],
+    [2, 40, 9000],
+    'the table states its ranges',
+  );
+  assert.deepEqual([meta.smallestKey, meta.largestKey].map(String), ['97', '112'], 'from a to p');
+  assert.equal(verifyTable(sourceOf(bytes), meta).rangeDeletes, 2);
+  for (const changed of [
+    { rangeDeletes: 3 },
+    { rangeDeletes: undefined },
+    { smallestSequence: 1000 as SequenceNumber },
+    { largestSequence: 2038 as SequenceNumber },
+    { smallestKey: text('key 000') },
+    { largestKey: text('p\0') },
+    { largestKey: text('key 039') },
+  ])
+    assert.throws(() => verifyTable(sourceOf(bytes), { ...meta, ...changed }), CorruptionError);
+});
+
 test('verifyTable tells how many bytes it has read', () => {
   const { bytes, meta } = smallTable();
   let total = 0;
@@ -154,6 +183,7 @@ test('verifyTable tells how many bytes it has read', () => {
   assert.deepEqual(result, {
     blockCount: openTable(bytes).blockCount,
     entryCount: meta.entryCount,
+    rangeDeletes: 0,
     bytesRead: bytes.length,
   });
 });

@@ -122,8 +122,10 @@ function tableLine(listing: Listing, level: number, table: TableInfo): string {
     formatCount(table.shadowedCount),
     `${table.smallestSequence}..${table.largestSequence}`,
   ];
+  const { rangeDeletes = 0 } = table;
+  const ranges = rangeDeletes === 0 ? '' : `  ${formatCount(rangeDeletes)} deleted ranges`;
   const keys = listing.showsKeys
     ? `  ${listing.key(table.smallestKey)} .. ${listing.key(table.largestKey)}`
     : '';
-  return row(WIDTHS, cells) + keys;
+  return row(WIDTHS, cells) + ranges + keys;
 }

@@ -14,24 +14,31 @@ export function formatStats(stats: EngineStats): string {
   ].join('\n');
 }
 
-const COLUMN_WIDTHS: readonly number[] = [5, 8, 12, 14, 12, 12];
+const COLUMN_WIDTHS: readonly number[] = [5, 8, 12, 14, 12, 12, 12];
 
 function levelTable(stats: EngineStats): string[] {
   const rows = [['level', 'tables', 'size', 'entries', 'tombstones']];
-  const total = { files: 0, entries: 0, tombstones: 0, expired: 0 };
-  for (const { files, entries, tombstones, expired } of stats.levels) {
+  const total = { files: 0, entries: 0, tombstones: 0, rangeDeletes: 0, expired: 0 };
+  for (const { files, entries, tombstones, rangeDeletes, expired } of stats.levels) {
     total.files += files;
     total.entries += entries;
     total.tombstones += tombstones;
+    total.rangeDeletes += rangeDeletes;
     total.expired += expired;
   }
-  // A column for what most stores have none of, where there is any.
-  const more = (expired: number): number[] => (total.expired > 0 ? [expired] : []);
+  // Columns for what most stores have none of, where there is any.
+  const more = (of: { readonly rangeDeletes: number; readonly expired: number }): number[] => [
+    ...(total.rangeDeletes > 0 ? [of.rangeDeletes] : []),
+    ...(total.expired > 0 ? [of.expired] : []),
+  ];
+  if (total.rangeDeletes > 0) rows[0]!.push('ranges');
   if (total.expired > 0) rows[0]!.push('expired');
-  for (const { level, files, bytes, entries, tombstones, expired } of stats.levels)
+  for (const level of stats.levels) {
+    const { files, bytes, entries, tombstones } = level;
     if (files > 0)
-      rows.push([`L${level}`, ...[files, bytes, entries, tombstones, ...more(expired)].map(showCell)]);
-  const sums = [total.files, stats.tableBytes, total.entries, total.tombstones, ...more(total.expired)];
+      rows.push([`L${level.level}`, ...[files, bytes, entries, tombstones, ...more(level)].map(showCell)]);
+  }
+  const sums = [total.files, stats.tableBytes, total.entries, total.tombstones, ...more(total)];
   rows.push(['all', ...sums.map(showCell)]);
   return rows.map((cells) => cells.map((cell, i) => alignCell(cell, i)).join(''));
 }

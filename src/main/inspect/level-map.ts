@@ -33,6 +33,7 @@ export interface MappedLevel {
   readonly bytes: number;
   readonly entries: number;
   readonly tombstones: number;
+  readonly rangeDeletes: number;
   /** undefined: it has no limit (the deepest one, and empty ones), or the manifest is damaged. */
   readonly score: number | undefined;
   readonly smallestKey: Uint8Array | undefined;
@@ -55,6 +56,7 @@ export function mapLevels({ levels, state }: ManifestFacts): MappedLevel[] {
       bytes: sum((table) => table.sizeBytes),
       entries: sum((table) => table.entryCount),
       tombstones: sum((table) => table.tombstoneCount),
+      rangeDeletes: sum((table) => table.rangeDeletes ?? 0),
       score: tables.length === 0 ? undefined : scores[level],
       smallestKey: extreme(
         tables.map((table) => table.smallestKey),

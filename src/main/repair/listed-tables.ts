@@ -17,7 +17,7 @@ export interface ListedTable {
 }
 
 const TABLE_LINE =
-  /^ {4}\{"level":[0-7],(?:"shared":\[\d+,\d+\],)?"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,[^{}]*"largestSequence":\d+\},?$/;
+  /^ {4}\{"level":[0-7],(?:"shared":\[\d+,\d+\],)?"number":(\d+),"sizeBytes":(\d+),"checksum":(\d+),"entryCount":\d+,[^{}]*"largestSequence":\d+(?:,"rangeDeletes":\d+)?(?:,"expiry":\[[\d,]+\])?\},?$/;
 const PAGE_LINE = /^ {4}\{"level":[0-7],"number":(\d+),"sizeBytes":\d+,"checksum":\d+,"tables":(\d+)\},?$/;
 /** Formats without pages say so in this line. */
 const UNPAGED = '  "formatVersion": 2,';

@@ -26,7 +26,7 @@ import { StaleManifestError } from '../open/recovery.ts';
 import { type KeptLogs, keepLogs } from './keep-logs.ts';
 import { mergeTables } from './merge-tables.ts';
 import { salvageLogs } from './repair-logs.ts';
-import { type FoundTable, isNothing, TableFinder } from './repair-tables.ts';
+import { type FoundTable, isEmpty, TableFinder } from './repair-tables.ts';
 import type { Survey } from './survey.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -108,7 +108,7 @@ export class Rebuild {
       }
       levels.push(kept);
     }
-    const logs = await this.#logs(manifest);
+    const logs = await this.#logs(manifest, levels.flat());
     if (logs === undefined) return undefined;
     levels[0]!.push(...logs.tables);
     // A part of a table may be older than the whole was: level 0 is sorted by age anew.
@@ -143,7 +143,7 @@ export class Rebuild {
       const meta = table.isInPlace ? table.result.sound : await this.#salvage(table, undefined);
       if (meta !== undefined) usable.push(meta);
     }
-    const logs = (await this.#logs(undefined, highestSequence([usable], 0)))!;
+    const logs = (await this.#logs(undefined, usable))!;
     usable.push(...logs.tables);
     const lastSequence = highestSequence([usable], logs.kept?.sequenceBefore ?? 0);
     this.#setAsideNewTables();
@@ -272,14 +272,13 @@ export class Rebuild {
     this.#shop.log.note({
       name: file,
       kind: 'table',
-      outcome: isNothing(result) ? 'dropped' : isWhole ? 'merged' : 'salvaged',
+      outcome: isEmpty(result) ? 'dropped' : isWhole ? 'merged' : 'salvaged',
       entries: result.entryCount,
       lostEntries: isWhole ? 0 : result.lostEntryCount,
       lostTombstones: isWhole ? 0 : result.lostTombstoneCount,
+      lostRangeDeletes: isWhole ? 0 : result.lostRangeDeleteCount,
       damage: result.damage,
     });
-    if (!isWhole && result.lostRangeDeletes !== 0)
-      this.#shop.log.warn(lossOfRanges(file, result.lostRangeDeletes));
     if (!isAside) this.#setAside.add(file);
     return table;
   }
@@ -308,7 +307,7 @@ export class Rebuild {
   }
 
   /** undefined: the logs show that the manifest is out of date. */
-  async #logs(manifest: ManifestState | undefined, tablesEndAt = 0): Promise<Logs | undefined> {
+  async #logs(manifest: ManifestState | undefined, older: readonly TableInfo[]): Promise<Logs | undefined> {
     const { fs, directory, log, options } = this.#shop;
     try {
       const kept = keepLogs(
@@ -316,7 +315,7 @@ export class Rebuild {
         directory,
         this.#survey.logs,
         manifest,
-        tablesEndAt,
+        highestSequence([older], 0),
         options.writeBufferBytes,
       );
       for (const { name, entries } of kept.logs) log.note({ name, kind: 'log', outcome: 'kept', entries });
@@ -333,17 +332,10 @@ export class Rebuild {
       );
       for (const number of lengths.keys())
         if (!numbers.includes(number)) log.warn(`${error.message}: what it held and no table does is lost`);
-      const { tables, damaged } = await salvageLogs(this.#shop, numbers, lengths);
+      const { tables, damaged } = await salvageLogs(this.#shop, numbers, lengths, older);
       return { kept: undefined, tables, setAside: damaged };
     }
   }
-}
-
-/** Deleted ranges lie in one place of a table, and are all there or all lost. */
-function lossOfRanges(file: string, count: number | undefined): string {
-  return count === undefined
-    ? `${file}: nothing says whether it deleted ranges of keys: if so, keys in them may be back`
-    : `${file}: the ${count} ranges of keys that it deleted are lost: keys in them may be back`;
 }
 
 function highestSequence(levels: readonly (readonly TableInfo[])[], atLeast: number): number {

@@ -9,17 +9,24 @@
  *              2. unbroken runs of records become memtables, and those tables: a record is a group of writes, whole or not
  *                 there, but writes between two runs are lost
  *
- * Invariants: reads logs, writes tables. One log in memory at a time.
+ * A deleted range without an end, which no table can hold, ends behind the last key of all tables and logs (LastKey): what is
+ * written later is newer.
+ *
+ * Invariants: reads logs, writes tables. One log in memory at a time, two where such a range is found.
  * Thread:     main; workers write.
  */
 import { join } from 'node:path';
+import { compareBytes, compareKeys, copyBytes } from '../../shared/base/bytes.ts';
+import { Entry } from '../../shared/base/entry.ts';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { logName } from '../../shared/files/file-names.ts';
 import { readFully } from '../../shared/files/file-system.ts';
+import { readEntry } from '../../shared/log/entry-codec.ts';
 import {
   claimedEnd,
+  entryEnd,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
@@ -34,6 +41,8 @@ import { MAX_LOG_BYTES } from '../open/log-files.ts';
 import { RecordSearch } from '../open/record-search.ts';
 import { createMemtable } from '../write/memtable-list.ts';
 import type { Workshop } from './workshop.ts';
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Records that lie back to back, bytes[start, end). */
 interface RecordRange {
@@ -66,11 +75,15 @@ export interface LogSalvage {
 /** What a start record says of the log before its own; undefined: nothing does. */
 type Link = { readonly previousLog: number; readonly previousBytes: number } | undefined;
 
-/** Salvages the logs `numbers`; `lengths` are those that a sound manifest knows. */
+/**
+ * Salvages the logs `numbers`; `lengths` are those that a sound manifest knows, `older` the tables that what they delete may be
+ * in.
+ */
 export async function salvageLogs(
   shop: Workshop,
   numbers: readonly number[],
   lengths: ReadonlyMap<number, number>,
+  older: readonly TableInfo[],
 ): Promise<LogSalvage> {
   const tables: TableInfo[] = [];
   const damaged: string[] = [];
@@ -82,6 +95,7 @@ export async function salvageLogs(
     shop.log.warn(`${name}: a copy of another log`);
     damaged.push(name);
   }
+  const lastKey = new LastKey(shop, files, older);
   let link: Link;
   for (const [number, name] of [...files].sort(([a], [b]) => b - a)) {
     if (link !== undefined && link.previousLog < number) {
@@ -95,7 +109,7 @@ export async function salvageLogs(
     const length = link?.previousLog === number ? link.previousBytes : lengths.get(number);
     const log = readSalvagedLog(shop, name, number, length);
     for (const run of log.runs) {
-      const table = await buildTable(shop, log.bytes, run);
+      const table = await buildTable(shop, log.bytes, run, lastKey);
       if (table !== undefined) tables.push(table);
     }
     const entries = noteLog(shop, name, log);
@@ -143,6 +157,7 @@ function noteLog(shop: Workshop, name: string, log: SalvagedLog): number {
     entries,
     lostEntries: isDamaged ? undefined : 0,
     lostTombstones: isDamaged ? undefined : 0,
+    lostRangeDeletes: isDamaged ? undefined : 0,
     damage: log.damage,
   });
   if (isDamaged && entries > 0)
@@ -230,16 +245,69 @@ function addGroup(
   return undefined;
 }
 
-async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<TableInfo | undefined> {
+/** The last key that there is, in tables and in all logs. They are read for it once, and only if somebody asks. */
+class LastKey {
+  readonly #shop: Workshop;
+  readonly #files: ReadonlyMap<number, string>;
+  readonly #older: readonly TableInfo[];
+  #key: Uint8Array | undefined;
+
+  constructor(shop: Workshop, files: ReadonlyMap<number, string>, older: readonly TableInfo[]) {
+    this.#shop = shop;
+    this.#files = files;
+    this.#older = older;
+  }
+
+  get(): Uint8Array {
+    this.#key ??= this.#find();
+    return this.#key;
+  }
+
+  #find(): Uint8Array {
+    let last: Uint8Array = new Uint8Array(0);
+    for (const { largestKey } of this.#older) if (compareKeys(largestKey, last) > 0) last = largestKey;
+    const entry = new Entry();
+    for (const [number, name] of this.#files) {
+      const { bytes, runs } = readSalvagedLog(this.#shop, name, number, undefined);
+      forEachRecord(bytes, runs, (from, to) => {
+        for (let ref = from; ref < to; ref = entryEnd(ref, entry.valueEnd)) {
+          readEntry(bytes, ref, 0, entry);
+          const { keyStart, keyEnd } = entry;
+          if (compareBytes(bytes, keyStart, keyEnd, last, 0, last.length) > 0)
+            last = copyBytes(bytes, keyStart, keyEnd);
+        }
+      });
+    }
+    return last;
+  }
+}
+
+/** Calls `visit` with where the entries of each record begin and end. */
+function forEachRecord(
+  bytes: Uint8Array,
+  runs: readonly Run[],
+  visit: (from: number, to: number) => void,
+): void {
+  for (const { start, end } of runs.flatMap((run) => run.ranges))
+    for (let record = start; record < end; record = claimedEnd(bytes, record, end))
+      visit(record + RECORD_HEADER_BYTES, claimedEnd(bytes, record, end));
+}
+
+async function buildTable(
+  shop: Workshop,
+  bytes: Uint8Array,
+  run: Run,
+  lastKey: LastKey,
+): Promise<TableInfo | undefined> {
   if (shop.isDryRun) return undefined;
   const dataBytes = run.ranges.reduce((sum, { start, end }) => sum + end - start, 0);
   const needed = dataBytes + worstCaseNodeBytes(run.count, 0);
   const memtable = createMemtable(needed, needed, run.firstSequence);
-  for (const { start, end } of run.ranges) {
-    for (let record = start; record < end; record = claimedEnd(bytes, record, end))
-      memtable.appendEncoded(bytes, record + RECORD_HEADER_BYTES, claimedEnd(bytes, record, end));
-  }
+  forEachRecord(bytes, [run], (from, to) => memtable.appendEncoded(bytes, from, to));
   memtable.arena.publish(run.count);
+  const isEndless = memtable.ranges?.list(Number.MAX_SAFE_INTEGER).some(({ end }) => end === undefined);
+  // All keys of the run are among those, so that all stay.
+  const deeper = isEndless === true ? [[{ smallest: NO_BYTES, largest: lastKey.get() }]] : 'unknown';
   const { output } = await shop.run<'flush'>((context) => ({
     ...context,
     kind: 'flush',
@@ -249,7 +317,7 @@ async function buildTable(shop: Workshop, bytes: Uint8Array, run: Run): Promise<
     snapshots: [],
     snapshotTimes: [],
     nowMs: 0,
-    deeper: 'unknown',
+    deeper,
   }));
   return output;
 }

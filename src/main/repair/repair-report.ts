@@ -27,6 +27,8 @@ export interface RepairedFile {
   readonly lostEntries: number | undefined;
   /** How many of them were deletions; undefined where that is unknown. */
   readonly lostTombstones: number | undefined;
+  /** Deleted ranges that are lost; undefined where that is unknown. */
+  readonly lostRangeDeletes: number | undefined;
   /** What does not verify, by offset. */
   readonly damage: readonly DamagedRange[];
   /** The name under which the file is kept; undefined where it stays, or where all it held is elsewhere. */
@@ -55,8 +57,15 @@ export class RepairLog {
   readonly #files = new Map<string, RepairedFile>();
 
   note(file: Pick<RepairedFile, 'name' | 'kind' | 'outcome'> & Partial<RepairedFile>): void {
-    const defaults = { entries: 0, lostEntries: 0, lostTombstones: 0, damage: [], setAside: undefined };
-    this.#files.set(file.name, { ...defaults, ...file });
+    this.#files.set(file.name, {
+      entries: 0,
+      lostEntries: 0,
+      lostTombstones: 0,
+      lostRangeDeletes: 0,
+      damage: [],
+      setAside: undefined,
+      ...file,
+    });
   }
 
   /** A file already noted is kept aside under another name. */
@@ -79,8 +88,11 @@ export class RepairLog {
 
   /** Every deletion that may have been lost brings older versions back: say so, file by file. */
   warnOfLosses(): void {
-    for (const { name, kind, lostEntries, lostTombstones, damage } of this.files) {
-      if (kind === 'manifest' || damage.length === 0 || lostEntries === 0) continue;
+    for (const file of this.files) {
+      const { name, kind, lostEntries, lostTombstones, damage } = file;
+      if (kind === 'manifest' || damage.length === 0) continue;
+      this.#warnOfRanges(file);
+      if (lostEntries === 0) continue;
       const lost = lostEntries === undefined ? 'an unknown number of' : String(lostEntries);
       this.warn(
         lostTombstones === 0
@@ -89,6 +101,15 @@ export class RepairLog {
               'deleted keys and older versions may be back',
       );
     }
+  }
+
+  #warnOfRanges({ name, lostTombstones, lostRangeDeletes }: RepairedFile): void {
+    if (lostRangeDeletes === undefined) {
+      // Where the deletions are not known either, more is said of them.
+      if (lostTombstones !== undefined)
+        this.warn(`${name}: it is not known whether it deleted ranges: what they deleted may be back`);
+    } else if (lostRangeDeletes > 0)
+      this.warn(`${name}: ${lostRangeDeletes} deleted ranges are lost: what they deleted may be back`);
   }
 }
 

@@ -81,7 +81,7 @@ export class TableFinder {
 
   /** A new table of what verifies of `found`; undefined when nothing does, and in a dry run. */
   async salvage(found: FoundTable, expected?: TableInfo): Promise<TableInfo | undefined> {
-    if (isNothing(found.result) || this.#shop.isDryRun) return undefined;
+    if (isEmpty(found.result) || this.#shop.isDryRun) return undefined;
     return (await this.#examine(found.file, found.number, expected, true)).output;
   }
 
@@ -147,13 +147,14 @@ function isNameOf(file: string, number: FileNumber): boolean {
   return file === tableName(number) || file === newTableName(number);
 }
 
-/** Whether nothing verifies. */
-export function isNothing({ entryCount, rangeDeletes }: SalvageResult): boolean {
-  return entryCount === 0 && rangeDeletes === 0;
+function boundsOf(table: TableInfo): SequenceBounds {
+  const { smallestSequence, largestSequence, rangeDeletes = 0 } = table;
+  return { smallest: smallestSequence, largest: largestSequence, rangeDeletes };
 }
 
-function boundsOf({ smallestSequence, largestSequence, rangeDeletes = 0 }: TableInfo): SequenceBounds {
-  return { smallest: smallestSequence, largest: largestSequence, rangeDeletes };
+/** Whether nothing of the table is left: a table may be nothing but deleted ranges. */
+export function isEmpty({ entryCount, rangeDeleteCount }: SalvageResult): boolean {
+  return entryCount === 0 && rangeDeleteCount === 0;
 }
 
 function isSame(a: TableInfo, b: TableInfo): boolean {

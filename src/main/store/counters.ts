@@ -74,7 +74,13 @@ export interface EngineStats extends ReaderStats {
   /** Of all tables on disk, now. */
   readonly tableBytes: number;
   /** Active and frozen, now; bytes with the index. */
-  readonly memtables: { readonly count: number; readonly bytes: number; readonly entries: number };
+  readonly memtables: {
+    readonly count: number;
+    readonly bytes: number;
+    /** Deleted ranges included. */
+    readonly entries: number;
+    readonly rangeDeletes: number;
+  };
   /** Memory of memtables, now, filled or not: a piece of the write buffer's size each, more for a larger batch. */
   readonly arenas: ArenaStats;
   readonly bytesWritten: {

@@ -143,11 +143,11 @@ export interface IngestMergeJob extends JobContext {
 /** Sorted and disjoint tables, of which an output must not overlap too much. */
 export type Grandparents = readonly Pick<TableInfo, 'largestKey' | 'sizeBytes'>[];
 
-/** Both inclusive. */
+/** Both inclusive, of entries and deleted ranges. */
 export interface SequenceBounds {
   readonly smallest: number;
   readonly largest: number;
-  /** How many ranges of keys the table deletes: their sequences count as well. */
+  /** How many ranges the table deletes. */
   readonly rangeDeletes: number;
 }
 
@@ -201,12 +201,11 @@ export interface SalvageResult {
   /** What verifies. */
   readonly entryCount: number;
   readonly tombstoneCount: number;
-  /** Ranges of keys that it deletes. */
-  readonly rangeDeletes: number;
+  readonly rangeDeleteCount: number;
   /** What is missing of what the table says it holds; undefined when it can't say any more. */
   readonly lostEntryCount: number | undefined;
   readonly lostTombstoneCount: number | undefined;
-  readonly lostRangeDeletes: number | undefined;
+  readonly lostRangeDeleteCount: number | undefined;
   readonly damage: readonly DamagedRange[];
 }
 
