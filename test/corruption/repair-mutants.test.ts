@@ -96,7 +96,15 @@ function checkFacts(found: ReadonlyMap<string, string>, mutant: Mutant): number 
 /** How many keys the mutation may cost. */
 function mayLose(mutant: Mutant): number {
   const { what, file, offset } = mutant;
-  if (file === 'manifest.json' || what.includes('zeros behind') || what.includes('swapped')) return 0;
+  if (file === 'manifest.json' || what.includes('swapped')) return 0;
+  const isZeros = what.includes('zeros behind');
+  // In the meta block of the newest table lie its deleted ranges, and what alone says how old its entries are.
+  const newest = [...store.files.keys()]
+    .filter((name) => name.endsWith('.sst'))
+    .sort()
+    .at(-1);
+  if (file === newest && (isZeros || offset !== undefined)) return MAX_BLOCK_ENTRIES;
+  if (isZeros) return 0;
   if (offset === undefined) return Number.POSITIVE_INFINITY;
   if (file.endsWith('.log')) return GROUP_ENTRIES;
   const bytes = store.files.get(file)!;

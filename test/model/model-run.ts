@@ -11,6 +11,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Bytes,
+  type KeyRange,
   type Scan,
   type ScanOptions,
   type Snapshot,
@@ -26,14 +27,13 @@ import {
   printable,
   SortedModel,
   toBytes,
-  toText,
 } from '../helpers/sorted-model.ts';
+import { assertEntries, SCRIBBLE, take, takeEntry } from './answers.ts';
 import type { OptionSet } from './option-sets.ts';
 
 const KEPT_OPERATIONS = 40;
 const MAX_SNAPSHOTS = 4;
 const MAX_SCANS = 4;
-const SCRIBBLE = 0xa5;
 
 interface HeldSnapshot {
   readonly snapshot: Snapshot;
@@ -73,6 +73,7 @@ export class ModelRun {
     this.#operations = [
       [260, () => this.#put()],
       [90, () => this.#delete()],
+      [12, () => this.#deleteRange()],
       [60, () => this.#batch()],
       [40, () => this.#burst()],
       [160, () => this.#get()],
@@ -162,13 +163,29 @@ export class ModelRun {
     this.#model.delete(key);
   }
 
+  async #deleteRange(): Promise<void> {
+    this.#note('delete a range');
+    await this.#doom((range) => this.#engine.deleteRange(range));
+  }
+
+  #doom<T>(use: (range: KeyRange) => T): T {
+    const bounds = this.#keys.doomed();
+    this.#model.deleteRange(bounds);
+    const names = Object.keys(bounds) as (keyof KeyRange)[];
+    return this.#give(
+      names.map((name) => bounds[name]!),
+      (...given) => use(Object.fromEntries(names.map((name, i) => [name, given[i]]))),
+    );
+  }
+
   async #batch(): Promise<void> {
     const count = this.#random.chance(0.1) ? this.#random.between(60, 250) : this.#random.between(0, 12);
     this.#note(`batch of ${count}`);
     const batch = new WriteBatch();
     for (let i = 0; i < count; i++) {
       const key = this.#keys.next();
-      if (this.#random.chance(0.25)) {
+      if (this.#random.chance(0.02)) this.#doom((range) => batch.deleteRange(range));
+      else if (this.#random.chance(0.25)) {
         this.#give([key], (k) => batch.delete(k!));
         this.#model.delete(key);
       } else {
@@ -371,29 +388,5 @@ export class ModelRun {
     rmSync(previous, { recursive: true });
     await this.#open();
     this.#compareAll({ reverse: this.#random.chance(0.5) }, undefined);
-  }
-}
-
-function take(buffer: Buffer | undefined): string | undefined {
-  if (buffer === undefined) return undefined;
-  const text = toText(buffer);
-  buffer.fill(SCRIBBLE);
-  return text;
-}
-
-function takeEntry([key, value]: [Buffer, Buffer]): ModelEntry {
-  return [take(key)!, take(value)!];
-}
-
-function assertEntries(actual: readonly ModelEntry[], expected: readonly ModelEntry[]): void {
-  const length = Math.max(actual.length, expected.length);
-  for (let i = 0; i < length; i++) {
-    const [key, value] = actual[i] ?? [];
-    const [wantedKey, wantedValue] = expected[i] ?? [];
-    if (key === wantedKey && value === wantedValue) continue;
-    assert.fail(
-      `entry ${i} of ${expected.length} is ${printable(key)} = ${printable(value)}, ` +
-        `not ${printable(wantedKey)} = ${printable(wantedValue)}`,
-    );
   }
 }
