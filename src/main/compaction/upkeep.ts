@@ -25,6 +25,7 @@ import type { Clock } from '../../shared/threads/shared-clock.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { LiveMemtable, MemtableList } from '../write/memtable-list.ts';
 import { areTablesDue, expiredInMemory, flushMoment, nextMoment } from './expiry-watch.ts';
+import { hiddenBytes } from './hidden-bytes.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** Deleted ranges in memory from which on nobody asks what they hold. */
@@ -38,6 +39,9 @@ const BUSY_TOMBSTONES = 32768;
 const BUSY_TOMBSTONE_SHARE: number = 1 / 4;
 /** While writes go on, looks after which a memtable that has mostly expired is flushed: not each REST_MS a small table. */
 const BUSY_EXPIRY_LOOKS = 5;
+/** Likewise, for ranges that were deleted, if they hide this much: in tables, or a quarter of what is in memory. */
+const BUSY_RANGE_LOOKS = 5;
+const BUSY_HIDDEN_BYTES = 1048576;
 /** A timer is set for no longer: so far away moments are looked for again and again, which costs a walk over some summaries. */
 const LONGEST_TICK_MS = 600_000;
 /** At rest, this many deletes are worth a flush; fewer cost a scan some microseconds. */
@@ -64,6 +68,8 @@ export class Upkeep {
   #isLookDue = false;
   /** Looks since the last flush for what has expired, while writes go on. */
   #busyLooks = 0;
+  /** Looks since the last flush for deleted ranges; the first one need not wait. */
+  #rangeLooks = BUSY_RANGE_LOOKS;
   /** What was visible when the timer was set. */
   #sequence = 0;
   #isRunning = false;
@@ -140,8 +146,14 @@ export class Upkeep {
     const expired = expiredInMemory(live, nowMs);
     const dead = expired + tombstonesOf(live);
     const isMostlyExpired = expired > 0 && expired >= entries / 2 && ++this.#busyLooks >= BUSY_EXPIRY_LOOKS;
-    if (isMostlyExpired || (dead >= BUSY_TOMBSTONES && dead >= BUSY_TOMBSTONE_SHARE * entries)) {
+    const isMostlyDeleted = this.#hasVeryLargeRanges(live);
+    if (
+      isMostlyDeleted ||
+      isMostlyExpired ||
+      (dead >= BUSY_TOMBSTONES && dead >= BUSY_TOMBSTONE_SHARE * entries)
+    ) {
       this.#busyLooks = 0;
+      if (isMostlyDeleted) this.#rangeLooks = 0;
       this.#scheduler.flushSoon();
     } else if (areTablesDue(versions.current, nowMs)) this.#scheduler.update();
   }
@@ -180,15 +192,27 @@ export class Upkeep {
     return hiddenBytes >= REST_HIDDEN_BYTES && hiddenBytes >= REST_HIDDEN_SHARE * bytes;
   }
 
-  /** Whether ranges that are deleted in memory hold much on the disk. */
+  /** Whether ranges that are deleted in memory hide much, there or in tables. */
   #hasLargeRanges(live: readonly LiveMemtable[]): boolean {
-    const { current } = this.#parts.versions;
-    const count = live.reduce((sum, { memtable }) => sum + memtable.arena.rangeCount, 0);
-    if (count > REST_RANGES) return true;
-    const ranges = live.flatMap(({ memtable }) => memtable.ranges?.list(Number.MAX_SAFE_INTEGER) ?? []);
-    const bytes = ranges.reduce((sum, range) => sum + current.approximateBytes(range), 0);
-    return bytes >= REST_HIDDEN_BYTES;
+    const count = rangesOf(live);
+    if (count === 0 || count > REST_RANGES) return count > 0;
+    const { memory, tables } = hiddenBytes(live, this.#parts.versions.current);
+    return memory + tables >= REST_HIDDEN_BYTES;
   }
+
+  /** While writes go on: whether they hold so much that a flush is worth it, which is seldom asked for. */
+  #hasVeryLargeRanges(live: readonly LiveMemtable[]): boolean {
+    const count = rangesOf(live);
+    if (count === 0 || ++this.#rangeLooks < BUSY_RANGE_LOOKS) return false;
+    if (count > BUSY_TOMBSTONES) return true;
+    const { memory, tables } = hiddenBytes(live, this.#parts.versions.current);
+    const used = live.reduce((sum, { memtable }) => sum + memtable.arena.usedBytes, 0);
+    return tables >= BUSY_HIDDEN_BYTES || memory >= Math.max(BUSY_HIDDEN_BYTES, BUSY_TOMBSTONE_SHARE * used);
+  }
+}
+
+function rangesOf(live: readonly LiveMemtable[]): number {
+  return live.reduce((sum, { memtable }) => sum + memtable.arena.rangeCount, 0);
 }
 
 function tombstonesOf(live: readonly LiveMemtable[]): number {
