@@ -1,8 +1,6 @@
 /**
  * Stores for tests of the engine through its public API: small buffers, so that a few hundred writes flush and compact.
  *
- * They are on a disk in memory where there is one; tests of processes, crashes, files and the command use the real one.
- *
  * Owns: the directory of each store, removed when the test ends; engines are closed before.
  */
 import assert from 'node:assert/strict';
@@ -20,7 +18,7 @@ import {
 } from '../../src/main/index.ts';
 import type { OpenInternals } from '../../src/main/open/open-store.ts';
 import type { ModuleSpec } from '../../src/shared/files/file-system.ts';
-import { fastDirectory } from './fault/fast-directory.ts';
+import { temporaryDirectory } from './temp-directory.ts';
 
 /** A memtable of 8 KiB holds about a hundred small entries. */
 export const TINY: EngineOptions = { writeBufferSize: 8192, blockSize: 256, maxFileSize: 8192, threads: 1 };
@@ -34,7 +32,7 @@ export function newPath(t: TestContext): string {
   opened.set(t, engines);
   // Hooks run in the order in which they were given: this one comes before the one that removes the directory.
   t.after(() => Promise.allSettled(engines.map((engine) => engine.close())));
-  return join(fastDirectory(t), 'db');
+  return join(temporaryDirectory(t), 'db');
 }
 
 /** A store of its own, closed when the test ends. */
