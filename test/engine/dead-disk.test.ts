@@ -134,15 +134,17 @@ for (const kind of READERS) {
     const release = disk.hold('read');
     const waiting = Array.from({ length: 500 }, (_, i) => reader.get(keyOf(i * 4 + 1)));
     for (let round = 0; round < 3; round++) {
-      await engine.put(`new-${round}`, `${round}`, { sync: true });
-      assert.equal(String(await reader.get(`new-${round}`)), `${round}`);
+      await engine.put(`!new-${round}`, `${round}`, { sync: true });
+      assert.equal(String(await reader.get(`!new-${round}`)), `${round}`);
       assert.deepEqual((await reader.getMany([keyOf(903), keyOf(1003)])).map(String), [
         valueFor(903),
         valueFor(1003),
       ]);
       assert.equal(await reader.has(keyOf(903)), true);
-      await fill(engine, 400, 40, round);
-      await engine.flush();
+      // Keys in front of those that are read, and few: a filter may be wrong about a new table, and a compaction of several
+      // would write anew what is read here; memory has nothing of either.
+      await fill(engine, 40, 40, round);
+      if (round === 1) await engine.flush();
     }
     release();
     assert.deepEqual(await codesOf(waiting), ['fulfilled']);
