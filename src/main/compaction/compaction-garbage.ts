@@ -65,7 +65,7 @@ export function pickGarbage(
 ): CompactionPlan | undefined {
   return (
     pickTombstones(version, options, busy, baseLevel) ??
-    pickRanges(version, options, busy, baseLevel) ??
+    (options.isAtRest === true ? pickRanges(version, options, busy, baseLevel) : undefined) ??
     pickByShare(version, options, busy, baseLevel, options.isAtRest === true ? REST_SHARE : BUSY_SHARE)
   );
 }
@@ -148,26 +148,17 @@ function planRanges(
   busy: BusyTables,
   baseLevel: Level,
 ): CompactionPlan | undefined {
-  const isAtRest = options.isAtRest === true;
-  const share = isAtRest ? REST_SHARE : BUSY_SHARE;
-  if (level === 0) {
-    const plan = planLevelZero(version, table, () => baseLevel, 'deleted-range', options, busy);
-    return plan === undefined || isAtRest || isWorthIt(plan, table, share) ? plan : undefined;
-  }
+  if (level === 0) return planLevelZero(version, table, () => baseLevel, 'deleted-range', options, busy);
   if (isBottom(version, level, table))
     return planFor(version, level, level, [table], 'deleted-range', options, busy);
   const hull = { start: table.smallestKey, end: table.largestKey };
   const output = nextLevelWithData(version, level, hull, toLevel(LEVEL_COUNT - 1), busy);
   const plan = planFor(version, level, output, [table], 'deleted-range', options, busy);
-  return plan !== undefined && isWorthIt(plan, table, share) ? plan : undefined;
-}
-
-/** Whether the tables at the edges of what `table` deletes hold enough of it: half of each, about. */
-function isWorthIt(plan: CompactionPlan, table: TableInfo, share: number): boolean {
+  if (plan === undefined) return undefined;
   const { overlapping } = plan;
   const edges = Math.min(overlapping.length, 2 * (table.rangeDeletes ?? 0));
   const hiddenBytes = (edges * totalBytes(overlapping)) / (2 * Math.max(1, overlapping.length));
-  return hiddenBytes > 0 && hiddenBytes >= share * rewrittenBytes(plan);
+  return hiddenBytes >= REST_SHARE * rewrittenBytes(plan) ? plan : undefined;
 }
 
 function pickByShare(
