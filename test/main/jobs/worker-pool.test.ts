@@ -49,7 +49,7 @@ test('WorkerPool runs jobs and counts them', async (t) => {
   assert.deepEqual([pool.running, pool.queued], [1, 2]);
   meeting.open();
   for (const result of await Promise.all(jobs)) {
-    assert.deepEqual(result, { blockCount: 1, entryCount: 2, bytesRead: 3 });
+    assert.deepEqual(result, { blockCount: 1, entryCount: 2, rangeDeletes: 0, bytesRead: 3 });
   }
   assert.deepEqual([pool.running, pool.queued], [0, 0]);
 });
