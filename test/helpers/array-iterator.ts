@@ -27,9 +27,10 @@ export function put(key: string, sequence: number, value = `${key}@${sequence}`)
 
 /** A put that expires at `moment`. */
 export function expiring(key: string, sequence: number, moment: number): ArrayEntry {
-  const value = new Uint8Array(EXPIRY_BYTES + key.length);
+  const text = bytesOf(`${key}@${sequence}`);
+  const value = new Uint8Array(EXPIRY_BYTES + text.length);
   writeExpiry(value, 0, moment);
-  value.set(bytesOf(key), EXPIRY_BYTES);
+  value.set(text, EXPIRY_BYTES);
   return { key: bytesOf(key), sequence, kind: EntryKind.ExpiringPut, value };
 }
 
