@@ -11,7 +11,7 @@ import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 import { SortedModel } from '../helpers/sorted-model.ts';
 
-const STEPS = runBudget('STRATA_RANGE_STEPS', 400);
+const STEPS = runBudget('STRATA_RANGE_STEPS', 200);
 
 interface Seen {
   readonly snapshot: Snapshot;

@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { ModelRun } from './model-run.ts';
 import { OPTION_SETS } from './option-sets.ts';
 
-const operations = runBudget('STRATA_MODEL_OPS', 4_000);
+const operations = runBudget('STRATA_MODEL_OPS', 3_000);
 const totalWeight = OPTION_SETS.reduce((sum, set) => sum + set.weight, 0);
 
 for (const [index, set] of OPTION_SETS.entries()) {

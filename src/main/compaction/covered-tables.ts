@@ -55,7 +55,7 @@ export class CoveredTables {
   readonly #covered = new Map<FileNumber, SequenceNumber>();
   /** Range tables that were examined or are to be, those that were first first; undefined: none that is there was looked for. */
   #known: Set<FileNumber> | undefined;
-  #waiting: { readonly level: Level; readonly table: TableInfo }[] = [];
+  #waiting: TableInfo[] = [];
   #isRunning = false;
   #isEnded = false;
   /** The last failure of an examination. */
@@ -80,7 +80,7 @@ export class CoveredTables {
       for (const table of rangeTables(version, i)) {
         if (this.#known.has(table.number)) continue;
         this.#known.add(table.number);
-        if (!isFirst) this.#waiting.push({ level: toLevel(i), table });
+        if (!isFirst) this.#waiting.push(table);
       }
     if (this.#known.size > 2 * version.rangeTables) this.#forgetOthers(version);
     if (!this.#isRunning && this.#waiting.length > 0) void this.#run();
@@ -149,17 +149,19 @@ export class CoveredTables {
         next !== undefined && !this.#isEnded;
         next = this.#waiting.shift()
       )
-        await this.#examine(next.level, next.table);
+        await this.#examine(next);
     } finally {
       this.#isRunning = false;
     }
     if (this.#covered.size > 0 && !this.#isEnded) this.#onFound();
   }
 
-  async #examine(level: Level, table: TableInfo): Promise<void> {
+  async #examine(table: TableInfo): Promise<void> {
     const { versions, tables } = this.#parts;
     const pin = versions.pin();
-    if (!pin.version.hasFile(table.number)) {
+    // It may have moved since it was noted: what lies above it now is newer.
+    const level = pin.version.lists.findIndex((list) => list.has(table.number));
+    if (level < 0) {
       pin.release();
       return;
     }
@@ -168,7 +170,7 @@ export class CoveredTables {
       await fetched.ready;
       if (this.#isEnded) return;
       const { ranges } = tables.reader(table);
-      if (ranges !== undefined) await this.#compare(pin.version, level, table, ranges);
+      if (ranges !== undefined) await this.#compare(pin.version, toLevel(level), table, ranges);
     } catch (error) {
       // Reads and compactions meet it, too, and report it; what it covers stays until then.
       this.error = toStorageError(error, 'the deleted ranges of a table could not be read');
@@ -186,7 +188,7 @@ export class CoveredTables {
       for (let at = 0; at < below.length; at++) {
         const table = below[at]!;
         const hiddenFrom = table.number === number ? undefined : hiddenBy(ranges, table);
-        if (hiddenFrom !== undefined && (i > 0 || table.largestSequence < hiddenFrom.lowest))
+        if (hiddenFrom !== undefined && table.largestSequence < hiddenFrom.lowest)
           this.#covered.set(table.number, hiddenFrom.highest as SequenceNumber);
         if ((at + 1) % TABLES_PER_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
         if (this.#isEnded) return;
