@@ -21,7 +21,8 @@ for (const [index, set] of OPTION_SETS.entries()) {
       t.diagnostic(`FIGURE operations=${count} option-sets=1 wrong=0`);
     } catch (error) {
       const where = `seed ${seed}, option set "${set.name}", operation ${run.opIndex}`;
-      throw new Error(`${where}; the last operations:\n  ${run.history()}`, { cause: error });
+      const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      throw new Error(`${where}; the last operations:\n  ${run.history()}\n${what}`, { cause: error });
     }
   });
 }
