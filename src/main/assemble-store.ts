@@ -21,6 +21,7 @@ import { BlockCache } from '../shared/table/block-cache.ts';
 import type { SharedClock } from '../shared/threads/shared-clock.ts';
 import { ReadPressure } from './compaction/read-pressure.ts';
 import { RunningPlans } from './compaction/running-plans.ts';
+import { TableMoments } from './copy/moments.ts';
 import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
 import { JobRunner } from './jobs/job-runner.ts';
@@ -81,11 +82,15 @@ export function assembleStore(
   const files = new StoreFiles(opened, tables, {
     lost: (error) => void becomeReadOnly('directory', error),
     deletionFailed: (error) => reportDeletion(report, error),
-    installed: (edit) => host.views()?.installed(edit),
+    installed: (edit) => {
+      host.views()?.installed(edit);
+      moments.installed(edit);
+    },
     reservedRanges: () => runningPlans.ranges(),
     poisoned: (error) => void becomeReadOnly('manifest', error),
   });
   const { versions, deletions, ownership } = files;
+  const moments = new TableMoments(versions, sequenceInTables(opened));
   const latestMs = Math.max(opened.recovered.latestMs, versions.lastTime);
   const clock = startClock(control, latestMs, internals.clock);
   const gate = new WriteGate(
@@ -102,6 +107,7 @@ export function assembleStore(
     ...places,
     ...reading,
     versions,
+    moments,
     clock,
     pipeline,
     gate,
@@ -119,6 +125,12 @@ export function assembleStore(
     becomeReadOnly,
   };
   return { parts, ownership };
+}
+
+/** The last one: what comes after it is in the logs. */
+function sequenceInTables({ recovered }: Opened): number {
+  const oldest = recovered.memtables[0];
+  return oldest === undefined ? recovered.lastSequence : oldest.memtable.arena.firstSequence - 1;
 }
 
 /** Clients in other threads hear of changes to memtables first. */

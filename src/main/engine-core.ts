@@ -26,6 +26,7 @@ import {
   type TransactionFunction,
   type TransactionOptions,
 } from '../shared/transact/run-transaction.ts';
+import { type Capture, captureStore } from './copy/capture.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
@@ -148,6 +149,14 @@ export class EngineCore {
     const resolved = resolveKeyRange(range);
     store.checkReadable();
     return await store.operation(approximateSize(store.parts, resolved));
+  }
+
+  /** A moment of the store as files, for whoever copies it: to be released. close() does not wait for the release. */
+  async capture(): Promise<Capture> {
+    const { store } = this;
+    store.checkReadable();
+    if (!store.parts.options.readOnly) store.checkWritable();
+    return await store.operation(captureStore(store.parts, store.scheduler));
   }
 
   stats(): EngineStats {

@@ -136,6 +136,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return engine;
   }
 
+  /** @internal What copies of a store are made of. */
+  static coreOf(engine: StorageEngine): EngineCore {
+    return engine.#core;
+  }
+
   /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */
   get status(): EngineStatus {
     return this.#store.status;

@@ -6,6 +6,7 @@
  */
 import type { SchedulerParts } from './compaction/scheduler.ts';
 import type { UpkeepParts } from './compaction/upkeep.ts';
+import type { CaptureParts } from './copy/capture.ts';
 import type { ReadParts } from './engine-reads.ts';
 import type { IngestParts } from './ingest/ingestion.ts';
 import type { ShareParts } from './share/shares.ts';
@@ -22,5 +23,6 @@ export type StoreParts = Places &
   UpkeepParts &
   ReadParts &
   IngestParts &
+  CaptureParts &
   ShareParts &
   VerifyParts;

@@ -36,6 +36,7 @@ export const ROOMS: readonly string[] = [
   'src/main/repair',
   'src/main/ingest',
   'src/main/transact',
+  'src/main/copy',
   'src/main/share',
   'src/main',
   'src/main/cli',

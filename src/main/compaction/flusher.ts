@@ -215,7 +215,8 @@ export class Flusher {
     const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
     const logs = live.logs().map((log) => log.number);
     try {
-      await versions.apply({ added, removed: [], logNumber: next }, { lastSequence, lastTime: clock.now() });
+      const edit = { added, removed: [], logNumber: next, through: lastSequence };
+      await versions.apply(edit, { lastSequence, lastTime: clock.now() });
     } catch (error) {
       await discardOutputs(parts, output === undefined ? [] : [output]);
       throw error;

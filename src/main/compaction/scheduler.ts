@@ -119,6 +119,12 @@ export class Scheduler {
     if (isAtRest) this.update();
   }
 
+  /** What is in memory now, frozen within the call, is in tables when this resolves. Writes that are held are not. */
+  async flushEntered(): Promise<void> {
+    this.#parts.pipeline.freezeActive();
+    await this.#flusher.flushFrozen();
+  }
+
   /** Everything written before the call is in tables when this resolves. */
   async flush(): Promise<void> {
     const { pipeline } = this.#parts;
@@ -128,8 +134,7 @@ export class Scheduler {
     if (held === undefined) return;
     // Writes that the gate held back when the call was made come before it; what was flushed has made room for them.
     await held;
-    pipeline.freezeActive();
-    await this.#flusher.flushFrozen();
+    await this.flushEntered();
   }
 
   async compact(range: KeyRange): Promise<void> {

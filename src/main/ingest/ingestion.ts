@@ -319,7 +319,8 @@ export class Ingestion {
     assert(memtables.newest === undefined, 'an ingestion enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
     const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
-    await versions.apply({ added, removed: [] }, { lastSequence: sequence, lastTime: clock.now() });
+    const edit = { added, removed: [], through: sequence };
+    await versions.apply(edit, { lastSequence: sequence, lastTime: clock.now() });
     this.#host.publish(sequence);
     counters.ingestCount++;
     counters.ingestBytes += this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);

@@ -52,4 +52,6 @@ export interface VersionEdit {
   readonly removed: readonly { readonly level: Level; readonly number: FileNumber }[];
   /** Logs below this number hold nothing that the tables don't. Absent: unchanged. */
   readonly logNumber?: FileNumber;
+  /** Of a flush or an ingestion: from now on the tables hold all writes up to this sequence, and no others. */
+  readonly through?: number;
 }
