@@ -29,6 +29,7 @@ import type { FileSystem, FileSystemSpec } from '../../shared/files/file-system.
 import { loadFileSystem } from '../../shared/files/node-file-system.ts';
 import { nameTables } from '../files/deletion-queue.ts';
 import { allEpochs } from '../files/epochs.ts';
+import { refuseHalfRestored } from '../files/store-directory.ts';
 import { acquireLock } from '../locking/directory-lock.ts';
 import { saveManifest } from '../manifest/manifest.ts';
 import { provesStore } from '../open/destroy-store.ts';
@@ -60,6 +61,7 @@ export async function repairStore(
 async function repair(root: string, isDryRun: boolean, internals: RepairInternals): Promise<RepairReport> {
   const startedAt = now();
   const disk = await loadFileSystem(internals.fileSystem);
+  refuseHalfRestored(disk, root);
   refuseForeign(disk, root);
   const lock = await acquireLock(disk, root);
   try {

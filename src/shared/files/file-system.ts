@@ -82,6 +82,8 @@ export interface FileSystem {
   createExclusiveAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   rename(from: string, to: string): void;
   renameAsync(from: string, to: string): Promise<void>;
+  /** Gives a file a second name, which must not be there. Absent, or a rejection: it can't be had (another disk, no such links). */
+  linkAsync?: ((from: string, to: string) => Promise<void>) | undefined;
   unlink(path: string): void;
   unlinkAsync(path: string): Promise<void>;
   /** Creates one directory, mode 0700, in a parent that exists; false when something of that name is there already. */

@@ -1,0 +1,129 @@
+/**
+ * branches/<branch>.json: where a history ends, as far as it has been backed up. Whoever adds a backup moves the end; who does not
+ * come from there is refused, so two stores never share a history.
+ *
+ *   main     e1 ... 120 | e2 ... 300 | e3 ... 410          tip: e3, 410
+ *                              \
+ *   9f..     e1 ... 120 | e2 .. 250 | e7 ... 260           of a store restored from a backup at 250; the manifest names the branch
+ *
+ * A store comes from the tip if the tip's epoch is among its own, and went at least as far in it. So one that was reopened, after
+ * whatever end, goes on at once; a copy that took another way, be it by a single write, has another epoch there.
+ *
+ * Invariants: the tip is moved before the description of the backup is written, in the place of the one that was looked at. A
+ *             backup that ends between the two leaves a tip that its own store comes from.
+ * Thread:     main.
+ * Not chosen: a lease on the history, which a dead owner holds until it runs out: the epochs say who is who without one.
+ */
+import { randomBytes } from 'node:crypto';
+import { StorageError } from '../shared/base/errors.ts';
+import { BRANCH_PATTERN, BRANCHES, branchKey, ID_PATTERN, MAIN_BRANCH } from './layout.ts';
+import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
+import type { TargetSession } from './target-session.ts';
+
+/** An epoch that has ended, and its last sequence. */
+export interface Epoch {
+  readonly id: string;
+  readonly end: number;
+}
+
+/** What a store that is backed up shows of its history. */
+export interface History {
+  readonly storeId: string;
+  /** Up to its moment: the last one ends there. None: nothing was ever written. */
+  readonly epochs: readonly Epoch[];
+  /** The mark of {@link branchMark}; undefined: no restore has made this store. */
+  readonly mark: string | undefined;
+}
+
+interface Tip {
+  readonly branch: string;
+  /** undefined: of a store that nothing was ever written to. */
+  readonly epoch: Epoch | undefined;
+}
+
+const MARK = /^([0-9a-f]{16}):(.+)$/;
+const EPOCH_ID = /^[0-9a-f]{16}$/;
+
+/** What a restored store's manifest says: the branch that it goes on as, and the backup that it begins with. */
+export function branchMark(branch: string, backup: string): string {
+  return `${branch}:${backup}`;
+}
+
+export function branchOf({ mark }: History): string {
+  return (mark === undefined ? undefined : MARK.exec(mark)?.[1]) ?? MAIN_BRANCH;
+}
+
+/** The backup that the store was restored from. */
+export function parentOf({ mark }: History): string | undefined {
+  const parent = mark === undefined ? undefined : MARK.exec(mark)?.[2];
+  return parent !== undefined && ID_PATTERN.test(parent) ? parent : undefined;
+}
+
+/** @throws STRATA_CONFLICT for a store that does not come from the tip of its branch. */
+export async function checkHistory(session: TargetSession, history: History): Promise<void> {
+  const found = await readTip(session, branchOf(history));
+  if (found !== undefined) checkSuccessor(session, history, found.tip);
+}
+
+/** Makes the moment of `history` the tip of its branch. @throws STRATA_CONFLICT likewise. */
+export async function moveTip(session: TargetSession, history: History, position: string): Promise<void> {
+  const branch = branchOf(history);
+  const key = branchKey(branch);
+  for (;;) {
+    const found = await readTip(session, branch);
+    if (found !== undefined) checkSuccessor(session, history, found.tip);
+    const text = encodeTip(history, position);
+    const isMoved =
+      found === undefined ? await session.create(key, text) : await session.replace(key, text, found.version);
+    if (isMoved) return;
+    // Somebody else has moved it: whether we come from there is to be seen anew.
+  }
+}
+
+/** Reads the tips of all branches, and so checks their objects. */
+export async function readTips(session: TargetSession): Promise<number> {
+  const keys = (await session.list(BRANCHES)).map(({ key }) => /^branches\/(.+)\.json$/.exec(key)?.[1] ?? '');
+  const branches = keys.filter((name) => BRANCH_PATTERN.test(name));
+  for (const branch of branches) await readTip(session, branch);
+  return branches.length;
+}
+
+function checkSuccessor(session: TargetSession, history: History, { branch, epoch }: Tip): void {
+  if (epoch === undefined) return;
+  const own = history.epochs.find(({ id }) => id === epoch.id);
+  if (own !== undefined && own.end >= epoch.end) return;
+  throw new StorageError(
+    'STRATA_CONFLICT',
+    `the store does not come from the newest backup in ${session.target.name} (branch ${branch}): it is a copy that went ` +
+      'another way, or an older state. Restore that backup, or give this store a target of its own',
+  );
+}
+
+async function readTip(
+  session: TargetSession,
+  branch: string,
+): Promise<{ readonly tip: Tip; readonly version: string } | undefined> {
+  const key = branchKey(branch);
+  const found = await session.read(key);
+  if (found === undefined) return undefined;
+  const fields = openSealed(found.bytes, session.nameOf(key));
+  if (fields.text('branch') !== branch) fields.fail('branch');
+  const epoch = fields.has('epoch')
+    ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') }
+    : undefined;
+  return { tip: { branch, epoch }, version: found.version };
+}
+
+function encodeTip(history: History, position: string): Uint8Array {
+  const last = history.epochs.at(-1);
+  return sealText({
+    format: TARGET_FORMAT,
+    branch: branchOf(history),
+    storeId: history.storeId,
+    position,
+    ...(last === undefined ? {} : { epoch: last.id, end: last.end }),
+    parent: parentOf(history) ?? null,
+    // Two that write the same tip are told apart by it.
+    nonce: randomBytes(8).toString('hex'),
+  });
+}
