@@ -43,7 +43,7 @@
  * base64 and whatever else two parsers may disagree on.
  *
  * To save: write new pages, sync them and the directory; write manifest.json.tmp, sync it, rename it over manifest.json, sync the
- * directory. Formats 2, which had no pages and none of the fields around them, 3 and 4 are read, and written as 5 by the next edit.
+ * directory. Formats 2 to 4 are read, and written as 5 by the next edit; 2 had no pages and none of the fields around them.
  *
  * Invariants: reading writes nothing. Only a missing file means "no store here"; an empty, foreign or damaged one is a
  *             CorruptionError, a newer format STRATA_UNSUPPORTED.
