@@ -173,6 +173,7 @@ function makePipeline(
     recoveredLogs: unsealed.map((log) => new RecoveredLogFile(fs, directory, log.number, log.sizeBytes)),
     lastSequence: host.lastSequence,
     ownerEpoch: files.versions.ownerEpoch,
+    epochId: files.versions.history.id,
     time: () => clock.now(),
     createLog: () => files.createLog(),
     discardLog: (writer) => files.discardLog(writer),

@@ -147,6 +147,15 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   }
 
   /**
+   * The place behind the last acknowledged write: opaque, printable, for changes() of this store, now or after reopening.
+   * @example
+   * await saveElsewhere(engine.position);
+   */
+  get position(): string {
+    return this.#store.positionOf(this.#store.parts.visibleSequence());
+  }
+
+  /**
    * Writes one value. Resolves when the write is in the log: handed to the operating system or, with `sync`, on the disk.
    * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_READ_ONLY (its message and `cause` say what failed),
    * STRATA_CLOSED; STRATA_IO when the log can't be written: the write is then indeterminate, and the store read-only until it

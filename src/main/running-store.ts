@@ -22,6 +22,7 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { encodePosition } from '../shared/changes/position.ts';
 import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
@@ -133,6 +134,11 @@ export class RunningStore {
 
   get status(): EngineStatus {
     return this.#status;
+  }
+
+  /** The position behind the write that ends with `sequence`. */
+  positionOf(sequence: number): string {
+    return encodePosition(this.parts.versions.history.placeAt(sequence));
   }
 
   /** The last sequence given to any write, published or not. */

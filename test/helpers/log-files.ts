@@ -91,6 +91,7 @@ function startRecord(spec: LogSpec): Uint8Array {
     flags: 0,
     epoch: spec.epoch ?? 1,
     startedAtMs: spec.startedAtMs ?? 0,
+    epochId: '',
   });
   return bytes;
 }

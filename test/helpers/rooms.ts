@@ -19,6 +19,7 @@ export const ROOMS: readonly string[] = [
   'src/shared/threads',
   'src/shared/merge',
   'src/shared/log',
+  'src/shared/changes',
   'src/shared/memtable',
   'src/shared/read',
   'src/shared/transact',

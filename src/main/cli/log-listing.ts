@@ -161,12 +161,14 @@ class LogListing {
 }
 
 function startLine(start: LogStart): string {
-  const { version, logNumber, previousLog, previousBytes, previousSynced, epoch, startedAtMs } = start;
+  const { version, logNumber, previousLog, previousBytes, previousSynced, epoch, epochId, startedAtMs } =
+    start;
   const before =
     previousLog === 0
       ? 'names no log before it'
       : `after ${nameOf(previousLog)} (${previousBytes} bytes, ${previousSynced} of them on the disk then)`;
-  return `${' '.repeat(14)}log ${logNumber}, format version ${version}, ${before}; owner ${epoch}, begun ${timeOf(startedAtMs)}`;
+  const opening = epochId === '' ? '' : ` (epoch ${epochId})`;
+  return `${' '.repeat(14)}log ${logNumber}, format version ${version}, ${before}; owner ${epoch}${opening}, begun ${timeOf(startedAtMs)}`;
 }
 
 function nameOf(number: number): string {

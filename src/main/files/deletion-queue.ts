@@ -190,29 +190,33 @@ type Fate = 'needed' | 'to-be-named' | 'obsolete' | 'unknown' | 'not-ours-to-jud
 /** What is to become of the files of a store that is opened. */
 class KnownFiles {
   readonly #live: ReadonlySet<number>;
+  /** Logs and tables that are kept for changes(). */
+  readonly #kept: ReadonlySet<number>;
   readonly #obsoleteTables: ReadonlyMap<number, ObsoleteTable>;
   readonly #obsoleteLogs: ReadonlyMap<number, ObsoleteLog>;
   readonly #pages: ReadonlySet<number>;
   readonly #obsoletePages: ReadonlyMap<number, ObsoleteTable>;
   readonly #logNumber: number;
 
-  constructor({ levels, pages, obsoleteTables, obsoleteLogs, obsoletePages, logNumber }: ManifestState) {
+  constructor(state: ManifestState) {
+    const { levels, pages, keptLogs, keptTables, obsoleteTables, obsoleteLogs, obsoletePages } = state;
     this.#live = new Set(levels.flat().map((table) => table.number));
+    this.#kept = new Set([...keptLogs, ...keptTables].map(({ number }) => number));
     this.#pages = new Set(pages.map((page) => page.number));
     this.#obsoletePages = new Map(obsoletePages.map((page) => [page.number, page]));
     this.#obsoleteTables = new Map(obsoleteTables.map((table) => [table.number, table]));
     this.#obsoleteLogs = new Map(obsoleteLogs.map((log) => [log.number, log]));
-    this.#logNumber = logNumber;
+    this.#logNumber = state.logNumber;
   }
 
   /** By its name. */
   fateOf(file: StoreFile): Fate {
     switch (file.kind) {
       case 'table':
-        if (this.#live.has(file.number)) return 'needed';
+        if (this.#live.has(file.number) || this.#kept.has(file.number)) return 'needed';
         return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'log':
-        if (file.number >= this.#logNumber) return 'needed';
+        if (file.number >= this.#logNumber || this.#kept.has(file.number)) return 'needed';
         return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'page':
         if (this.#pages.has(file.number)) return 'needed';

@@ -7,6 +7,7 @@
 import { assert } from '../../shared/base/assert.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
 import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
+import type { History } from '../../shared/changes/history.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import type { Version } from '../../shared/read/version.ts';
 import { editProblem, type ManifestState, type SealedLog, type TablePage } from './manifest-state.ts';
@@ -33,6 +34,7 @@ export interface NextState {
   readonly pages: readonly TablePage[];
   readonly nextFileNumber: number;
   readonly ownerEpoch: number;
+  readonly history: History;
 }
 
 export function nextState(
@@ -40,20 +42,22 @@ export function nextState(
   obsolete: ObsoleteList,
   next: NextState,
 ): ManifestState<TableSequence> {
-  const { version, edit, extra, removed, added, pages, nextFileNumber, ownerEpoch } = next;
+  const { version, edit, extra, removed, added, pages, nextFileNumber, ownerEpoch, history } = next;
   const logNumber = Math.max(before.logNumber, edit.logNumber ?? 0);
   const kept = new Set(pages);
   const oldPages = before.pages.filter((page) => !kept.has(page));
+  const lastSequence = edit.added.reduce(
+    (highest, { table }) => Math.max(highest, table.largestSequence),
+    Math.max(before.lastSequence, extra.lastSequence),
+  );
   const state = {
     ...before,
     ownerEpoch,
     lastTime: Math.max(before.lastTime, extra.lastTime ?? 0),
     nextFileNumber,
-    lastSequence: edit.added.reduce(
-      (highest, { table }) => Math.max(highest, table.largestSequence),
-      Math.max(before.lastSequence, extra.lastSequence),
-    ),
+    lastSequence,
     logNumber,
+    epochs: history.upTo(lastSequence),
     sealedLogs: sealedAfter(before.sealedLogs, extra.sealedLogs ?? [], logNumber),
     ...obsolete.after(removed, logNumber, oldPages),
     pages,

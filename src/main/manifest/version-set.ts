@@ -26,10 +26,10 @@
  *             block.
  */
 import { join } from 'node:path';
-import { StorageError } from '../../shared/base/errors.ts';
 import { isExhaustion, isRoomProblem } from '../../shared/base/failures.ts';
 import { type FileNumber, fileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
 import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
+import { History } from '../../shared/changes/history.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
@@ -37,6 +37,7 @@ import { type InclusiveRange, type PlacedTable, Version } from '../../shared/rea
 import { type PinnedVersion, turnoverOf, VersionPins } from '../../shared/read/version-pins.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import {
+  changedError,
   type ManifestState,
   manifestStamp,
   publishManifest,
@@ -108,6 +109,7 @@ export class VersionSet {
     if (this.#poison === undefined) this.#host.obsolete(tables);
   });
   #ownerEpoch: number;
+  readonly history: History;
   #queue: Promise<void> = Promise.resolve();
   #poison: { readonly error: unknown } | undefined;
   /** Rises when an edit fails harmlessly, so that those queued behind it know. */
@@ -125,6 +127,7 @@ export class VersionSet {
     host: VersionHost,
     logs: readonly ObsoleteLog[],
     limits: PageLimits,
+    history: History,
   ) {
     this.#fs = fs;
     this.#directory = directory;
@@ -136,6 +139,7 @@ export class VersionSet {
     this.#current = Version.fromSound(state.levels);
     control.raiseFileNumber(state.nextFileNumber);
     this.#ownerEpoch = state.ownerEpoch + 1;
+    this.history = history;
   }
 
   /** Starts from what the manifest says; writes nothing. `logs` are all there are from its logNumber on. */
@@ -147,8 +151,9 @@ export class VersionSet {
     host: Partial<VersionHost> = {},
     logs: readonly ObsoleteLog[] = [],
     limits: PageLimits = PAGE_LIMITS,
+    history: History = History.atOpening(state, []),
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, { ...NO_HOST, ...host }, logs, limits);
+    const set = new VersionSet(fs, directory, control, state, { ...NO_HOST, ...host }, logs, limits, history);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -296,6 +301,7 @@ export class VersionSet {
         pages,
         nextFileNumber: this.#control.nextFileNumber,
         ownerEpoch: this.#ownerEpoch,
+        history: this.history,
       });
       await stageManifest(this.#fs, this.#directory, rootBytes(state));
       this.#checkUnchanged(step.added, newPages);
@@ -386,11 +392,4 @@ function oldestFirst(a: PlacedTable, b: PlacedTable): number {
 function replacedPages(before: readonly TablePage[], after: readonly TablePage[]): FileNumber[] {
   const kept = new Set(after);
   return before.filter((page) => !kept.has(page)).map((page) => fileNumber(page.number));
-}
-
-/** Nobody but the owner of a store writes into its directory. */
-export function changedError(file: string): StorageError {
-  return new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, {
-    file,
-  });
 }

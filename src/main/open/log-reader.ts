@@ -26,6 +26,7 @@ import {
   KNOWN_FLAGS,
   LOG_FORMAT_VERSION,
   type LogStart,
+  MIN_START_PAYLOAD_BYTES,
   NoteTag,
   RECORD_HEADER_BYTES,
   REQUIRED_NOTES,
@@ -35,7 +36,6 @@ import {
   readRecord,
   readStart,
   readSyncedUpTo,
-  START_PAYLOAD_BYTES,
 } from '../../shared/log/log-format.ts';
 import { EntryWalk } from './entry-walk.ts';
 import { LogWindow } from './log-window.ts';
@@ -239,7 +239,7 @@ export function checkStart(bytes: Uint8Array, first: RecordHeader, path: string,
   if (version === 0) throw damaged('the log has no format version', RECORD_HEADER_BYTES);
   if (version !== LOG_FORMAT_VERSION)
     throw unsupported(path, `log format ${version}; this release reads ${LOG_FORMAT_VERSION}`);
-  if (first.payloadLength < START_PAYLOAD_BYTES)
+  if (first.payloadLength < MIN_START_PAYLOAD_BYTES)
     throw damaged('the start record is too short', RECORD_HEADER_BYTES);
   if ((flags & ~KNOWN_FLAGS) !== 0) throw unsupported(path, 'a log with flags of a later release');
   if (epoch < 0 || startedAtMs < 0)

@@ -18,6 +18,7 @@
  */
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
+import type { ClosedEpoch } from '../../shared/changes/history.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { ManifestState } from '../manifest/manifest.ts';
 import type { Trace } from '../store/trace.ts';
@@ -37,6 +38,8 @@ export interface RecoveredState {
   readonly latestMs: number;
   /** The highest owner's epoch in the logs. */
   readonly latestEpoch: number;
+  /** Whose writes the logs hold, oldest first: the ids in their start records ('' for none), each up to its last sequence. */
+  readonly epochs: readonly ClosedEpoch[];
 }
 
 /** What of the manifest matters here. */
@@ -97,6 +100,9 @@ export function recoverLogs(
     logs: counted.map((log) => ({ number: fileNumber(log.number), sizeBytes: log.validBytes })),
     latestMs: counted.reduce((latest, log) => Math.max(latest, log.latestMs), 0),
     latestEpoch: counted.reduce((latest, log) => Math.max(latest, log.start?.epoch ?? 0), 0),
+    epochs: counted
+      .filter((log) => log.entryCount > 0)
+      .map((log) => ({ id: log.start?.epochId ?? '', end: log.firstSequence + log.entryCount - 1 })),
   };
 }
 

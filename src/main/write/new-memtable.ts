@@ -24,6 +24,8 @@ export interface MemtableEnvironment {
   lastSequence(): number;
   /** Which opening of the store this is, of those that write. */
   readonly ownerEpoch: number;
+  /** The id of this opening (changes/history.ts). */
+  readonly epochId: string;
   /** Milliseconds since 1970, never before what the store has seen. */
   time(): number;
   /** A new log, numbered after all files there are. */
@@ -58,6 +60,7 @@ export function newMemtable(
       flags: 0,
       epoch: env.ownerEpoch,
       startedAtMs: env.time(),
+      epochId: env.epochId,
     });
     return new LiveMemtable(memtable, writer);
   } catch (error) {

@@ -14,7 +14,9 @@
  *
  *   start payload = format version u32 | log number u32 | previous log u32 (0 = none) | previous log's final length u32
  *                 | how much of the previous log was durable then u32 | flags u32 | owner's epoch u64
- *                 | when the log began, in milliseconds since 1970, u64 | bytes to be ignored
+ *                 | when the log began, in milliseconds since 1970, u64
+ *                 | id of the opening in which it was written, 8 bytes (changes/history.ts; absent or 0: none was drawn)
+ *                 | bytes to be ignored
  *   group payload = entry+         the writes of one commit group: they become durable together or not at all
  *   note payload  = field*         what is known of the groups that follow
  *   field         = tag u8 | length u8 | bytes
@@ -51,7 +53,9 @@ import { crc32 } from '../base/checksum.ts';
 
 export const LOG_FORMAT_VERSION = 2;
 export const RECORD_HEADER_BYTES = 19;
-export const START_PAYLOAD_BYTES = 40;
+export const START_PAYLOAD_BYTES = 48;
+/** Of a start record at least: those of releases that drew no ids end here. */
+export const MIN_START_PAYLOAD_BYTES = 40;
 export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BYTES;
 
 /** On disk. Never renumber. */
@@ -134,9 +138,15 @@ export interface LogStart {
   readonly epoch: number;
   /** The time by which the log began: milliseconds since 1970, and not before what the logs until then say. */
   readonly startedAtMs: number;
+  /** Of the opening in which it was written: 16 hexadecimal digits; '' for none. */
+  readonly epochId: string;
 }
 
+const EPOCH_ID_BYTES = 8;
+
+/** Of the start record whose header is at `payload` - RECORD_HEADER_BYTES, and which is all in `bytes`. */
 export function readStart(bytes: Uint8Array, payload: number): LogStart {
+  const length = readU32(bytes, payload - 4);
   return {
     version: readU32(bytes, payload),
     logNumber: readU32(bytes, payload + 4),
@@ -146,7 +156,19 @@ export function readStart(bytes: Uint8Array, payload: number): LogStart {
     flags: readU32(bytes, payload + 20),
     epoch: readU64(bytes, payload + 24),
     startedAtMs: readU64(bytes, payload + 32),
+    epochId: length < START_PAYLOAD_BYTES ? '' : readEpochId(bytes, payload + MIN_START_PAYLOAD_BYTES),
   };
+}
+
+function readEpochId(bytes: Uint8Array, at: number): string {
+  let id = '';
+  let sum = 0;
+  for (let i = at; i < at + EPOCH_ID_BYTES; i++) {
+    const byte = bytes[i] ?? 0;
+    sum |= byte;
+    id += byte.toString(16).padStart(2, '0');
+  }
+  return sum === 0 ? '' : id;
 }
 
 export interface RecordHeader {
@@ -182,6 +204,8 @@ export function sealStart(bytes: Uint8Array, at: number, firstSequence: number, 
   writeU32(bytes, payload + 20, start.flags);
   writeU64(bytes, payload + 24, start.epoch);
   writeU64(bytes, payload + 32, start.startedAtMs);
+  for (let i = 0; i < EPOCH_ID_BYTES; i++)
+    bytes[payload + MIN_START_PAYLOAD_BYTES + i] = Number.parseInt(start.epochId.slice(2 * i, 2 * i + 2), 16);
   const { logNumber } = start;
   const payloadLength = START_PAYLOAD_BYTES;
   sealRecord(bytes, at, { type: RecordType.Start, logNumber, firstSequence, syncedUpTo: 0, payloadLength });
