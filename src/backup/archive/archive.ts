@@ -1,0 +1,259 @@
+/**
+ * archive(): ships the log of an open store into a backup target as it grows, so that a restore can bring back any moment.
+ *
+ *   start      where the target's log or newest backup of this branch ends; where there is neither, now
+ *   collect    frames of the store's changes (archive-source.ts), until SEGMENT_BYTES are there or intervalMs have passed since the
+ *              first of them
+ *   ship       1. the store's log is synced    2. the segment is uploaded    3. the tip of the branch moves (archive-shipper.ts)
+ *
+ * What is shipped is durable in the store before, so a store that lost power never falls behind its own archive. A segment of a
+ * store that was refused afterwards bears the id of an epoch that is not of the branch's history: no restore takes it.
+ *
+ *   target away        the segment in hand stays and is tried again; 'error' says so once. The archive holds nothing in the store:
+ *                      what it has not read yet is there as long as `retainChanges` says
+ *   fell behind that   'error' with STRATA_POSITION_LOST; it goes on from now. Across the gap nothing can be restored; what is
+ *                      behind the next backup can
+ *   anything else      'error', and the archive has failed
+ *
+ * Invariants: one segment in hand: SEGMENT_BYTES and one write. An idle store costs one small write a minute.
+ * Thread:     main.     Owns: a timer, a segment.
+ */
+import { EventEmitter } from 'node:events';
+import { StorageError } from '../../shared/base/errors.ts';
+import { toStorageError } from '../../shared/base/failures.ts';
+import { clearTimeout, now, setTimeout } from '../../shared/base/timers.ts';
+import { tellLater } from '../../main/store/tell-later.ts';
+import type { ArchiveSource } from './archive-source.ts';
+import { type ArchiveShipper, type Shipment, sequenceOf } from './archive-shipper.ts';
+import { SegmentWriter } from './segment.ts';
+
+/** A segment has no more, but for the write that made it full. */
+const SEGMENT_BYTES: number = 8 * 1024 * 1024;
+/** A store that is not written to says so no more often. */
+const IDLE_MS = 60_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** A segment is in the target. */
+export interface ShippedEvent {
+  /** All writes up to there can be restored. */
+  readonly position: string;
+  /** Until this time nothing is missing, in milliseconds since 1970. */
+  readonly time: number;
+  /** What was uploaded. */
+  readonly bytes: number;
+}
+
+export interface ArchiveEvents {
+  shipped: [ShippedEvent];
+  error: [StorageError];
+}
+
+/**
+ * What an archive is about. `starting`: it asks the target where to begin; `running`; `retrying`: the target is away; `failed`: it
+ * ships nothing any more; `closed`.
+ */
+export type ArchiveState = 'starting' | 'running' | 'retrying' | 'failed' | 'closed';
+
+export interface ArchiveStatus {
+  readonly state: ArchiveState;
+  /** All writes up to there are in the target; undefined: it is not known yet. */
+  readonly position: string | undefined;
+  /** Until this time nothing is missing in the target, in milliseconds since 1970; 0: it is not known yet. */
+  readonly time: number;
+  /** Uploaded since the archive began. */
+  readonly segments: number;
+  readonly bytes: number;
+  /** Read from the store, and not in the target yet. */
+  readonly pendingBytes: number;
+  /** So often the archive has lost its place: each is a gap. */
+  readonly gaps: number;
+  /** The last failure. */
+  readonly error: StorageError | undefined;
+}
+
+export interface ArchiveParts {
+  readonly source: ArchiveSource;
+  readonly shipper: ArchiveShipper;
+  readonly intervalMs: number;
+}
+
+/**
+ * A log that is being shipped: see {@link archive}. Emits `shipped` for every segment and `error` for what goes wrong; without a
+ * listener an error is a warning of the process, never an exception.
+ */
+export class Archive extends EventEmitter<ArchiveEvents> {
+  readonly #parts: ArchiveParts;
+  readonly #run: Promise<void>;
+  #state: ArchiveState = 'starting';
+  #error: StorageError | undefined;
+  #shipped: { readonly position: string; readonly sequence: number; readonly timeMs: number } | undefined;
+  #segments = 0;
+  #bytes = 0;
+  #gaps = 0;
+  #pending = new SegmentWriter();
+  #isClosing = false;
+  #wake: (() => void) | undefined;
+
+  /** @internal */
+  constructor(parts: ArchiveParts) {
+    super();
+    this.#parts = parts;
+    this.#run = this.#ship();
+    // close() hears of it, and 'error' has said it.
+    this.#run.catch(() => undefined);
+  }
+
+  get status(): ArchiveStatus {
+    return {
+      state: this.#state,
+      position: this.#shipped?.position,
+      time: this.#shipped?.timeMs ?? 0,
+      segments: this.#segments,
+      bytes: this.#bytes,
+      pendingBytes: this.#pending.byteLength,
+      gaps: this.#gaps,
+      error: this.#error,
+    };
+  }
+
+  /**
+   * Ships what was acknowledged before the call, and ends the archive. Idempotent. To be called before the engine is closed.
+   * @throws {@link StorageError} what keeps it from that: STRATA_IO when the target does not answer.
+   */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#wake?.();
+    await this.#run;
+    this.#state = 'closed';
+  }
+
+  async #ship(): Promise<void> {
+    try {
+      // What a caller does right after the call (listeners, say) comes first.
+      await Promise.resolve();
+      let after = await this.#begin();
+      while (!this.#isClosing) after = await this.#next(after);
+      // Once more: what was acknowledged before close() is read now at the latest.
+      await this.#next(after);
+    } catch (error) {
+      this.#state = 'failed';
+      const failure = toStorageError(error, 'the archive failed');
+      if (failure !== this.#error) this.#tellError(failure);
+      throw failure;
+    } finally {
+      this.#parts.source.close();
+    }
+  }
+
+  async #begin(): Promise<number> {
+    const { source, shipper } = this.#parts;
+    const position = await this.#insisting(() => shipper.start());
+    this.#state = 'running';
+    if (position === undefined) return source.sequence();
+    const sequence = sequenceOf(position);
+    this.#shipped = { position, sequence, timeMs: 0 };
+    return sequence;
+  }
+
+  /** Collects a segment and ships it; returns up to where. */
+  async #next(after: number): Promise<number> {
+    let shipment: Shipment;
+    try {
+      shipment = await this.#collect(after);
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'STRATA_POSITION_LOST') throw error;
+      this.#gaps++;
+      this.#pending = new SegmentWriter();
+      this.#tellError(error);
+      return this.#parts.source.sequence();
+    }
+    const { to, coveredMs } = shipment;
+    const { source, shipper } = this.#parts;
+    await source.sync();
+    const bytes = await this.#insisting(() => shipper.ship(shipment));
+    this.#pending = new SegmentWriter();
+    const position = source.positionOf(to);
+    this.#shipped = { position, sequence: to, timeMs: coveredMs };
+    if (bytes > 0) {
+      this.#segments++;
+      this.#bytes += bytes;
+      tellLater(() => this.emit('shipped', { position, time: coveredMs, bytes }));
+    }
+    return to;
+  }
+
+  /** Reads from the store until it is time to ship. */
+  async #collect(after: number): Promise<Shipment> {
+    const { source, intervalMs } = this.#parts;
+    const idleUntil = now() + Math.max(IDLE_MS, intervalMs);
+    let dueAt: number | undefined;
+    let to = after;
+    for (;;) {
+      // Before the look: whatever was acknowledged until then is found by it.
+      const lookedAt = source.time();
+      const isLast = this.#isClosing;
+      const page = await source.read(to);
+      for (const frame of page.frames) this.#pending.add(frame);
+      to = page.to;
+      const isEmpty = this.#pending.byteLength === 0;
+      if (page.frames.length > 0) {
+        dueAt ??= now() + intervalMs;
+        const isDue = this.#pending.byteLength >= SEGMENT_BYTES || (now() >= dueAt && !isLast);
+        // More of the same millisecond may follow, so that is not complete; a load goes on to its end.
+        if (isDue && page.isWhole)
+          return this.#shipment(after, to, Math.max(0, page.frames.at(-1)!.timeMs - 1));
+        continue;
+      }
+      const until = isEmpty ? idleUntil : dueAt!;
+      if (isLast || now() >= until) return this.#shipment(after, to, lookedAt);
+      await this.#wait(until - now(), to);
+    }
+  }
+
+  #shipment(after: number, to: number, coveredMs: number): Shipment {
+    return { writer: this.#pending, after, to, coveredMs: Math.max(coveredMs, this.#shipped?.timeMs ?? 0) };
+  }
+
+  /** Until there is news behind `sequence`, close() is called, or so long. */
+  async #wait(ms: number, sequence: number | undefined): Promise<void> {
+    if (this.#isClosing) return;
+    let timer: NodeJS.Timeout | undefined;
+    let forget: (() => void) | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, ms);
+      timer.unref();
+      forget = sequence === undefined ? undefined : this.#parts.source.onNews(sequence, resolve);
+    });
+    this.#wake = undefined;
+    clearTimeout(timer);
+    forget?.();
+  }
+
+  /** Until it succeeds, or fails for another reason than that the target is away; once close() was called, no more than once. */
+  async #insisting<T>(work: () => Promise<T>): Promise<T> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)) {
+      const isLast = this.#isClosing;
+      try {
+        const result = await work();
+        if (this.#state === 'retrying') this.#state = 'running';
+        return result;
+      } catch (error) {
+        if (isLast || !(error instanceof StorageError) || error.code !== 'STRATA_IO') throw error;
+        this.#parts.source.checkOpen();
+        if (this.#state !== 'retrying') this.#tellError(error);
+        this.#state = 'retrying';
+      }
+      await this.#wait(pauseMs, undefined);
+    }
+  }
+
+  #tellError(error: StorageError): void {
+    this.#error = error;
+    tellLater(() => {
+      if (this.listenerCount('error') > 0) this.emit('error', error);
+      else process.emitWarning(`the archive: ${error.message}`, { code: error.code });
+    });
+  }
+}
