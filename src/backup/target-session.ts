@@ -206,7 +206,9 @@ export class TargetSession {
       }),
     );
     const outcomes = await Promise.allSettled(workers);
-    if (outcomes.some(({ status }) => status === 'rejected')) throw this.#abort.signal.reason;
+    // What `work` reports to may have ended the session.
+    const isFailed = outcomes.some(({ status }) => status === 'rejected');
+    if (isFailed || this.#abort.signal.aborted) throw this.#abort.signal.reason;
   }
 
   /** One attempt after the other, until one succeeds, or fails for good. */
