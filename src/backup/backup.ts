@@ -11,11 +11,12 @@
  *             one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at all.
  * Thread:     main.     Owns: the capture, and the lease.
  */
-import { isError, StorageError } from '../shared/base/errors.ts';
-import { wallClock } from '../shared/base/timers.ts';
-import { nodeFileSystem } from '../shared/files/node-file-system.ts';
+
 import type { Capture } from '../main/copy/capture.ts';
 import { StorageEngine } from '../main/engine.ts';
+import { isError, StorageError } from '../shared/base/errors.ts';
+import { wallClock } from '../shared/base/timers.ts';
+import type { FileSystem } from '../shared/files/file-system.ts';
 import { branchOf, checkHistory, type History, moveTip, parentOf } from './branches.ts';
 import {
   type BackupFile,
@@ -29,7 +30,6 @@ import {
 } from './description.ts';
 import { backupKey, nextId, randomUpload, TABLES } from './layout.ts';
 import { OwnLease } from './leases.ts';
-import { probeConditions } from './probe.ts';
 import { condemnedKeys } from './purge-lists.ts';
 import type { BackupTarget } from './target.ts';
 import { claimTarget } from './target-marker.ts';
@@ -87,7 +87,7 @@ export async function backup(
     await before?.catch(() => undefined);
     const capture = await core.capture();
     try {
-      return await backUp({ capture, terms, target, onProgress });
+      return await backUp({ capture, fs: core.store.parts.fs, terms, target, onProgress });
     } catch (error) {
       // Its files may have gone with it.
       if (engine.status === 'closed' && isMissingFile(error, capture)) engine.stats();
@@ -107,6 +107,8 @@ function isMissingFile(error: unknown, capture: Capture): boolean {
 
 interface Request {
   readonly capture: Capture;
+  /** That of the store. */
+  readonly fs: FileSystem;
   readonly terms: ResolvedTransfer;
   readonly target: BackupTarget;
   readonly onProgress: BackupOptions['onProgress'];
@@ -117,7 +119,6 @@ async function backUp(request: Request): Promise<BackupInfo> {
   try {
     const history = historyOf(request.capture);
     const marker = await claimTarget(session, history.storeId);
-    await probeConditions(session);
     await checkHistory(session, history);
     const description = await uploadAll(session, request, history, marker.targetId);
     return infoOf(description);
@@ -172,7 +173,7 @@ async function uploadAll(
 
 async function bringFiles(
   session: TargetSession,
-  { capture, onProgress }: Request,
+  { capture, fs, onProgress }: Request,
   upload: string,
   reuses: readonly string[],
   previous: Description | undefined,
@@ -183,7 +184,7 @@ async function bringFiles(
   let uploadedBytes = 0;
   const parts = {
     session,
-    fs: nodeFileSystem,
+    fs,
     upload,
     reusable,
     known: new Map(previous?.files.map((file) => [file.name, file])),

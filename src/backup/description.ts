@@ -16,7 +16,16 @@
  */
 import { CorruptionError } from '../shared/base/errors.ts';
 import { parseFileName } from '../shared/files/file-names.ts';
-import { BACKUPS, BRANCH_PATTERN, backupKey, contentOf, ID_PATTERN, idOf, OBJECT_PATTERN, objectKey } from './layout.ts';
+import {
+  BACKUPS,
+  BRANCH_PATTERN,
+  backupKey,
+  contentOf,
+  ID_PATTERN,
+  idOf,
+  OBJECT_PATTERN,
+  objectKey,
+} from './layout.ts';
 import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import type { TargetSession } from './target-session.ts';
 
@@ -150,7 +159,8 @@ export async function newestDescription(
 ): Promise<Description | undefined> {
   for (const id of (await listIds(session)).reverse()) {
     const description = await readDescription(session, id);
-    if (description !== undefined && (branch === undefined || description.branch === branch)) return description;
+    if (description !== undefined && (branch === undefined || description.branch === branch))
+      return description;
   }
   return undefined;
 }

@@ -27,7 +27,14 @@ import {
 } from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
-import type { BackupTarget, ListedObject, ListPage, StoredObject, TargetCall, TargetUpload } from './target.ts';
+import type {
+  BackupTarget,
+  ListedObject,
+  ListPage,
+  StoredObject,
+  TargetCall,
+  TargetUpload,
+} from './target.ts';
 
 const PART_BYTES: number = 1024 * 1024;
 const READ_BYTES: number = 256 * 1024;
@@ -37,7 +44,9 @@ const READ_ATTEMPTS = 10;
 /** A directory as a backup target. It need not exist. */
 export function directoryTarget(path: string): BackupTarget {
   if (typeof path !== 'string' || path === '' || path.includes('\0'))
-    throw invalidArgument(`the path of a backup target must be a string that names a directory, not ${describe(path)}`);
+    throw invalidArgument(
+      `the path of a backup target must be a string that names a directory, not ${describe(path)}`,
+    );
   return directoryTargetOn(nodeFileSystem, resolve(path));
 }
 
@@ -223,7 +232,8 @@ async function discard(fs: FileSystem, draft: Draft): Promise<void> {
 /** False: the name is taken. */
 async function giveName(fs: FileSystem, draft: string, path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    if (fs.linkAsync === undefined) throw ioError('link', draft, Object.assign(new Error('no links'), { code: 'ENOTSUP' }));
+    if (fs.linkAsync === undefined)
+      throw ioError('link', draft, Object.assign(new Error('no links'), { code: 'ENOTSUP' }));
     await fs.linkAsync(draft, path);
     return true;
   } catch (error) {

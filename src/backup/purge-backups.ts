@@ -13,11 +13,28 @@
  * Thread:     main.
  * Not chosen: leaving everything alone that is younger than a day. It only makes the race rarer.
  */
-import { integer } from '../shared/base/option-checks.ts';
+
 import { invalidArgument } from '../shared/base/errors.ts';
 import { describe } from '../shared/base/input-bytes.ts';
-import { type Description, encodeRevoked, listIds, readDescription, readDescriptions } from './description.ts';
-import { BACKUPS, BRANCHES, backupKey, PROBES, PURGES, randomUpload, TABLES, UPLOADS, uploadOf } from './layout.ts';
+import { integer } from '../shared/base/option-checks.ts';
+import {
+  type Description,
+  encodeRevoked,
+  listIds,
+  readDescription,
+  readDescriptions,
+} from './description.ts';
+import {
+  BACKUPS,
+  BRANCHES,
+  backupKey,
+  PROBES,
+  PURGES,
+  randomUpload,
+  TABLES,
+  UPLOADS,
+  uploadOf,
+} from './layout.ts';
 import { isStrayBeat, LEASE_MS, type Lease, readLeases, removeLease } from './leases.ts';
 import { probeConditions } from './probe.ts';
 import { readPurgeLists, writePurgeList } from './purge-lists.ts';
@@ -75,7 +92,11 @@ async function purge(session: TargetSession, keep: number): Promise<PurgeReport>
   const leases = await readLeases(session);
   const needed = new Needed(kept, leases);
   const objects = (await session.list(TABLES)).filter(({ key }) => !needed.has(key));
-  const list = await writePurgeList(session, id, objects.flatMap(({ key }) => (uploadOf(key) ? [key] : [])));
+  const list = await writePurgeList(
+    session,
+    id,
+    objects.flatMap(({ key }) => (uploadOf(key) ? [key] : [])),
+  );
 
   const spared = await readLeases(session);
   const ids = new Set(all.map((description) => description.id));

@@ -36,7 +36,10 @@ export async function readPurgeLists(session: TargetSession): Promise<PurgeList[
   await session.each(keys, async (key) => {
     const found = await session.read(key);
     if (found === undefined) return;
-    lists.push({ key, objects: openSealed(found.bytes, session.nameOf(key)).texts('objects', OBJECT_PATTERN) });
+    lists.push({
+      key,
+      objects: openSealed(found.bytes, session.nameOf(key)).texts('objects', OBJECT_PATTERN),
+    });
   });
   return lists;
 }

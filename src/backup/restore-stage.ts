@@ -15,13 +15,19 @@
  * Thread:     main, under the lock of DIR.
  */
 import { dirname, join } from 'node:path';
+import { loadManifest, type ManifestState, saveManifest } from '../main/manifest/manifest.ts';
 import { CorruptionError, StorageError, systemErrorCode } from '../shared/base/errors.ts';
 import { MANIFEST_NAME, parseFileName, RESTORING_NAME } from '../shared/files/file-names.ts';
-import { closeQuietly, type FileSystem, readFullyAsync, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
+import {
+  closeQuietly,
+  type FileSystem,
+  readFullyAsync,
+  type StorageFile,
+  writeFullyAsync,
+} from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
-import { loadManifest, type ManifestState, saveManifest } from '../main/manifest/manifest.ts';
 import { branchMark } from './branches.ts';
-import { type BackupFile, type Description } from './description.ts';
+import type { BackupFile, Description } from './description.ts';
 import { BRANCH_PATTERN, ID_PATTERN, randomBranch } from './layout.ts';
 import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import { CheckingSink } from './verify-backup.ts';
@@ -130,7 +136,9 @@ export class RestoreStage {
   }
 
   async moveUp(): Promise<void> {
-    const names = this.#fs.list(this.pathOf('')).filter((name) => isStoreFile(name) && name !== MANIFEST_NAME);
+    const names = this.#fs
+      .list(this.pathOf(''))
+      .filter((name) => isStoreFile(name) && name !== MANIFEST_NAME);
     for (const name of names) await this.#fs.renameAsync(this.pathOf(name), join(this.#root, name));
     await this.#fs.syncDirectoryAsync(this.#root);
     await this.#fs.renameAsync(this.pathOf(MANIFEST_NAME), join(this.#root, MANIFEST_NAME));
@@ -210,7 +218,12 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
 }
 
 /** Whether the store is the one that was restored, and has not gone on since. */
-function isRestored(fs: FileSystem, root: string, { id, sequence, manifest }: Description, note: Note): boolean {
+function isRestored(
+  fs: FileSystem,
+  root: string,
+  { id, sequence, manifest }: Description,
+  note: Note,
+): boolean {
   const state = loadManifest(fs, root);
   const isUntouched = manifest.includes(`"ownerEpoch": ${state?.ownerEpoch},`);
   return state?.branch === branchMark(note.branch, id) && state.lastSequence === sequence && isUntouched;

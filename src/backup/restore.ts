@@ -12,11 +12,12 @@
  * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is durable.
  * Thread:     main.     Owns: the lock of the directory.
  */
+
+import { acquireLock } from '../main/locking/directory-lock.ts';
+import { resolveDirectory } from '../main/store/open-request.ts';
 import { now } from '../shared/base/timers.ts';
 import { type FileSystem, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
-import { acquireLock } from '../main/locking/directory-lock.ts';
-import { resolveDirectory } from '../main/store/open-request.ts';
 import type { TransferProgress } from './backup.ts';
 import { checkPoint, chooseBackup, POINT_NAMES, type RestorePoint } from './choose-backup.ts';
 import { type BackupFile, checkTargetOf, type Description, infoOf } from './description.ts';
@@ -129,7 +130,10 @@ async function restoreInto(work: Restore): Promise<number> {
   }
 }
 
-async function bringFiles({ session, fs, description, onProgress }: Restore, stage: RestoreStage): Promise<number> {
+async function bringFiles(
+  { session, fs, description, onProgress }: Restore,
+  stage: RestoreStage,
+): Promise<number> {
   const { files } = description;
   const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const progress = { files: 0, totalFiles: files.length, bytes: 0, totalBytes, transferredBytes: 0 };
@@ -190,4 +194,3 @@ class FileSink implements Sink {
     this.#file = undefined;
   }
 }
-

@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import { CorruptionError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import { BACKUPS, MARKER_KEY } from './layout.ts';
+import { probeConditions } from './probe.ts';
 import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import type { TargetSession } from './target-session.ts';
 
@@ -26,7 +27,9 @@ export async function findMarker(session: TargetSession): Promise<TargetMarker |
   if (found !== undefined) return decodeMarker(found.bytes, session.nameOf(MARKER_KEY));
   if (await session.isEmpty()) return undefined;
   if ((await session.list(BACKUPS)).length > 0)
-    throw new CorruptionError('it is missing, though there are backups', { file: session.nameOf(MARKER_KEY) });
+    throw new CorruptionError('it is missing, though there are backups', {
+      file: session.nameOf(MARKER_KEY),
+    });
   throw new StorageError(
     'STRATA_EXISTS',
     `something exists in ${session.target.name}, and it is no backup target of stratakv`,
@@ -40,9 +43,14 @@ export async function needMarker(session: TargetSession): Promise<TargetMarker> 
   throw new StorageError('STRATA_NO_DATABASE', `the backup target ${session.target.name} does not exist`);
 }
 
-/** Makes the place a target of the store, unless it is one. @throws STRATA_CONFLICT for the target of another store. */
+/**
+ * Makes the place a target of the store, unless it is one. @throws STRATA_CONFLICT for the target of another store, and
+ * STRATA_UNSUPPORTED for a place where conditions mean nothing.
+ */
 export async function claimTarget(session: TargetSession, storeId: string): Promise<TargetMarker> {
-  const marker = (await findMarker(session)) ?? (await createMarker(session, storeId));
+  const found = await findMarker(session);
+  await probeConditions(session);
+  const marker = found ?? (await createMarker(session, storeId));
   if (marker.storeId !== storeId)
     throw new StorageError(
       'STRATA_CONFLICT',

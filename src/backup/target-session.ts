@@ -10,8 +10,9 @@
  * Invariants: after the first failure of the session (the signal, the watchdog, fail()) every call rejects with it.
  * Thread:     main.     Owns: a timer, until close().
  */
-import { CorruptionError, isError, StorageError } from '../shared/base/errors.ts';
+
 import { unless } from '../shared/base/abortable.ts';
+import { CorruptionError, isError, StorageError } from '../shared/base/errors.ts';
 import { keepProcessAlive } from '../shared/base/process-keeper.ts';
 import { whenAborted } from '../shared/base/signals.ts';
 import { clearInterval, clearTimeout, now, setInterval, setTimeout } from '../shared/base/timers.ts';
@@ -20,8 +21,10 @@ import type { ResolvedTransfer } from './transfer-options.ts';
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
-/** Looks of the watchdog in the time that a call has. */
-const LOOKS = 10;
+/** Looks of the watchdog in the time that a call has, */
+const LOOKS = 12;
+/** and in the time that one attempt to read has: what hangs is tried again. Of what is sent nobody knows how far it has come. */
+const LOOKS_OF_READ = 4;
 /** A body that does not match its checksum may have been damaged on its way. */
 const DOWNLOADS_OF_DAMAGED = 3;
 
@@ -36,6 +39,12 @@ export interface Sink {
 /** Gives parts of what is to be uploaded; bytes stay as they are until the next one is asked for. */
 export type PartSource = (position: number, length: number) => Promise<Uint8Array>;
 
+/** An attempt to read that is under way. */
+interface ReadAttempt {
+  readonly abort: AbortController;
+  looksWithoutBytes: number;
+}
+
 export class TargetSession {
   readonly target: BackupTarget;
   readonly #terms: ResolvedTransfer;
@@ -45,6 +54,7 @@ export class TargetSession {
   readonly #releaseProcess: () => void;
   /** Attempts, pauses between them included. */
   #underWay = 0;
+  readonly #reads = new Set<ReadAttempt>();
   #pacing = 0;
   #looksWithoutProgress = 0;
   #lastFailure: unknown;
@@ -89,7 +99,8 @@ export class TargetSession {
 
   /** Likewise, in the place of the object with that version. */
   async replace(key: string, bytes: Uint8Array, version: string): Promise<boolean> {
-    if (await this.attempt('write', key, (call) => this.target.replace(key, bytes, version, call))) return true;
+    if (await this.attempt('write', key, (call) => this.target.replace(key, bytes, version, call)))
+      return true;
     return await this.#holds(key, bytes);
   }
 
@@ -100,7 +111,9 @@ export class TargetSession {
 
   /** Writes a small object, whatever is there. */
   async put(key: string, bytes: Uint8Array): Promise<void> {
-    await this.upload(key, bytes.length, async (position, length) => bytes.subarray(position, position + length));
+    await this.upload(key, bytes.length, async (position, length) =>
+      bytes.subarray(position, position + length),
+    );
   }
 
   async remove(key: string): Promise<void> {
@@ -165,6 +178,8 @@ export class TargetSession {
   async #downloadOnce(key: string, sizeBytes: number, sink: Sink): Promise<string | undefined> {
     let done = 0;
     return await this.attempt('read', key, async (call) => {
+      // It broke behind the last byte.
+      if (done === sizeBytes && done > 0) return undefined;
       const body = await this.target.download(key, done, call);
       if (body === undefined) return 'the object is missing';
       for await (const bytes of body) {
@@ -191,7 +206,9 @@ export class TargetSession {
       }),
     );
     const outcomes = await Promise.allSettled(workers);
-    if (outcomes.some(({ status }) => status === 'rejected')) throw this.#abort.signal.reason;
+    // What `work` reports to may have ended the session.
+    const isFailed = outcomes.some(({ status }) => status === 'rejected');
+    if (isFailed || this.#abort.signal.aborted) throw this.#abort.signal.reason;
   }
 
   /** One attempt after the other, until one succeeds, or fails for good. */
@@ -201,7 +218,8 @@ export class TargetSession {
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
         if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
         try {
-          const result = await unless(this.#abort.signal, run(this.#call()));
+          const result =
+            action === 'read' || action === 'list' ? await this.#tryRead(run) : await this.#try(run);
           this.#progress();
           return result;
         } catch (error) {
@@ -220,15 +238,37 @@ export class TargetSession {
 
   async #sleep(ms: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
+    const slept = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
     try {
-      await unless(this.#abort.signal, new Promise<void>((resolve) => void (timer = setTimeout(resolve, ms))));
+      await unless(this.#abort.signal, slept);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #call(): TargetCall {
-    return { signal: this.#abort.signal, onBytes: (count) => void (count > 0 && this.#progress()) };
+  async #try<T>(run: (call: TargetCall) => Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
+    return await unless(signal, run({ signal, onBytes: (count) => void (count > 0 && this.#progress()) }));
+  }
+
+  async #tryRead<T>(run: (call: TargetCall) => Promise<T>): Promise<T> {
+    const read: ReadAttempt = { abort: new AbortController(), looksWithoutBytes: 0 };
+    const onBytes = (count: number): void => {
+      if (count === 0) return;
+      read.looksWithoutBytes = 0;
+      this.#progress();
+    };
+    const { signal } = read.abort;
+    const forget = whenAborted(this.#abort.signal, (reason) => read.abort.abort(reason));
+    this.#reads.add(read);
+    try {
+      return await unless(signal, run({ signal, onBytes }));
+    } finally {
+      this.#reads.delete(read);
+      forget();
+    }
   }
 
   #asStorageError(error: unknown, action: string, key: string): unknown {
@@ -245,7 +285,12 @@ export class TargetSession {
   }
 
   #look(): void {
-    if (this.#underWay === 0 || this.#pacing > 0) return this.#progress();
+    if (this.#underWay === 0 || this.#pacing > 0) {
+      this.#progress();
+      return;
+    }
+    for (const read of this.#reads)
+      if (++read.looksWithoutBytes > LOOKS_OF_READ) read.abort.abort(this.#hangs());
     if (++this.#looksWithoutProgress <= LOOKS) return;
     const { timeoutMs } = this.#terms;
     const last = isError(this.#lastFailure) ? `; the last failure: ${this.#lastFailure.message}` : '';
@@ -254,6 +299,10 @@ export class TargetSession {
         cause: this.#lastFailure,
       }),
     );
+  }
+
+  #hangs(): Error {
+    return Object.assign(new Error('the target does not answer'), { retryable: true });
   }
 
   async #pace(byteLength: number): Promise<void> {

@@ -47,7 +47,8 @@ export function resolveTransfer(
     signal: signalOption(given.signal),
     timeoutMs: integer(given, 'timeoutMs', DEFAULT_TIMEOUT_MS, 1, MAX_TIMEOUT_MS),
     concurrency: integer(given, 'concurrency', DEFAULT_CONCURRENCY, 1, MAX_CONCURRENCY),
-    bytesPerSecond: integer(given, 'bytesPerSecond', 0, 0, Number.MAX_SAFE_INTEGER) || Number.POSITIVE_INFINITY,
+    bytesPerSecond:
+      integer(given, 'bytesPerSecond', 0, 0, Number.MAX_SAFE_INTEGER) || Number.POSITIVE_INFINITY,
   };
 }
 

@@ -15,7 +15,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from '../shared/base/checksum.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
-import { closeQuietly, type FileSystem, readFullyAsync, type StorageFile } from '../shared/files/file-system.ts';
+import {
+  closeQuietly,
+  type FileSystem,
+  readFullyAsync,
+  type StorageFile,
+} from '../shared/files/file-system.ts';
 import type { BackupFile } from './description.ts';
 import { contentOf, objectKey, objectPrefix } from './layout.ts';
 import type { TargetSession } from './target-session.ts';

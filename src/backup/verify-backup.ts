@@ -9,13 +9,20 @@
  * Thread:     main.
  * Not chosen: the checksums of blocks as well. The CRC-32 of a table is that which its writer took of all of them.
  */
+
+import { decodeManifest, type ManifestState } from '../main/manifest/manifest.ts';
 import { CorruptionError, invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { now } from '../shared/base/timers.ts';
 import { logName, tableName } from '../shared/files/file-names.ts';
-import { decodeManifest, type ManifestState } from '../main/manifest/manifest.ts';
 import type { TransferProgress } from './backup.ts';
 import { readTips } from './branches.ts';
-import { type BackupFile, checkTargetOf, type Description, readDescription, readDescriptions } from './description.ts';
+import {
+  type BackupFile,
+  checkTargetOf,
+  type Description,
+  readDescription,
+  readDescriptions,
+} from './description.ts';
 import { backupKey, ID_PATTERN } from './layout.ts';
 import type { BackupTarget } from './target.ts';
 import { needMarker } from './target-marker.ts';

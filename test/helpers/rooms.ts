@@ -40,6 +40,8 @@ export const ROOMS: readonly string[] = [
   'src/main/copy',
   'src/main/share',
   'src/main',
+  'src/backup',
+  'src/backup/s3',
   'src/main/cli',
 ];
 

@@ -31,6 +31,7 @@ import {
   type ManifestState,
   type SealedLog,
 } from '../manifest/manifest.ts';
+import { NOTHING_KEPT } from '../manifest/kept-state.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
@@ -164,7 +165,7 @@ function describe(parts: CaptureParts, pin: PinnedVersion, { sequence, timeMs, l
 }
 
 function stateOf(
-  { storeId, ownerEpoch, lastTime, nextFileNumber }: VersionSet,
+  { storeId, ownerEpoch, lastTime, nextFileNumber, history, branch }: VersionSet,
   levels: Version['levels'],
   { sequence, timeMs, logs }: Moment,
 ): ManifestState {
@@ -183,6 +184,9 @@ function stateOf(
     obsoleteLogs: [],
     obsoletePages: [],
     pages: [],
+    ...NOTHING_KEPT,
+    epochs: history.upTo(sequence),
+    ...(branch === undefined ? {} : { branch }),
     levels,
   };
 }

@@ -3,13 +3,15 @@
  *
  * Thread: main. Pure.
  */
+import type { History } from '../../shared/changes/history.ts';
+import { encodePosition } from '../../shared/changes/position.ts';
 
 /** What a position names. */
 export interface HistoryParts {
-  readonly versions: { readonly storeId: string };
+  readonly versions: { readonly history: History };
 }
 
 /** The position after the write of `sequence`. */
 export function positionOf({ versions }: HistoryParts, sequence: number): string {
-  return `${versions.storeId}:${sequence}`;
+  return encodePosition(versions.history.placeAt(sequence));
 }

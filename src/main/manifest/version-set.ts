@@ -162,6 +162,11 @@ export class VersionSet {
     return this.#current;
   }
 
+  /** Of a store that was restored from a backup: the branch of it that the store goes on as. */
+  get branch(): string | undefined {
+    return this.#state.branch;
+  }
+
   get storeId(): string {
     return this.#state.storeId;
   }
