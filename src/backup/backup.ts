@@ -14,6 +14,7 @@
 
 import type { Capture } from '../main/copy/capture.ts';
 import { StorageEngine } from '../main/engine.ts';
+import type { EngineCore } from '../main/engine-core.ts';
 import { isError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
@@ -87,7 +88,8 @@ export async function backup(
     await before?.catch(() => undefined);
     const capture = await core.capture();
     try {
-      return await backUp({ capture, fs: core.store.parts.fs, terms, target, onProgress });
+      const { fs } = core.store.parts;
+      return await backUp({ capture, live: () => liveHistory(core), fs, terms, target, onProgress });
     } catch (error) {
       // Its files may have gone with it.
       if (engine.status === 'closed' && isMissingFile(error, capture)) engine.stats();
@@ -107,6 +109,8 @@ function isMissingFile(error: unknown, capture: Capture): boolean {
 
 interface Request {
   readonly capture: Capture;
+  /** What the store has been through by now, which an archive may have shipped. */
+  readonly live: () => History;
   /** That of the store. */
   readonly fs: FileSystem;
   readonly terms: ResolvedTransfer;
@@ -119,12 +123,19 @@ async function backUp(request: Request): Promise<BackupInfo> {
   try {
     const history = historyOf(request.capture);
     const marker = await claimTarget(session, history.storeId);
-    await checkHistory(session, history);
+    await checkHistory(session, request.live());
     const description = await uploadAll(session, request, history, marker.targetId);
     return infoOf(description);
   } finally {
     session.close();
   }
+}
+
+/** Of everything that is visible. */
+export function liveHistory({ store }: EngineCore): History {
+  const { versions, visibleSequence } = store.parts;
+  const { storeId, branch: mark, history } = versions;
+  return { storeId, epochs: history.upTo(visibleSequence()), mark };
 }
 
 function historyOf({ state }: Capture): History {
@@ -159,7 +170,7 @@ async function uploadAll(
       files,
       manifest: Buffer.from(capture.manifest()).toString('utf8'),
     };
-    await moveTip(session, history, capture.position);
+    await moveTip(session, history, { position: capture.position, coveredMs: capture.timeMs }, request.live());
     if (!(await session.create(backupKey(id), encodeDescription(description)))) throw revoked(session);
     await lease.end();
     await giveUp(lease, request.target);
@@ -214,7 +225,7 @@ async function previousOf(session: TargetSession, history: History): Promise<Des
   const newest = await newestDescription(session, branchOf(history));
   const parent = parentOf(history);
   if (newest !== undefined || parent === undefined) return newest;
-  return await readDescription(session, parent);
+  return await readDescription(session, parent.backup);
 }
 
 /** A lease that stays runs out by itself, so this does not decide how the backup ends. */

@@ -26,10 +26,10 @@ import {
   writeFullyAsync,
 } from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
-import { branchMark } from './branches.ts';
+import { branchMark, type Parent } from './branches.ts';
 import type { BackupFile, Description } from './description.ts';
 import { BRANCH_PATTERN, ID_PATTERN, randomBranch } from './layout.ts';
-import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
+import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import { CheckingSink } from './verify-backup.ts';
 
 const NOTE_NAME = 'restoring.json';
@@ -41,6 +41,10 @@ interface Note {
   readonly targetId: string;
   readonly id: string;
   readonly branch: string;
+  /** Up to where the archive is replayed onto the backup; '': it is not. */
+  readonly goal: string;
+  /** Of the store, once it is whole. */
+  readonly done?: { readonly ownerEpoch: number; readonly sequence: number } | undefined;
 }
 
 /** Anything but what the lock and an earlier restore leave. @throws STRATA_EXISTS. */
@@ -85,19 +89,24 @@ export class RestoreStage {
   }
 
   /** Under the lock. */
-  static async begin(fs: FileSystem, root: string, description: Description): Promise<RestoreStage> {
+  static async begin(
+    fs: FileSystem,
+    root: string,
+    description: Description,
+    goal: string,
+  ): Promise<RestoreStage> {
     refuseNonEmpty(fs, root);
     const { id, targetId } = description;
     const found = readNote(fs, root);
-    const isSame = found !== undefined && found.id === id && found.targetId === targetId;
+    const isSame = found?.id === id && found.targetId === targetId && found.goal === goal;
     if (fs.stat(join(root, MANIFEST_NAME)) !== undefined) {
-      if (isSame && isRestored(fs, root, description, found)) return new RestoreStage(fs, root, found, true);
+      if (isSame && isRestored(fs, root, found)) return new RestoreStage(fs, root, found, true);
       throw exists(root, `it holds ${MANIFEST_NAME}`);
     }
-    const note = isSame ? found : { id, targetId, branch: randomBranch() };
+    const note = isSame ? found : { id, targetId, branch: randomBranch(), goal };
     const stage = new RestoreStage(fs, root, note, false);
     await stage.#gather(description, isSame);
-    if (!isSame) await stage.#writeNote();
+    if (!isSame) await stage.#writeNote(note);
     return stage;
   }
 
@@ -127,12 +136,22 @@ export class RestoreStage {
     }
   }
 
-  /** The manifest of the store, with its pages, in the stage. */
-  async writeManifest(state: ManifestState): Promise<void> {
-    const { branch, id } = this.#note;
-    const stage = join(this.#root, RESTORING_NAME);
-    await this.#fs.syncDirectoryAsync(stage);
-    await saveManifest(this.#fs, stage, { ...state, branch: branchMark(branch, id) });
+  /** Where the store is that is being made. */
+  get directory(): string {
+    return join(this.#root, RESTORING_NAME);
+  }
+
+  /** The manifest of the store, with its pages, in the stage. `parent`: where it comes from. */
+  async writeManifest(state: ManifestState, parent: Parent): Promise<void> {
+    await this.#fs.syncDirectoryAsync(this.directory);
+    await saveManifest(this.#fs, this.directory, { ...state, branch: branchMark(this.#note.branch, parent) });
+  }
+
+  /** Likewise, when nothing else is missing. */
+  async complete(state: ManifestState, parent: Parent): Promise<void> {
+    const { ownerEpoch, lastSequence } = state;
+    await this.#writeNote({ ...this.#note, done: { ownerEpoch, sequence: lastSequence } });
+    await this.writeManifest(state, parent);
   }
 
   async moveUp(): Promise<void> {
@@ -166,12 +185,13 @@ export class RestoreStage {
       if (!wanted.has(name) && name !== NOTE_NAME) await fs.unlinkAsync(this.pathOf(name));
   }
 
-  async #writeNote(): Promise<void> {
+  async #writeNote(note: Note): Promise<void> {
     const fs = this.#fs;
     const temporary = this.pathOf(NOTE_TEMPORARY_NAME);
+    if (fs.stat(temporary) !== undefined) await fs.unlinkAsync(temporary);
     const file: StorageFile = fs.createExclusive(temporary);
     try {
-      await writeFullyAsync(file, sealText({ format: TARGET_FORMAT, ...this.#note }), 0);
+      await writeFullyAsync(file, sealText({ format: TARGET_FORMAT, ...note }), 0);
       await file.datasyncAsync();
     } finally {
       file.close();
@@ -207,6 +227,8 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
       targetId: fields.text('targetId'),
       id: fields.text('id', ID_PATTERN),
       branch: fields.text('branch', BRANCH_PATTERN),
+      goal: fields.text('goal'),
+      done: fields.has('done') ? doneOf(fields.object('done')) : undefined,
     };
   } catch (error) {
     // Then nothing says that the directory was empty.
@@ -217,16 +239,15 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
   }
 }
 
+function doneOf(fields: SealedFields): NonNullable<Note['done']> {
+  return { ownerEpoch: fields.count('ownerEpoch'), sequence: fields.count('sequence') };
+}
+
 /** Whether the store is the one that was restored, and has not gone on since. */
-function isRestored(
-  fs: FileSystem,
-  root: string,
-  { id, sequence, manifest }: Description,
-  note: Note,
-): boolean {
+function isRestored(fs: FileSystem, root: string, { branch, done }: Note): boolean {
   const state = loadManifest(fs, root);
-  const isUntouched = manifest.includes(`"ownerEpoch": ${state?.ownerEpoch},`);
-  return state?.branch === branchMark(note.branch, id) && state.lastSequence === sequence && isUntouched;
+  if (state?.branch === undefined || done === undefined || !state.branch.startsWith(`${branch}:`)) return false;
+  return state.ownerEpoch === done.ownerEpoch && state.lastSequence === done.sequence;
 }
 
 function exists(root: string, what: string): StorageError {

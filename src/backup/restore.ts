@@ -4,7 +4,8 @@
  *   1. choose        the backup (choose-backup.ts); nothing is made if there is none
  *   2. directory     made if need be, locked, and found empty (restore-stage.ts)
  *   3. stage         files into DIR/restoring, each checked and synced, and the manifest
- *   4. move up       into DIR, the manifest last: until then nothing opens it
+ *   4. replay        for a position or time behind the backup: what the archive has, up to there (archive/replay-archive.ts)
+ *   5. move up       into DIR, the manifest last: until then nothing opens it
  *
  * The manifest says which branch of the target the store goes on as, and its epochs end at the moment of the backup: the first
  * opening begins a new one, so the store and the one that was backed up are told apart from there on.
@@ -14,10 +15,13 @@
  */
 
 import { acquireLock } from '../main/locking/directory-lock.ts';
+import { loadManifest } from '../main/manifest/manifest.ts';
 import { resolveDirectory } from '../main/store/open-request.ts';
 import { now } from '../shared/base/timers.ts';
 import { type FileSystem, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
+import type { FoundPlan } from './archive/find-plan.ts';
+import { type ReachedPlace, reachedBy, replayArchive } from './archive/replay-archive.ts';
 import type { TransferProgress } from './backup.ts';
 import { checkPoint, chooseBackup, POINT_NAMES, type RestorePoint } from './choose-backup.ts';
 import { type BackupFile, checkTargetOf, type Description, infoOf } from './description.ts';
@@ -89,12 +93,14 @@ export async function restoreWith(
   const session = new TargetSession(target, terms);
   try {
     refuseNonEmpty(fs, root);
-    const { targetId } = await needMarker(session);
-    const description = await chooseBackup(session, point);
+    const { targetId, storeId } = await needMarker(session);
+    const { description, plan } = await chooseBackup(session, storeId, point);
     checkTargetOf(description, targetId, session.nameOf(backupKey(description.id)));
-    const downloadedBytes = await restoreInto({ session, fs, root, description, onProgress });
+    const work = { session, fs, root, description, plan, goal: goalText(point), onProgress };
+    const { downloadedBytes, reached } = await restoreInto(work);
     const { id, position, time, files, bytes } = infoOf(description);
-    return { id, position, time, files, bytes, downloadedBytes, elapsedMs: now() - startedAt };
+    const place = reached ?? { position, time };
+    return { id, ...place, files, bytes, downloadedBytes, elapsedMs: now() - startedAt };
   } finally {
     session.close();
   }
@@ -105,26 +111,50 @@ interface Restore {
   readonly fs: FileSystem;
   readonly root: string;
   readonly description: Description;
+  /** undefined: the backup alone. */
+  readonly plan: FoundPlan | undefined;
+  /** What the caller asked for; '': a backup. */
+  readonly goal: string;
   readonly onProgress: RestoreOptions['onProgress'];
 }
 
-/** Steps 2 to 4. Returns how many bytes were downloaded. */
-async function restoreInto(work: Restore): Promise<number> {
-  const { session, fs, root, description } = work;
+interface Restored {
+  readonly downloadedBytes: number;
+  /** undefined: the place of the backup. */
+  readonly reached: ReachedPlace | undefined;
+}
+
+function goalText({ position, time }: RestorePoint): string {
+  return position ?? time?.toString() ?? '';
+}
+
+/** Steps 2 to 5. */
+async function restoreInto(work: Restore): Promise<Restored> {
+  const { session, fs, root, description, plan, goal } = work;
   const state = manifestOf(description, session.nameOf(backupKey(description.id)));
   await RestoreStage.makeRoot(fs, root);
   const lock = await acquireLock(fs, root);
   try {
-    const stage = await RestoreStage.begin(fs, root, description);
+    const stage = await RestoreStage.begin(fs, root, description, goal);
     if (stage.isDone) {
+      const reached = plan && reachedBy(plan, description.storeId, loadManifest(fs, root)!);
       await stage.cleanUp();
-      return 0;
+      return { downloadedBytes: 0, reached };
     }
-    const downloadedBytes = await bringFiles(work, stage);
-    await stage.writeManifest(state);
+    let downloadedBytes = await bringFiles(work, stage);
+    const parent = { branch: description.branch, backup: description.id, sequence: description.sequence };
+    let reached: ReachedPlace | undefined;
+    if (plan === undefined) await stage.complete(state, parent);
+    else {
+      await stage.writeManifest(state, parent);
+      const replayed = await replayArchive(session, plan, stage.directory);
+      downloadedBytes += replayed.bytes;
+      await stage.complete(replayed.state, { ...parent, branch: plan.goal.branch, sequence: replayed.sequence });
+      reached = reachedBy(plan, description.storeId, replayed.state);
+    }
     await stage.moveUp();
     await stage.cleanUp();
-    return downloadedBytes;
+    return { downloadedBytes, reached };
   } finally {
     await lock.release();
   }

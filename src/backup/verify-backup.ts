@@ -3,6 +3,7 @@
  *
  *   marker, descriptions, tips of branches      by their own checksums
  *   manifest       as open() reads it; it names exactly the files of the description
+ *   each segment   of the archive, where all backups are verified: its SHA-256
  *   each object    SHA-256, CRC-32 and size, read from the first byte to the last; what several backups share once
  *
  * Invariants: changes nothing. What is missing, damaged or too short is STRATA_CORRUPTION with the name of the object.
@@ -15,6 +16,7 @@ import { CorruptionError, invalidArgument, StorageError } from '../shared/base/e
 import { now } from '../shared/base/timers.ts';
 import { logName, tableName } from '../shared/files/file-names.ts';
 import type { TransferProgress } from './backup.ts';
+import { verifySegments } from './archive/verify-segments.ts';
 import { readTips } from './branches.ts';
 import {
   type BackupFile,
@@ -73,7 +75,13 @@ export async function verifyBackup(
       for (const one of description.files) addObject(objects, one, file);
     }
     const bytes = await readObjects(session, [...objects.values()], onProgress);
-    return { backups: descriptions.length, objects: objects.size, bytes, elapsedMs: now() - startedAt };
+    const segments = id === undefined ? await verifySegments(session) : { objects: 0, bytes: 0 };
+    return {
+      backups: descriptions.length,
+      objects: objects.size + segments.objects,
+      bytes: bytes + segments.bytes,
+      elapsedMs: now() - startedAt,
+    };
   } finally {
     session.close();
   }

@@ -14,7 +14,7 @@ import type { BackupTarget } from '../target.ts';
 import { claimTarget } from '../target-marker.ts';
 import { TargetSession } from '../target-session.ts';
 import type { ResolvedTransfer } from '../transfer-options.ts';
-import type { SegmentWriter } from './segment.ts';
+import type { LogPlace, SegmentWriter } from './segment.ts';
 
 /** What the store shows of itself. */
 export interface ArchivedStore {
@@ -28,8 +28,8 @@ export interface ArchivedStore {
 /** A stretch of the store's writes. */
 export interface Shipment {
   readonly writer: SegmentWriter;
-  readonly after: number;
-  readonly to: number;
+  readonly after: LogPlace;
+  readonly to: LogPlace;
   /** Until this time nothing is missing. */
   readonly coveredMs: number;
 }
@@ -69,7 +69,7 @@ export class ArchiveShipper {
     return await this.#attempt(async (session) => {
       const live = this.#live();
       await checkHistory(session, live);
-      const [from, end] = [this.#store.placeAt(after), this.#store.placeAt(to)];
+      const [from, end] = [this.#store.placeAt(after.sequence), this.#store.placeAt(to.sequence)];
       const position = encodePosition(end);
       const branch = branchOf(live);
       let byteLength = 0;
@@ -79,7 +79,7 @@ export class ArchiveShipper {
         byteLength = bytes.length;
         await session.upload(key, byteLength, async (start, length) => bytes.subarray(start, start + length));
       }
-      await moveTip(session, this.#store.historyAt(to), { position, coveredMs }, live);
+      await moveTip(session, this.#store.historyAt(to.sequence), { position, coveredMs }, live);
       return byteLength;
     });
   }

@@ -25,12 +25,14 @@ import { clearTimeout, now, setTimeout } from '../../shared/base/timers.ts';
 import { tellLater } from '../../main/store/tell-later.ts';
 import type { ArchiveSource } from './archive-source.ts';
 import { type ArchiveShipper, type Shipment, sequenceOf } from './archive-shipper.ts';
-import { SegmentWriter } from './segment.ts';
+import { type LogPlace, SegmentWriter } from './segment.ts';
 
 /** A segment has no more, but for the write that made it full. */
 const SEGMENT_BYTES: number = 8 * 1024 * 1024;
 /** A store that is not written to says so no more often. */
 const IDLE_MS = 60_000;
+/** Once there is something in hand. */
+const READ_EVERY_MS = 200;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -87,12 +89,13 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   readonly #run: Promise<void>;
   #state: ArchiveState = 'starting';
   #error: StorageError | undefined;
-  #shipped: { readonly position: string; readonly sequence: number; readonly timeMs: number } | undefined;
+  #shipped: { readonly position: string; readonly timeMs: number } | undefined;
   #segments = 0;
   #bytes = 0;
   #gaps = 0;
   #pending = new SegmentWriter();
-  #isClosing = false;
+  /** close() was called: the last sequence that had been acknowledged. */
+  #closeAt: number | undefined;
   #wake: (() => void) | undefined;
 
   /** @internal */
@@ -102,6 +105,10 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     this.#run = this.#ship();
     // close() hears of it, and 'error' has said it.
     this.#run.catch(() => undefined);
+  }
+
+  get #isClosing(): boolean {
+    return this.#closeAt !== undefined;
   }
 
   get status(): ArchiveStatus {
@@ -122,7 +129,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
    * @throws {@link StorageError} what keeps it from that: STRATA_IO when the target does not answer.
    */
   async close(): Promise<void> {
-    this.#isClosing = true;
+    this.#closeAt ??= this.#parts.source.sequence();
     this.#wake?.();
     await this.#run;
     this.#state = 'closed';
@@ -133,9 +140,10 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       // What a caller does right after the call (listeners, say) comes first.
       await Promise.resolve();
       let after = await this.#begin();
-      while (!this.#isClosing) after = await this.#next(after);
-      // Once more: what was acknowledged before close() is read now at the latest.
-      await this.#next(after);
+      while (this.#closeAt === undefined) after = await this.#next(after);
+      // Once more in any case: until when nothing is missing is to be known as well.
+      do after = await this.#next(after);
+      while (after.sequence < this.#closeAt);
     } catch (error) {
       this.#state = 'failed';
       const failure = toStorageError(error, 'the archive failed');
@@ -146,18 +154,18 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     }
   }
 
-  async #begin(): Promise<number> {
+  async #begin(): Promise<LogPlace> {
     const { source, shipper } = this.#parts;
     const position = await this.#insisting(() => shipper.start());
     this.#state = 'running';
-    if (position === undefined) return source.sequence();
-    const sequence = sequenceOf(position);
-    this.#shipped = { position, sequence, timeMs: 0 };
-    return sequence;
+    if (position === undefined) return { sequence: source.sequence(), parts: 0 };
+    this.#shipped = { position, timeMs: 0 };
+    return { sequence: sequenceOf(position), parts: 0 };
   }
 
   /** Collects a segment and ships it; returns up to where. */
-  async #next(after: number): Promise<number> {
+  async #next(after: LogPlace): Promise<LogPlace> {
+    const { source, shipper } = this.#parts;
     let shipment: Shipment;
     try {
       shipment = await this.#collect(after);
@@ -166,15 +174,15 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       this.#gaps++;
       this.#pending = new SegmentWriter();
       this.#tellError(error);
-      return this.#parts.source.sequence();
+      if (this.#isClosing) throw error;
+      return { sequence: source.sequence(), parts: 0 };
     }
     const { to, coveredMs } = shipment;
-    const { source, shipper } = this.#parts;
     await source.sync();
     const bytes = await this.#insisting(() => shipper.ship(shipment));
     this.#pending = new SegmentWriter();
-    const position = source.positionOf(to);
-    this.#shipped = { position, sequence: to, timeMs: coveredMs };
+    const position = source.positionOf(to.sequence);
+    this.#shipped = { position, timeMs: coveredMs };
     if (bytes > 0) {
       this.#segments++;
       this.#bytes += bytes;
@@ -184,7 +192,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   }
 
   /** Reads from the store until it is time to ship. */
-  async #collect(after: number): Promise<Shipment> {
+  async #collect(after: LogPlace): Promise<Shipment> {
     const { source, intervalMs } = this.#parts;
     const idleUntil = now() + Math.max(IDLE_MS, intervalMs);
     let dueAt: number | undefined;
@@ -192,31 +200,36 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     for (;;) {
       // Before the look: whatever was acknowledged until then is found by it.
       const lookedAt = source.time();
-      const isLast = this.#isClosing;
       const page = await source.read(to);
       for (const frame of page.frames) this.#pending.add(frame);
       to = page.to;
-      const isEmpty = this.#pending.byteLength === 0;
-      if (page.frames.length > 0) {
+      const last = page.frames.at(-1);
+      if (last !== undefined) {
         dueAt ??= now() + intervalMs;
-        const isDue = this.#pending.byteLength >= SEGMENT_BYTES || (now() >= dueAt && !isLast);
-        // More of the same millisecond may follow, so that is not complete; a load goes on to its end.
-        if (isDue && page.isWhole)
-          return this.#shipment(after, to, Math.max(0, page.frames.at(-1)!.timeMs - 1));
+        const isDue = this.#pending.byteLength >= SEGMENT_BYTES || this.#isDue(dueAt, to);
+        // More of the same millisecond may follow: that is not complete.
+        if (isDue) return this.#shipment(after, to, Math.max(0, last.timeMs - 1));
         continue;
       }
-      const until = isEmpty ? idleUntil : dueAt!;
-      if (isLast || now() >= until) return this.#shipment(after, to, lookedAt);
-      await this.#wait(until - now(), to);
+      const until = dueAt ?? idleUntil;
+      if (this.#isClosing || now() >= until) return this.#shipment(after, to, lookedAt);
+      // What is read in many small pieces costs more.
+      if (dueAt === undefined) await this.#wait(until - now(), true);
+      else await this.#wait(Math.min(READ_EVERY_MS, until - now()), false);
     }
   }
 
-  #shipment(after: number, to: number, coveredMs: number): Shipment {
+  /** Whether to ship although there may be more: the interval is over, or what close() has to ship is there. */
+  #isDue(dueAt: number, to: LogPlace): boolean {
+    return this.#closeAt === undefined ? now() >= dueAt : to.sequence >= this.#closeAt;
+  }
+
+  #shipment(after: LogPlace, to: LogPlace, coveredMs: number): Shipment {
     return { writer: this.#pending, after, to, coveredMs: Math.max(coveredMs, this.#shipped?.timeMs ?? 0) };
   }
 
-  /** Until there is news behind `sequence`, close() is called, or so long. */
-  async #wait(ms: number, sequence: number | undefined): Promise<void> {
+  /** So long, or until close() is called, or there is news, if that matters. */
+  async #wait(ms: number, forNews: boolean): Promise<void> {
     if (this.#isClosing) return;
     let timer: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
@@ -224,7 +237,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       this.#wake = resolve;
       timer = setTimeout(resolve, ms);
       timer.unref();
-      forget = sequence === undefined ? undefined : this.#parts.source.onNews(sequence, resolve);
+      forget = forNews ? this.#parts.source.onNews(resolve) : undefined;
     });
     this.#wake = undefined;
     clearTimeout(timer);
@@ -245,7 +258,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
         if (this.#state !== 'retrying') this.#tellError(error);
         this.#state = 'retrying';
       }
-      await this.#wait(pauseMs, undefined);
+      await this.#wait(pauseMs, false);
     }
   }
 

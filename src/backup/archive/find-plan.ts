@@ -7,6 +7,7 @@
  * Thread: main.
  */
 import { StorageError } from '../../shared/base/errors.ts';
+import { GENESIS } from '../../shared/changes/history.ts';
 import { decodePosition, type Place } from '../../shared/changes/position.ts';
 import { type Epoch, readTips, type Tip } from '../branches.ts';
 import { type Description, readDescriptions } from '../description.ts';
@@ -30,6 +31,7 @@ export interface SoughtPoint {
 
 /** Whose write the sequence is, in a history that ends with the last of `epochs`; undefined: it lies behind that. */
 export function epochAt(epochs: readonly Epoch[], sequence: number): string | undefined {
+  if (sequence === 0) return GENESIS;
   return epochs.find(({ end }) => end >= sequence)?.id;
 }
 
@@ -44,7 +46,7 @@ export function epochsUpTo(epochs: readonly Epoch[], sequence: number): Epoch[] 
 export async function findPlan(session: TargetSession, storeId: string, point: SoughtPoint): Promise<FoundPlan> {
   const tips = await readTips(session);
   const descriptions = await readDescriptions(session);
-  const listed = (await session.list(SEGMENTS)).flatMap(({ key }) => parseSegmentName(key) ?? []);
+  const listed = (await session.list(SEGMENTS)).flatMap((object) => parseSegmentName(object) ?? []);
   const contents = contentsOf(tips, descriptions, listed);
   // The newest branch first.
   const branches = [...tips].sort((a, b) => b.coveredMs - a.coveredMs);
@@ -78,7 +80,7 @@ function contentsOf(
     backups: descriptions.map(({ id, branch, sequence, timeMs }) => ({ id, branch, sequence, timeMs })),
     // What bears the id of another epoch was shipped by a store that was refused.
     segments: listed.filter(
-      ({ branch, to, epochId }) => to.sequence > 0 && epochAt(epochsOf.get(branch) ?? [], to.sequence) === epochId,
+      ({ branch, to, epochId }) => epochAt(epochsOf.get(branch) ?? [], to.sequence) === epochId,
     ),
   };
 }
@@ -91,9 +93,7 @@ function goalOn(tip: Tip, storeId: string, { position, time }: SoughtPoint): Goa
 }
 
 function isOf(place: Place, storeId: string, epochs: readonly Epoch[]): boolean {
-  return (
-    place.storeId === storeId && (place.sequence === 0 || epochAt(epochs, place.sequence) === place.epochId)
-  );
+  return place.storeId === storeId && epochAt(epochs, place.sequence) === place.epochId;
 }
 
 function lost(session: TargetSession, what: string): StorageError {

@@ -70,9 +70,16 @@ export interface SegmentReach {
   readonly epochId: string;
 }
 
+/** An object of a target, as it is listed. */
+interface NamedObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+}
+
 /** What the name of a segment says. */
 export interface SegmentName {
   readonly key: string;
+  readonly sizeBytes: number;
   readonly branch: string;
   readonly after: LogPlace;
   readonly to: LogPlace;
@@ -95,12 +102,14 @@ export function segmentPrefix(branch: string): string {
   return `${SEGMENTS}${branch}/`;
 }
 
-export function parseSegmentName(key: string): SegmentName | undefined {
+/** undefined: something else lies there. */
+export function parseSegmentName({ key, sizeBytes }: NamedObject): SegmentName | undefined {
   const parts = NAME.exec(key);
   if (parts === null) return undefined;
   const [, branch, after, afterParts, to, toParts, covered, epochId, digest] = parts as unknown as string[];
   return {
     key,
+    sizeBytes,
     branch: branch!,
     after: { sequence: Number(after), parts: Number(afterParts) },
     to: { sequence: Number(to), parts: Number(toParts) },
