@@ -103,15 +103,14 @@ async function readTip(
   session: TargetSession,
   branch: string,
 ): Promise<{ readonly tip: Tip; readonly version: string } | undefined> {
-  const key = branchKey(branch);
-  const found = await session.read(key);
-  if (found === undefined) return undefined;
-  const fields = openSealed(found.bytes, session.nameOf(key));
-  if (fields.text('branch') !== branch) fields.fail('branch');
-  const epoch = fields.has('epoch')
-    ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') }
-    : undefined;
-  return { tip: { branch, epoch }, version: found.version };
+  return await session.readSealed(branchKey(branch), ({ bytes, version }, file) => {
+    const fields = openSealed(bytes, file);
+    if (fields.text('branch') !== branch) fields.fail('branch');
+    const epoch = fields.has('epoch')
+      ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') }
+      : undefined;
+    return { tip: { branch, epoch }, version };
+  });
 }
 
 function encodeTip(history: History, position: string): Uint8Array {
