@@ -17,7 +17,7 @@
 import { randomBytes } from 'node:crypto';
 import { StorageError } from '../shared/base/errors.ts';
 import { BRANCH_PATTERN, BRANCHES, branchKey, ID_PATTERN, MAIN_BRANCH } from './layout.ts';
-import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
+import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import type { TargetSession } from './target-session.ts';
 
 /** An epoch that has ended, and its last sequence. */
@@ -149,24 +149,28 @@ async function readTip(
   session: TargetSession,
   branch: string,
 ): Promise<{ readonly tip: Tip; readonly version: string } | undefined> {
-  const key = branchKey(branch);
-  const found = await session.read(key);
-  if (found === undefined) return undefined;
-  const fields = openSealed(found.bytes, session.nameOf(key));
-  if (fields.text('branch') !== branch) fields.fail('branch');
-  const epoch = fields.has('epoch')
-    ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') }
-    : undefined;
-  const epochs = fields.list('epochs').map((item) => ({ id: item.text('id', EPOCH_ID), end: item.count('end') }));
-  const parent = fields.has('parent')
-    ? {
-        branch: fields.text('parentBranch', BRANCH_PATTERN),
-        backup: fields.text('parent', ID_PATTERN),
-        sequence: fields.count('parentSequence'),
-      }
-    : undefined;
-  const place = { position: fields.text('position', /./), coveredMs: fields.count('coveredMs') };
-  return { tip: { branch, epoch, ...place, epochs, parent }, version: found.version };
+  return await session.readSealed(branchKey(branch), ({ bytes, version }, file) => {
+    const fields = openSealed(bytes, file);
+    if (fields.text('branch') !== branch) fields.fail('branch');
+    return { tip: decodeTip(fields, branch), version };
+  });
+}
+
+function decodeTip(fields: SealedFields, branch: string): Tip {
+  return {
+    branch,
+    epoch: fields.has('epoch') ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') } : undefined,
+    position: fields.text('position', /./),
+    coveredMs: fields.count('coveredMs'),
+    epochs: fields.list('epochs').map((item) => ({ id: item.text('id', EPOCH_ID), end: item.count('end') })),
+    parent: fields.has('parent')
+      ? {
+          branch: fields.text('parentBranch', BRANCH_PATTERN),
+          backup: fields.text('parent', ID_PATTERN),
+          sequence: fields.count('parentSequence'),
+        }
+      : undefined,
+  };
 }
 
 function encodeTip(history: History, { position, coveredMs }: TipPlace): Uint8Array {

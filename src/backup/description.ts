@@ -136,9 +136,7 @@ export async function listIds(session: TargetSession): Promise<string[]> {
 
 /** undefined: there is no backup of that id. */
 export async function readDescription(session: TargetSession, id: string): Promise<Description | undefined> {
-  const key = backupKey(id);
-  const found = await session.read(key);
-  return found && decodeDescription(found.bytes, session.nameOf(key), id);
+  return await session.readSealed(backupKey(id), ({ bytes }, file) => decodeDescription(bytes, file, id));
 }
 
 /** All backups, oldest first. One that is purged meanwhile may be missing. */

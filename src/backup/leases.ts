@@ -85,15 +85,14 @@ export async function readLeases(session: TargetSession): Promise<Lease[]> {
   const leases: Lease[] = [];
   await session.each(objects, async (object) => {
     const upload = leaseOf(object.key);
-    const found = upload === undefined ? undefined : await session.read(object.key);
-    if (upload === undefined || found === undefined) return;
-    const fields = openSealed(found.bytes, session.nameOf(object.key));
-    leases.push({
-      upload,
-      id: fields.text('id', ID_PATTERN),
-      reuses: fields.texts('reuses', OBJECT_PATTERN),
-      heardMs: Math.max(object.modifiedMs, byKey.get(beatKey(upload))?.modifiedMs ?? 0),
+    if (upload === undefined) return;
+    const lease = await session.readSealed(object.key, ({ bytes }, file) => {
+      const fields = openSealed(bytes, file);
+      return { id: fields.text('id', ID_PATTERN), reuses: fields.texts('reuses', OBJECT_PATTERN) };
     });
+    const beat = byKey.get(beatKey(upload));
+    if (lease !== undefined)
+      leases.push({ upload, ...lease, heardMs: Math.max(object.modifiedMs, beat?.modifiedMs ?? 0) });
   });
   return leases;
 }

@@ -34,12 +34,10 @@ export async function readPurgeLists(session: TargetSession): Promise<PurgeList[
   const keys = (await session.list(PURGES)).flatMap(({ key }) => (key.endsWith('.json') ? [key] : []));
   const lists: PurgeList[] = [];
   await session.each(keys, async (key) => {
-    const found = await session.read(key);
-    if (found === undefined) return;
-    lists.push({
-      key,
-      objects: openSealed(found.bytes, session.nameOf(key)).texts('objects', OBJECT_PATTERN),
-    });
+    const objects = await session.readSealed(key, ({ bytes }, file) =>
+      openSealed(bytes, file).texts('objects', OBJECT_PATTERN),
+    );
+    if (objects !== undefined) lists.push({ key, objects });
   });
   return lists;
 }

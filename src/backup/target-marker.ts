@@ -23,8 +23,8 @@ export interface TargetMarker {
 
 /** The marker of a target that is there; undefined: there is nothing at all in the place. */
 export async function findMarker(session: TargetSession): Promise<TargetMarker | undefined> {
-  const found = await session.read(MARKER_KEY);
-  if (found !== undefined) return decodeMarker(found.bytes, session.nameOf(MARKER_KEY));
+  const found = await session.readSealed(MARKER_KEY, ({ bytes }, file) => decodeMarker(bytes, file));
+  if (found !== undefined) return found;
   if (await session.isEmpty()) return undefined;
   if ((await session.list(BACKUPS)).length > 0)
     throw new CorruptionError('it is missing, though there are backups', {

@@ -26,7 +26,7 @@ const LOOKS = 12;
 /** and in the time that one attempt to read has: what hangs is tried again. Of what is sent nobody knows how far it has come. */
 const LOOKS_OF_READ = 4;
 /** A body that does not match its checksum may have been damaged on its way. */
-const DOWNLOADS_OF_DAMAGED = 3;
+const READS_OF_DAMAGED = 3;
 
 /** Takes the bytes of an object; one that is to be read again begins anew. */
 export interface Sink {
@@ -86,6 +86,23 @@ export class TargetSession {
 
   async read(key: string): Promise<StoredObject | undefined> {
     return await this.attempt('read', key, (call) => this.target.read(key, call));
+  }
+
+  /**
+   * What `decode` makes of a small object, whose checksum it compares: one that is damaged is read again before it counts as such.
+   */
+  async readSealed<T>(
+    key: string,
+    decode: (object: StoredObject, file: string) => T,
+  ): Promise<T | undefined> {
+    for (let tries = 1; ; tries++) {
+      const found = await this.read(key);
+      try {
+        return found && decode(found, this.nameOf(key));
+      } catch (error) {
+        if (tries === READS_OF_DAMAGED || !(error instanceof CorruptionError)) throw error;
+      }
+    }
   }
 
   /**
@@ -162,7 +179,7 @@ export class TargetSession {
       await sink.begin();
       const problem = (await this.#downloadOnce(key, sizeBytes, sink)) ?? (await sink.end());
       if (problem === undefined) return;
-      if (tries === DOWNLOADS_OF_DAMAGED) throw this.damage(key, problem);
+      if (tries === READS_OF_DAMAGED) throw this.damage(key, problem);
     }
   }
 

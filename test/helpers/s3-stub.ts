@@ -22,7 +22,7 @@ export type S3Fault =
   | 'cut-short' // the body ends early, and the connection with it
   | 'hang' // no answer at all
   | 'denied' // 403
-  | 'garbled'; // 200, and no XML
+  | 'garbled'; // 200, and a page that is no list
 
 export interface StubObject {
   bytes: Buffer;
@@ -122,9 +122,9 @@ export class S3Stub {
     if (fault === 'error') return failure(500, 'InternalError');
     if (fault === 'slow-down') return failure(503, 'SlowDown');
     if (fault === 'denied') return failure(403, 'AccessDenied');
-    if (fault === 'garbled') return { status: 200, body: '<html>welcome to our hotel' };
     const { method, query } = request;
-    if (method === 'GET' && query.has('list-type')) return this.#list(query);
+    if (method === 'GET' && query.has('list-type'))
+      return fault === 'garbled' ? xml('<html><body>welcome</body></html>') : this.#list(query);
     if (method === 'GET' || method === 'HEAD') return this.#get(request);
     if (method === 'POST' && query.has('uploads')) return this.#beginUpload(request.key);
     if (method === 'POST') return this.#completeUpload(request);

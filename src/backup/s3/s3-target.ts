@@ -147,6 +147,9 @@ class S3Target implements BackupTarget {
       ...(after === undefined ? {} : { ContinuationToken: after }),
     });
     const answer = await this.#send<ListObjectsV2CommandOutput>('list', prefix, call, command);
+    // Some page of a proxy's would be a target without backups and leases.
+    if (answer.Contents === undefined && answer.IsTruncated === undefined && answer.KeyCount === undefined)
+      throw s3Error('list', this.#nameOf(prefix), new Error('the answer is no list'));
     const objects = (answer.Contents ?? []).flatMap(({ Key, Size, LastModified }) => {
       if (!Key?.startsWith(this.#prefix)) return [];
       return {
