@@ -1,5 +1,9 @@
 /** The public surface of `stratakv/backup`. */
 
+export type { ArchiveEvents, ArchiveState, ArchiveStatus, ShippedEvent } from './archive/archive.ts';
+export { Archive } from './archive/archive.ts';
+export type { ArchiveOptions } from './archive/open-archive.ts';
+export { archive } from './archive/open-archive.ts';
 export type { BackupOptions, TransferProgress } from './backup.ts';
 export { backup } from './backup.ts';
 export type { RestorePoint } from './choose-backup.ts';

@@ -1,5 +1,23 @@
-/** The store's side of an archive: its writes as frames, from any place that it still has. */
-import type { Frame, LogPlace } from './segment.ts';
+/**
+ * The store's side of an archive: its writes as frames, from any place that it still has (main/changes/change-source.ts).
+ *
+ *   page of changes   | writes | batch | part of a load |   ->   a frame for each piece; parts of a load are counted
+ *
+ * Invariants: holds nothing in the store but a consumer, which is a few numbers. A store that is closed ends it with STRATA_CLOSED.
+ * Thread:     main.     Owns: a consumer.
+ */
+import {
+  PIECE_END,
+  PIECE_FIELDS,
+  PIECE_SEQUENCE,
+  PIECE_START,
+  PIECE_TIME,
+  PieceKind,
+} from '../../shared/changes/change-page.ts';
+import { encodePosition } from '../../shared/changes/position.ts';
+import type { ChangeConsumer } from '../../main/changes/change-source.ts';
+import type { EngineCore } from '../../main/engine-core.ts';
+import { type Frame, FrameKind, type LogPlace } from './segment.ts';
 
 /** Some writes behind a place. */
 export interface SourcePage {
@@ -16,11 +34,90 @@ export interface ArchiveSource {
   positionOf(sequence: number): string;
   /** @throws STRATA_POSITION_LOST: what is behind `after` is not there any more. STRATA_CLOSED. */
   read(after: LogPlace): Promise<SourcePage>;
-  /** Calls `act` when something may be behind `after`; returns how to forget that. */
+  /** Calls `act` once, when something has become visible, or the store is closed; returns how to forget that. */
   onNews(act: () => void): () => void;
   /** Makes all that was acknowledged survive power loss. */
   sync(): Promise<void>;
   /** @throws STRATA_CLOSED. */
   checkOpen(): void;
   close(): void;
+}
+
+const FRAME_KINDS: Readonly<Record<number, FrameKind>> = {
+  [PieceKind.Writes]: FrameKind.Writes,
+  [PieceKind.Batch]: FrameKind.Batch,
+  [PieceKind.LoadPart]: FrameKind.Load,
+  [PieceKind.LoadEnd]: FrameKind.LoadEnd,
+};
+
+export class ChangeFrames implements ArchiveSource {
+  readonly #core: EngineCore;
+  #consumer: ChangeConsumer | undefined;
+  /** Of the load behind the consumer's sequence, so many were read. */
+  #parts = 0;
+
+  constructor(core: EngineCore) {
+    this.#core = core;
+  }
+
+  sequence(): number {
+    return this.#core.store.parts.visibleSequence();
+  }
+
+  time(): number {
+    return this.#core.store.parts.clock.now();
+  }
+
+  positionOf(sequence: number): string {
+    return encodePosition(this.#core.store.parts.versions.history.placeAt(sequence));
+  }
+
+  async read(after: LogPlace): Promise<SourcePage> {
+    this.checkOpen();
+    const consumer = this.#consumerAt(after);
+    if (this.sequence() <= consumer.sequence) return { frames: [], to: after };
+    const { bytes, pieces } = await consumer.next();
+    const frames: Frame[] = [];
+    for (let at = 0; at < pieces.length; at += PIECE_FIELDS) {
+      const kind = FRAME_KINDS[pieces[at]!]!;
+      const isLoad = kind === FrameKind.Load || kind === FrameKind.LoadEnd;
+      frames.push({
+        kind,
+        timeMs: pieces[at + PIECE_TIME]!,
+        firstSequence: pieces[at + PIECE_SEQUENCE]!,
+        part: isLoad ? this.#parts++ : 0,
+        payload: bytes.subarray(pieces[at + PIECE_START]!, pieces[at + PIECE_END]!),
+      });
+      if (kind === FrameKind.LoadEnd) this.#parts = 0;
+    }
+    return { frames, to: { sequence: consumer.sequence, parts: this.#parts } };
+  }
+
+  #consumerAt({ sequence, parts }: LogPlace): ChangeConsumer {
+    const current = this.#consumer;
+    if (current !== undefined && current.sequence === sequence && this.#parts === parts) return current;
+    current?.end();
+    const { changes, versions } = this.#core.store.parts;
+    this.#parts = 0;
+    this.#consumer = changes.consumer(versions.history.placeAt(sequence));
+    return this.#consumer;
+  }
+
+  onNews(act: () => void): () => void {
+    return this.#core.store.parts.changes.onNews(act);
+  }
+
+  async sync(): Promise<void> {
+    this.checkOpen();
+    await this.#core.store.operation(this.#core.store.parts.pipeline.syncAll());
+  }
+
+  checkOpen(): void {
+    this.#core.store.checkReadable();
+  }
+
+  close(): void {
+    this.#consumer?.end();
+    this.#consumer = undefined;
+  }
 }
