@@ -55,6 +55,10 @@ export function branchOf({ mark }: History): string {
 
 /** The backup that the store was restored from. */
 export function parentOf({ mark }: History): string | undefined {
+  return parentOfMark(mark);
+}
+
+export function parentOfMark(mark: string | undefined): string | undefined {
   const parent = mark === undefined ? undefined : MARK.exec(mark)?.[2];
   return parent !== undefined && ID_PATTERN.test(parent) ? parent : undefined;
 }

@@ -26,7 +26,7 @@ import {
   writeFullyAsync,
 } from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
-import { branchMark } from './branches.ts';
+import { branchMark, parentOfMark } from './branches.ts';
 import type { BackupFile, Description } from './description.ts';
 import { BRANCH_PATTERN, ID_PATTERN, randomBranch } from './layout.ts';
 import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
@@ -49,7 +49,9 @@ export function refuseNonEmpty(fs: FileSystem, root: string): void {
   if (found === undefined) return;
   if (found.kind === 'file') throw exists(root, 'it is a file');
   const names = fs.list(root);
-  const isOurs = names.includes(RESTORING_NAME) && readNote(fs, root) !== undefined;
+  // Of a whole store begin() finds out whether it is the one that is wanted.
+  const isEnd = names.includes(MANIFEST_NAME) && isUnbegun(fs, root);
+  const isOurs = names.includes(RESTORING_NAME) && (isEnd || readNote(fs, root) !== undefined);
   const foreign = names.find((name) => {
     const kind = parseFileName(name)?.kind;
     if (kind === 'lock' || kind === 'lock-socket') return false;
@@ -59,7 +61,7 @@ export function refuseNonEmpty(fs: FileSystem, root: string): void {
   if (foreign !== undefined) throw exists(root, `it holds ${foreign}`);
 }
 
-/** A restore that was interrupted before it could say what it is has brought nothing. */
+/** A restore that was interrupted before it could say what it is has brought nothing; or all, and only had to go. */
 function isUnbegun(fs: FileSystem, root: string): boolean {
   const path = join(root, RESTORING_NAME);
   return fs.stat(path)?.kind === 'directory' && fs.list(path).every((name) => name === NOTE_TEMPORARY_NAME);
@@ -91,8 +93,8 @@ export class RestoreStage {
     const found = readNote(fs, root);
     const isSame = found !== undefined && found.id === id && found.targetId === targetId;
     if (fs.stat(join(root, MANIFEST_NAME)) !== undefined) {
-      if (isSame && isRestored(fs, root, description, found)) return new RestoreStage(fs, root, found, true);
-      throw exists(root, `it holds ${MANIFEST_NAME}`);
+      if (!isRestored(fs, root, description)) throw exists(root, `it holds ${MANIFEST_NAME}`);
+      return new RestoreStage(fs, root, { id, targetId, branch: '' }, true);
     }
     const note = isSame ? found : { id, targetId, branch: randomBranch() };
     const stage = new RestoreStage(fs, root, note, false);
@@ -218,15 +220,10 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
 }
 
 /** Whether the store is the one that was restored, and has not gone on since. */
-function isRestored(
-  fs: FileSystem,
-  root: string,
-  { id, sequence, manifest }: Description,
-  note: Note,
-): boolean {
+function isRestored(fs: FileSystem, root: string, { id, sequence, manifest }: Description): boolean {
   const state = loadManifest(fs, root);
   const isUntouched = manifest.includes(`"ownerEpoch": ${state?.ownerEpoch},`);
-  return state?.branch === branchMark(note.branch, id) && state.lastSequence === sequence && isUntouched;
+  return parentOfMark(state?.branch) === id && state?.lastSequence === sequence && isUntouched;
 }
 
 function exists(root: string, what: string): StorageError {
