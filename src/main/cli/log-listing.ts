@@ -7,7 +7,13 @@ import { logName } from '../../shared/files/file-names.ts';
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
 import type { LogStart } from '../../shared/log/log-format.ts';
 import { numberInName, openInspected } from '../inspect/inspected-file.ts';
-import { type LogFact, type LogSummary, logFacts, type RecordFacts } from '../inspect/log-facts.ts';
+import {
+  isOfWrites,
+  type LogFact,
+  type LogSummary,
+  logFacts,
+  type RecordFacts,
+} from '../inspect/log-facts.ts';
 import { knownLength } from '../inspect/log-length.ts';
 import type { CommandContext } from './context.ts';
 import { bytesOf, Listing, type ListingOptions, row, verdict } from './listing.ts';
@@ -127,7 +133,7 @@ class LogListing {
     if (!this.#hasEntries) this.#left--;
     const { kind, start, ...fields } = fact;
     if (this.#listing.isJson) return this.#listing.object(kind, { ...fields, start, checksumOk: true });
-    const isGroup = fact.record === 'group';
+    const isGroup = isOfWrites(fact.record);
     const cells = [
       fact.offset,
       formatCount(fact.bytes),

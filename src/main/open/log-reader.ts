@@ -23,7 +23,9 @@ import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import {
   claimedEnd,
   claimedType,
+  holdsWrites,
   KNOWN_FLAGS,
+  LAST_TYPE,
   LOG_FORMAT_VERSION,
   type LogStart,
   MIN_START_PAYLOAD_BYTES,
@@ -147,7 +149,7 @@ class LogWalk {
       if (!isIntact) break;
       checkRecord(bytes, at, next, this.firstSequence + this.entryCount, path, base);
       const payload = at + RECORD_HEADER_BYTES;
-      if (type === RecordType.Group) this.entryCount += entries.count(bytes, payload, next, path, base);
+      if (holdsWrites(type)) this.entryCount += entries.count(bytes, payload, next, path, base);
       else this.latestMs = Math.max(this.latestMs, readNote(bytes, payload, next, path, base));
       if (readSyncedUpTo(bytes, at) > 0) this.hasSyncEvidence = true;
       at = next;
@@ -190,7 +192,7 @@ export function* walkLog(
     if (window.holds(position, next)) {
       if (window.want(position, Math.max(next, window.pieceEnd(position, end)))) yield;
     } else {
-      const isGroup = claimedType(window.bytes, at) === RecordType.Group;
+      const isGroup = holdsWrites(claimedType(window.bytes, at));
       if (!isGroup || !(yield* walkLarge(walk, next))) break;
     }
   }
@@ -262,8 +264,7 @@ function checkRecord(
   base: number,
 ): void {
   const type = claimedType(bytes, position);
-  if (type > RecordType.Note)
-    throw unsupported(path, `a log with records of type ${type}, of a later release`);
+  if (type > LAST_TYPE) throw unsupported(path, `a log with records of type ${type}, of a later release`);
   if (type === RecordType.Start || readFirstSequence(bytes, position) !== due)
     throw new CorruptionError('a log record is out of order', { file: path, offset: base + position });
   if (next === position + RECORD_HEADER_BYTES)

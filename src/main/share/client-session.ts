@@ -29,13 +29,15 @@ import {
   type FailedWrite,
   type Hello,
   MARK_WORDS,
+  MarkFlag,
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
   type WireReads,
   type WireWrites,
 } from '../../shared/threads/share-protocol.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import type { CommitPipeline, EncodedWrite } from '../write/commit-pipeline.ts';
+import type { EncodedWrite } from '../write/commit-group.ts';
+import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
 import { ClientIngestions, type IngestReceiver } from './client-ingestions.ts';
 import { ClientTransactions, type TransactionService } from './client-transactions.ts';
@@ -208,8 +210,7 @@ export class ClientSession {
     let start = 0;
     for (let i = 0; i < marks.length; i += MARK_WORDS) {
       const end = start + marks[i]!;
-      const [count, dataBytes, sync] = [marks[i + 1]!, marks[i + 2]!, marks[i + 3] === 1];
-      written.push(this.#enterUnit({ bytes, start, end, count, dataBytes, sync }));
+      written.push(this.#enterUnit({ bytes, start, end, ...markAt(marks, i) }));
       start = end;
     }
     // They are copied.
@@ -224,8 +225,7 @@ export class ClientSession {
   async #commit(id: number, reads: WireReads, { bytes, marks }: WireWrites): Promise<boolean> {
     if (this.#queue !== undefined) await this.#queue;
     await this.#waitForRoom(undefined);
-    const [end, count, dataBytes, sync] = [marks[0]!, marks[1]!, marks[2]!, marks[3] === 1];
-    const unit = { bytes, start: 0, end, count, dataBytes, sync };
+    const unit = { bytes, start: 0, end: marks[0]!, ...markAt(marks, 0) };
     return await this.#transactions.commit(id, reads, unit, () => this.#host.write(unit));
   }
 
@@ -236,4 +236,14 @@ export class ClientSession {
       return Promise.reject(error);
     }
   }
+}
+
+function markAt(marks: Uint32Array, at: number): Omit<ClientUnit, 'bytes' | 'start' | 'end'> {
+  const flags = marks[at + 3]!;
+  return {
+    count: marks[at + 1]!,
+    dataBytes: marks[at + 2]!,
+    sync: (flags & MarkFlag.Sync) !== 0,
+    isBatch: (flags & MarkFlag.Batch) !== 0,
+  };
 }

@@ -41,6 +41,8 @@ export class LiveMemtable {
   readonly #recovered: readonly LogExtent[];
   /** Groups encoded here whose log write has not completed. A flush must wait for them. */
   pendingGroups = 0;
+  /** The time that was last noted in its log: what follows was not written before it. */
+  notedMs = 0;
   /** Open scans that read it. */
   scanHolds = 0;
   /** Views that clients may read it by. */

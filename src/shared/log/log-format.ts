@@ -1,14 +1,14 @@
 /**
  * The write-ahead log's bytes, which are also the memtable's data (memtable/arena.ts) and the inside of a WriteBatch.
  *
- *   log    = start-record (group-record | note-record)*
+ *   log    = start-record (group-record | batch-record | note-record)*
  *   record = header payload
  *
  *   header  0  crc32 u32            over everything behind it: header bytes 4..18 and the payload. It goes on from the number
  *                                   of the log, so that no record of one log is intact in another
  *           4  first sequence       53 bits: of the first entry in the payload, or of the next one to come
- *          10  type                 the upper 3 bits of this byte: 1 start, 2 group, 3 note; never 0, so that zeroed space can't
- *                                   pass for a record
+ *          10  type                 the upper 3 bits of this byte: 1 start, 2 group, 3 note, 4 batch; never 0, so that zeroed
+ *                                   space can't pass for a record
  *          11  synced up to u32     the file offset that the last completed fdatasync covered when this was written
  *          15  payload length u32
  *
@@ -17,7 +17,9 @@
  *                 | when the log began, in milliseconds since 1970, u64
  *                 | id of the opening in which it was written, 8 bytes (changes/history.ts; absent or 0: none was drawn)
  *                 | bytes to be ignored
- *   group payload = entry+         the writes of one commit group: they become durable together or not at all
+ *   group payload = entry+         writes of one entry each, which come into the log together
+ *   batch payload = entry+         one write: a WriteBatch, or what a transaction wrote. (Releases that drew no ids put batches
+ *                                  into groups, where nothing says where one begins)
  *   note payload  = field*         what is known of the groups that follow
  *   field         = tag u8 | length u8 | bytes
  *
@@ -37,8 +39,8 @@
  * What may come without a new format version, so that a release that does not know it says so instead of calling it damage:
  *
  *   flags          a bit each for what a reader must know to read on; none is given yet
- *   type 4..7      further records; likewise
- *   note fields    tag 1, time u64: no group that follows was committed before it. Others below 128 may be skipped by who does
+ *   type 5..7      further records; likewise
+ *   note fields    tag 1, time u64: nothing that follows was written before it. Others below 128 may be skipped by who does
  *                  not know them; from 128 on they must be known
  *   further kinds  from 4 on
  *
@@ -59,7 +61,9 @@ export const MIN_START_PAYLOAD_BYTES = 40;
 export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BYTES;
 
 /** On disk. Never renumber. */
-export const RecordType = { Start: 1, Group: 2, Note: 3 } as const;
+export const RecordType = { Start: 1, Group: 2, Note: 3, Batch: 4 } as const;
+/** No record of this release has a higher type. */
+export const LAST_TYPE: number = RecordType.Batch;
 /** Bits of a start record's flags that this release knows. */
 export const KNOWN_FLAGS = 0;
 /** What a key length is below; above it are the upper bits of the kind. */
@@ -67,6 +71,8 @@ export const KIND_SCALE: number = 2 ** 17;
 /** The end of what three bytes of a varint hold. */
 export const KIND_END: number = 2 ** 21;
 export const NoteTag = { Time: 1 } as const;
+/** A note record that says what time it is. */
+export const TIME_NOTE_BYTES: number = RECORD_HEADER_BYTES + 10;
 /** Note fields from this tag on must be known. */
 export const REQUIRED_NOTES = 128;
 
@@ -191,6 +197,19 @@ export function sealRecord(bytes: Uint8Array, start: number, header: RecordHeade
   writeU32(bytes, start + 11, syncedUpTo);
   writeU32(bytes, start + 15, payloadLength);
   writeU32(bytes, start, crc32(bytes, start + 4, start + RECORD_HEADER_BYTES + payloadLength, logNumber));
+}
+
+/** Whether a record of this type holds writes. */
+export function holdsWrites(type: number): boolean {
+  return type === RecordType.Group || type === RecordType.Batch;
+}
+
+/** Writes the payload of a note record whose header is at `at`. */
+export function writeTimeNote(bytes: Uint8Array, at: number, timeMs: number): void {
+  const payload = at + RECORD_HEADER_BYTES;
+  bytes[payload] = NoteTag.Time;
+  bytes[payload + 1] = 8;
+  writeU64(bytes, payload + 2, timeMs);
 }
 
 /** Writes a log's start record. */

@@ -27,7 +27,7 @@ import type { IngestReport } from '../ingest/ingest-options.ts';
 import type { RunMeta } from '../ingest/run.ts';
 
 /** Rises when owner and client no longer understand each other: both come from one package, but perhaps from two copies. */
-export const SHARE_PROTOCOL_VERSION = 4;
+export const SHARE_PROTOCOL_VERSION = 5;
 
 /** The first message in a call port: shows that it is one, that nobody attached to it yet, and which protocol is spoken. */
 export interface Hello {
@@ -92,12 +92,14 @@ export interface Attachment {
 /** The writes of a turn, or of several, in their order, in the form of the log (log-format.ts). */
 export interface WireWrites {
   readonly bytes: Uint8Array;
-  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, 1 = sync. Each enters whole, or
+  /** Four words per unit of writes: bytes in `bytes`, entries, bytes of keys and values, MarkFlag bits. Each enters whole, or
    * fails. */
   readonly marks: Uint32Array;
 }
 
 export const MARK_WORDS = 4;
+/** `Batch`: the unit is one write. Otherwise each of its entries is one. */
+export const MarkFlag = { Sync: 1, Batch: 2 } as const;
 
 /** What a transaction has read (transact/read-set.ts). */
 export interface WireReads {
