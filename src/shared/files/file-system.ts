@@ -82,6 +82,8 @@ export interface FileSystem {
   createExclusiveAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   rename(from: string, to: string): void;
   renameAsync(from: string, to: string): Promise<void>;
+  /** A second name for a file, which must not exist; absent: there is no such thing. */
+  linkAsync?: ((from: string, to: string) => Promise<void>) | undefined;
   unlink(path: string): void;
   unlinkAsync(path: string): Promise<void>;
   /** Creates one directory, mode 0700, in a parent that exists; false when something of that name is there already. */

@@ -155,6 +155,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
     rename: (from, to) => act('rename', from, (place) => renamePatiently(place, at(to))),
     renameAsync: (from, to) =>
       renameAsync(from, (done) => fs.rename(at(from), at(to), (error) => done(named(error, anchors)))),
+    linkAsync: (from, to) => actAsync('link', from, (place, done) => fs.link(place, at(to), done)),
     unlink: (path) => act('delete', path, (place) => fs.unlinkSync(place)),
     unlinkAsync: (path) => actAsync('delete', path, (place, done) => fs.unlink(place, done)),
     makeDirectory: (path) => act('create', path, makeDirectory),
