@@ -48,6 +48,7 @@ import {
   type FileSystem,
   readFully,
   type StorageFile,
+  stampOf,
   writeFullyAsync,
 } from '../../shared/files/file-system.ts';
 import { fits, layOut } from './manifest-pages.ts';
@@ -201,8 +202,7 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
  * it: if it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
  */
 export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
-  const stat = fs.stat(join(directory, MANIFEST_NAME));
-  return stat && [stat.device, stat.inode, stat.sizeBytes, stat.modifiedMs].join(' ');
+  return stampOf(fs.stat(join(directory, MANIFEST_NAME)));
 }
 
 /** The exact bytes of the file that says `state`. Its pages are files of their own. */
