@@ -26,10 +26,10 @@ import {
   writeFullyAsync,
 } from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
-import { branchMark, type Parent } from './branches.ts';
+import { branchMark, type Parent, parentOf } from './branches.ts';
 import type { BackupFile, Description } from './description.ts';
 import { BRANCH_PATTERN, ID_PATTERN, randomBranch } from './layout.ts';
-import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
+import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import { CheckingSink } from './verify-backup.ts';
 
 const NOTE_NAME = 'restoring.json';
@@ -43,8 +43,6 @@ interface Note {
   readonly branch: string;
   /** Up to where the archive is replayed onto the backup; '': it is not. */
   readonly goal: string;
-  /** Of the store, once it is whole. */
-  readonly done?: { readonly ownerEpoch: number; readonly sequence: number } | undefined;
 }
 
 /** Anything but what the lock and an earlier restore leave. @throws STRATA_EXISTS. */
@@ -53,7 +51,9 @@ export function refuseNonEmpty(fs: FileSystem, root: string): void {
   if (found === undefined) return;
   if (found.kind === 'file') throw exists(root, 'it is a file');
   const names = fs.list(root);
-  const isOurs = names.includes(RESTORING_NAME) && readNote(fs, root) !== undefined;
+  // Of a whole store begin() finds out whether it is the one that is wanted.
+  const isEnd = names.includes(MANIFEST_NAME) && isUnbegun(fs, root);
+  const isOurs = names.includes(RESTORING_NAME) && (isEnd || readNote(fs, root) !== undefined);
   const foreign = names.find((name) => {
     const kind = parseFileName(name)?.kind;
     if (kind === 'lock' || kind === 'lock-socket') return false;
@@ -63,7 +63,7 @@ export function refuseNonEmpty(fs: FileSystem, root: string): void {
   if (foreign !== undefined) throw exists(root, `it holds ${foreign}`);
 }
 
-/** A restore that was interrupted before it could say what it is has brought nothing. */
+/** A restore that was interrupted before it could say what it is has brought nothing; or all, and only had to go. */
 function isUnbegun(fs: FileSystem, root: string): boolean {
   const path = join(root, RESTORING_NAME);
   return fs.stat(path)?.kind === 'directory' && fs.list(path).every((name) => name === NOTE_TEMPORARY_NAME);
@@ -100,13 +100,14 @@ export class RestoreStage {
     const found = readNote(fs, root);
     const isSame = found?.id === id && found.targetId === targetId && found.goal === goal;
     if (fs.stat(join(root, MANIFEST_NAME)) !== undefined) {
-      if (isSame && isRestored(fs, root, found)) return new RestoreStage(fs, root, found, true);
-      throw exists(root, `it holds ${MANIFEST_NAME}`);
+      if ((found !== undefined && !isSame) || !isRestored(fs, root, description, goal))
+        throw exists(root, `it holds ${MANIFEST_NAME}`);
+      return new RestoreStage(fs, root, { id, targetId, branch: '', goal }, true);
     }
     const note = isSame ? found : { id, targetId, branch: randomBranch(), goal };
     const stage = new RestoreStage(fs, root, note, false);
     await stage.#gather(description, isSame);
-    if (!isSame) await stage.#writeNote(note);
+    if (!isSame) await stage.#writeNote();
     return stage;
   }
 
@@ -147,13 +148,6 @@ export class RestoreStage {
     await saveManifest(this.#fs, this.directory, { ...state, branch: branchMark(this.#note.branch, parent) });
   }
 
-  /** Likewise, when nothing else is missing. */
-  async complete(state: ManifestState, parent: Parent): Promise<void> {
-    const { ownerEpoch, lastSequence } = state;
-    await this.#writeNote({ ...this.#note, done: { ownerEpoch, sequence: lastSequence } });
-    await this.writeManifest(state, parent);
-  }
-
   async moveUp(): Promise<void> {
     const names = this.#fs
       .list(this.pathOf(''))
@@ -185,13 +179,12 @@ export class RestoreStage {
       if (!wanted.has(name) && name !== NOTE_NAME) await fs.unlinkAsync(this.pathOf(name));
   }
 
-  async #writeNote(note: Note): Promise<void> {
+  async #writeNote(): Promise<void> {
     const fs = this.#fs;
     const temporary = this.pathOf(NOTE_TEMPORARY_NAME);
-    if (fs.stat(temporary) !== undefined) await fs.unlinkAsync(temporary);
     const file: StorageFile = fs.createExclusive(temporary);
     try {
-      await writeFullyAsync(file, sealText({ format: TARGET_FORMAT, ...note }), 0);
+      await writeFullyAsync(file, sealText({ format: TARGET_FORMAT, ...this.#note }), 0);
       await file.datasyncAsync();
     } finally {
       file.close();
@@ -228,7 +221,6 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
       id: fields.text('id', ID_PATTERN),
       branch: fields.text('branch', BRANCH_PATTERN),
       goal: fields.text('goal'),
-      done: fields.has('done') ? doneOf(fields.object('done')) : undefined,
     };
   } catch (error) {
     // Then nothing says that the directory was empty.
@@ -239,15 +231,14 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
   }
 }
 
-function doneOf(fields: SealedFields): NonNullable<Note['done']> {
-  return { ownerEpoch: fields.count('ownerEpoch'), sequence: fields.count('sequence') };
-}
-
 /** Whether the store is the one that was restored, and has not gone on since. */
-function isRestored(fs: FileSystem, root: string, { branch, done }: Note): boolean {
+/** Its manifest says where it comes from; a replay is one owner, who writes no more than that. */
+function isRestored(fs: FileSystem, root: string, { id, manifest }: Description, goal: string): boolean {
   const state = loadManifest(fs, root);
-  if (state?.branch === undefined || done === undefined || !state.branch.startsWith(`${branch}:`)) return false;
-  return state.ownerEpoch === done.ownerEpoch && state.lastSequence === done.sequence;
+  const parent = parentOf({ mark: state?.branch });
+  if (state === undefined || parent?.backup !== id || state.lastSequence !== parent.sequence) return false;
+  const owners = goal === '' ? [state.ownerEpoch] : [state.ownerEpoch, state.ownerEpoch - 1];
+  return owners.some((epoch) => manifest.includes(`"ownerEpoch": ${epoch},`));
 }
 
 function exists(root: string, what: string): StorageError {

@@ -144,12 +144,12 @@ async function restoreInto(work: Restore): Promise<Restored> {
     let downloadedBytes = await bringFiles(work, stage);
     const parent = { branch: description.branch, backup: description.id, sequence: description.sequence };
     let reached: ReachedPlace | undefined;
-    if (plan === undefined) await stage.complete(state, parent);
+    if (plan === undefined) await stage.writeManifest(state, parent);
     else {
       await stage.writeManifest(state, parent);
       const replayed = await replayArchive(session, plan, stage.directory);
       downloadedBytes += replayed.bytes;
-      await stage.complete(replayed.state, { ...parent, branch: plan.goal.branch, sequence: replayed.sequence });
+      await stage.writeManifest(replayed.state, { ...parent, branch: plan.goal.branch, sequence: replayed.sequence });
       reached = reachedBy(plan, description.storeId, replayed.state);
     }
     await stage.moveUp();

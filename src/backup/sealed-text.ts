@@ -83,10 +83,6 @@ export class SealedFields {
     return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : this.fail(name);
   }
 
-  object(name: string): SealedFields {
-    return new SealedFields(this.#fields[name], this.file);
-  }
-
   list(name: string): SealedFields[] {
     const value = this.#fields[name];
     return Array.isArray(value) ? value.map((item) => new SealedFields(item, this.file)) : this.fail(name);

@@ -33,7 +33,8 @@ export async function openOwnedFiles(spec: FileSystemSpec | undefined): Promise<
     }
     held.push(again);
   }
-  return { fs: createNodeFileSystem(held.flatMap(({ anchor }) => anchor ?? [])), release };
+  const anchors = held.flatMap(({ anchor }) => anchor ?? []);
+  return { fs: createNodeFileSystem(anchors, spec.watched), release };
 }
 
 /** Reads that fail once the store is closed say so: its files may be deleted by the next owner, and that is no damage. */

@@ -27,12 +27,13 @@ import {
   type TransactionOptions,
 } from '../shared/transact/run-transaction.ts';
 import { type Capture, captureStore } from './copy/capture.ts';
+import { type CheckpointReport, checkpoint } from './copy/checkpoint.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
 import type { EngineStats } from './store/counters.ts';
 import type { TellEvent } from './store/events.ts';
-import type { EngineOptions } from './store/open-request.ts';
+import { type EngineOptions, resolveDirectory } from './store/open-request.ts';
 import type { ScanOptions } from './store/read-options.ts';
 import type { Snapshot } from './store/snapshot.ts';
 import type { Trace } from './store/trace.ts';
@@ -157,6 +158,14 @@ export class EngineCore {
     store.checkReadable();
     if (!store.parts.options.readOnly) store.checkWritable();
     return await store.operation(captureStore(store.parts, store.scheduler));
+  }
+
+  async checkpoint(directory: string): Promise<CheckpointReport> {
+    const { store } = this;
+    const target = resolveDirectory(directory);
+    store.checkReadable();
+    if (!store.parts.options.readOnly) store.checkWritable();
+    return await store.operation(checkpoint(store.parts, store.scheduler, target));
   }
 
   stats(): EngineStats {

@@ -7,7 +7,7 @@
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
  *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
- *   share            share/shares.ts
+ *   share            share/shares.ts                      checkpoint          copy/checkpoint.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
  * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that
@@ -32,6 +32,7 @@ import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
+import type { CheckpointReport } from './copy/checkpoint.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
 import type { RepairOptions, RepairReport } from './repair/repair-report.ts';
@@ -391,6 +392,20 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   async compact(range?: KeyRange | CompactRange): Promise<void> {
     await this.#core.compact(range);
+  }
+
+  /**
+   * Makes an openable store of one moment in `directory`, while writes go on: everything acknowledged before the call is in it.
+   * Its tables are hard links where the file system has them, which take no room until the store drops its own, and copies where
+   * it has not. Flushes first. Durable when it resolves; one that fails leaves nothing. Parents of `directory` are made; it must
+   * not exist itself. close() ends it.
+   * @throws {@link StorageError} STRATA_EXISTS, STRATA_INVALID_ARGUMENT, STRATA_IO, STRATA_CORRUPTION (a table that is copied is
+   * checked); as {@link StorageEngine.flush}, but that a store opened with `readOnly` has one, too.
+   * @example
+   * const { position, linked } = await engine.checkpoint('./snapshots/monday');
+   */
+  async checkpoint(directory: string): Promise<CheckpointReport> {
+    return await this.#core.checkpoint(directory);
   }
 
   /**

@@ -21,6 +21,7 @@ export type {
   TransactionReadOptions,
   TransactionScanOptions,
 } from '../shared/transact/transaction.ts';
+export type { CheckpointReport } from './copy/checkpoint.ts';
 export { StorageEngine } from './engine.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
 export type { ArenaStats, EngineStats, EngineStatus, LevelStats } from './store/counters.ts';

@@ -17,7 +17,7 @@ import { ioError } from '../../src/shared/base/errors.ts';
 import type { FileSystem, ModuleSpec, StorageFile } from '../../src/shared/files/file-system.ts';
 import { nodeFileSystem } from '../../src/shared/files/node-file-system.ts';
 
-export type RecordedKind = 'create' | 'write' | 'datasync' | 'rename' | 'unlink' | 'syncDirectory';
+export type RecordedKind = 'create' | 'write' | 'datasync' | 'link' | 'rename' | 'unlink' | 'syncDirectory';
 
 export interface Operation {
   readonly kind: RecordedKind;
@@ -94,6 +94,18 @@ export class Recorder {
   }
 }
 
+/** The same, from when it is armed. */
+export function armedKill(): { readonly spec: ModuleSpec; arm(killAfter: number): void } {
+  const shared = new SharedArrayBuffer(4);
+  const options: RecordingOptions = { recorder: -1, killAfter: shared };
+  return {
+    spec: { module: import.meta.url, options },
+    arm: (killAfter) => {
+      new Int32Array(shared)[0] = killAfter;
+    },
+  };
+}
+
 /** A disk on which the process is killed after so many operations of all its threads; a write is cut short by it. */
 export function killingSpec(killAfter: number): ModuleSpec {
   const shared = new SharedArrayBuffer(4);
@@ -157,6 +169,7 @@ function recordingFileSystem(options: RecordingOptions): FileSystem {
       hooks.sync(named('create', path), () => new RecordedFile(disk.createExclusive(path), hooks)),
     rename: (from, to) => hooks.sync(named('rename', to), () => disk.rename(from, to)),
     renameAsync: (from, to) => hooks.async(named('rename', to), () => disk.renameAsync(from, to)),
+    linkAsync: (from, to) => hooks.async(named('link', to), async () => await disk.linkAsync?.(from, to)),
     unlink: (path) => hooks.sync(named('unlink', path), () => disk.unlink(path)),
     unlinkAsync: (path) => hooks.async(named('unlink', path), () => disk.unlinkAsync(path)),
     syncDirectory: (path) => hooks.sync(directory, () => disk.syncDirectory(path)),

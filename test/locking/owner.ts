@@ -4,6 +4,7 @@
  *
  *   argv or workerData   path of the store, URL of the package's entry (without: the one under test)
  *   'open'               answers { outcome: 'held', count, elapsedMs } or { outcome: <error code>, message }
+ *   'read'               opens it read-only, beside whatever it holds; answers { outcome: 'done', count: its records }
  *   'close'              answers { outcome: 'closed' }
  *   'put FIRST COUNT'    that many keys kFIRST.., each durable; answers { outcome: 'done', count } or the first error's code
  *   'flush', 'compact'   answers { outcome: 'done' } or the error's code
@@ -75,8 +76,16 @@ async function putMany(first: number, count: number): Promise<number> {
   return count;
 }
 
+async function countRecords(): Promise<number> {
+  const reader = await StorageEngine.open(task.path, { readOnly: true, threads: 0 });
+  const count = [...reader.scan()].length;
+  await reader.close();
+  return count;
+}
+
 async function obey(order: unknown): Promise<Answer> {
   if (order === 'open') return await open();
+  if (order === 'read') return await answerOf(countRecords);
   if (order === 'close') {
     await engine?.close();
     return { outcome: 'closed' };

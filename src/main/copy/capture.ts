@@ -11,17 +11,16 @@
  * The manifest of the copy is the store's own, of that moment: same id, same numbers, nothing obsolete, and the list of tables as
  * a whole. Whoever writes it to a disk cuts it into pages (saveManifest).
  *
- * Invariants: every write that was acknowledged when captureStore() was called is in it, and none above `sequence`. The files stay,
- *             as they are, until release(). The time is one at which all of these writes had been made, and no later one.
+ * Invariants: every write that was acknowledged when captureStore() was called is in it, and none above `sequence`. The files
+ *             stay, as they are, until release(). The time is one at which all of these writes had been made, and no later one.
  * Thread:     main.     Owns: a pin.
- * Not chosen: no flush, and a part of the log instead: a copy of a log that goes on growing has to be cut off, so it can't be a link.
+ * Not chosen: no flush, and a part of the log instead: a copy of a log that goes on growing has to be cut off, so it can't be a
+ *             link.
  */
 import { assert } from '../../shared/base/assert.ts';
-import { crc32 } from '../../shared/base/checksum.ts';
-import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
 import { logName, logPath, tableName, tablePath } from '../../shared/files/file-names.ts';
-import { closeQuietly, type FileSystem, readFullyAsync } from '../../shared/files/file-system.ts';
+import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { Version } from '../../shared/read/version.ts';
 import type { PinnedVersion } from '../../shared/read/version-pins.ts';
 import type { Clock } from '../../shared/threads/shared-clock.ts';
@@ -35,11 +34,9 @@ import { NOTHING_KEPT } from '../manifest/kept-state.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
+import { checksumOf } from './copy-file.ts';
 import type { AwaitedMoment, TableMoments } from './moments.ts';
 import { positionOf } from './place.ts';
-
-/** Read at a time where a checksum is made. */
-const PART_BYTES: number = 1024 * 1024;
 
 /** What a capture needs of a store. */
 export interface CaptureParts {
@@ -65,7 +62,7 @@ export interface CapturedFile {
   readonly name: string;
   /** Where it lies now. */
   readonly path: string;
-  /** So much of it is the copy's: of a log, less than the file may have. */
+  /** The bytes from the start that are the copy's: a log may have more. */
   readonly sizeBytes: number;
   /** CRC-32 of these bytes. */
   readonly checksum: number;
@@ -189,26 +186,4 @@ function stateOf(
     ...(branch === undefined ? {} : { branch }),
     levels,
   };
-}
-
-/** Of the first `sizeBytes` of the file. */
-async function checksumOf(fs: FileSystem, path: string, sizeBytes: number): Promise<number> {
-  const file = (await fs.openReadAsync?.(path)) ?? fs.openRead(path);
-  try {
-    const part = new Uint8Array(Math.min(PART_BYTES, sizeBytes));
-    let sum = 0;
-    for (let position = 0; position < sizeBytes; position += part.length) {
-      const wanted = part.subarray(0, Math.min(part.length, sizeBytes - position));
-      const length = await readFullyAsync(file, wanted, position);
-      if (length < wanted.length)
-        throw new CorruptionError(`the log ends before byte ${sizeBytes}`, {
-          file: path,
-          offset: position + length,
-        });
-      sum = crc32(wanted, 0, length, sum);
-    }
-    return sum;
-  } finally {
-    closeQuietly(file);
-  }
 }

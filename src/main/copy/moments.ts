@@ -5,13 +5,14 @@
  *   versions     through 0     S1      S1      S2       S2       T
  *                          flush  compaction flush compaction  ingestion, which enters when nothing is in memory
  *
- * So each version stands for one moment; which one, the edits of flushes and ingestions say (`through` in version-edit.ts). Whoever
- * wants the version of a sequence asks before its flush, and gets it pinned in the step in which that is installed: of the version
- * after the next flush nobody could tell what to leave out.
+ * So each version stands for one moment; which one, the edits of flushes and ingestions say (`through` in version-edit.ts).
+ * Whoever wants the version of a sequence asks before its flush, and gets it pinned in the step in which that is installed: of
+ * the version after the next flush nobody could tell what to leave out.
  *
  * Invariants: `through` never falls. A version that was asked for is pinned once, and kept until it is released.
  * Thread:     main.     Owns: the pins of whoever waits for a moment.
- * Not chosen: a moment of any sequence, memtables included: a copy would need logs, cut in the midst of a file that goes on growing.
+ * Not chosen: a moment of any sequence, memtables included: a copy would need logs, cut in the midst of a file that goes on
+ *             growing.
  */
 import type { VersionEdit } from '../../shared/base/version-edit.ts';
 import type { PinnedVersion } from '../../shared/read/version-pins.ts';

@@ -54,7 +54,7 @@ import { claimBySocket, closeServer, listen, type SocketClaim } from './lock-soc
 const BSD_LOCK_FLAGS = 0x20 | 0x4;
 /** UV_FS_O_EXLOCK of libuv for Windows: open with no sharing at all. */
 const WINDOWS_LOCK_FLAGS = 0x10000000;
-const BSDS: readonly string[] = ['darwin', 'freebsd', 'openbsd', 'netbsd'];
+export const BSDS: readonly string[] = ['darwin', 'freebsd', 'openbsd', 'netbsd'];
 
 /** What sun_path holds on Linux. */
 const SOCKET_NAME_LENGTH = 108;
@@ -89,6 +89,9 @@ interface Parts {
 
 /** Owners of this thread that are closing, by their ids: LOCK may not say so yet. */
 const closingHere = new Set<string>();
+
+/** What an open store asks of the lock on its directory; a reader has one that locks nothing (read-hold.ts). */
+export type StoreLock = Pick<DirectoryLock, keyof DirectoryLock>;
 
 /** Held until released, or until its thread or process ends. */
 export class DirectoryLock {
@@ -253,10 +256,17 @@ export async function acquireLock(
   directory: string,
   options: LockOptions = {},
 ): Promise<DirectoryLock> {
-  const deadline = now() + (options.timeoutMs ?? 0);
+  return await waitForOwner(options.timeoutMs ?? 0, () =>
+    acquireOnce(fs, directory, options.takeOverAfterMs ?? TAKE_OVER_AFTER_MS),
+  );
+}
+
+/** What `attempt` resolves with, once it is not STRATA_LOCKED any more, or the time is over. */
+export async function waitForOwner<T>(timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
+  const deadline = now() + timeoutMs;
   for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, LONGEST_POLL_MS)) {
     try {
-      return await acquireOnce(fs, directory, options.takeOverAfterMs ?? TAKE_OVER_AFTER_MS);
+      return await attempt();
     } catch (error) {
       const leftMs = deadline - now();
       if (!(error instanceof StorageError && error.code === 'STRATA_LOCKED') || leftMs <= 0) throw error;
@@ -313,12 +323,16 @@ async function lockInNamespace(
   directory: string,
   held: HeldDirectory | undefined,
 ): Promise<Releasable> {
+  const server = await listen(namespaceName(fs, directory, held), directory);
+  return { release: () => closeServer(server) };
+}
+
+/** What the owner of a directory is called in a network namespace. */
+export function namespaceName(fs: FileSystem, directory: string, held: HeldDirectory | undefined): string {
   const found = fs.spec === undefined && held !== undefined ? held : fs.stat(fs.realPath(directory));
   if (found === undefined || ('kind' in found && found.kind !== 'directory'))
     throw ioError('lock', directory, new Error('not a directory'));
-  const name = `\0stratakv-${found.device}-${found.inode}`.padEnd(SOCKET_NAME_LENGTH, '\0');
-  const server = await listen(name, directory);
-  return { release: () => closeServer(server) };
+  return `\0stratakv-${found.device}-${found.inode}`.padEnd(SOCKET_NAME_LENGTH, '\0');
 }
 
 function openExclusively(directory: string): LockFile {
@@ -354,7 +368,7 @@ function readRecord(place: string): LockRecord | undefined {
   return parseRecord(readLockText(join(place, LOCK_NAME)).text);
 }
 
-async function lockedError(directory: string, place: string): Promise<StorageError> {
+export async function lockedError(directory: string, place: string): Promise<StorageError> {
   let holder: string | undefined;
   for (let i = 0; i < HOLDER_ATTEMPTS && holder === undefined; i++) {
     if (i > 0) await delay(HOLDER_RETRY_MS);

@@ -105,8 +105,15 @@ async function settle(
   return 'lost';
 }
 
+/** Whether anybody listens at one of the sockets that owners have in `directory`. */
+export async function isAnyoneListening(directory: string): Promise<boolean> {
+  const names = listNames(directory).filter((name) => parseFileName(name)?.kind === 'lock-socket');
+  const lives = await Promise.all(names.map((name) => lookAt(join(directory, name))));
+  return lives.includes('alive');
+}
+
 /** Whether anybody listens at a socket. Where nobody knows, it counts as alive: a socket of another user, one that is overrun. */
-function lookAt(path: string): Promise<Life> {
+export function lookAt(path: string): Promise<Life> {
   return new Promise((resolve) => {
     const socket = connect({ path });
     socket.on('connect', () => {

@@ -60,6 +60,7 @@ import {
   type FileSystem,
   readFully,
   type StorageFile,
+  stampOf,
   writeFullyAsync,
 } from '../../shared/files/file-system.ts';
 import { fits, layOut } from './manifest-pages.ts';
@@ -213,8 +214,7 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
  * it: if it is another one than the owner left there, somebody has put back a copy, say, and it is not to be overwritten.
  */
 export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
-  const stat = fs.stat(join(directory, MANIFEST_NAME));
-  return stat && [stat.device, stat.inode, stat.sizeBytes, stat.modifiedMs].join(' ');
+  return stampOf(fs.stat(join(directory, MANIFEST_NAME)));
 }
 
 /** Nobody but the owner of a store writes into its directory. */

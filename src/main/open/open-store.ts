@@ -2,7 +2,7 @@
  * Opens a store: from a path to what RunningStore makes the parts of.
  *
  *   1. the directory: created if allowed      5. check that every table is there (check-tables.ts), and that no file is unknown
- *   2. the lock                               6. recover the logs into memtables
+ *   2. the lock; a reader: nobody has it      6. recover the logs into memtables
  *   3. the epoch: where the files are         7. only now delete what is obsolete: nothing is touched in a store that can't
  *   4. the manifest: loaded, or a new store      be opened
  *
@@ -24,9 +24,16 @@ import { refuseUnknownFiles, sortOutFiles } from '../files/deletion-queue.ts';
 import { beginEpoch, findEpochs } from '../files/epochs.ts';
 import { firstGroupOf } from '../files/file-identity.ts';
 import { type CreatedDirectories, noDatabase, prepareDirectory } from '../files/store-directory.ts';
-import { acquireLock, type DirectoryLock } from '../locking/directory-lock.ts';
+import { acquireLock, type LockOptions, type StoreLock } from '../locking/directory-lock.ts';
+import { holdForReading } from '../locking/read-hold.ts';
 import { checkTables, FULLY_CHECKED_TABLES } from '../manifest/check-tables.ts';
-import { emptyState, loadManifest, type ManifestState, saveManifest } from '../manifest/manifest.ts';
+import {
+  emptyState,
+  loadManifest,
+  type ManifestState,
+  manifestStamp,
+  saveManifest,
+} from '../manifest/manifest.ts';
 import { PAGE_LIMITS, type PageLimits } from '../manifest/manifest-pages.ts';
 import type { ObsoleteLog } from '../manifest/manifest-state.ts';
 import { type EngineOptions, resolveDirectory } from '../store/open-request.ts';
@@ -35,6 +42,9 @@ import type { TimeSource } from '../store/store-clock.ts';
 import type { Trace } from '../store/trace.ts';
 import { beginOpen, traceManifest } from './open-trace.ts';
 import { type RecoveredState, recoverTraced } from './recovery.ts';
+
+/** So often a store that is opened without a lock may change while it is read. */
+const READ_ATTEMPTS = 10;
 
 /** What tests may put in place of the real thing. */
 export interface OpenInternals {
@@ -64,7 +74,7 @@ export interface Opened {
   /** Where the files are: `path`, unless the store was taken over once. */
   readonly directory: string;
   readonly options: ResolvedOptions;
-  readonly lock: DirectoryLock;
+  readonly lock: StoreLock;
   readonly control: ControlBlock;
   readonly state: ManifestState;
   readonly recovered: RecoveredState;
@@ -113,20 +123,26 @@ async function openTraced<T>(
   const root = resolveDirectory(path);
   const disk = await loadFileSystem(internals.fileSystem);
   const created = prepareDirectory(disk, root, options);
-  let lock: DirectoryLock | undefined;
+  const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
+  if (options.readOnly) {
+    const { lock, ...loaded } = await openToRead(disk, root, options, created, trace);
+    try {
+      return start({ ...loaded, path: root, lock, pageLimits, trace });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+  let lock: StoreLock | undefined;
   let fs = disk;
   try {
     const askedAt = now();
-    lock = await acquireLock(disk, root, {
-      timeoutMs: options.lockTimeoutMs,
-      takeOverAfterMs: options.takeOverAfterMs,
-    });
+    lock = await acquireLock(disk, root, waitsOf(options));
     if (trace.wants('lock')) trace.point('lock', { waitedMs: now() - askedAt, isTakeover: lock.supersedes });
     fs = throughAnchors(disk, lock);
-    const located = await locate(disk, fs, root, lock, options.readOnly);
+    const located = await locate(disk, fs, root, lock, false);
     fs = located.fs;
     if (located.isMoved && trace.wants('epoch')) trace.point('epoch', { directory: located.directory });
-    const pageLimits = internals.pageLimits ?? PAGE_LIMITS;
     const loaded = await load(fs, located.directory, options, created, trace);
     return start({ ...loaded, path: root, lock, pageLimits, trace });
   } catch (error) {
@@ -144,18 +160,71 @@ async function openTraced<T>(
   }
 }
 
+function waitsOf({ lockTimeoutMs, takeOverAfterMs }: ResolvedOptions): LockOptions {
+  return { timeoutMs: lockTimeoutMs, takeOverAfterMs };
+}
+
+type Loaded = Omit<Opened, 'path' | 'lock' | 'pageLimits' | 'trace'>;
+
+/**
+ * Without a lock, an owner may come and go while the store is read: then it is read again. Once nobody owns it and the manifest
+ * is still the same, what was read is one moment of the store; watched-files.ts keeps it so.
+ */
+async function openToRead(
+  disk: FileSystem,
+  root: string,
+  options: ResolvedOptions,
+  created: CreatedDirectories,
+  trace: Trace,
+): Promise<Loaded & { readonly lock: StoreLock }> {
+  for (let attempt = 1; ; attempt++) {
+    const lock = await holdForReading(disk, root, waitsOf(options));
+    try {
+      const { fs, directory, epoch } = await locate(disk, throughAnchors(disk, lock), root, lock, true);
+      const stamp = manifestStamp(fs, directory);
+      const isSame = (): boolean => {
+        const { current, unfinishedMove } = findEpochs(fs, root);
+        const hasMoved = current.number !== epoch || unfinishedMove !== undefined;
+        return !hasMoved && manifestStamp(fs, directory) === stamp;
+      };
+      let loaded: Loaded | undefined;
+      let failure: unknown;
+      try {
+        loaded = await load(fs, directory, options, created, trace);
+      } catch (error) {
+        failure = error;
+      }
+      await lock.refuseOwned();
+      if (isSame() || attempt === READ_ATTEMPTS) {
+        if (loaded === undefined) throw failure;
+        const watched = { root, directory, epoch, stamp };
+        return {
+          ...loaded,
+          fs: disk.spec === undefined ? createNodeFileSystem(lock.anchors, watched) : fs,
+          lock,
+        };
+      }
+      await lock.release();
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+}
+
 function isLocked(error: unknown): boolean {
   return error instanceof StorageError && error.code === 'STRATA_LOCKED';
 }
 
 /** The same disk, with the directories that the lock holds reached through their descriptors. */
-export function throughAnchors(disk: FileSystem, lock: DirectoryLock): FileSystem {
+export function throughAnchors(disk: FileSystem, lock: StoreLock): FileSystem {
   return disk.spec === undefined && lock.anchors.length > 0 ? createNodeFileSystem(lock.anchors) : disk;
 }
 
 interface Located {
   readonly fs: FileSystem;
   readonly directory: string;
+  readonly epoch: number;
   /** Whether the files were moved there now. */
   readonly isMoved: boolean;
 }
@@ -165,7 +234,7 @@ export async function locate(
   disk: FileSystem,
   fs: FileSystem,
   root: string,
-  lock: DirectoryLock,
+  lock: StoreLock,
   isReadOnly: boolean,
 ): Promise<Located> {
   const epochs = findEpochs(fs, root);
@@ -175,9 +244,9 @@ export async function locate(
   };
   const mustMove = lock.supersedes || epochs.unfinishedMove !== undefined;
   if (mustMove && !isReadOnly) {
-    const { directory } = await beginEpoch(fs, root, epochs, hold);
+    const { directory, number } = await beginEpoch(fs, root, epochs, hold);
     lock.supersede();
-    return { fs: throughAnchors(disk, lock), directory, isMoved: true };
+    return { fs: throughAnchors(disk, lock), directory, epoch: number, isMoved: true };
   }
   if (epochs.unfinishedMove !== undefined)
     throw new StorageError(
@@ -185,7 +254,7 @@ export async function locate(
       `the store in ${root} was being taken over from another host when that ended: open it for writing once`,
     );
   const { number, directory } = epochs.current;
-  return { fs: number === 0 ? fs : hold(directory), directory, isMoved: false };
+  return { fs: number === 0 ? fs : hold(directory), directory, epoch: number, isMoved: false };
 }
 
 /** Steps 4 to 7. */
@@ -195,7 +264,7 @@ async function load(
   options: ResolvedOptions,
   created: CreatedDirectories,
   trace: Trace,
-): Promise<Omit<Opened, 'path' | 'lock' | 'pageLimits' | 'trace'>> {
+): Promise<Loaded> {
   // Once: the lock is held, and until the end of this nothing of ours comes or goes. A list of 20,000 names takes 10 ms.
   const names = fs.list(directory);
   const { state, isNew } = await loadOrCreate(fs, directory, options, created, names);

@@ -24,8 +24,9 @@ export interface EngineOptions {
   readonly createIfMissing?: boolean | undefined;
   /** Refuse a store that exists, with STRATA_EXISTS. Default false. */
   readonly errorIfExists?: boolean | undefined;
-  /** Refuse all writes and change nothing on disk but LOCK, which names the owner. The store must exist, and is locked like
-   * any other: two readers exclude each other. Default false. */
+  /** Refuse all writes and change nothing on disk. The store must exist. No lock is taken: any number may read it at once, also
+   * on a read-only disk; while an owner runs it is refused with STRATA_LOCKED. Should an owner start later, a reader goes on with
+   * what it has open, and gives STRATA_CLOSED where that is not enough. Default false. */
   readonly readOnly?: boolean | undefined;
   /** Whether writes wait for the disk (fdatasync) unless they say otherwise. Default false: they survive the death of the
    * process, not of the power supply. */

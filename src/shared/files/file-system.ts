@@ -27,6 +27,18 @@ export interface ModuleSpec {
 /** The real disk, with directories that are reached through descriptors of this process (directory-anchor.ts). */
 export interface AnchoredSpec {
   readonly anchors: readonly DirectoryAnchor[];
+  /** Of a reader that has no lock. */
+  readonly watched?: WatchedStore | undefined;
+}
+
+/** A store whose owner may come at any time, as it was when it was read (watched-files.ts). */
+export interface WatchedStore {
+  readonly root: string;
+  /** Where its files are: `root`, or the directory of this epoch. */
+  readonly directory: string;
+  readonly epoch: number;
+  /** {@link stampOf} its manifest. */
+  readonly stamp: string | undefined;
 }
 
 export interface FileStat {
@@ -37,6 +49,11 @@ export interface FileStat {
   readonly inode: number;
   /** When its content was last changed, in milliseconds of the file system's clock. */
   readonly modifiedMs: number;
+}
+
+/** What distinguishes a file from another one of its name without reading it; undefined: there is none. */
+export function stampOf(stat: FileStat | undefined): string | undefined {
+  return stat && [stat.device, stat.inode, stat.sizeBytes, stat.modifiedMs].join(' ');
 }
 
 export interface StorageFile {
@@ -82,7 +99,7 @@ export interface FileSystem {
   createExclusiveAsync?: ((path: string) => Promise<StorageFile>) | undefined;
   rename(from: string, to: string): void;
   renameAsync(from: string, to: string): Promise<void>;
-  /** Gives a file a second name, which must not be there. Absent, or a rejection: it can't be had (another disk, no such links). */
+  /** A second name for a file, which must not exist; absent: there is no such thing. */
   linkAsync?: ((from: string, to: string) => Promise<void>) | undefined;
   unlink(path: string): void;
   unlinkAsync(path: string): Promise<void>;

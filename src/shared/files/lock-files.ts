@@ -221,6 +221,11 @@ export function removeLockFile(path: string): void {
   fs.rmSync(path, { force: true });
 }
 
+/** Opens LOCK for reading and closes it again, to see whether that can be done. */
+export function openLockBriefly(path: string, flags: number): void {
+  fs.closeSync(openRegular(path, READ_FLAGS | flags));
+}
+
 /** The number that statfs(2) gives to a kind of file system. */
 export function fileSystemType(path: string): number {
   return fs.statfsSync(path).type;

@@ -16,11 +16,12 @@ import * as fs from 'node:fs';
 import { invalidArgument, ioError, systemErrorCode } from '../base/errors.ts';
 import { delay, now } from '../base/timers.ts';
 import { type DirectoryAnchor, nameOf, placeOf } from './directory-anchor.ts';
-import type { FileStat, FileSystem, FileSystemSpec, StorageFile } from './file-system.ts';
+import type { FileStat, FileSystem, FileSystemSpec, StorageFile, WatchedStore } from './file-system.ts';
 import { type FileMapping, mapFile } from './memory-map.ts';
 import { IS_RESTRICTED } from './permission.ts';
 import { finishSyncs, oweSync, syncDirectory as restrictedSync, syncFile } from './restricted-sync.ts';
 import { systemCalls } from './system-calls.ts';
+import { watchFiles } from './watched-files.ts';
 
 const IS_WINDOWS = process.platform === 'win32';
 const FILE_MODE = 0o600;
@@ -129,7 +130,15 @@ class NodeFile implements StorageFile {
 export const nodeFileSystem: FileSystem = createNodeFileSystem([]);
 
 /** The same, with directories that are reached through descriptors, which must stay open as long as this is used. */
-export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileSystem {
+export function createNodeFileSystem(
+  anchors: readonly DirectoryAnchor[],
+  watched?: WatchedStore,
+): FileSystem {
+  const fs = createPlain(anchors);
+  return watched === undefined ? fs : { ...watchFiles(fs, watched), spec: { anchors, watched } };
+}
+
+function createPlain(anchors: readonly DirectoryAnchor[]): FileSystem {
   const at = (path: string): string => placeOf(path, anchors);
   const act = <T>(action: string, path: string, run: (place: string) => T): T =>
     attempt(action, path, () => naming(anchors, () => run(at(path))));
@@ -176,7 +185,7 @@ export function createNodeFileSystem(anchors: readonly DirectoryAnchor[]): FileS
  */
 export async function loadFileSystem(spec: FileSystemSpec | undefined): Promise<FileSystem> {
   if (spec === undefined) return nodeFileSystem;
-  if ('anchors' in spec) return createNodeFileSystem(spec.anchors);
+  if ('anchors' in spec) return createNodeFileSystem(spec.anchors, spec.watched);
   const module: { createFileSystem?: unknown } = await import(spec.module);
   if (typeof module.createFileSystem !== 'function') {
     throw invalidArgument(`file system module ${spec.module} does not export createFileSystem`);

@@ -33,6 +33,7 @@ export const OPERATION_KINDS = [
   'stat',
   'realPath',
   'syncDirectory',
+  'link',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

@@ -275,6 +275,13 @@ class FaultyFileSystem implements FileSystem {
     this.#hooks.hasRenamed = true;
   }
 
+  async linkAsync(from: string, to: string): Promise<void> {
+    await this.#hooks.async(
+      { kind: 'link', path: from, to, type: fileTypeOf(to) },
+      async () => await nodeFileSystem.linkAsync?.(from, to),
+    );
+  }
+
   unlink(path: string): void {
     this.#hooks.sync(on('unlink', path), () => nodeFileSystem.unlink(path));
   }
