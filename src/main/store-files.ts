@@ -95,11 +95,25 @@ export class StoreFiles {
       },
       obsoletePages: (numbers, wereNamed) =>
         this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
+      dropped: ({ logs: keptLogs, tables: keptTables }) => {
+        for (const number of keptTables) tables.evict(number);
+        this.deletions.remove({ logs: keptLogs, tables: keptTables });
+      },
       installed: (edit) => this.#host.installed(edit),
       reservedRanges: () => this.#host.reservedRanges(),
       poisoned: (error) => this.#host.poisoned(error),
     };
-    const versions = VersionSet.create(fs, directory, control, state, host, logs, pageLimits, history);
+    const versions = VersionSet.create(
+      fs,
+      directory,
+      control,
+      state,
+      host,
+      logs,
+      pageLimits,
+      history,
+      opened.options.retention,
+    );
     versions.bumpFileNumber(highestFileNumber);
     versions.raiseOwnerEpoch(opened.recovered.latestEpoch + 1);
     // What is listed as obsolete and could be deleted is gone by now.

@@ -152,7 +152,7 @@ export class CommitPipeline {
     const open = this.#open;
     const framedBytes = dataBytes + MOST_FRAMING_BYTES;
     if (open?.live.memtable.hasRoom(framedBytes, count)) {
-      const mayJoin = open.takesMore && !isBatch && this.#timer === undefined;
+      const mayJoin = open.takesMore(dataBytes) && !isBatch && this.#timer === undefined;
       if (!mayJoin || ++open.writesSinceTime === WRITES_PER_TIME) this.#begin(open, isBatch);
       return open;
     }
