@@ -38,6 +38,7 @@ export const ROOMS: readonly string[] = [
   'src/main/transact',
   'src/main/copy',
   'src/main/share',
+  'src/main/door',
   'src/main',
   'src/main/cli',
 ];
