@@ -24,13 +24,13 @@ import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { Version } from '../../shared/read/version.ts';
 import type { PinnedVersion } from '../../shared/read/version-pins.ts';
 import type { Clock } from '../../shared/threads/shared-clock.ts';
+import { NOTHING_KEPT } from '../manifest/kept-state.ts';
 import {
   encodeManifest,
   MANIFEST_FORMAT_VERSION,
   type ManifestState,
   type SealedLog,
 } from '../manifest/manifest.ts';
-import { NOTHING_KEPT } from '../manifest/kept-state.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
