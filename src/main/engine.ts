@@ -143,7 +143,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
 
   /** @internal What copies of a store are made of. */
   static coreOf(engine: StorageEngine): EngineCore {
-    return engine.#core;
+    if (typeof engine === 'object' && engine !== null && #core in engine) return engine.#core;
+    throw new StorageError('STRATA_INVALID_ARGUMENT', 'this is no StorageEngine');
   }
 
   /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */

@@ -133,6 +133,7 @@ export class RunningStore {
         if (this.#status === 'open') this.scheduler.update();
       },
       snapshotReleased: () => this.#upkeep.noteRelease(),
+      unreadAfter: () => this.changes.unreadAfter,
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
   }

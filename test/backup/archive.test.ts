@@ -39,7 +39,7 @@ async function contents(directory: string): Promise<Map<string, string>> {
   const engine = await StorageEngine.open(directory, { readOnly: true });
   try {
     const found = new Map<string, string>();
-    for (const { key, value } of engine.scan()) found.set(key.toString(), value.toString());
+    for (const [key, value] of engine.scan()) found.set(key.toString(), value.toString());
     return found;
   } finally {
     await engine.close();
@@ -224,7 +224,9 @@ test('an archive that falls behind what is retained reports a gap, which the nex
   assert.deepEqual(codes, ['STRATA_POSITION_LOST']);
   await engine.put('a', '4');
   const { position: unreached } = engine;
-  await until(() => log.status.position === unreached);
+  await engine.put('a', '4+');
+  const shipped = engine.position;
+  await until(() => log.status.position === shipped);
   assert.equal(log.status.gaps, 1);
   await backup(engine, target);
   await engine.put('a', '5');
@@ -235,6 +237,25 @@ test('an archive that falls behind what is retained reports a gap, which the nex
   for (const lost of [inGap, unreached]) await assert.rejects(restore(target, join(root, 'no'), { position: lost }), LOST);
   await restore(target, join(root, 'behind'), { position });
   assert.deepEqual([...(await contents(join(root, 'behind')))], [['a', '5']]);
+});
+
+test('an archive that keeps up loses nothing to flushes, whatever the store retains', async (t) => {
+  const { root, target } = place(t);
+  const engine = await StorageEngine.open(join(root, 'db'), { writeBufferSize: 64 * 1024 });
+  await backup(engine, target);
+  const log = archive(engine, target, QUICK);
+  const codes = errorsOf(log);
+  for (let i = 0; i < 300; i++) {
+    await engine.put(`k${i}`, 'v'.repeat(1_000));
+    if (i % 20 === 0) await engine.flush();
+  }
+  const { position } = engine;
+  await engine.flush();
+  await log.close();
+  assert.deepEqual([codes, log.status.gaps], [[], 0]);
+  await engine.close();
+  await restore(target, join(root, 'restored'), { position });
+  assert.equal((await contents(join(root, 'restored'))).size, 300);
 });
 
 test('a copy that goes another way is refused, and what it has shipped is in no history', async (t) => {
@@ -298,7 +319,7 @@ test('a flipped byte in any segment is found, and never restored', async (t) => 
   const { position } = engine;
   await log.close();
   await engine.close();
-  const folder = join(root, 'target', 'log', 'main');
+  const folder = join(root, 'target', 'log');
   const [name] = readdirSync(folder);
   const path = join(folder, name!);
   const sound = readFileSync(path);

@@ -34,6 +34,10 @@ export interface ArchiveSource {
   positionOf(sequence: number): string;
   /** @throws STRATA_POSITION_LOST: what is behind `after` is not there any more. STRATA_CLOSED. */
   read(after: LogPlace): Promise<SourcePage>;
+  /** Whether what is behind `after` is not there any more. */
+  hasLost(after: LogPlace): boolean;
+  /** Whether what is not read yet stays in the store for a while, whatever `retainChanges` says. */
+  keepUp(isKeepingUp: boolean): void;
   /** Calls `act` once, when something has become visible, or the store is closed; returns how to forget that. */
   onNews(act: () => void): () => void;
   /** Makes all that was acknowledged survive power loss. */
@@ -53,6 +57,7 @@ const FRAME_KINDS: Readonly<Record<number, FrameKind>> = {
 export class ChangeFrames implements ArchiveSource {
   readonly #core: EngineCore;
   #consumer: ChangeConsumer | undefined;
+  #keepsUp = false;
   /** Of the load behind the consumer's sequence, so many were read. */
   #parts = 0;
 
@@ -97,14 +102,26 @@ export class ChangeFrames implements ArchiveSource {
     const current = this.#consumer;
     if (current !== undefined && current.sequence === sequence && this.#parts === parts) return current;
     current?.end();
-    const { changes, versions } = this.#core.store.parts;
+    const { changes } = this.#core.store;
+    const consumer = changes.consumer(changes.history.placeAt(sequence));
+    consumer.keepsUp = this.#keepsUp;
     this.#parts = 0;
-    this.#consumer = changes.consumer(versions.history.placeAt(sequence));
-    return this.#consumer;
+    this.#consumer = consumer;
+    return consumer;
+  }
+
+  hasLost({ sequence }: LogPlace): boolean {
+    return this.#core.store.changes.retained().floor > sequence;
+  }
+
+  keepUp(isKeepingUp: boolean): void {
+    this.#keepsUp = isKeepingUp;
+    const consumer = this.#consumer ?? this.#consumerAt({ sequence: this.sequence(), parts: 0 });
+    consumer.keepsUp = isKeepingUp;
   }
 
   onNews(act: () => void): () => void {
-    return this.#core.store.parts.changes.onNews(act);
+    return this.#core.store.changes.onNews(act);
   }
 
   async sync(): Promise<void> {

@@ -93,6 +93,8 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   #segments = 0;
   #bytes = 0;
   #gaps = 0;
+  /** The gap that comes next was told of already. */
+  #hasToldGap = false;
   #pending = new SegmentWriter();
   /** close() was called: the last sequence that had been acknowledged. */
   #closeAt: number | undefined;
@@ -102,6 +104,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   constructor(parts: ArchiveParts) {
     super();
     this.#parts = parts;
+    parts.source.keepUp(true);
     this.#run = this.#ship();
     // close() hears of it, and 'error' has said it.
     this.#run.catch(() => undefined);
@@ -171,15 +174,15 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       shipment = await this.#collect(after);
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'STRATA_POSITION_LOST') throw error;
-      this.#gaps++;
       this.#pending = new SegmentWriter();
-      this.#tellError(error);
+      this.#tellGap(error);
+      this.#hasToldGap = false;
       if (this.#isClosing) throw error;
       return { sequence: source.sequence(), parts: 0 };
     }
     const { to, coveredMs } = shipment;
     await source.sync();
-    const bytes = await this.#insisting(() => shipper.ship(shipment));
+    const bytes = await this.#insisting(() => shipper.ship(shipment), to);
     this.#pending = new SegmentWriter();
     const position = source.positionOf(to.sequence);
     this.#shipped = { position, timeMs: coveredMs };
@@ -245,21 +248,39 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   }
 
   /** Until it succeeds, or fails for another reason than that the target is away; once close() was called, no more than once. */
-  async #insisting<T>(work: () => Promise<T>): Promise<T> {
+  async #insisting<T>(work: () => Promise<T>, reached?: LogPlace): Promise<T> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * pauseMs)) {
       const isLast = this.#isClosing;
       try {
         const result = await work();
         if (this.#state === 'retrying') this.#state = 'running';
+        this.#parts.source.keepUp(true);
         return result;
       } catch (error) {
         if (isLast || !(error instanceof StorageError) || error.code !== 'STRATA_IO') throw error;
         this.#parts.source.checkOpen();
         if (this.#state !== 'retrying') this.#tellError(error);
         this.#state = 'retrying';
+        this.#parts.source.keepUp(false);
+        this.#lookForGap(reached);
       }
       await this.#wait(pauseMs, false);
     }
+  }
+
+  /** While the target is away: whoever waits for it is to hear at once that there will be a gap. */
+  #lookForGap(reached: LogPlace | undefined): void {
+    if (reached === undefined || !this.#parts.source.hasLost(reached)) return;
+    const why = 'the archive could not ship for so long that what follows is not retained any more';
+    this.#tellGap(new StorageError('STRATA_POSITION_LOST', why));
+  }
+
+  /** Once for each gap. */
+  #tellGap(error: StorageError): void {
+    if (this.#hasToldGap) return;
+    this.#hasToldGap = true;
+    this.#gaps++;
+    this.#tellError(error);
   }
 
   #tellError(error: StorageError): void {

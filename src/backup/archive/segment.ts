@@ -15,11 +15,12 @@
  *
  * The name of a segment says what it reaches, so that a restore finds those it needs in a list of names:
  *
- *   log/<branch>/<after>.<parts>-<to>.<parts>-<covered>-<epoch>-<digest>.seg
+ *   log/<branch>-<after>.<parts>-<to>.<parts>-<covered>-<epoch>-<digest>.seg
  *
- * `after` and `to` are sequences, of 16 digits, and so many parts of the load behind it; `covered` is the time until which no write is missing, of 15; `epoch` is the id of
- * the one that `to` belongs to, so that what a store has shipped that was refused afterwards is not taken for a part of the
- * history; `digest` are the first 16 hexadecimal digits of the sha256. So the names of a branch sort by age.
+ * `after` and `to` are sequences, of 16 digits, and so many parts of the load behind it; `covered` is the time until which no write
+ * is missing, of 15 digits; `epoch` is the id of the one that `to` belongs to, so that what a store has shipped that was refused
+ * afterwards is not taken for a part of the history; `digest` are the first 16 hexadecimal digits of the sha256. So the names of a
+ * branch sort by age.
  *
  * Invariants: a segment holds every write of its store above `after`, up to `to`, and nothing else. One with no frames says that
  *             nothing was written until `covered`.
@@ -94,13 +95,9 @@ const MAGIC: Uint8Array = Buffer.from('strata-log\n');
 const SHA_BYTES = 32;
 const FRAME_HEADER_BYTES = 25;
 const NAME =
-  /^log\/(main|[0-9a-f]{16})\/(\d{16})\.(\d{8})-(\d{16})\.(\d{8})-(\d{15})-([0-9a-f]{16})-([0-9a-f]{16})\.seg$/;
+  /^log\/(main|[0-9a-f]{16})-(\d{16})\.(\d{8})-(\d{16})\.(\d{8})-(\d{15})-([0-9a-f]{16})-([0-9a-f]{16})\.seg$/;
 const POSITION = /^p1[-\w]{48}$/;
 const MAX_HEADER_BYTES = 4096;
-
-export function segmentPrefix(branch: string): string {
-  return `${SEGMENTS}${branch}/`;
-}
 
 /** undefined: something else lies there. */
 export function parseSegmentName({ key, sizeBytes }: NamedObject): SegmentName | undefined {
@@ -123,7 +120,7 @@ function nameOf({ branch, coveredMs }: SegmentHeader, { after, to, epochId }: Se
   const digits = (value: number, count: number): string => String(value).padStart(count, '0');
   const place = ({ sequence, parts }: LogPlace): string => `${digits(sequence, 16)}.${digits(parts, 8)}`;
   const reach = `${place(after)}-${place(to)}-${digits(coveredMs, 15)}`;
-  return `${segmentPrefix(branch)}${reach}-${epochId}-${sha256.toString('hex').slice(0, 16)}.seg`;
+  return `${SEGMENTS}${branch}-${reach}-${epochId}-${sha256.toString('hex').slice(0, 16)}.seg`;
 }
 
 /** Collects frames until they are worth an object. */

@@ -73,6 +73,14 @@ export class ChangeSource {
     return this.#consumers.size;
   }
 
+  /** Up to here all who are {@link ChangeConsumer.keepsUp} have read; undefined: there is none. */
+  get unreadAfter(): number | undefined {
+    let least: number | undefined;
+    for (const { keepsUp, sequence } of this.#consumers)
+      if (keepsUp) least = Math.min(least ?? sequence, sequence);
+    return least;
+  }
+
   /** undefined: from now on. */
   consumer(after: Place | undefined): ChangeConsumer {
     const sequence = this.#parts.visibleSequence();
@@ -90,6 +98,15 @@ export class ChangeSource {
     const sinceMs = now() - this.#wokenAt;
     if (sinceMs >= WAKE_INTERVAL_MS) setImmediate(() => this.#wake());
     else setTimeout(() => this.#wake(), WAKE_INTERVAL_MS);
+  }
+
+  /** Calls `act` once, when something has been published, or the store is closed; returns how to forget that. */
+  onNews(act: () => void): () => void {
+    this.#waiting.push(act);
+    if (this.#ended !== undefined) this.#wake();
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== act);
+    };
   }
 
   #wake(): void {
@@ -236,6 +253,8 @@ export class ChangeConsumer implements PageFeed {
   /** All up to here was given. */
   sequence: number;
   isChecked = false;
+  /** What it has not read yet is to stay for a while (manifest/retention.ts). */
+  keepsUp = false;
   isEnded = false;
   /** The log that was read last, and where to go on in it. */
   log: { readonly number: number; readonly place: LogPlace } | undefined;

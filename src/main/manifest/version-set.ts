@@ -73,6 +73,8 @@ export interface VersionHost {
   installed(edit: VersionEdit): void;
   /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
   reservedRanges(): readonly InclusiveRange[];
+  /** Up to here every archive that keeps up has read the changes; undefined: there is none. */
+  unreadAfter(): number | undefined;
   /** Called once, before the edit rejects: nobody knows which manifest the next open will find. */
   poisoned(error: unknown): void;
 }
@@ -97,6 +99,7 @@ const NO_HOST: VersionHost = {
   dropped: () => undefined,
   installed: () => undefined,
   reservedRanges: () => [],
+  unreadAfter: () => undefined,
   poisoned: () => undefined,
 };
 
@@ -223,9 +226,13 @@ export class VersionSet {
     const { droppedLogs, kept } = retain(
       this.#state,
       { logs: [], load: undefined, removed: [], nowMs },
-      this.#retention,
+      this.#policy(),
     );
     return droppedLogs.length > 0 || kept.keptLoads.length < this.#state.keptLoads.length;
+  }
+
+  #policy(): RetentionPolicy {
+    return { ...this.#retention, unreadAfter: this.#host.unreadAfter() };
   }
 
   get sealedLogs(): readonly SealedLog[] {
@@ -334,7 +341,7 @@ export class VersionSet {
         nextFileNumber: this.#control.nextFileNumber,
         ownerEpoch: this.#ownerEpoch,
         history: this.history,
-        retention: this.#retention,
+        retention: this.#policy(),
       });
       await stageManifest(this.#fs, this.#directory, rootBytes(next.state));
       this.#checkUnchanged(step.added, newPages);
