@@ -126,8 +126,9 @@ export class HiddenRanges implements InternalIterator {
     isHidden.fill(0, 1, count);
     let found = false;
     for (let i = 0; i < newer.length; i++) {
-      if (isInside(batch, count - 1, this.#stretches[i]!.end)) continue;
-      newer[i]!.coverRows(batch, 1, count, sequence, covers);
+      const near = this.#stretches[i]!;
+      if (isInside(batch, count - 1, near.end)) continue;
+      newer[i]!.coverRows({ batch, maxSequence: sequence, near }, 1, count, covers);
       for (let row = 1; row < count; row++)
         if (covers[row]! > 0) {
           isHidden[row] = 1;
@@ -135,9 +136,9 @@ export class HiddenRanges implements InternalIterator {
         }
     }
     if (own === undefined) return found;
-    const stretch = this.#stretches[newer.length]!;
-    if (isInside(batch, count - 1, stretch.end)) covers.fill(stretch.sequence, 1, count);
-    else own.coverRows(batch, 1, count, sequence, covers);
+    const near = this.#stretches[newer.length]!;
+    if (isInside(batch, count - 1, near.end)) covers.fill(near.sequence, 1, count);
+    else own.coverRows({ batch, maxSequence: sequence, near }, 1, count, covers);
     for (let row = 1; row < count; row++)
       if (sequences[row]! < covers[row]!) {
         isHidden[row] = 1;

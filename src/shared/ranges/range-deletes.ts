@@ -19,9 +19,9 @@
  * Source:     RocksDB's fragmented range tombstones, with the boundaries shared.
  */
 import { compareBytes, readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
-import { type EntryBatch, ROW_FIELDS } from '../base/entry-batch.ts';
+import { ROW_FIELDS } from '../base/entry-batch.ts';
 import { MAX_BOUND_BYTES } from '../base/range-delete.ts';
-import { type RangeSource, type Stretch, WALK_STEPS } from './stretch.ts';
+import { type RangeSource, type RowsToCover, type Stretch, WALK_STEPS } from './stretch.ts';
 
 const U32_BYTES = 4;
 const U64_BYTES = 8;
@@ -160,14 +160,9 @@ export class RangeDeletes implements RangeSource {
     into.end = at + 1 < this.boundaryCount ? this.key(at + 1) : undefined;
   }
 
-  coverRows(
-    { keyBytes, rows }: EntryBatch,
-    from: number,
-    to: number,
-    maxSequence: number,
-    into: Float64Array,
-  ): void {
-    let at = -1;
+  coverRows({ batch, maxSequence, near }: RowsToCover, from: number, to: number, into: Float64Array): void {
+    const { keyBytes, rows } = batch;
+    let at = near.origin === this ? near.at : -1;
     for (let row = from; row < to; row++) {
       const start = rows[row * ROW_FIELDS]!;
       const end = rows[row * ROW_FIELDS + 1]!;

@@ -16,10 +16,10 @@
  *             would have as many as there were deletes. Who reads an older moment has a map of that moment.
  */
 import { headOf, sharedPrefixLength } from '../base/bytes.ts';
-import { type EntryBatch, ROW_FIELDS } from '../base/entry-batch.ts';
+import { ROW_FIELDS } from '../base/entry-batch.ts';
 import { BoundaryChunk, type BoundaryPiece, compareHead, countByHead } from './boundary-chunk.ts';
 import { type SweptRange, sweep } from './range-sweep.ts';
-import type { RangeSource, Stretch } from './stretch.ts';
+import type { RangeSource, RowsToCover, Stretch } from './stretch.ts';
 
 /** Ranges are taken one by one where that costs less than a sweep over all: each copies a chunk and the list of chunks. */
 const SWEEP_COST = 10;
@@ -121,15 +121,11 @@ export class RangeMap implements RangeSource {
     this.#show(place, chunk === undefined ? 0 : chunk.countUpTo(bytes, start, end) - 1, into);
   }
 
-  coverRows(
-    { keyBytes, rows }: EntryBatch,
-    from: number,
-    to: number,
-    _maxSequence: number,
-    into: Float64Array,
-  ): void {
-    let chunk: BoundaryChunk | undefined;
-    let at = -1;
+  coverRows({ batch, near }: RowsToCover, from: number, to: number, into: Float64Array): void {
+    const { keyBytes, rows } = batch;
+    const isNear = near.origin === this;
+    let chunk = isNear ? this.#chunks[near.place] : undefined;
+    let at = isNear && chunk !== undefined ? near.at : -1;
     for (let row = from; row < to; row++) {
       const start = rows[row * ROW_FIELDS]!;
       const end = rows[row * ROW_FIELDS + 1]!;

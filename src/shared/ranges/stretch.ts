@@ -52,10 +52,17 @@ export class Stretch {
   }
 }
 
+/** Rows, and a stretch that does not begin behind the first of them: where to begin, if it is one of the same source. */
+export interface RowsToCover {
+  readonly batch: EntryBatch;
+  readonly maxSequence: number;
+  readonly near: Stretch;
+}
+
 /** Deleted ranges of one place: a memtable, a table, a level. */
 export interface RangeSource {
   /** Makes `into` a stretch around the key bytes[start, end), with the newest delete at or below `maxSequence` that covers it. */
   stretchAt(bytes: Uint8Array, start: number, end: number, maxSequence: number, into: Stretch): void;
-  /** The same for all rows [from, to) of a batch, whose keys don't fall: the sequence for each of them, into its place. */
-  coverRows(batch: EntryBatch, from: number, to: number, maxSequence: number, into: Float64Array): void;
+  /** The same for rows of a batch, whose keys don't fall: the sequence for each of them, into its place. */
+  coverRows(rows: RowsToCover, from: number, to: number, into: Float64Array): void;
 }

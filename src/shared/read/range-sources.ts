@@ -9,8 +9,8 @@
  * Thread: any.
  */
 import { compareBytes, keySuccessor } from '../base/bytes.ts';
-import { type EntryBatch, ROW_FIELDS } from '../base/entry-batch.ts';
-import type { RangeSource, Stretch } from '../ranges/stretch.ts';
+import { ROW_FIELDS } from '../base/entry-batch.ts';
+import type { RangeSource, RowsToCover, Stretch } from '../ranges/stretch.ts';
 import type { TableCache } from './table-cache.ts';
 import type { TableList } from './table-list.ts';
 
@@ -43,8 +43,8 @@ export class TableRanges implements RangeSource {
     into.end = list.at(this.#nextWithRanges(isHere ? place + 1 : place))?.smallestKey;
   }
 
-  coverRows(batch: EntryBatch, from: number, to: number, maxSequence: number, into: Float64Array): void {
-    const { keyBytes, rows } = batch;
+  coverRows(all: RowsToCover, from: number, to: number, into: Float64Array): void {
+    const { keyBytes, rows } = all.batch;
     const compare = (row: number, key: Uint8Array): number =>
       compareBytes(keyBytes, rows[row * ROW_FIELDS]!, rows[row * ROW_FIELDS + 1]!, key, 0, key.length);
     for (let row = from; row < to; ) {
@@ -58,7 +58,7 @@ export class TableRanges implements RangeSource {
       if (compare(to - 1, table.largestKey) <= 0) row = to;
       else while (compare(row, table.largestKey) <= 0) row++;
       if (table.rangeDeletes === undefined) into.fill(0, inTable, row);
-      else this.#tables.reader(table).ranges!.coverRows(batch, inTable, row, maxSequence, into);
+      else this.#tables.reader(table).ranges!.coverRows(all, inTable, row, into);
     }
   }
 
