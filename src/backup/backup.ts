@@ -7,7 +7,8 @@
  *   4. files           those that the target does not have (upload-files.ts)
  *   5. tip, then the description: from here on the backup exists        6. the lease goes
  *
- * Invariants: a backup that ends before 5 does not exist; what it has uploaded is built upon by the next one, or purged. Backups of
+ * Invariants: a backup that ends before 5 does not exist; what it has uploaded is built upon by the next one, or purged. Backups
+ * of
  *             one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at all.
  * Thread:     main.     Owns: the capture, and the lease.
  */
@@ -170,7 +171,12 @@ async function uploadAll(
       files,
       manifest: Buffer.from(capture.manifest()).toString('utf8'),
     };
-    await moveTip(session, history, { position: capture.position, coveredMs: capture.timeMs }, request.live());
+    await moveTip(
+      session,
+      history,
+      { position: capture.position, coveredMs: capture.timeMs },
+      request.live(),
+    );
     if (!(await session.create(backupKey(id), encodeDescription(description)))) throw revoked(session);
     await lease.end();
     await giveUp(lease, request.target);

@@ -6,8 +6,8 @@
  */
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { decodePosition } from '../shared/changes/position.ts';
-import { type FoundPlan, findPlan } from './archive/find-plan.ts';
 import { type Description, newestDescription } from './description.ts';
+import { type FoundPlan, findPlan } from './find-plan.ts';
 import type { TargetSession } from './target-session.ts';
 import { needDescription } from './verify-backup.ts';
 

@@ -1,15 +1,15 @@
 /** The public surface of `stratakv/backup`. */
 
-export type { ArchiveEvents, ArchiveState, ArchiveStatus, ShippedEvent } from './archive/archive.ts';
-export { Archive } from './archive/archive.ts';
-export type { ArchiveOptions } from './archive/open-archive.ts';
-export { archive } from './archive/open-archive.ts';
+export type { ArchiveEvents, ArchiveState, ArchiveStatus, ShippedEvent } from './archive.ts';
+export { Archive } from './archive.ts';
 export type { BackupOptions, TransferProgress } from './backup.ts';
 export { backup } from './backup.ts';
 export type { RestorePoint } from './choose-backup.ts';
 export type { BackupInfo } from './description.ts';
 export { directoryTarget } from './directory-target.ts';
 export { listBackups } from './list-backups.ts';
+export type { ArchiveOptions } from './open-archive.ts';
+export { archive } from './open-archive.ts';
 export type { PurgeOptions, PurgeReport } from './purge-backups.ts';
 export { purgeBackups } from './purge-backups.ts';
 export type { RestoreOptions, RestoreReport } from './restore.ts';

@@ -10,7 +10,8 @@
  * The manifest says which branch of the target the store goes on as, and its epochs end at the moment of the backup: the first
  * opening begins a new one, so the store and the one that was backed up are told apart from there on.
  *
- * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is durable.
+ * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is
+ * durable.
  * Thread:     main.     Owns: the lock of the directory.
  */
 
@@ -20,12 +21,12 @@ import { resolveDirectory } from '../main/store/open-request.ts';
 import { now } from '../shared/base/timers.ts';
 import { type FileSystem, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
-import type { FoundPlan } from './archive/find-plan.ts';
-import { type ReachedPlace, reachedBy, replayArchive } from './archive/replay-archive.ts';
 import type { TransferProgress } from './backup.ts';
 import { checkPoint, chooseBackup, POINT_NAMES, type RestorePoint } from './choose-backup.ts';
 import { type BackupFile, checkTargetOf, type Description, infoOf } from './description.ts';
+import type { FoundPlan } from './find-plan.ts';
 import { backupKey } from './layout.ts';
+import { type ReachedPlace, reachedBy, replayArchive } from './replay-archive.ts';
 import { RestoreStage, refuseNonEmpty } from './restore-stage.ts';
 import type { BackupTarget } from './target.ts';
 import { needMarker } from './target-marker.ts';
@@ -149,7 +150,11 @@ async function restoreInto(work: Restore): Promise<Restored> {
       await stage.writeManifest(state, parent);
       const replayed = await replayArchive(session, plan, stage.directory);
       downloadedBytes += replayed.bytes;
-      await stage.writeManifest(replayed.state, { ...parent, branch: plan.goal.branch, sequence: replayed.sequence });
+      await stage.writeManifest(replayed.state, {
+        ...parent,
+        branch: plan.goal.branch,
+        sequence: replayed.sequence,
+      });
       reached = reachedBy(plan, description.storeId, replayed.state);
     }
     await stage.moveUp();

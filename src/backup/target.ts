@@ -8,7 +8,8 @@
  *   - what resolved is durable, and whoever reads or lists afterwards, from wherever, sees it
  *   - an object appears whole or not at all, however the process that wrote it ends
  *   - `create` and `replace` are decided by the target, not by looking first: of two that race one wins
- *   - each method makes one attempt. An error with `retryable: true` is tried again, with pauses, by who calls (target-session.ts);
+ *   - each method makes one attempt. An error with `retryable: true` is tried again, with pauses, by who calls
+ *   (target-session.ts);
  *     everything else ends the call
  *
  * Invariants: nothing here knows what the objects are.

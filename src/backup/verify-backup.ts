@@ -16,7 +16,6 @@ import { CorruptionError, invalidArgument, StorageError } from '../shared/base/e
 import { now } from '../shared/base/timers.ts';
 import { logName, tableName } from '../shared/files/file-names.ts';
 import type { TransferProgress } from './backup.ts';
-import { verifySegments } from './archive/verify-segments.ts';
 import { readTips } from './branches.ts';
 import {
   type BackupFile,
@@ -31,6 +30,7 @@ import { needMarker } from './target-marker.ts';
 import { type Sink, TargetSession } from './target-session.ts';
 import { checkTarget, functionOption, resolveTransfer, type TransferOptions } from './transfer-options.ts';
 import { Sums } from './upload-files.ts';
+import { verifySegments } from './verify-segments.ts';
 
 export interface VerifyBackupOptions extends TransferOptions {
   /** Of one backup. Default: all of them. */
@@ -49,8 +49,8 @@ export interface BackupVerifyReport {
 
 /**
  * Reads all that a backup consists of, or all backups do, and checks it against the checksums that were taken when it was made.
- * @throws {@link StorageError} STRATA_CORRUPTION for the first damage, with the name of the object; STRATA_INVALID_ARGUMENT for an
- * unknown id; STRATA_NO_DATABASE, STRATA_UNSUPPORTED, STRATA_IO.
+ * @throws {@link StorageError} STRATA_CORRUPTION for the first damage, with the name of the object; STRATA_INVALID_ARGUMENT for
+ * an unknown id; STRATA_NO_DATABASE, STRATA_UNSUPPORTED, STRATA_IO.
  */
 export async function verifyBackup(
   target: BackupTarget,

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { test, type TestContext } from 'node:test';
 import {
   type Archive,
   archive,
@@ -168,10 +168,13 @@ test('a store that was restored goes on in the same target, and both ways can be
   assert.deepEqual(codes, []);
 
   await restore(target, join(root, 'branch'), { position: onBranch });
-  assert.deepEqual([...(await contents(join(root, 'branch')))], [
-    ['a', '2'],
-    ['b', '3'],
-  ]);
+  assert.deepEqual(
+    [...(await contents(join(root, 'branch')))],
+    [
+      ['a', '2'],
+      ['b', '3'],
+    ],
+  );
   await restore(target, join(root, 'main'), { position: behind });
   assert.deepEqual([...(await contents(join(root, 'main')))], [['a', 'lost']]);
   assert.equal((await listBackups(target)).length, 2);
@@ -234,7 +237,8 @@ test('an archive that falls behind what is retained reports a gap, which the nex
   await log.close();
   await engine.close();
   await restore(target, join(root, 'reached'), { position: reached });
-  for (const lost of [inGap, unreached]) await assert.rejects(restore(target, join(root, 'no'), { position: lost }), LOST);
+  for (const lost of [inGap, unreached])
+    await assert.rejects(restore(target, join(root, 'no'), { position: lost }), LOST);
   await restore(target, join(root, 'behind'), { position });
   assert.deepEqual([...(await contents(join(root, 'behind')))], [['a', '5']]);
 });
@@ -334,10 +338,13 @@ test('a flipped byte in any segment is found, and never restored', async (t) => 
   await verifyBackup(target);
   // What the failed restore has left behind is taken up.
   await restore(target, join(root, 'no'), { position });
-  assert.deepEqual([...(await contents(join(root, 'no')))], [
-    ['a', '2'],
-    ['b', '3'],
-  ]);
+  assert.deepEqual(
+    [...(await contents(join(root, 'no')))],
+    [
+      ['a', '2'],
+      ['b', '3'],
+    ],
+  );
 });
 
 test('bad input is refused in the call', async (t) => {

@@ -7,13 +7,19 @@ import {
   type Goal,
   planRestore,
   type TargetContents,
-} from '../../src/backup/archive/restore-plan.ts';
-import type { SegmentName } from '../../src/backup/archive/segment.ts';
+} from '../../src/backup/restore-plan.ts';
+import type { SegmentName } from '../../src/backup/segment.ts';
 
 const EPOCH = 'e'.repeat(16);
 
 /** `from` and `to`: a sequence, or a sequence and so many parts of the load behind it. */
-function segment(branch: string, from: number, to: number, coveredMs: number, parts = { from: 0, to: 0 }): SegmentName {
+function segment(
+  branch: string,
+  from: number,
+  to: number,
+  coveredMs: number,
+  parts = { from: 0, to: 0 },
+): SegmentName {
   return {
     key: `${branch}/${from}.${parts.from}-${to}.${parts.to}`,
     sizeBytes: 1,
@@ -30,7 +36,12 @@ function backup(id: string, branch: string, sequence: number, timeMs: number): B
   return { id, branch, sequence, timeMs };
 }
 
-function branch(name: string, sequence: number, coveredMs: number, parent?: BranchInfo['parent']): BranchInfo {
+function branch(
+  name: string,
+  sequence: number,
+  coveredMs: number,
+  parent?: BranchInfo['parent'],
+): BranchInfo {
   return { name, sequence, coveredMs, parent };
 }
 
@@ -91,7 +102,10 @@ test('nothing is restored across a gap; what is behind the next backup is', () =
 });
 
 test('segments that overlap, as after a kill between upload and tip, lead on', () => {
-  const twice = { ...MAIN, segments: [...MAIN.segments, segment('main', 12, 17, 160), segment('main', 17, 25, 240)] };
+  const twice = {
+    ...MAIN,
+    segments: [...MAIN.segments, segment('main', 12, 17, 160), segment('main', 17, 25, 240)],
+  };
   assert.deepEqual(plan(twice, toPosition(19)).slice(0, 2), ['b1', '5-12']);
   assert.equal(planRestore(twice, toPosition(28)).segments.at(-1)!.name.key, 'main/20.0-30.0');
 });
@@ -103,11 +117,10 @@ test('a branch is its own history from where it was restored to', () => {
     segments: [...MAIN.segments, segment('a', 18, 25, 880)],
   };
   assert.deepEqual(plan(contents, toPosition(25, 'a')), ['b1', '5-12', '12-20', '18-25']);
-  assert.deepEqual(planRestore(contents, toPosition(25, 'a')).segments.map(({ upTo }) => upTo), [
-    18,
-    18,
-    Number.MAX_SAFE_INTEGER,
-  ]);
+  assert.deepEqual(
+    planRestore(contents, toPosition(25, 'a')).segments.map(({ upTo }) => upTo),
+    [18, 18, Number.MAX_SAFE_INTEGER],
+  );
   // b2 is of main, behind the place where the branch left it.
   assert.equal(planRestore(contents, toTime(900, 'a')).base.id, 'b1');
   assert.throws(() => plan(contents, toPosition(26, 'a')), LOST);

@@ -2,8 +2,8 @@
  * The real disk, until a process dies upon it: from the n-th change on nothing happens any more, and every call fails. A write
  * that is the n-th is done by half.
  *
- * For what runs on the test's own thread and is to be interrupted at each of its steps: a process for each would take a third of a
- * second. What had no time to be cleaned up is left as a kill leaves it, as cleaning up fails as well.
+ * For what runs on the test's own thread and is to be interrupted at each of its steps: a process for each would take a third of
+ * a second. What had no time to be cleaned up is left as a kill leaves it, as cleaning up fails as well.
  *
  * Thread: main.
  */

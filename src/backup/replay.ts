@@ -10,14 +10,15 @@
  *             the sequences is damage, unless a load made it. The store uses no more sequences than the one that was archived.
  * Thread:     main.     Owns: a load under way; the store is the caller's.
  */
-import { Entry, EntryKind } from '../../shared/base/entry.ts';
-import { CorruptionError } from '../../shared/base/errors.ts';
-import { userBytesOf } from '../../shared/base/expiry.ts';
-import { readEntry } from '../../shared/log/entry-codec.ts';
-import { WriteBatch } from '../../shared/log/write-batch.ts';
-import type { StorageEngine } from '../../main/engine.ts';
-import { EntryReader } from '../../main/open/entry-walk.ts';
-import { LoadFeed, type LoadedRecord } from './load-feed.ts';
+
+import type { StorageEngine } from '../main/engine.ts';
+import { EntryReader } from '../main/open/entry-walk.ts';
+import { Entry, EntryKind } from '../shared/base/entry.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import { userBytesOf } from '../shared/base/expiry.ts';
+import { readEntry } from '../shared/log/entry-codec.ts';
+import { WriteBatch } from '../shared/log/write-batch.ts';
+import { type LoadedRecord, LoadFeed } from './load-feed.ts';
 import { type Frame, FrameKind, type Segment } from './segment.ts';
 
 /** Bytes of entries that are written at once, and that may be under way. */
@@ -134,8 +135,12 @@ export class Replay {
     let at = 0;
     for (const end of this.#endsOf(payload, file)) {
       readEntry(payload, at, 0, entry);
-      if (entry.kind !== EntryKind.Put) throw new CorruptionError('a load has an entry that is no put', { file });
-      records.push([payload.subarray(entry.keyStart, entry.keyEnd), payload.subarray(entry.valueStart, entry.valueEnd)]);
+      if (entry.kind !== EntryKind.Put)
+        throw new CorruptionError('a load has an entry that is no put', { file });
+      records.push([
+        payload.subarray(entry.keyStart, entry.keyEnd),
+        payload.subarray(entry.valueStart, entry.valueEnd),
+      ]);
       at = end;
     }
     return records;

@@ -6,14 +6,14 @@
  *
  * Thread: main.
  */
-import { StorageError } from '../../shared/base/errors.ts';
-import { GENESIS } from '../../shared/changes/history.ts';
-import { decodePosition, type Place } from '../../shared/changes/position.ts';
-import { type Epoch, readTips, type Tip } from '../branches.ts';
-import { type Description, readDescriptions } from '../description.ts';
-import type { TargetSession } from '../target-session.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import { GENESIS } from '../shared/changes/history.ts';
+import { decodePosition, type Place } from '../shared/changes/position.ts';
+import { type Epoch, readTips, type Tip } from './branches.ts';
+import { type Description, readDescriptions } from './description.ts';
 import { type Goal, planRestore, type ReplayedSegment, type TargetContents } from './restore-plan.ts';
 import { parseSegmentName, SEGMENTS, type SegmentName } from './segment.ts';
+import type { TargetSession } from './target-session.ts';
 
 /** What to restore, and up to where. */
 export interface FoundPlan {
@@ -43,7 +43,11 @@ export function epochsUpTo(epochs: readonly Epoch[], sequence: number): Epoch[] 
 }
 
 /** @throws STRATA_POSITION_LOST: the target does not reach it. */
-export async function findPlan(session: TargetSession, storeId: string, point: SoughtPoint): Promise<FoundPlan> {
+export async function findPlan(
+  session: TargetSession,
+  storeId: string,
+  point: SoughtPoint,
+): Promise<FoundPlan> {
   const tips = await readTips(session);
   const descriptions = await readDescriptions(session);
   const listed = (await session.list(SEGMENTS)).flatMap((object) => parseSegmentName(object) ?? []);

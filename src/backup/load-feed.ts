@@ -5,8 +5,9 @@
  *
  * Thread: main.     Owns: an ingestion under way.
  */
-import { Deferred } from '../../shared/base/deferred.ts';
-import type { StorageEngine } from '../../main/engine.ts';
+
+import type { StorageEngine } from '../main/engine.ts';
+import { Deferred } from '../shared/base/deferred.ts';
 
 export type LoadedRecord = readonly [key: Uint8Array, value: Uint8Array];
 

@@ -8,12 +8,12 @@
  *
  * Thread: main.
  */
-import { readTips, type Tip } from '../branches.ts';
-import type { Description } from '../description.ts';
-import type { ListedObject } from '../target.ts';
-import type { TargetSession } from '../target-session.ts';
+import { readTips, type Tip } from './branches.ts';
+import type { Description } from './description.ts';
 import { epochAt } from './find-plan.ts';
 import { parseSegmentName, SEGMENTS, type SegmentName } from './segment.ts';
+import type { ListedObject } from './target.ts';
+import type { TargetSession } from './target-session.ts';
 
 export interface PurgedSegments {
   readonly objects: number;
@@ -63,7 +63,8 @@ function hasBase(branch: string, tips: readonly Tip[], kept: readonly Descriptio
   let parent = tips.find((tip) => tip.branch === branch)?.parent;
   while (parent !== undefined && !seen.has(parent.branch)) {
     const { branch: name, sequence } = parent;
-    if (kept.some((description) => description.branch === name && description.sequence <= sequence)) return true;
+    if (kept.some((description) => description.branch === name && description.sequence <= sequence))
+      return true;
     seen.add(name);
     parent = tips.find((tip) => tip.branch === name)?.parent;
   }

@@ -7,7 +7,7 @@
  *
  *   kind 1  writes      each entry is a write of its own
  *        2  batch       all entries are one write
- *        3  load        a part of a bulk load, counted from 0: all entries have the first sequence; more of it follows
+ *        3  load        a part of an ingestion, counted from 0: all entries have the first sequence; more of it follows
  *        4  load end    likewise, and nothing follows
  *
  * The time of a frame is the one by which its writes were made, in milliseconds since 1970; times never fall. All numbers are
@@ -17,10 +17,10 @@
  *
  *   log/<branch>-<after>.<parts>-<to>.<parts>-<covered>-<epoch>-<digest>.seg
  *
- * `after` and `to` are sequences, of 16 digits, and so many parts of the load behind it; `covered` is the time until which no write
- * is missing, of 15 digits; `epoch` is the id of the one that `to` belongs to, so that what a store has shipped that was refused
- * afterwards is not taken for a part of the history; `digest` are the first 16 hexadecimal digits of the sha256. So the names of a
- * branch sort by age.
+ * `after` and `to` are sequences, of 16 digits, and so many parts of the load behind it; `covered` is the time until which no
+ * write is missing, of 15 digits; `epoch` is the id of the one that `to` belongs to, so that what a store has shipped that was
+ * refused afterwards is not taken for a part of the history; `digest` are the first 16 hexadecimal digits of the sha256. So the
+ * names of a branch sort by age.
  *
  * Invariants: a segment holds every write of its store above `after`, up to `to`, and nothing else. One with no frames says that
  *             nothing was written until `covered`.
@@ -28,9 +28,9 @@
  * Not chosen: the files of the log as they are. A log goes on growing while it is shipped, and a load is in none.
  */
 import { createHash } from 'node:crypto';
-import { readU32, readU64, writeU32, writeU64 } from '../../shared/base/bytes.ts';
-import { CorruptionError } from '../../shared/base/errors.ts';
-import { openFields, type SealedFields, TARGET_FORMAT } from '../sealed-text.ts';
+import { readU32, readU64, writeU32, writeU64 } from '../shared/base/bytes.ts';
+import { CorruptionError } from '../shared/base/errors.ts';
+import { openFields, type SealedFields, TARGET_FORMAT } from './sealed-text.ts';
 
 export const FrameKind = { Writes: 1, Batch: 2, Load: 3, LoadEnd: 4 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
@@ -116,7 +116,11 @@ export function parseSegmentName({ key, sizeBytes }: NamedObject): SegmentName |
   };
 }
 
-function nameOf({ branch, coveredMs }: SegmentHeader, { after, to, epochId }: SegmentReach, sha256: Buffer): string {
+function nameOf(
+  { branch, coveredMs }: SegmentHeader,
+  { after, to, epochId }: SegmentReach,
+  sha256: Buffer,
+): string {
   const digits = (value: number, count: number): string => String(value).padStart(count, '0');
   const place = ({ sequence, parts }: LogPlace): string => `${digits(sequence, 16)}.${digits(parts, 8)}`;
   const reach = `${place(after)}-${place(to)}-${digits(coveredMs, 15)}`;
@@ -147,7 +151,9 @@ export class SegmentWriter {
   /** The object and its key. */
   finish(header: SegmentHeader, reach: SegmentReach): { readonly key: string; readonly bytes: Uint8Array } {
     const { storeId, branch, after, to, coveredMs } = header;
-    const text = Buffer.from(JSON.stringify({ format: TARGET_FORMAT, storeId, branch, after, to, coveredMs }));
+    const text = Buffer.from(
+      JSON.stringify({ format: TARGET_FORMAT, storeId, branch, after, to, coveredMs }),
+    );
     const length = new Uint8Array(4);
     writeU32(length, 0, text.length);
     const content = Buffer.concat([MAGIC, length, text, ...this.#parts]);
@@ -193,7 +199,13 @@ function* framesIn(bytes: Uint8Array, start: number, end: number, file: string):
     if (next < 0 || next > end || !isFrameKind(kind))
       throw new CorruptionError('a frame is malformed', { file, offset: at });
     const [timeMs, firstSequence] = [readU64(bytes, at + 1), readU64(bytes, at + 9)];
-    yield { kind, timeMs, firstSequence, part: readU32(bytes, at + 17), payload: bytes.subarray(payload, next) };
+    yield {
+      kind,
+      timeMs,
+      firstSequence,
+      part: readU32(bytes, at + 17),
+      payload: bytes.subarray(payload, next),
+    };
     at = next;
   }
 }

@@ -2,15 +2,15 @@
  * archive(): ships the log of an open store into a backup target as it grows, so that a restore can bring back any moment.
  *
  *   start      where the target's log or newest backup of this branch ends; where there is neither, now
- *   collect    frames of the store's changes (archive-source.ts), until SEGMENT_BYTES are there or intervalMs have passed since the
- *              first of them
+ *   collect    frames of the store's changes (archive-source.ts), until SEGMENT_BYTES are there or intervalMs have passed since
+ *              the first of them
  *   ship       1. the store's log is synced    2. the segment is uploaded    3. the tip of the branch moves (archive-shipper.ts)
  *
  * What is shipped is durable in the store before, so a store that lost power never falls behind its own archive. A segment of a
  * store that was refused afterwards bears the id of an epoch that is not of the branch's history: no restore takes it.
  *
- *   target away        the segment in hand stays and is tried again; 'error' says so once. The archive holds nothing in the store:
- *                      what it has not read yet is there as long as `retainChanges` says
+ *   target away        the segment in hand stays and is tried again; 'error' says so once. The archive holds nothing in the
+ *                      store: what it has not read yet is there as long as `retainChanges` says
  *   fell behind that   'error' with STRATA_POSITION_LOST; it goes on from now. Across the gap nothing can be restored; what is
  *                      behind the next backup can
  *   anything else      'error', and the archive has failed
@@ -19,12 +19,12 @@
  * Thread:     main.     Owns: a timer, a segment.
  */
 import { EventEmitter } from 'node:events';
-import { StorageError } from '../../shared/base/errors.ts';
-import { toStorageError } from '../../shared/base/failures.ts';
-import { clearTimeout, now, setTimeout } from '../../shared/base/timers.ts';
-import { tellLater } from '../../main/store/tell-later.ts';
-import type { ArchiveSource } from './archive-source.ts';
+import { tellLater } from '../main/store/tell-later.ts';
+import { StorageError } from '../shared/base/errors.ts';
+import { toStorageError } from '../shared/base/failures.ts';
+import { clearTimeout, now, setTimeout } from '../shared/base/timers.ts';
 import { type ArchiveShipper, type Shipment, sequenceOf } from './archive-shipper.ts';
+import type { ArchiveSource } from './archive-source.ts';
 import { type LogPlace, SegmentWriter } from './segment.ts';
 
 /** A segment has no more, but for the write that made it full. */
@@ -52,8 +52,8 @@ export interface ArchiveEvents {
 }
 
 /**
- * What an archive is about. `starting`: it asks the target where to begin; `running`; `retrying`: the target is away; `failed`: it
- * ships nothing any more; `closed`.
+ * What an archive is about. `starting`: it asks the target where to begin; `running`; `retrying`: the target is away; `failed`:
+ * it ships nothing any more; `closed`.
  */
 export type ArchiveState = 'starting' | 'running' | 'retrying' | 'failed' | 'closed';
 

@@ -3,9 +3,13 @@
  *
  *   page of changes   | writes | batch | part of a load |   ->   a frame for each piece; parts of a load are counted
  *
- * Invariants: holds nothing in the store but a consumer, which is a few numbers. A store that is closed ends it with STRATA_CLOSED.
+ * Invariants: holds nothing in the store but a consumer, which is a few numbers. A store that is closed ends it with
+ * STRATA_CLOSED.
  * Thread:     main.     Owns: a consumer.
  */
+
+import type { ChangeConsumer } from '../main/changes/change-source.ts';
+import type { EngineCore } from '../main/engine-core.ts';
 import {
   PIECE_END,
   PIECE_FIELDS,
@@ -13,10 +17,8 @@ import {
   PIECE_START,
   PIECE_TIME,
   PieceKind,
-} from '../../shared/changes/change-page.ts';
-import { encodePosition } from '../../shared/changes/position.ts';
-import type { ChangeConsumer } from '../../main/changes/change-source.ts';
-import type { EngineCore } from '../../main/engine-core.ts';
+} from '../shared/changes/change-page.ts';
+import { encodePosition } from '../shared/changes/position.ts';
 import { type Frame, FrameKind, type LogPlace } from './segment.ts';
 
 /** Some writes behind a place. */

@@ -6,15 +6,15 @@
  * Invariants: a segment is uploaded only by a store that comes from the tip of its branch, and counts once the tip has moved.
  * Thread:     main.     Owns: a session while an attempt is under way.
  */
-import { decodePosition, encodePosition, type Place } from '../../shared/changes/position.ts';
-import { branchOf, checkHistory, type History, moveTip, parentOf, tipOf } from '../branches.ts';
-import { newestDescription } from '../description.ts';
-import { probeConditions } from '../probe.ts';
-import type { BackupTarget } from '../target.ts';
-import { claimTarget } from '../target-marker.ts';
-import { TargetSession } from '../target-session.ts';
-import type { ResolvedTransfer } from '../transfer-options.ts';
+import { decodePosition, encodePosition, type Place } from '../shared/changes/position.ts';
+import { branchOf, checkHistory, type History, moveTip, parentOf, tipOf } from './branches.ts';
+import { newestDescription } from './description.ts';
+import { probeConditions } from './probe.ts';
 import type { LogPlace, SegmentWriter } from './segment.ts';
+import type { BackupTarget } from './target.ts';
+import { claimTarget } from './target-marker.ts';
+import { TargetSession } from './target-session.ts';
+import type { ResolvedTransfer } from './transfer-options.ts';
 
 /** What the store shows of itself. */
 export interface ArchivedStore {
@@ -74,7 +74,13 @@ export class ArchiveShipper {
       const branch = branchOf(live);
       let byteLength = 0;
       if (writer.byteLength > 0) {
-        const header = { storeId: live.storeId, branch, after: encodePosition(from), to: position, coveredMs };
+        const header = {
+          storeId: live.storeId,
+          branch,
+          after: encodePosition(from),
+          to: position,
+          coveredMs,
+        };
         const { key, bytes } = writer.finish(header, { after, to, epochId: end.epochId });
         byteLength = bytes.length;
         await session.upload(key, byteLength, async (start, length) => bytes.subarray(start, start + length));

@@ -3,14 +3,15 @@
  *
  * Thread: main.
  */
-import { integer } from '../../shared/base/option-checks.ts';
-import { StorageEngine } from '../../main/engine.ts';
-import { liveHistory } from '../backup.ts';
-import type { BackupTarget } from '../target.ts';
-import { checkTarget, resolveTransfer, type TransferOptions } from '../transfer-options.ts';
+
+import { StorageEngine } from '../main/engine.ts';
+import { integer } from '../shared/base/option-checks.ts';
 import { Archive } from './archive.ts';
 import { ArchiveShipper } from './archive-shipper.ts';
 import { ChangeFrames } from './archive-source.ts';
+import { liveHistory } from './backup.ts';
+import type { BackupTarget } from './target.ts';
+import { checkTarget, resolveTransfer, type TransferOptions } from './transfer-options.ts';
 
 export interface ArchiveOptions extends Pick<TransferOptions, 'timeoutMs' | 'bytesPerSecond'> {
   /**
@@ -26,9 +27,9 @@ const MAX_INTERVAL_MS: number = 24 * 60 * 60 * 1000;
  * Ships the log of an open store into a backup target as it grows, from where the target's log or newest backup ends: what it has
  * can be restored to any position or time behind a backup. Losing the machine costs at most `intervalMs` of writes.
  *
- * Emits `shipped` for each segment, and `error`: when the target is away (once; it is tried again), when it has fallen behind what
- * the store retains (STRATA_POSITION_LOST: a gap, which the next backup closes), and when it has failed for good (STRATA_CONFLICT
- * for a store that does not come from there, say). Close it before the engine.
+ * Emits `shipped` for each segment, and `error`: when the target is away (once; it is tried again), when it has fallen behind
+ * what the store retains (STRATA_POSITION_LOST: a gap, which the next backup closes), and when it has failed for good
+ * (STRATA_CONFLICT for a store that does not come from there, say). Close it before the engine.
  *
  * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED, STRATA_READ_ONLY, in the call.
  * @example

@@ -3,9 +3,10 @@
  *
  * Thread: main.
  */
-import type { TargetSession } from '../target-session.ts';
+
 import { downloadSegment } from './replay-archive.ts';
 import { parseSegmentName, SEGMENTS } from './segment.ts';
+import type { TargetSession } from './target-session.ts';
 
 /** @throws {@link CorruptionError} for the first that is damaged. */
 export async function verifySegments(

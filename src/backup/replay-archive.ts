@@ -3,23 +3,25 @@
  * stage of the restore.
  *
  *   1. the store is opened in the stage, and written to by its own path (replay.ts)    2. flushed and closed: it has no log then
- *   3. its manifest says whose writes these were: the epochs of the history that was archived, which end at the last write that was
+ *   3. its manifest says whose writes these were: the epochs of the history that was archived, which end at the last write that
+ *   was
  *      brought back. So positions from before that are taken, and none from behind
  *
  * Invariants: when it resolves, every write up to the goal is in a table that is durable, and none behind it.
  * Thread:     main.     Owns: the open store.
  */
-import { assert } from '../../shared/base/assert.ts';
-import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
-import { GENESIS } from '../../shared/changes/history.ts';
-import { encodePosition } from '../../shared/changes/position.ts';
-import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
-import { StorageEngine } from '../../main/engine.ts';
-import { loadManifest, type ManifestState } from '../../main/manifest/manifest.ts';
-import type { Sink, TargetSession } from '../target-session.ts';
+
+import { StorageEngine } from '../main/engine.ts';
+import { loadManifest, type ManifestState } from '../main/manifest/manifest.ts';
+import { assert } from '../shared/base/assert.ts';
+import { CorruptionError, StorageError } from '../shared/base/errors.ts';
+import { GENESIS } from '../shared/changes/history.ts';
+import { encodePosition } from '../shared/changes/position.ts';
+import { nodeFileSystem } from '../shared/files/node-file-system.ts';
 import { epochsUpTo, type FoundPlan } from './find-plan.ts';
 import { Replay } from './replay.ts';
 import { readSegment, type Segment, type SegmentName } from './segment.ts';
+import type { Sink, TargetSession } from './target-session.ts';
 
 export interface ReachedPlace {
   readonly position: string;
@@ -54,7 +56,8 @@ export async function replayArchive(
       const file = session.nameOf(name.key);
       const segment = await downloadSegment(session, name);
       bytes += name.sizeBytes;
-      if (segment.header.storeId !== base.storeId) throw new CorruptionError('it is of another store', { file });
+      if (segment.header.storeId !== base.storeId)
+        throw new CorruptionError('it is of another store', { file });
       await replay.add(segment, upTo, file);
     }
     await replay.end();
@@ -76,7 +79,11 @@ function stateAt(directory: string, { epochs }: FoundPlan, sequence: number): Ma
 }
 
 /** Where a restored store is. */
-export function reachedBy({ goal, base }: FoundPlan, storeId: string, { epochs }: ManifestState): ReachedPlace {
+export function reachedBy(
+  { goal, base }: FoundPlan,
+  storeId: string,
+  { epochs }: ManifestState,
+): ReachedPlace {
   const last = epochs.at(-1);
   const place = { storeId, epochId: last?.id ?? GENESIS, sequence: last?.end ?? 0 };
   return { position: encodePosition(place), time: goal.kind === 'time' ? goal.timeMs : base.timeMs };

@@ -12,7 +12,7 @@
  * Invariants: what is not reached without a gap is refused with STRATA_POSITION_LOST, never approximated.
  * Thread:     main. Pure.
  */
-import { StorageError } from '../../shared/base/errors.ts';
+import { StorageError } from '../shared/base/errors.ts';
 import { comparePlaces, type LogPlace, type SegmentName } from './segment.ts';
 
 /** A backup, as far as it matters here. */
@@ -84,7 +84,9 @@ export function planRestore(contents: TargetContents, goal: Goal): RestorePlan {
   const history = stretchesOf(contents.branches, goal.branch);
   const bases = contents.backups
     .filter(({ branch, sequence }) => sequence <= lastOf(history, branch))
-    .filter(({ timeMs, sequence }) => (goal.kind === 'time' ? timeMs <= goal.timeMs : sequence <= goal.sequence))
+    .filter(({ timeMs, sequence }) =>
+      goal.kind === 'time' ? timeMs <= goal.timeMs : sequence <= goal.sequence,
+    )
     .sort((a, b) => a.sequence - b.sequence || (a.id < b.id ? -1 : 1));
   const base = bases.at(-1);
   if (base === undefined) throw lost('it lies before the first backup that is kept');
@@ -129,7 +131,8 @@ function chainFrom(
   }
   // What nobody wrote is in no segment: the tip says until when.
   const tip = branches.find(({ name }) => name === goal.branch);
-  if (tip?.sequence === reached.sequence && reached.parts === 0) reachedMs = Math.max(reachedMs, tip.coveredMs);
+  if (tip?.sequence === reached.sequence && reached.parts === 0)
+    reachedMs = Math.max(reachedMs, tip.coveredMs);
   if (!isThere()) throw lost('the archive does not reach it, or has a gap before it');
   return chain;
 }
