@@ -25,7 +25,7 @@ export interface CrashPlan {
   readonly inFlight: number;
   /** Kill the process after so many file operations; 0: it is killed from outside. */
   readonly killAfter: number;
-  /** A consumer follows the changes from this position on; '': from the beginning. */
+  /** A consumer follows the changes from this position on; '': from where the store is opened. */
   readonly followFrom: string;
 }
 

@@ -177,6 +177,8 @@ class KillLoop {
       this.#lastBatch = n;
       this.#acknowledged += acknowledged - plan.firstBatch + 1;
       this.#unacknowledged += n - acknowledged;
+      // It began where the store was opened.
+      if (plan.followFrom === '') this.#followed = this.#digests.length;
       this.#digests.push(...digests);
       this.#checkFollowed(plan, followed);
       return;
