@@ -51,7 +51,10 @@ function checkFiles(directory: string): void {
     const file = parseFileName(name);
     assert.ok(file !== undefined, `a foreign file: ${name}`);
     if (file.kind === 'log')
-      assert.ok(file.number >= manifest.logNumber || logs.has(file.number), `a log that is no longer needed: ${name}`);
+      assert.ok(
+        file.number >= manifest.logNumber || logs.has(file.number),
+        `a log that is no longer needed: ${name}`,
+      );
     if (file.kind === 'page' || file.kind === 'new-page')
       assert.ok(
         pages.has(file.number) || file.number >= manifest.nextFileNumber,
