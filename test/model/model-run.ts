@@ -22,6 +22,7 @@ import {
   WriteBatch,
 } from '../../src/main/index.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
+import { Replica } from '../helpers/feed.ts';
 import { KeyGenerator, randomValue } from '../helpers/key-generator.ts';
 import type { Random } from '../helpers/rng.ts';
 import { SettableClock } from '../helpers/settable-clock.ts';
@@ -38,6 +39,8 @@ import type { OptionSet } from './option-sets.ts';
 const KEPT_OPERATIONS = 40;
 const MAX_SNAPSHOTS = 4;
 const MAX_SCANS = 4;
+/** All that a run writes. */
+const FOLLOWED = { retainChanges: { bytes: 2 ** 40 } } as const;
 
 interface HeldSnapshot {
   readonly snapshot: Snapshot;
@@ -67,6 +70,7 @@ export class ModelRun {
   #writes = 0;
   #recent: string[] = [];
   #backgroundErrors: unknown[] = [];
+  #replica: Replica | undefined;
   opIndex = 0;
 
   constructor(random: Random, set: OptionSet, root: string) {
@@ -97,6 +101,7 @@ export class ModelRun {
       [3, () => this.#compactRange()],
       [3, () => this.#reopen()],
       [3, () => this.#crashReopen()],
+      [6, () => this.#follow()],
     ];
     this.#totalWeight = this.#operations.reduce((sum, [weight]) => sum + weight, 0);
   }
@@ -110,6 +115,7 @@ export class ModelRun {
     }
     await this.#reopen();
     this.#compareAll({}, undefined);
+    await this.#follow();
     await this.#engine.verify();
     await this.#engine.close();
   }
@@ -127,13 +133,29 @@ export class ModelRun {
     }
   }
 
+  /** What is made of nothing but the changes is what the store is, whatever has been flushed, compacted and opened again. */
+  async #follow(): Promise<void> {
+    this.#note('follow the changes');
+    // What is under way beside it (`#flush`) would be in one and not yet in the other.
+    await this.#engine.flush();
+    await this.#replica!.catchUp(this.#engine);
+    this.#replica!.model.nowMs = this.#clock.ms;
+    assert.equal(this.#replica!.model.difference(this.#model), undefined, 'what the changes make');
+    assert.equal(this.#replica!.model.size, this.#model.size);
+  }
+
   #note(operation: string): void {
     this.#recent.push(`#${this.opIndex} ${operation}`);
     if (this.#recent.length > KEPT_OPERATIONS) this.#recent.shift();
   }
 
   async #open(): Promise<void> {
-    this.#engine = await openEngine(this.#directory, this.#set.options, { clock: this.#clock });
+    this.#engine = await openEngine(
+      this.#directory,
+      { ...this.#set.options, ...FOLLOWED },
+      { clock: this.#clock },
+    );
+    this.#replica ??= new Replica(this.#engine.position);
     this.#engine.on('backgroundError', (event) => this.#backgroundErrors.push(event));
   }
 
