@@ -15,7 +15,7 @@ import type { Scan } from '../shared/read/scan.ts';
 import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Calls } from '../shared/threads/calls.ts';
-import type { OwnerCalls } from '../shared/threads/share-protocol.ts';
+import { MarkFlag, type OwnerCalls } from '../shared/threads/share-protocol.ts';
 import type { SharedClock } from '../shared/threads/shared-clock.ts';
 import {
   type Attempt,
@@ -146,7 +146,8 @@ class ClientAttempt implements Attempt, MomentReads {
     const wire = reads.toReads(this.clock.mayHaveRead);
     WriteBatch.settle(batch, client.clock);
     const bytes = WriteBatch.encoded(batch).slice();
-    const marks = Uint32Array.of(bytes.length, batch.length, batch.dataByteLength, this.#sync ? 1 : 0);
+    const flags = (this.#sync ? MarkFlag.Sync : 0) | (batch.length > 1 ? MarkFlag.Batch : 0);
+    const marks = Uint32Array.of(bytes.length, batch.length, batch.dataByteLength, flags);
     await client.sent();
     this.#isOver = true;
     return await client.calls.call('transactionCommit', [this.#id, wire, { bytes, marks }], [bytes.buffer]);

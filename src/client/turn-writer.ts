@@ -12,7 +12,7 @@
  * So a client that does not await its writes is slowed down here, in its own thread and memory: neither the queue of the port
  * nor what the owner has to hold grows by more than what is sent.
  *
- * Invariants: writes arrive in the order of the calls. Each is atomic: a unit enters whole.
+ * Invariants: writes arrive in the order of the calls. Each is atomic: a unit enters whole, and a batch is one by itself.
  *             While one waits here another one is at the owner, whose answer sends it on.
  * Thread:     the client's.     Owns: what waits here.
  */
@@ -31,6 +31,7 @@ import {
   type Attachment,
   type FailedWrite,
   MARK_WORDS,
+  MarkFlag,
   type OwnerCalls,
 } from '../shared/threads/share-protocol.ts';
 
@@ -72,7 +73,7 @@ class Parcel {
     byteLength: number,
     count: number,
     dataBytes: number,
-    sync: boolean,
+    flags: number,
     unitBytes: number,
   ): Promise<void> {
     const { marks, units } = this;
@@ -81,7 +82,8 @@ class Parcel {
     const at = marks.length - MARK_WORDS;
     const joins =
       at >= 0 &&
-      marks[at + 3] === (sync ? 1 : 0) &&
+      (flags & MarkFlag.Batch) === 0 &&
+      marks[at + 3] === flags &&
       marks[at]! + byteLength <= unitBytes &&
       this.unitWrites < MAX_UNIT_WRITES;
     if (joins) {
@@ -90,7 +92,7 @@ class Parcel {
       marks[at + 2]! += dataBytes;
       this.unitWrites++;
     } else {
-      marks.push(byteLength, count, dataBytes, sync ? 1 : 0);
+      marks.push(byteLength, count, dataBytes, flags);
       units.push(new Deferred());
       this.unitWrites = 1;
     }
@@ -227,7 +229,8 @@ export class TurnWriter {
   #added(parcel: Parcel, byteLength: number, count: number, dataBytes: number, sync: boolean): Promise<void> {
     this.#waitingBytes += byteLength;
     this.#waitingWrites++;
-    return parcel.mark(byteLength, count, dataBytes, sync, this.#unitBytes);
+    const flags = (sync ? MarkFlag.Sync : 0) | (count > 1 ? MarkFlag.Batch : 0);
+    return parcel.mark(byteLength, count, dataBytes, flags, this.#unitBytes);
   }
 
   /** What waits, as far as it may be on its way. */

@@ -22,6 +22,7 @@ import { readOnlyAfter, toStorageError } from '../shared/base/failures.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import { fileNumber, type SequenceNumber, sequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
+import { encodePosition } from '../shared/changes/position.ts';
 import { timeOfRead } from '../shared/read/found-entry.ts';
 import { OpenScans } from '../shared/read/open-scans.ts';
 import type { ResolvedScan } from '../shared/read/read-options.ts';
@@ -30,6 +31,7 @@ import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
+import { ChangeSource } from './changes/change-source.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
@@ -58,6 +60,7 @@ export class RunningStore {
   readonly reads: EngineReads;
   readonly ingester: Ingester;
   readonly transactions: Transactions;
+  readonly changes: ChangeSource;
   readonly #lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
@@ -106,11 +109,13 @@ export class RunningStore {
       checkWritable: () => this.checkWritable(),
       readsAt: (sequence, timeMs) => new EngineMoment(this, sequence, timeMs),
     });
+    this.changes = new ChangeSource(this.parts);
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
       setImmediate(() => reportDeletion(this.parts.report, error)).unref();
     if (opened.options.readOnly) this.parts.pipeline.refuse(readOnlyError());
     else {
+      this.#trimKept();
       this.scheduler.update();
       this.#upkeep.start();
     }
@@ -136,6 +141,26 @@ export class RunningStore {
     return this.#status;
   }
 
+  /** What is kept for changes() by the options of the opening before, and not by this one's, goes. */
+  #trimKept(): void {
+    const { versions, clock } = this.parts;
+    if (!versions.keepsTooMuch(clock.now())) return;
+    const trimmed = versions.apply({ added: [], removed: [] }, { lastSequence: 0, lastTime: clock.now() });
+    trimmed.catch((error: unknown) => {
+      if (versions.isPoisoned) return;
+      this.parts.report('backgroundError', {
+        error: toStorageError(error, 'what is kept for changes() could not be given up'),
+        operation: 'manifest',
+        willRetry: true,
+      });
+    });
+  }
+
+  /** The position behind the write that ends with `sequence`. */
+  positionOf(sequence: number): string {
+    return encodePosition(this.parts.versions.history.placeAt(sequence));
+  }
+
   /** The last sequence given to any write, published or not. */
   #encodedSequence(): number {
     const { memtables } = this.parts;
@@ -149,6 +174,7 @@ export class RunningStore {
     this.parts.counters.walBytes += logBytes;
     this.#ownership.noteWrite();
     this.#upkeep.noteWrite();
+    this.changes.noteNews();
   }
 
   /** Returns the error for writers: of the first failure, whatever fails after it. */
@@ -226,13 +252,19 @@ export class RunningStore {
 
   /** A port through which another thread can attach. */
   share(owner: ClientService): MessagePort {
-    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), this.transactions, (write) => {
-      this.checkWritable();
-      const { pipeline, counters } = this.parts;
-      const written = pipeline.appendEncoded(write, true);
-      counters.userBytes += write.dataBytes;
-      return written;
-    });
+    this.#shares ??= new Shares(
+      this.parts,
+      this.#ingestReceiver(),
+      this.transactions,
+      this.changes,
+      (write) => {
+        this.checkWritable();
+        const { pipeline, counters } = this.parts;
+        const written = pipeline.appendEncoded(write, true);
+        counters.userBytes += write.dataBytes;
+        return written;
+      },
+    );
     return this.#shares.open(owner);
   }
 
@@ -294,6 +326,7 @@ export class RunningStore {
     this.#status = 'closing';
     this.reads.close(closedError());
     this.transactions.close(closedError());
+    this.changes.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
     parts.control.diskUse.beginClose();
@@ -318,6 +351,7 @@ export class RunningStore {
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      await this.changes.settled();
       if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.

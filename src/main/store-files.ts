@@ -11,6 +11,7 @@
 import { join } from 'node:path';
 
 import type { StorageError } from '../shared/base/errors.ts';
+import { History } from '../shared/changes/history.ts';
 import { MANIFEST_NAME } from '../shared/files/file-names.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { type Identity, identityOf } from '../shared/files/lock-files.ts';
@@ -18,7 +19,8 @@ import type { TableCache } from '../shared/read/table-cache.ts';
 import { DeletionQueue, nameTables } from './files/deletion-queue.ts';
 import { traceDeleted } from './files/job-outputs.ts';
 import { Ownership } from './files/ownership.ts';
-import { changedError, type VersionHost, VersionSet } from './manifest/version-set.ts';
+import { changedError } from './manifest/manifest.ts';
+import { type VersionHost, VersionSet } from './manifest/version-set.ts';
 import type { Opened } from './open/open-store.ts';
 import type { Trace } from './store/trace.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
@@ -77,6 +79,7 @@ export class StoreFiles {
 
   #makeVersions(opened: Opened, tables: TableCache): VersionSet {
     const { fs, directory, control, state, logs, highestFileNumber, pageLimits } = opened;
+    const history = History.atOpening(state, opened.recovered.epochs);
     const host: VersionHost = {
       checkOwnership: () => this.ownership.check(),
       nameForGood: (added) =>
@@ -92,11 +95,25 @@ export class StoreFiles {
       },
       obsoletePages: (numbers, wereNamed) =>
         this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
+      dropped: ({ logs: keptLogs, tables: keptTables }) => {
+        for (const number of keptTables) tables.evict(number);
+        this.deletions.remove({ logs: keptLogs, tables: keptTables });
+      },
       installed: (edit) => this.#host.installed(edit),
       reservedRanges: () => this.#host.reservedRanges(),
       poisoned: (error) => this.#host.poisoned(error),
     };
-    const versions = VersionSet.create(fs, directory, control, state, host, logs, pageLimits);
+    const versions = VersionSet.create(
+      fs,
+      directory,
+      control,
+      state,
+      host,
+      logs,
+      pageLimits,
+      history,
+      opened.options.retention,
+    );
     versions.bumpFileNumber(highestFileNumber);
     versions.raiseOwnerEpoch(opened.recovered.latestEpoch + 1);
     // What is listed as obsolete and could be deleted is gone by now.

@@ -57,7 +57,7 @@ test('dump-log shows the records of a log, and neither keys nor values', async (
   const { exitCode, stdout, stderr } = await dump(writeLog(t, bytes));
   assert.deepEqual([exitCode, stderr], [0, '']);
   for (const part of [
-    /^ +0 +59 +ok +start +7 +- +- +- +0$/m,
+    /^ +0 +67 +ok +start +7 +- +- +- +0$/m,
     /^ +log 12, format version 2, after 000009\.log \(100 bytes, 0 of them on the disk then\); owner 3, begun at 0$/m,
     new RegExp(`^ +${offsets[1]} +\\d+ +ok +group +7 +1 +0 +8 +0$`, 'm'),
     new RegExp(`^ +${offsets[2]} +\\d+ +ok +group +8 +1 +1 +16 +0$`, 'm'),
@@ -170,7 +170,7 @@ test('a record that is intact and wrong is a fault with its offset', async (t) =
   assert.match(stdout, /^1 fault: 5 intact records/m);
   assert.match(
     stdout,
-    /^recovery counts 59 bytes .*, with 0 entries; behind them a record that the store refuses/m,
+    /^recovery counts 67 bytes .*, with 0 entries; behind them a record that the store refuses/m,
   );
 });
 
@@ -193,7 +193,7 @@ test('a log without an intact start record is a fault, and what follows is shown
 test('a log of a later release is no damage: exit code 1', async (t) => {
   const { bytes } = build();
   bytes[19] = 9;
-  resealRecord(bytes, 0, 59, NUMBER);
+  resealRecord(bytes, 0, 67, NUMBER);
   const { exitCode, stderr } = await dump(writeLog(t, bytes));
   assert.equal(exitCode, 1);
   assert.match(stderr, /log format 9; this release reads 2.*STRATA_UNSUPPORTED/);

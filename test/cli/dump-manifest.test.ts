@@ -78,7 +78,7 @@ test('dump-manifest shows fields, lists and tables, and no keys unless they are 
   const { exitCode, stdout, stderr } = await runCommand(db, ['dump-manifest']);
   assert.deepEqual([exitCode, stderr], [0, '']);
   assert.match(stdout, /manifest\.json: .*, checksum ok$/m);
-  assert.match(stdout, /^ {2}formatVersion +4$/m);
+  assert.match(stdout, /^ {2}formatVersion +5$/m);
   assert.match(stdout, /^ {2}lastSequence +5$/m);
   assert.match(stdout, /^ {2}lastTime +20\d\d-\d\d-\d\dT/m);
   assert.match(stdout, /^L0 +0000\d\d\.sst +\d+ B +2 +0 +0 +4\.\.5$/m);

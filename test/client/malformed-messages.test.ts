@@ -125,7 +125,7 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ['write', [{ bytes: GOOD, marks: marksOf(GOOD.length, 2, 5, 0) }]],
   ['write', [{ bytes: GOOD, marks: marksOf(GOOD.length, 0xffffffff, 5, 0) }]],
   ['write', [{ bytes: GOOD, marks: marksOf(GOOD.length, 1, 6, 0) }]],
-  ['write', [{ bytes: GOOD, marks: marksOf(GOOD.length, 1, 5, 2) }]],
+  ['write', [{ bytes: GOOD, marks: marksOf(GOOD.length, 1, 5, 4) }]],
   ['write', [{ bytes: GOOD, marks: marksOf(0xffffffff, 1, 5, 0) }]],
   ['write', [{ bytes: inShared(GOOD), marks: marksOf(...GOOD_MARK) }]],
   ['write', [{ bytes: new Float64Array(1), marks: marksOf(8, 1, 5, 0) }]],

@@ -118,8 +118,8 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
     ['a size too large', /"sizeBytes":\d+,"checksum"/, '"sizeBytes":9007199254740991,"checksum"'],
     ['keys upside down', /"smallestKey":"[^"]*"/, '"smallestKey":"/////w=="'],
     ['loose base64', /"smallestKey":"([^"]*)"/, '"smallestKey":"$1 "'],
-    ['format version 0', /"formatVersion": 4/, '"formatVersion": 0'],
-    ['no format version', /"formatVersion": 4,\n {2}/, ''],
+    ['format version 0', /"formatVersion": 5/, '"formatVersion": 0'],
+    ['no format version', /"formatVersion": 5,\n {2}/, ''],
     ['a negative sequence', /"lastSequence": \d+/, '"lastSequence": -5'],
     ['a lower last sequence', /"lastSequence": \d+/, '"lastSequence": 1'],
     ['a missing log', /"sealedLogs": \[\n {4}\{"number":\d+/, '"sealedLogs": [\n    {"number":1'],
@@ -139,9 +139,9 @@ test('a hostile manifest with a right checksum is refused', async (t) => {
 
 test('a newer manifest is refused as such, whatever else it holds', async (t) => {
   const { path, manifest } = await closedStore(t);
-  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 4', '"formatVersion": 5'));
+  rewriteManifest(manifest!, (body) => body.replace('"formatVersion": 5', '"formatVersion": 6'));
   await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'the next version');
-  rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 5, "everything": ["is", "different"]}}\n');
+  rewriteManifest(manifest!, () => '"manifest": {"formatVersion": 6, "everything": ["is", "different"]}}\n');
   await refusedUntouched(path!, ['STRATA_UNSUPPORTED'], 'the next version, of another form');
 });
 

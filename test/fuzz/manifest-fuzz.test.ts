@@ -21,6 +21,11 @@ const SAMPLE: ManifestState = {
   lastSequence: 99,
   logNumber: 10,
   sealedLogs: [{ number: fileNumber(10), sizeBytes: 4096 }],
+  epochs: [{ id: '00000000000000a1', end: 99 }],
+  keptLogs: [{ number: 2, sizeBytes: 300, firstGroup: 5, firstSequence: 1, time: 900 }],
+  keptLoads: [{ sequence: 40, after: 30, time: 2000, sizeBytes: 30, tables: [6, 8] }],
+  keptTables: [{ number: 6, sizeBytes: 10, checksum: 1 }],
+  branch: 'a-branch',
   levels: parseLevels(['L0: 9:[-zz]@50-99; 8:[b-c]@10-20', 'L1: 3:[a-c]; 4:[d-f] dead=5/10', 'L7: 1:[a-z]']),
 };
 const BODY: string = Buffer.from(encodeManifest(SAMPLE)).toString('latin1').slice(30);
@@ -65,7 +70,7 @@ const WORDS: readonly string[] = [
   '"level":8,',
   '"number":3,',
   '"number":10,',
-  '"formatVersion": 3,',
+  '"formatVersion": 4,',
   '"lastSequence": 0,',
   '"__proto__":{"polluted":1},',
 ]; // prettier-ignore

@@ -12,6 +12,7 @@ import { logName } from '../../src/shared/files/file-names.ts';
 import type { FileSystem } from '../../src/shared/files/file-system.ts';
 import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec.ts';
 import {
+  holdsWrites,
   LOG_FORMAT_VERSION,
   NoteTag,
   RECORD_HEADER_BYTES,
@@ -31,6 +32,7 @@ export interface LogGroup {
   /** Without: a note record. */
   readonly entries?: readonly LogEntry[];
   readonly timeMs?: number;
+  readonly isBatch?: boolean;
   readonly syncedUpTo?: number;
 }
 
@@ -41,6 +43,7 @@ export interface LogSpec {
   readonly previousBytes?: number;
   readonly previousSynced?: number;
   readonly epoch?: number;
+  readonly epochId?: string;
   readonly startedAtMs?: number;
   readonly groups: readonly LogGroup[];
 }
@@ -91,6 +94,7 @@ function startRecord(spec: LogSpec): Uint8Array {
     flags: 0,
     epoch: spec.epoch ?? 1,
     startedAtMs: spec.startedAtMs ?? 0,
+    epochId: spec.epochId ?? '',
   });
   return bytes;
 }
@@ -112,7 +116,12 @@ function groupRecord(spec: LogSpec, group: LogGroup, place: GroupPlace): Uint8Ar
   }
   const bytes = new Uint8Array(Buffer.concat(parts));
   sealRecord(bytes, 0, {
-    type: group.timeMs === undefined ? RecordType.Group : RecordType.Note,
+    type:
+      group.timeMs !== undefined
+        ? RecordType.Note
+        : group.isBatch === true
+          ? RecordType.Batch
+          : RecordType.Group,
     logNumber: spec.number,
     firstSequence: place.firstSequence,
     syncedUpTo: group.syncedUpTo ?? 0,
@@ -170,15 +179,14 @@ export function recoveredWrites(state: RecoveredState): string[] {
   return writes.sort((a, b) => a.sequence - b.sequence).map(({ text }) => text);
 }
 
-/** How many entries each group record of a sound log has. */
+/** How many entries each record of a sound log has that has any. */
 export function groupCounts(bytes: Uint8Array, number: number): number[] {
   const counts: number[] = [];
   const walk = new EntryWalk();
   for (let at = 0; at < bytes.length; ) {
     const record = readRecord(bytes, at, bytes.length, number)!;
     const end = at + RECORD_HEADER_BYTES + record.payloadLength;
-    if (record.type === RecordType.Group)
-      counts.push(walk.count(bytes, at + RECORD_HEADER_BYTES, end, 'log'));
+    if (holdsWrites(record.type)) counts.push(walk.count(bytes, at + RECORD_HEADER_BYTES, end, 'log'));
     at = end;
   }
   return counts;

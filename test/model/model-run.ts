@@ -19,6 +19,7 @@ import {
   WriteBatch,
 } from '../../src/main/index.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
+import { Replica } from '../helpers/feed.ts';
 import { KeyGenerator, randomValue } from '../helpers/key-generator.ts';
 import type { Random } from '../helpers/rng.ts';
 import {
@@ -34,6 +35,8 @@ import type { OptionSet } from './option-sets.ts';
 const KEPT_OPERATIONS = 40;
 const MAX_SNAPSHOTS = 4;
 const MAX_SCANS = 4;
+/** All that a run writes. */
+const FOLLOWED = { retainChanges: { bytes: 2 ** 40 } } as const;
 
 interface HeldSnapshot {
   readonly snapshot: Snapshot;
@@ -62,6 +65,7 @@ export class ModelRun {
   #writes = 0;
   #recent: string[] = [];
   #backgroundErrors: unknown[] = [];
+  #replica: Replica | undefined;
   opIndex = 0;
 
   constructor(random: Random, set: OptionSet, root: string) {
@@ -90,6 +94,7 @@ export class ModelRun {
       [3, () => this.#compactRange()],
       [3, () => this.#reopen()],
       [3, () => this.#crashReopen()],
+      [6, () => this.#follow()],
     ];
     this.#totalWeight = this.#operations.reduce((sum, [weight]) => sum + weight, 0);
   }
@@ -102,6 +107,7 @@ export class ModelRun {
     }
     await this.#reopen();
     this.#compareAll({}, undefined);
+    await this.#follow();
     await this.#engine.verify();
     await this.#engine.close();
   }
@@ -119,13 +125,24 @@ export class ModelRun {
     }
   }
 
+  /** What is made of nothing but the changes is what the store is, whatever has been flushed, compacted and opened again. */
+  async #follow(): Promise<void> {
+    this.#note('follow the changes');
+    // What is under way beside it (`#flush`) would be in one and not yet in the other.
+    await this.#engine.flush();
+    await this.#replica!.catchUp(this.#engine);
+    assert.equal(this.#replica!.model.difference(this.#model), undefined, 'what the changes make');
+    assert.equal(this.#replica!.model.size, this.#model.size);
+  }
+
   #note(operation: string): void {
     this.#recent.push(`#${this.opIndex} ${operation}`);
     if (this.#recent.length > KEPT_OPERATIONS) this.#recent.shift();
   }
 
   async #open(): Promise<void> {
-    this.#engine = await StorageEngine.open(this.#directory, this.#set.options);
+    this.#engine = await StorageEngine.open(this.#directory, { ...this.#set.options, ...FOLLOWED });
+    this.#replica ??= new Replica(this.#engine.position);
     this.#engine.on('backgroundError', (event) => this.#backgroundErrors.push(event));
   }
 

@@ -7,7 +7,13 @@ import { logName } from '../../shared/files/file-names.ts';
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
 import type { LogStart } from '../../shared/log/log-format.ts';
 import { numberInName, openInspected } from '../inspect/inspected-file.ts';
-import { type LogFact, type LogSummary, logFacts, type RecordFacts } from '../inspect/log-facts.ts';
+import {
+  isOfWrites,
+  type LogFact,
+  type LogSummary,
+  logFacts,
+  type RecordFacts,
+} from '../inspect/log-facts.ts';
 import { knownLength } from '../inspect/log-length.ts';
 import type { CommandContext } from './context.ts';
 import { bytesOf, Listing, type ListingOptions, row, verdict } from './listing.ts';
@@ -127,7 +133,7 @@ class LogListing {
     if (!this.#hasEntries) this.#left--;
     const { kind, start, ...fields } = fact;
     if (this.#listing.isJson) return this.#listing.object(kind, { ...fields, start, checksumOk: true });
-    const isGroup = fact.record === 'group';
+    const isGroup = isOfWrites(fact.record);
     const cells = [
       fact.offset,
       formatCount(fact.bytes),
@@ -161,12 +167,14 @@ class LogListing {
 }
 
 function startLine(start: LogStart): string {
-  const { version, logNumber, previousLog, previousBytes, previousSynced, epoch, startedAtMs } = start;
+  const { version, logNumber, previousLog, previousBytes, previousSynced, epoch, epochId, startedAtMs } =
+    start;
   const before =
     previousLog === 0
       ? 'names no log before it'
       : `after ${nameOf(previousLog)} (${previousBytes} bytes, ${previousSynced} of them on the disk then)`;
-  return `${' '.repeat(14)}log ${logNumber}, format version ${version}, ${before}; owner ${epoch}, begun ${timeOf(startedAtMs)}`;
+  const opening = epochId === '' ? '' : ` (epoch ${epochId})`;
+  return `${' '.repeat(14)}log ${logNumber}, format version ${version}, ${before}; owner ${epoch}${opening}, begun ${timeOf(startedAtMs)}`;
 }
 
 function nameOf(number: number): string {

@@ -49,10 +49,12 @@ function factsOf(path: string): ManifestFacts {
 /** One document on several lines: a store may have a million tables. */
 function* jsonLines(listing: Listing, facts: ManifestFacts): Generator<string, void> {
   const { path, bytes, what, isVerified, fields, pages, faults } = facts;
-  const { sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages } = facts;
+  const { epochs, sealedLogs, keptLogs, keptLoads, keptTables } = facts;
+  const { obsoleteTables, obsoleteLogs, obsoletePages } = facts;
   const head = JSON.stringify({
     ...{ type: what, path, bytes, isVerified, ...fields },
-    ...{ sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages },
+    ...{ epochs, sealedLogs, keptLogs, keptLoads, keptTables },
+    ...{ obsoleteTables, obsoleteLogs, obsoletePages, pages },
     faults: faults.map(faultFields),
   });
   yield `${head.slice(0, -1)},"tables":[`;
@@ -88,15 +90,21 @@ function* textLines(listing: Listing, facts: ManifestFacts): Generator<string, v
 }
 
 function* lists(facts: ManifestFacts): Generator<string, void> {
-  const { what, sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages } = facts;
+  const { what, epochs, sealedLogs, keptLogs, keptLoads, keptTables } = facts;
+  const { obsoleteTables, obsoleteLogs, obsoletePages, pages } = facts;
   if (what === 'page') return;
   const named = (
     name: string,
     files: readonly { readonly number: number }[],
     nameOf: (number: FileNumber) => string,
   ): string => `  ${name.padEnd(16)}${namesOf(files.map(({ number }) => nameOf(number as FileNumber)))}`;
+  yield `  ${'epochs'.padEnd(16)}${namesOf(epochs.map(({ id, end }) => `${id} (to ${end})`))}`;
   const sealed = sealedLogs.map(({ number, sizeBytes }) => `${logName(number)} (${sizeBytes} bytes)`);
   yield `  ${'sealed logs'.padEnd(16)}${namesOf(sealed)}`;
+  yield named('kept logs', keptLogs, logName);
+  const loads = keptLoads.map(({ sequence, tables }) => `${sequence} (${tables.length} tables)`);
+  yield `  ${'kept loads'.padEnd(16)}${namesOf(loads)}`;
+  yield named('kept tables', keptTables, tableName);
   yield named('obsolete tables', obsoleteTables, tableName);
   yield named('obsolete logs', obsoleteLogs, logName);
   yield named('obsolete pages', obsoletePages, pageName);

@@ -27,8 +27,8 @@ export interface SourceFile {
   readonly path: string;
   /** The bytes from the start that count. */
   readonly sizeBytes: number;
-  /** CRC-32 of these. */
-  readonly checksum: number;
+  /** CRC-32 of these, if that is known. */
+  readonly checksum: number | undefined;
 }
 
 /** Returns whether it is a link. `check` is called between parts, and what it throws ends the copy. */
@@ -48,7 +48,7 @@ export async function linkOrCopy(
         check();
         await writeFullyAsync(to, part, position);
       });
-      if (found !== checksum)
+      if (checksum !== undefined && found !== checksum)
         throw new CorruptionError('the file is not the one that the manifest names', { file: path });
       await to.datasyncAsync();
     } finally {
@@ -70,16 +70,6 @@ async function tryLink(fs: FileSystem, { path, sizeBytes }: SourceFile, target: 
   } catch {
     // The error of the copy that is tried next says more.
     return false;
-  }
-}
-
-/** Of the first `sizeBytes` of the file at `path`. @throws {@link CorruptionError} when it is shorter. */
-export async function checksumOf(fs: FileSystem, path: string, sizeBytes: number): Promise<number> {
-  const file = await openToRead(fs, path);
-  try {
-    return await readParts(file, sizeBytes, () => Promise.resolve());
-  } finally {
-    closeQuietly(file);
   }
 }
 

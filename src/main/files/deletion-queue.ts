@@ -98,6 +98,8 @@ export class DeletionQueue {
   readonly #directory: string;
   readonly #host: DeletionHost;
   #last: Promise<void> = Promise.resolve();
+  /** What is kept, and what of it is to go. */
+  readonly #keepers = new Map<ReadonlySet<FileNumber>, { tables: FileNumber[]; logs: FileNumber[] }>();
   #doneCount = 0;
 
   constructor(fs: FileSystem, directory: string, host: DeletionHost) {
@@ -106,9 +108,34 @@ export class DeletionQueue {
     this.#host = host;
   }
 
+  /** None of these tables and logs is deleted, whatever becomes of them, until what this returns is called. */
+  keep(numbers: readonly FileNumber[]): () => void {
+    const keeper = new Set(numbers);
+    const late: { tables: FileNumber[]; logs: FileNumber[] } = { tables: [], logs: [] };
+    this.#keepers.set(keeper, late);
+    return () => {
+      if (this.#keepers.delete(keeper) && late.tables.length + late.logs.length > 0) this.remove(late);
+    };
+  }
+
+  /** Those that nobody keeps; the others go when they are given back. */
+  #unkept(kind: 'tables' | 'logs', numbers: readonly FileNumber[] = []): readonly FileNumber[] {
+    if (this.#keepers.size === 0) return numbers;
+    return numbers.filter((number) => {
+      for (const [keeper, late] of this.#keepers)
+        if (keeper.has(number)) {
+          late[kind].push(number);
+          return false;
+        }
+      return true;
+    });
+  }
+
   /** Deletes in the background. */
-  remove(files: ObsoleteFiles): void {
+  remove(given: ObsoleteFiles): void {
     const { deleted, failed } = this.#host;
+    const tables = this.#unkept('tables', given.tables);
+    const files = { ...given, tables, logs: this.#unkept('logs', given.logs) };
     this.#last = this.#last
       .then(() =>
         this.#host.mayDelete()
@@ -190,29 +217,33 @@ type Fate = 'needed' | 'to-be-named' | 'obsolete' | 'unknown' | 'not-ours-to-jud
 /** What is to become of the files of a store that is opened. */
 class KnownFiles {
   readonly #live: ReadonlySet<number>;
+  /** Logs and tables that are kept for changes(). */
+  readonly #kept: ReadonlySet<number>;
   readonly #obsoleteTables: ReadonlyMap<number, ObsoleteTable>;
   readonly #obsoleteLogs: ReadonlyMap<number, ObsoleteLog>;
   readonly #pages: ReadonlySet<number>;
   readonly #obsoletePages: ReadonlyMap<number, ObsoleteTable>;
   readonly #logNumber: number;
 
-  constructor({ levels, pages, obsoleteTables, obsoleteLogs, obsoletePages, logNumber }: ManifestState) {
+  constructor(state: ManifestState) {
+    const { levels, pages, keptLogs, keptTables, obsoleteTables, obsoleteLogs, obsoletePages } = state;
     this.#live = new Set(levels.flat().map((table) => table.number));
+    this.#kept = new Set([...keptLogs, ...keptTables].map(({ number }) => number));
     this.#pages = new Set(pages.map((page) => page.number));
     this.#obsoletePages = new Map(obsoletePages.map((page) => [page.number, page]));
     this.#obsoleteTables = new Map(obsoleteTables.map((table) => [table.number, table]));
     this.#obsoleteLogs = new Map(obsoleteLogs.map((log) => [log.number, log]));
-    this.#logNumber = logNumber;
+    this.#logNumber = state.logNumber;
   }
 
   /** By its name. */
   fateOf(file: StoreFile): Fate {
     switch (file.kind) {
       case 'table':
-        if (this.#live.has(file.number)) return 'needed';
+        if (this.#live.has(file.number) || this.#kept.has(file.number)) return 'needed';
         return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'log':
-        if (file.number >= this.#logNumber) return 'needed';
+        if (file.number >= this.#logNumber || this.#kept.has(file.number)) return 'needed';
         return this.isListed(file) ? 'obsolete' : 'unknown';
       case 'page':
         if (this.#pages.has(file.number)) return 'needed';

@@ -14,26 +14,40 @@ import { crc32 } from '../../shared/base/checksum.ts';
 import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
 import { logPath } from '../../shared/files/file-names.ts';
 import { type FileSystem, readFully, type StorageFile } from '../../shared/files/file-system.ts';
-import { RecordType, readRecord, START_RECORD_BYTES } from '../../shared/log/log-format.ts';
+import {
+  claimedEnd,
+  claimedType,
+  RECORD_HEADER_BYTES,
+  RecordType,
+  readRecord,
+} from '../../shared/log/log-format.ts';
 import type { ObsoleteLog, ObsoleteTable } from '../manifest/manifest-state.ts';
 
 const PART_BYTES: number = 1024 * 1024;
-/** A record begins with its checksum. */
-const CHECKSUM_BYTES = 4;
+
+/** More than a start record and the notes before the first group have. */
+const SEARCHED_BYTES = 1024;
 
 /** The checksum of the first group in `bytes`, the start of a log; 0: there is none. */
 export function firstGroupIn(bytes: Uint8Array): number {
-  return bytes.length < START_RECORD_BYTES + CHECKSUM_BYTES ? 0 : readU32(bytes, START_RECORD_BYTES);
+  for (let at = 0; bytes.length - at >= RECORD_HEADER_BYTES; ) {
+    const type = claimedType(bytes, at);
+    if (type === 0) return 0;
+    if (type !== RecordType.Start && type !== RecordType.Note) return readU32(bytes, at);
+    const next = claimedEnd(bytes, at, bytes.length);
+    if (next < 0) return 0;
+    at = next;
+  }
+  return 0;
 }
 
 /** The same of a file; 0 as well when the log does not begin as one. */
 export function firstGroupOf(fs: FileSystem, directory: string, number: FileNumber): number {
   const file = fs.openRead(logPath(directory, number));
   try {
-    const start = new Uint8Array(START_RECORD_BYTES + CHECKSUM_BYTES);
+    const start = new Uint8Array(SEARCHED_BYTES);
     const bytes = start.subarray(0, readFully(file, start, 0));
-    const isLog =
-      readRecord(bytes, 0, Math.min(bytes.length, START_RECORD_BYTES), number)?.type === RecordType.Start;
+    const isLog = readRecord(bytes, 0, bytes.length, number)?.type === RecordType.Start;
     return isLog ? firstGroupIn(bytes) : 0;
   } finally {
     file.close();

@@ -52,7 +52,7 @@ export interface RecordFacts {
   readonly kind: 'record';
   readonly offset: number;
   readonly bytes: number;
-  readonly record: 'start' | 'group' | 'note' | 'unknown';
+  readonly record: 'start' | 'group' | 'batch' | 'note' | 'unknown';
   readonly firstSequence: number;
   /** How much of the log was known to be on the disk when it was written. */
   readonly syncedUpTo: number;
@@ -109,7 +109,13 @@ const TYPE_NAMES: ReadonlyMap<number, RecordFacts['record']> = new Map([
   [RecordType.Start, 'start'],
   [RecordType.Group, 'group'],
   [RecordType.Note, 'note'],
+  [RecordType.Batch, 'batch'],
 ]);
+
+/** Whether such a record has entries. */
+export function isOfWrites(record: RecordFacts['record']): boolean {
+  return record === 'group' || record === 'batch';
+}
 
 /** The facts of the log in `file`; `nameNumber`: what its name says. `wantsEntries` is asked for each group. */
 export function* logFacts(
@@ -236,11 +242,12 @@ class LogWalk {
       if (this.#gap < 0) this.#validEntries = this.#entries;
       this.#refused = at;
     }
-    if (facts.record === 'group') this.#groups++;
+    const hasEntries = isOfWrites(facts.record);
+    if (hasEntries) this.#groups++;
     const count = facts.puts + facts.deletes;
     this.#entries += count;
     yield facts;
-    if (facts.record === 'group' && this.#wantsEntries()) yield* this.#entriesOf(at, header, count);
+    if (hasEntries && this.#wantsEntries()) yield* this.#entriesOf(at, header, count);
     for (const error of faults) yield this.#fault(error);
     // Of a group that can't be read nobody knows how many entries it has.
     this.#nextSequence = faults.length > 0 ? Number.POSITIVE_INFINITY : header.firstSequence + count;
@@ -264,7 +271,7 @@ class LogWalk {
     try {
       if (type === 'start' && at === 0) facts.start = readLogStart(this.#window, header, this.#number);
       else if (type === 'note') facts.timeMs = readNoteTime(this.#window, at, header);
-      else if (type === 'group') {
+      else if (isOfWrites(type)) {
         const cursor = this.#cursor(at, header, this.#place);
         while (cursor.next()) {
           if (givesValue(cursor.kind)) group.puts++;

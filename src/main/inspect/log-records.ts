@@ -8,6 +8,7 @@ import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import {
   claimedType,
   type LogStart,
+  MIN_START_PAYLOAD_BYTES,
   NoteTag,
   RECORD_HEADER_BYTES,
   REQUIRED_NOTES,
@@ -49,8 +50,8 @@ export function findLogNumber(
   nameNumber: number | undefined,
 ): number | undefined {
   if (nameNumber !== undefined && readIntact(window, 0, end, nameNumber) !== undefined) return nameNumber;
-  if (end < RECORD_HEADER_BYTES + START_PAYLOAD_BYTES) return nameNumber;
-  const from = window.show(0, RECORD_HEADER_BYTES + START_PAYLOAD_BYTES);
+  if (end < RECORD_HEADER_BYTES + MIN_START_PAYLOAD_BYTES) return nameNumber;
+  const from = window.show(0, RECORD_HEADER_BYTES + MIN_START_PAYLOAD_BYTES);
   const own = readStart(window.bytes, from + RECORD_HEADER_BYTES).logNumber;
   return own > 0 && readIntact(window, 0, end, own) !== undefined ? own : nameNumber;
 }

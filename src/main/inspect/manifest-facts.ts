@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path';
 import { CorruptionError, type StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, MAX_FILE_NUMBER } from '../../shared/base/ids.ts';
 import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
+import type { ClosedEpoch } from '../../shared/changes/history.ts';
 import {
   logPath,
   MANIFEST_NAME,
@@ -28,7 +29,14 @@ import { statTableFile } from '../../shared/table/table-file.ts';
 import { findEpochs } from '../files/epochs.ts';
 import { decodeManifest, manifestStamp, pagesIn, refuseMoreLinesThanFiles } from '../manifest/manifest.ts';
 import { MAX_MANIFEST_BYTES } from '../manifest/manifest-root.ts';
-import type { ManifestState, ObsoleteLog, ObsoleteTable, SealedLog } from '../manifest/manifest-state.ts';
+import type {
+  KeptLoad,
+  KeptLog,
+  ManifestState,
+  ObsoleteLog,
+  ObsoleteTable,
+  SealedLog,
+} from '../manifest/manifest-state.ts';
 import { openText } from '../manifest/manifest-text.ts';
 import { readPage } from '../manifest/page-files.ts';
 import { faultOf, WrongFile } from './inspected-file.ts';
@@ -49,9 +57,13 @@ export interface ManifestFacts {
   readonly what: 'manifest' | 'page';
   /** Checksums match, and it obeys the rules: what follows is what was written. */
   readonly isVerified: boolean;
-  /** formatVersion, storeId, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber: those that could be read. */
+  /** formatVersion, storeId, branch, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber: those that could be read. */
   readonly fields: Fields;
+  readonly epochs: readonly ClosedEpoch[];
   readonly sealedLogs: readonly SealedLog[];
+  readonly keptLogs: readonly KeptLog[];
+  readonly keptLoads: readonly KeptLoad[];
+  readonly keptTables: readonly ObsoleteTable[];
   readonly obsoleteTables: readonly ObsoleteTable[];
   readonly obsoleteLogs: readonly ObsoleteLog[];
   readonly obsoletePages: readonly ObsoleteTable[];
@@ -73,6 +85,8 @@ export const MANIFEST_KINDS: readonly StoreFile['kind'][] = [
 /** A directory with one of these is, or was, a store's. */
 const STORE_KINDS: ReadonlySet<StoreFile['kind'] | undefined> = new Set(['table', 'log', 'page']);
 const PAGE_FIELDS = ['level', 'number', 'sizeBytes', 'checksum', 'tables'] as const;
+
+const KEPT_LOG_FIELDS = ['number', 'sizeBytes', 'firstGroup', 'firstSequence', 'time'] as const;
 
 /** So often a running store may replace its manifest under our eyes. */
 const ATTEMPTS = 5;
@@ -123,14 +137,20 @@ function readSound(
 }
 
 function soundFacts(path: string, bytes: number, state: ManifestState): ManifestFacts {
-  const { formatVersion, storeId, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber } = state;
+  const { formatVersion, storeId, branch, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber } =
+    state;
+  const named = { formatVersion, storeId, ...(branch === undefined ? {} : { branch }) };
   return {
     path,
     bytes,
     what: 'manifest',
     isVerified: true,
-    fields: { formatVersion, storeId, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber },
+    fields: { ...named, ownerEpoch, lastTime, nextFileNumber, lastSequence, logNumber },
+    epochs: state.epochs,
     sealedLogs: state.sealedLogs,
+    keptLogs: state.keptLogs,
+    keptLoads: state.keptLoads,
+    keptTables: state.keptTables,
     obsoleteTables: state.obsoleteTables,
     obsoleteLogs: state.obsoleteLogs,
     obsoletePages: state.obsoletePages,
@@ -177,7 +197,11 @@ function looseFacts(fs: FileSystem, file: StorageFile, size: number, fault: Stor
     what: isPage ? 'page' : 'manifest',
     isVerified,
     fields: lines.fields,
+    epochs: lines.epochs,
     sealedLogs: listOf<SealedLog>(lines, 'sealedLogs', ['number', 'sizeBytes']),
+    keptLogs: listOf<KeptLog>(lines, 'keptLogs', KEPT_LOG_FIELDS),
+    keptLoads: lines.keptLoads,
+    keptTables: listOf<ObsoleteTable>(lines, 'keptTables', identity),
     obsoleteTables: listOf<ObsoleteTable>(lines, 'obsoleteTables', identity),
     obsoleteLogs: listOf<ObsoleteLog>(lines, 'obsoleteLogs', ['number', 'firstGroup']),
     obsoletePages: listOf<ObsoleteTable>(lines, 'obsoletePages', identity),
@@ -231,9 +255,13 @@ function absentFiles(fs: FileSystem, directory: string, facts: ManifestFacts): S
         : `the file has ${found} bytes where the manifest has ${expected}`;
     faults.push(new CorruptionError(message, { file: path }));
   };
-  for (const { number, sizeBytes } of facts.levels.flat())
-    check(tablePath(directory, number), statTableFile(fs, directory, number)?.sizeBytes, sizeBytes);
-  for (const { number, sizeBytes } of facts.sealedLogs) {
+  const tables = [...facts.levels.flat(), ...facts.keptTables];
+  for (const { number, sizeBytes } of tables) {
+    const named = number as FileNumber;
+    check(tablePath(directory, named), statTableFile(fs, directory, named)?.sizeBytes, sizeBytes);
+  }
+  for (const { number: named, sizeBytes } of [...facts.sealedLogs, ...facts.keptLogs]) {
+    const number = named as FileNumber;
     const found = fs.stat(logPath(directory, number))?.sizeBytes;
     // What lies behind its end does not count.
     check(logPath(directory, number), found === undefined ? found : Math.min(found, sizeBytes), sizeBytes);

@@ -17,6 +17,8 @@ import { CorruptionError, type StorageError } from '../../shared/base/errors.ts'
 import { type FileNumber, LEVEL_COUNT, type Level, type SequenceNumber } from '../../shared/base/ids.ts';
 import { MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
+import { type ClosedEpoch, isEpochId } from '../../shared/changes/history.ts';
+import type { KeptLoad } from '../manifest/kept-state.ts';
 import { expiryOfList } from '../manifest/manifest-text.ts';
 
 /** Numbers and texts, by name. */
@@ -26,8 +28,10 @@ export interface ReadLines {
   /** "manifest" or "page"; undefined: neither is said. */
   readonly name: string | undefined;
   readonly fields: Fields;
-  /** Items of the lists other than that of the tables: flat objects of numbers. */
+  /** Items of the lists other than those below: flat objects of numbers. */
   readonly lists: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>>;
+  readonly epochs: readonly ClosedEpoch[];
+  readonly keptLoads: readonly KeptLoad[];
   readonly tables: readonly LeveledTable[];
   readonly faults: readonly StorageError[];
 }
@@ -36,7 +40,7 @@ const MAX_FAULTS = 20;
 const NEWLINE = 0x0a;
 const HEADER = /^\{"checksum":"crc32:[0-9a-f]{8}",$/;
 const OPENING = /^"(manifest|page)": \{$/;
-const FIELD = /^ {2}"(\w+)": (?:(0|[1-9]\d{0,15})|"([-\w]{0,64})"),?$/;
+const FIELD = /^ {2}"(\w+)": (?:(0|[1-9]\d{0,15})|"([-.:\w]{0,128})"),?$/;
 const LIST = /^ {2}"(\w+)": \[(\],?)?$/;
 const ITEM = /^ {4}(\{.*\}),?$/;
 const ENDINGS: ReadonlySet<string> = new Set(['  ]', '  ],', '}}']);
@@ -69,6 +73,8 @@ class LineReader {
   readonly #file: string;
   readonly #fields: Record<string, number | string> = Object.create(null) as Record<string, number | string>;
   readonly #lists = new Map<string, Readonly<Record<string, number>>[]>();
+  readonly #epochs: ClosedEpoch[] = [];
+  readonly #keptLoads: KeptLoad[] = [];
   readonly #tables: LeveledTable[] = [];
   readonly #faults: StorageError[] = [];
   #faultCount = 0;
@@ -122,6 +128,8 @@ class LineReader {
       name: this.#name,
       fields: this.#fields,
       lists: Object.fromEntries(this.#lists),
+      epochs: this.#epochs,
+      keptLoads: this.#keptLoads,
       tables: this.#tables,
       faults: this.#faults,
     };
@@ -132,8 +140,23 @@ class LineReader {
     if (item === undefined) return false;
     // The name of the list may be what is damaged: only tables have keys.
     if ('smallestKey' in item) return this.#takeTable(item);
+    if ('end' in item) return this.#takeEpoch(item);
+    if ('sequence' in item) return this.#takeLoad(item);
     if (!Object.values(item).every(isCount) || this.#list === undefined) return false;
     this.#lists.get(this.#list)!.push(item as Record<string, number>);
+    return true;
+  }
+
+  #takeEpoch({ id, end }: Readonly<Record<string, unknown>>): boolean {
+    if (typeof id !== 'string' || !isEpochId(id) || !isCount(end)) return false;
+    this.#epochs.push({ id, end });
+    return true;
+  }
+
+  #takeLoad({ sequence, after, time, sizeBytes, tables }: Readonly<Record<string, unknown>>): boolean {
+    if (!isCount(sequence) || !isCount(after) || !isCount(time) || !isCount(sizeBytes)) return false;
+    if (!Array.isArray(tables) || !tables.every(isCount)) return false;
+    this.#keptLoads.push({ sequence, after, time, sizeBytes, tables });
     return true;
   }
 

@@ -7,7 +7,9 @@ import { assert } from '../../shared/base/assert.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, LEVEL_COUNT, type Level, level as toLevel } from '../../shared/base/ids.ts';
 import type { LeveledTable, TableInfo } from '../../shared/base/version-edit.ts';
+import type { ClosedEpoch } from '../../shared/changes/history.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
+import { type KeptState, NOTHING_KEPT } from './kept-state.ts';
 import {
   emptyState,
   MANIFEST_FORMAT_VERSION,
@@ -35,7 +37,9 @@ export const MAX_MANIFEST_BYTES: number = 500 * 1024 * 1024;
 /** Before there were pages. */
 const FORMAT_WITHOUT_PAGES = 2;
 /** All that can be read. */
-const FORMATS: readonly unknown[] = [FORMAT_WITHOUT_PAGES, 3, MANIFEST_FORMAT_VERSION];
+const FORMATS: readonly unknown[] = [FORMAT_WITHOUT_PAGES, 3, 4, MANIFEST_FORMAT_VERSION];
+/** From here on it names the epochs of its history, and what is kept for changes(). */
+const FORMAT_WITH_EPOCHS = 5;
 
 /** Reads all pages that a root names. */
 export type PageSource = (storeId: string, entries: readonly PageEntry[]) => TablePage[];
@@ -80,18 +84,22 @@ function bodyOf(state: ManifestState<TableSequence>): string {
     const level = toLevel(i);
     return inPages.has(level) ? [] : Array.from(tables, (table): LeveledTable => ({ level, table }));
   });
-  const isNewest = state.formatVersion !== FORMAT_WITHOUT_PAGES;
+  const hasPages = state.formatVersion !== FORMAT_WITHOUT_PAGES;
+  const hasEpochs = state.formatVersion >= FORMAT_WITH_EPOCHS;
   const fields = [
     `"formatVersion": ${state.formatVersion}`,
     `"storeId": ${JSON.stringify(state.storeId)}`,
-    ...(isNewest ? [`"ownerEpoch": ${state.ownerEpoch}`, `"lastTime": ${state.lastTime}`] : []),
+    ...(state.branch === undefined ? [] : [`"branch": ${JSON.stringify(state.branch)}`]),
+    ...(hasPages ? [`"ownerEpoch": ${state.ownerEpoch}`, `"lastTime": ${state.lastTime}`] : []),
     `"nextFileNumber": ${state.nextFileNumber}`,
     `"lastSequence": ${state.lastSequence}`,
     `"logNumber": ${state.logNumber}`,
+    ...(hasEpochs ? [`"epochs": ${listOf(state.epochs.map(epochLine))}`] : []),
     `"sealedLogs": ${listOf(sealedLogs.map(({ number, sizeBytes }) => JSON.stringify({ number, sizeBytes })))}`,
+    ...(hasEpochs ? keptFields(state) : []),
     `"obsoleteTables": ${listOf(obsoleteTables.map(obsoleteLine))}`,
     `"obsoleteLogs": ${listOf(obsoleteLogs.map(({ number, firstGroup }) => JSON.stringify({ number, firstGroup })))}`,
-    ...(isNewest
+    ...(hasPages
       ? [
           `"obsoletePages": ${listOf(obsoletePages.map(obsoleteLine))}`,
           `"pages": ${listOf(pages.map(pageLine))}`,
@@ -100,6 +108,24 @@ function bodyOf(state: ManifestState<TableSequence>): string {
     `"tables": ${listOf(tableLinesOf(inline))}`,
   ];
   return `"manifest": {\n  ${fields.join(',\n  ')}\n}}\n`;
+}
+
+function keptFields({ keptLogs, keptLoads, keptTables }: KeptState): string[] {
+  const logs = keptLogs.map(({ number, sizeBytes, firstGroup, firstSequence, time }) =>
+    JSON.stringify({ number, sizeBytes, firstGroup, firstSequence, time }),
+  );
+  const loads = keptLoads.map(({ sequence, after, time, sizeBytes, tables }) =>
+    JSON.stringify({ sequence, after, time, sizeBytes, tables }),
+  );
+  return [
+    `"keptLogs": ${listOf(logs)}`,
+    `"keptLoads": ${listOf(loads)}`,
+    `"keptTables": ${listOf(keptTables.map(obsoleteLine))}`,
+  ];
+}
+
+function epochLine({ id, end }: ClosedEpoch): string {
+  return `{"id":"${id}","end":${end}}`;
 }
 
 function obsoleteLine({ number, sizeBytes, checksum }: ObsoleteTable): string {
@@ -128,6 +154,7 @@ function stateOf(
           obsoletePages: items('obsoletePages').map((fields) => obsoleteOf(reader, fields)),
           pages: pagesOf(storeId, entriesOf(reader, items('pages'))),
         };
+  const kept = formatVersion < FORMAT_WITH_EPOCHS ? NOTHING_KEPT : keptOf(reader, manifest, items);
   for (const { level, tables } of newest.pages) for (const table of tables) levels[level]!.push(table);
   const inPages = new Set(newest.pages.map((page) => page.level));
   for (const { level, table } of reader.tables(manifest)) {
@@ -157,7 +184,33 @@ function stateOf(
     ),
     obsoletePages: newest.obsoletePages,
     pages: newest.pages,
+    ...kept,
     levels,
+  };
+}
+
+function keptOf(reader: FieldReader, manifest: Fields, items: (name: string) => Fields[]): KeptState {
+  return {
+    ...(reader.has(manifest, 'branch') ? { branch: reader.text(manifest, 'branch') } : {}),
+    epochs: items('epochs').map((fields) => ({
+      id: reader.text(fields, 'id'),
+      end: reader.number(fields, 'end'),
+    })),
+    keptLogs: items('keptLogs').map((fields) => ({
+      number: reader.number(fields, 'number'),
+      sizeBytes: reader.number(fields, 'sizeBytes'),
+      firstGroup: reader.number(fields, 'firstGroup'),
+      firstSequence: reader.number(fields, 'firstSequence'),
+      time: reader.number(fields, 'time'),
+    })),
+    keptLoads: items('keptLoads').map((fields) => ({
+      sequence: reader.number(fields, 'sequence'),
+      after: reader.number(fields, 'after'),
+      time: reader.number(fields, 'time'),
+      sizeBytes: reader.number(fields, 'sizeBytes'),
+      tables: reader.numbers(fields, 'tables'),
+    })),
+    keptTables: items('keptTables').map((fields) => obsoleteOf(reader, fields)),
   };
 }
 

@@ -17,16 +17,28 @@ import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import { levelProblem } from '../../shared/read/version.ts';
+import {
+  areAscending,
+  areLoadsWhole,
+  type FileIdentity,
+  isChecksum,
+  isCount,
+  type KeptState,
+  keptProblem,
+  NOTHING_KEPT,
+} from './kept-state.ts';
+
+export type { KeptLoad, KeptLog } from './kept-state.ts';
 
 /**
  * 2: says which tables and logs may be deleted. 3: has pages, shortened bounds, and fields for what comes next. 4: a table may
- * have ranges of deleted keys, and entries that expire.
+ * have ranges of deleted keys, and entries that expire. 5: names the epochs of its history, and what is kept for changes().
  *
  * How more comes in: the spelling is exact, so a field that a version does not know makes the manifest one it can't read.
  * Whatever is new comes with the next version; one that is older
  * than the manifest refuses it with STRATA_UNSUPPORTED.
  */
-export const MANIFEST_FORMAT_VERSION = 4;
+export const MANIFEST_FORMAT_VERSION = 5;
 /** From here on a table may have ranges of deleted keys, and entries that expire. */
 const FORMAT_WITH_RANGES = 4;
 
@@ -40,12 +52,8 @@ export interface SealedLog {
   readonly sizeBytes: number;
 }
 
-/** A table (or page) that may be deleted, and what it is known by (file-identity.ts). */
-export interface ObsoleteTable {
-  readonly number: number;
-  readonly sizeBytes: number;
-  readonly checksum: number;
-}
+/** A table (or page) that may be deleted. */
+export type ObsoleteTable = FileIdentity;
 
 /** A page of the manifest: a file with a part of the list of tables of one level. Immutable. */
 export interface TablePage extends ObsoleteTable {
@@ -62,7 +70,7 @@ export interface ObsoleteLog {
 }
 
 /** Everything the store must remember besides the bytes in its other files. `Tables`: how a level is held in memory. */
-export interface ManifestState<Tables extends TableSequence = readonly TableInfo[]> {
+export interface ManifestState<Tables extends TableSequence = readonly TableInfo[]> extends KeptState {
   readonly formatVersion: number;
   /** A random UUID, made with the store: distinguishes stores, whatever they are called. */
   readonly storeId: string;
@@ -105,6 +113,7 @@ export function emptyState(storeId: string): ManifestState {
     obsoleteLogs: [],
     obsoletePages: [],
     pages: [],
+    ...NOTHING_KEPT,
     levels: Array.from({ length: LEVEL_COUNT }, () => []),
   };
 }
@@ -112,8 +121,18 @@ export function emptyState(storeId: string): ManifestState {
 /** What is wrong with `state`, in words without key bytes; undefined when nothing is. */
 export function stateProblem(state: ManifestState): string | undefined {
   return (
-    headProblem(state) ?? tablesProblem(state) ?? pagesProblem(state) ?? numbersProblem(state, state.levels)
+    headProblem(state) ??
+    tablesProblem(state) ??
+    pagesProblem(state) ??
+    numbersProblem(state, state.levels) ??
+    missingLoadProblem(state)
   );
+}
+
+function missingLoadProblem(state: ManifestState): string | undefined {
+  if (state.keptLoads.length === 0) return undefined;
+  const live = new Set(state.levels.flatMap((tables) => tables.map((table) => table.number as number)));
+  return areLoadsWhole(state, (number) => live.has(number)) ? undefined : 'a kept load lacks a table';
 }
 
 /**
@@ -140,7 +159,7 @@ function headProblem(state: ManifestState<TableSequence>): string | undefined {
   if (state.levels.reduce((sum, tables) => sum + tables.length, 0) > MAX_TABLE_COUNT)
     return 'too many tables';
   if (state.sealedLogs.length > MAX_SEALED_LOG_COUNT) return 'too many sealed logs';
-  return sealedLogsProblem(state) ?? obsoleteProblem(state);
+  return sealedLogsProblem(state) ?? obsoleteProblem(state) ?? keptProblem(state);
 }
 
 function sealedLogsProblem(state: ManifestState<TableSequence>): string | undefined {
@@ -162,10 +181,10 @@ function obsoleteProblem({
   logNumber,
   nextFileNumber,
 }: ManifestState<TableSequence>): string | undefined {
-  if (!isAscending(obsoleteTables, nextFileNumber)) return 'the obsolete tables are not in order';
-  if (!isAscending(obsoletePages, nextFileNumber)) return 'the obsolete pages are not in order';
+  if (!areAscending(obsoleteTables, nextFileNumber)) return 'the obsolete tables are not in order';
+  if (!areAscending(obsoletePages, nextFileNumber)) return 'the obsolete pages are not in order';
   // A log number may lie ahead of all files.
-  if (!isAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber)))
+  if (!areAscending(obsoleteLogs, Math.min(logNumber, nextFileNumber)))
     return 'the obsolete logs are not in order';
   const files = [...obsoleteTables, ...obsoletePages];
   if (!files.every(({ sizeBytes, checksum }) => isCount(sizeBytes) && isChecksum(checksum)))
@@ -173,13 +192,6 @@ function obsoleteProblem({
   if (!obsoleteLogs.every(({ firstGroup }) => isChecksum(firstGroup)))
     return 'the checksum of an obsolete log is out of range';
   return undefined;
-}
-
-/** Whether these are file numbers below `end`, each larger than the one before. */
-function isAscending(files: readonly { readonly number: number }[], end: number): boolean {
-  return files.every(
-    ({ number }, i) => isCount(number) && number > (files[i - 1]?.number ?? 0) && number < end,
-  );
 }
 
 function tablesProblem(state: ManifestState): string | undefined {
@@ -263,8 +275,9 @@ function numbersProblem(
   state: ManifestState<TableSequence>,
   tables: readonly (readonly TableInfo[])[],
 ): string | undefined {
-  const { sealedLogs, obsoleteTables, obsoleteLogs, obsoletePages, pages } = state;
-  const lists = [sealedLogs, ...tables, obsoleteTables, obsoleteLogs, obsoletePages, pages];
+  const { sealedLogs, keptLogs, keptTables, obsoleteTables, obsoleteLogs, obsoletePages, pages } = state;
+  const kept = [sealedLogs, keptLogs, keptTables];
+  const lists = [...kept, ...tables, obsoleteTables, obsoleteLogs, obsoletePages, pages];
   const numbers = new Uint32Array(lists.reduce((sum, files) => sum + files.length, 0));
   let count = 0;
   for (const files of lists) {
@@ -279,13 +292,4 @@ function numbersProblem(
   for (let i = 1; i < count; i++)
     if (numbers[i] === numbers[i - 1]) return `file number ${numbers[i]} appears twice`;
   return undefined;
-}
-
-function isChecksum(value: number): boolean {
-  return isCount(value) && value <= 0xffffffff;
-}
-
-/** A safe integer >= 0, and not -0, which is written as 0 and would not come back as what was read. */
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0);
 }

@@ -172,6 +172,13 @@ export class FieldReader {
     return value;
   }
 
+  numbers(fields: Fields, name: string): readonly number[] {
+    return this.list(fields, name).map((item) => {
+      if (typeof item !== 'number') this.fail(name);
+      return item;
+    });
+  }
+
   has(fields: Fields, name: string): boolean {
     return Object.hasOwn(fields, name);
   }

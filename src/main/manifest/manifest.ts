@@ -3,11 +3,23 @@
  *
  *   {"checksum":"crc32:0a1b2c3d",                          spelled as manifest-text.ts says
  *   "manifest": {
- *     "formatVersion": 3,
+ *     "formatVersion": 5,
  *     "storeId": "...", "ownerEpoch": n, "lastTime": n,
  *     "nextFileNumber": n, "lastSequence": n, "logNumber": n,
+ *     "epochs": [
+ *       {"id":"0123456789abcdef","end":n}                  whose writes they are: kept-state.ts
+ *     ],
  *     "sealedLogs": [
  *       {"number":9,"sizeBytes":4096}
+ *     ],
+ *     "keptLogs": [
+ *       {"number":2,"sizeBytes":4096,"firstGroup":n,"firstSequence":n,"time":n}    for changes(): kept-state.ts
+ *     ],
+ *     "keptLoads": [
+ *       {"sequence":n,"after":n,"time":n,"sizeBytes":n,"tables":[6,7]}
+ *     ],
+ *     "keptTables": [
+ *       {"number":6,"sizeBytes":412,"checksum":n}
  *     ],
  *     "obsoleteTables": [
  *       {"number":3,"sizeBytes":412,"checksum":n}
@@ -19,7 +31,7 @@
  *       {"number":5,"sizeBytes":9120,"checksum":n}
  *     ],
  *     "pages": [
- *       {"level":6,"number":16,"sizeBytes":40960,"checksum":n,"tables":128}     levels with many tables: manifest-pages.ts
+ *       {"level":6,"number":16,"sizeBytes":40960,"checksum":n,"tables":128}   of large levels: manifest-pages.ts
  *     ],
  *     "tables": [
  *       {"level":0,"number":7, ...}                        one line per table of the other levels, in version.ts's order
@@ -31,7 +43,7 @@
  * base64 and whatever else two parsers may disagree on.
  *
  * To save: write new pages, sync them and the directory; write manifest.json.tmp, sync it, rename it over manifest.json, sync the
- * directory. Format 2, which had no pages and none of the fields around them, is read, and written as 3 by the next edit.
+ * directory. Formats 2 to 4 are read, and written as 5 by the next edit; 2 had no pages and none of the fields around them.
  *
  * Invariants: reading writes nothing. Only a missing file means "no store here"; an empty, foreign or damaged one is a
  *             CorruptionError, a newer format STRATA_UNSUPPORTED.
@@ -41,7 +53,7 @@
  */
 import { join } from 'node:path';
 import { assert } from '../../shared/base/assert.ts';
-import { CorruptionError, systemErrorCode } from '../../shared/base/errors.ts';
+import { CorruptionError, StorageError, systemErrorCode } from '../../shared/base/errors.ts';
 import { fileNumber } from '../../shared/base/ids.ts';
 import { MANIFEST_NAME, MANIFEST_TEMPORARY_NAME } from '../../shared/files/file-names.ts';
 import {
@@ -203,6 +215,13 @@ export async function publishManifest(fs: FileSystem, directory: string): Promis
  */
 export function manifestStamp(fs: FileSystem, directory: string): string | undefined {
   return stampOf(fs.stat(join(directory, MANIFEST_NAME)));
+}
+
+/** Nobody but the owner of a store writes into its directory. */
+export function changedError(file: string): StorageError {
+  return new StorageError('STRATA_IO', `${file} was changed by somebody else while the store was open`, {
+    file,
+  });
 }
 
 /** The exact bytes of the file that says `state`. Its pages are files of their own. */

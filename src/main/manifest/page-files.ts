@@ -3,7 +3,7 @@
  *
  *   000016.tables    a text as manifest-text.ts spells it:
  *                    "page": {
- *                      "formatVersion": 4, "storeId": "...", "number": 16,
+ *                      "formatVersion": 5, "storeId": "...", "number": 16,
  *                      "tables": [
  *                        {"level":1,"number":7, ...}          one line per table
  *                      ]
@@ -33,7 +33,7 @@ import { checkSpelling, FieldReader, listOf, openText, sealText, tableLinesOf } 
 import { scanPage } from './page-scanner.ts';
 
 /** Of the pages that can be read: one that was written before stays as it is when the root is written anew. */
-const PAGE_FORMATS: readonly number[] = [MANIFEST_FORMAT_VERSION, 3];
+const PAGE_FORMATS: readonly number[] = [MANIFEST_FORMAT_VERSION, 4, 3];
 
 /** Pages written at the same time: three of libuv's four threads, which leaves one for the log. */
 const LANES = 3;

@@ -76,11 +76,22 @@ export function provesStore(fs: FileSystem, directory: string, name: string): bo
       return magic.length > 0 && magic.every((byte, i) => byte === TABLE_MAGIC[i]);
     }
     case 'log': {
-      const start = readPart(fs, path, 0, START_RECORD_BYTES);
+      const start = readFirst(fs, path, START_RECORD_BYTES);
       return readRecord(start, 0, start.length, file.number)?.type === RecordType.Start;
     }
     default:
       return false;
+  }
+}
+
+/** At most `length` bytes. */
+function readFirst(fs: FileSystem, path: string, length: number): Uint8Array {
+  const file = fs.openRead(path);
+  try {
+    const bytes = new Uint8Array(length);
+    return bytes.subarray(0, readFully(file, bytes, 0));
+  } finally {
+    file.close();
   }
 }
 

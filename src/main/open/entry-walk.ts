@@ -74,8 +74,8 @@ export class EntryWalk {
   position = 0;
 
   /** What came before `position` is not known: the ordinal of the entry there is right as it is. */
-  beginAt(bytes: Uint8Array, position: number): void {
-    this.#bucket = position >>> BUCKET_SHIFT;
+  beginAt(bytes: Uint8Array, position: number, base = 0): void {
+    this.#bucket = (base + position) >>> BUCKET_SHIFT;
     this.#ordinal = (bytes[position]! >>> 1) - 1;
   }
 

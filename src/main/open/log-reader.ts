@@ -23,9 +23,12 @@ import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import {
   claimedEnd,
   claimedType,
+  holdsWrites,
   KNOWN_FLAGS,
+  LAST_TYPE,
   LOG_FORMAT_VERSION,
   type LogStart,
+  MIN_START_PAYLOAD_BYTES,
   NoteTag,
   RECORD_HEADER_BYTES,
   REQUIRED_NOTES,
@@ -35,7 +38,6 @@ import {
   readRecord,
   readStart,
   readSyncedUpTo,
-  START_PAYLOAD_BYTES,
 } from '../../shared/log/log-format.ts';
 import { EntryWalk } from './entry-walk.ts';
 import { LogWindow } from './log-window.ts';
@@ -147,7 +149,7 @@ class LogWalk {
       if (!isIntact) break;
       checkRecord(bytes, at, next, this.firstSequence + this.entryCount, path, base);
       const payload = at + RECORD_HEADER_BYTES;
-      if (type === RecordType.Group) this.entryCount += entries.count(bytes, payload, next, path, base);
+      if (holdsWrites(type)) this.entryCount += entries.count(bytes, payload, next, path, base);
       else this.latestMs = Math.max(this.latestMs, readNote(bytes, payload, next, path, base));
       if (readSyncedUpTo(bytes, at) > 0) this.hasSyncEvidence = true;
       at = next;
@@ -190,7 +192,7 @@ export function* walkLog(
     if (window.holds(position, next)) {
       if (window.want(position, Math.max(next, window.pieceEnd(position, end)))) yield;
     } else {
-      const isGroup = claimedType(window.bytes, at) === RecordType.Group;
+      const isGroup = holdsWrites(claimedType(window.bytes, at));
       if (!isGroup || !(yield* walkLarge(walk, next))) break;
     }
   }
@@ -239,7 +241,7 @@ export function checkStart(bytes: Uint8Array, first: RecordHeader, path: string,
   if (version === 0) throw damaged('the log has no format version', RECORD_HEADER_BYTES);
   if (version !== LOG_FORMAT_VERSION)
     throw unsupported(path, `log format ${version}; this release reads ${LOG_FORMAT_VERSION}`);
-  if (first.payloadLength < START_PAYLOAD_BYTES)
+  if (first.payloadLength < MIN_START_PAYLOAD_BYTES)
     throw damaged('the start record is too short', RECORD_HEADER_BYTES);
   if ((flags & ~KNOWN_FLAGS) !== 0) throw unsupported(path, 'a log with flags of a later release');
   if (epoch < 0 || startedAtMs < 0)
@@ -253,7 +255,7 @@ function unsupported(path: string, what: string): StorageError {
 }
 
 /** The record at `position`, which is intact and ends at `next`, must be the one that is due. bytes[0] is the log's at `base`. */
-function checkRecord(
+export function checkRecord(
   bytes: Uint8Array,
   position: number,
   next: number,
@@ -262,8 +264,7 @@ function checkRecord(
   base: number,
 ): void {
   const type = claimedType(bytes, position);
-  if (type > RecordType.Note)
-    throw unsupported(path, `a log with records of type ${type}, of a later release`);
+  if (type > LAST_TYPE) throw unsupported(path, `a log with records of type ${type}, of a later release`);
   if (type === RecordType.Start || readFirstSequence(bytes, position) !== due)
     throw new CorruptionError('a log record is out of order', { file: path, offset: base + position });
   if (next === position + RECORD_HEADER_BYTES)
@@ -271,7 +272,7 @@ function checkRecord(
 }
 
 /** The time in a note record; 0: none. */
-function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
+export function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
   let time = 0;
   let position = start;
   while (position < end) {

@@ -11,9 +11,9 @@ import { ChecksumRange } from '../../shared/files/checksum-range.ts';
 import {
   claimedEnd,
   claimedType,
+  LAST_TYPE,
   RECORD_HEADER_BYTES,
   type RecordHeader,
-  RecordType,
   readHeader,
 } from '../../shared/log/log-format.ts';
 
@@ -44,7 +44,7 @@ export class RecordSearch {
     const last = Math.min(until - 1, this.#end - RECORD_HEADER_BYTES);
     for (let at = from; at <= last; at++) {
       const type = claimedType(bytes, at);
-      if (type === 0 || type > RecordType.Note || !this.#matches(at)) continue;
+      if (type === 0 || type > LAST_TYPE || !this.#matches(at)) continue;
       return { at, header: readHeader(bytes, at, this.#logNumber) };
     }
     return undefined;

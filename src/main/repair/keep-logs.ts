@@ -12,11 +12,11 @@ import { fileNumber } from '../../shared/base/ids.ts';
 import { logName, logPath } from '../../shared/files/file-names.ts';
 import { type FileSystem, readFully } from '../../shared/files/file-system.ts';
 import {
+  MIN_START_PAYLOAD_BYTES,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
   readStart,
-  START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
 } from '../../shared/log/log-format.ts';
 import type { ManifestState } from '../manifest/manifest.ts';
@@ -84,7 +84,7 @@ function readLink(fs: FileSystem, directory: string, number: number): ChainLink 
     const bytes = new Uint8Array(START_RECORD_BYTES);
     const count = readFully(file, bytes, 0);
     const record = readRecord(bytes, 0, count, number);
-    if (record?.type !== RecordType.Start || record.payloadLength < START_PAYLOAD_BYTES)
+    if (record?.type !== RecordType.Start || record.payloadLength < MIN_START_PAYLOAD_BYTES)
       throw new CorruptionError('the log does not begin with a start record', { file: path, offset: 0 });
     const { previousLog } = readStart(bytes, RECORD_HEADER_BYTES);
     return { number, firstSequence: record.firstSequence, previousLog };

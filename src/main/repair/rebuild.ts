@@ -14,10 +14,12 @@ import { join } from 'node:path';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/base/ids.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
+import { drawEpochId } from '../../shared/changes/history.ts';
 import { logName, MANIFEST_NAME, parseFileName, tableName } from '../../shared/files/file-names.ts';
 import { compareAge } from '../../shared/read/version.ts';
 import { findUnknownFiles } from '../files/deletion-queue.ts';
 import { firstGroupOf, identityOfFile } from '../files/file-identity.ts';
+import { type KeptState, NOTHING_KEPT } from '../manifest/kept-state.ts';
 import { emptyState, type ManifestState } from '../manifest/manifest.ts';
 import { type ObsoleteTable, stateProblem } from '../manifest/manifest-state.ts';
 import { ascending } from '../manifest/obsolete-list.ts';
@@ -116,12 +118,19 @@ export class Rebuild {
     const lastSequence = highestSequence(levels, manifest.lastSequence);
     const state = (nextFileNumber: number): ManifestState => ({
       ...manifest,
+      ...newHistory(lastSequence),
+      obsoleteTables: ascending([...manifest.obsoleteTables, ...manifest.keptTables]),
       ...this.#logState(logs, manifest, nextFileNumber),
       levels: levels.map((tables, i) => shortenTables(i, tables)),
       lastSequence,
       nextFileNumber,
     });
-    const outcome = this.#finish(isChanged || logs.kept === undefined, false, logs, state);
+    isChanged ||= logs.kept === undefined;
+    if (isChanged && manifest.keptLogs.length + manifest.keptLoads.length > 0)
+      this.#shop.log.warn(
+        'what was kept for changes() is given up: those who follow them have to begin anew',
+      );
+    const outcome = this.#finish(isChanged, false, logs, state);
     if (this.#shop.isDryRun || stateProblem(state(this.#shop.nextFileNumber)) === undefined) return outcome;
     return undefined;
   }
@@ -159,6 +168,7 @@ export class Rebuild {
     const before = emptyState(this.#survey.manifest.state?.storeId ?? randomUUID());
     return this.#finish(true, true, logs, (nextFileNumber) => ({
       ...before,
+      ...newHistory(lastSequence),
       ...this.#logState(logs, before, nextFileNumber),
       obsoleteTables: ascending(
         obsoleteTables.map(({ number, sizeBytes, checksum }) => ({ number, sizeBytes, checksum })),
@@ -336,6 +346,15 @@ export class Rebuild {
       return { kept: undefined, tables, setAside: damaged };
     }
   }
+}
+
+/**
+ * What was lost may have been given out by changes(): positions up to here are refused from now on, and nothing is kept that
+ * leads up to them.
+ */
+function newHistory(lastSequence: number): KeptState {
+  const epochs = lastSequence === 0 ? [] : [{ id: drawEpochId(), end: lastSequence }];
+  return { ...NOTHING_KEPT, epochs };
 }
 
 function highestSequence(levels: readonly (readonly TableInfo[])[], atLeast: number): number {

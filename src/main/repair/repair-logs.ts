@@ -27,11 +27,11 @@ import { readEntry } from '../../shared/log/entry-codec.ts';
 import {
   claimedEnd,
   entryEnd,
+  MIN_START_PAYLOAD_BYTES,
   RECORD_HEADER_BYTES,
   RecordType,
   readRecord,
   readStart,
-  START_PAYLOAD_BYTES,
   START_RECORD_BYTES,
 } from '../../shared/log/log-format.ts';
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
@@ -186,7 +186,7 @@ function readSalvagedLog(
     const next = payload + header.payloadLength;
     const reason = 'no intact record stands here';
     if (at > position) damage.push({ offset: position, bytes: at - position, reason });
-    if (header.type === RecordType.Start && at === 0 && header.payloadLength >= START_PAYLOAD_BYTES)
+    if (header.type === RecordType.Start && at === 0 && header.payloadLength >= MIN_START_PAYLOAD_BYTES)
       start = readStart(bytes, payload);
     else if (header.type !== RecordType.Note) {
       const problem = addGroup(runs, bytes, { start: at, end: next }, header.firstSequence, path);

@@ -17,10 +17,17 @@ import { MAX_BATCH_BYTES, MAX_KEY_BYTES } from '../../shared/base/limits.ts';
 import { MAX_BOUND_BYTES } from '../../shared/base/range-delete.ts';
 import { type RunMeta, sampleKey } from '../../shared/ingest/run.ts';
 import type { ArgumentChecks } from '../../shared/threads/calls.ts';
-import { MARK_WORDS, type OwnerCalls, type WireWrites } from '../../shared/threads/share-protocol.ts';
+import {
+  MARK_WORDS,
+  MarkFlag,
+  type OwnerCalls,
+  type WireWrites,
+} from '../../shared/threads/share-protocol.ts';
 import { EntryReader } from '../open/entry-walk.ts';
 
 type Given = readonly unknown[];
+
+const MAX_POSITION_LENGTH = 256;
 
 export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
   attach: (given) => given.length === 1 && given[0] instanceof MessagePort,
@@ -40,6 +47,11 @@ export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
     (progressPort === undefined || progressPort instanceof MessagePort) &&
     more.length === 0,
   ingestAbort: (given) => given.length === 1 && isCount(given[0]),
+  // Whether it is a position is found out when it is read.
+  changesBegin: (given) =>
+    given.length === 1 && typeof given[0] === 'string' && given[0].length <= MAX_POSITION_LENGTH,
+  changesNext: (given) => given.length === 1 && isCount(given[0]),
+  changesEnd: (given) => given.length === 1 && isCount(given[0]),
 };
 
 function isEmpty(given: Given): boolean {
@@ -74,7 +86,12 @@ function isWrites(value: unknown): boolean {
   let start = 0;
   for (let i = 0; i < marks.length; i += MARK_WORDS) {
     const byteLength = marks[i]!;
-    if (byteLength > MAX_BATCH_BYTES || byteLength > bytes.length - start || marks[i + 3]! > 1) return false;
+    if (
+      byteLength > MAX_BATCH_BYTES ||
+      byteLength > bytes.length - start ||
+      marks[i + 3]! > (MarkFlag.Sync | MarkFlag.Batch)
+    )
+      return false;
     const end = start + byteLength;
     if (!isBatch(bytes, start, end, marks[i + 1]!, marks[i + 2]!)) return false;
     start = end;

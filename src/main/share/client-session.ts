@@ -28,15 +28,19 @@ import {
   type Attachment,
   type FailedWrite,
   type Hello,
+  type HistoryState,
   MARK_WORDS,
+  MarkFlag,
   type OwnerCalls,
   SHARE_PROTOCOL_VERSION,
   type WireReads,
   type WireWrites,
 } from '../../shared/threads/share-protocol.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import type { CommitPipeline, EncodedWrite } from '../write/commit-pipeline.ts';
+import type { EncodedWrite } from '../write/commit-group.ts';
+import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
+import { type ChangeService, ClientChanges } from './client-changes.ts';
 import { ClientIngestions, type IngestReceiver } from './client-ingestions.ts';
 import { ClientTransactions, type TransactionService } from './client-transactions.ts';
 import type { Follower, ViewPublisher } from './view-publisher.ts';
@@ -62,6 +66,7 @@ export interface SessionHost {
   readonly views: ViewPublisher;
   readonly receiver: IngestReceiver;
   readonly transactions: TransactionService;
+  readonly changes: ChangeService & { readonly history: HistoryState };
   /** As StorageEngine.write, but never STRATA_BUSY. */
   write(unit: ClientUnit): Promise<void>;
 }
@@ -79,6 +84,7 @@ export class ClientSession {
   readonly #views: ViewPublisher;
   readonly #port: MessagePort;
   readonly #ingestions: ClientIngestions;
+  readonly #changes: ClientChanges;
   readonly #transactions: ClientTransactions;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
@@ -93,6 +99,7 @@ export class ClientSession {
     this.#owner = owner;
     this.#views = views;
     this.#ingestions = new ClientIngestions(receiver);
+    this.#changes = new ClientChanges(host.changes);
     this.#transactions = new ClientTransactions(transactions);
     this.#port = port;
     port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
@@ -126,6 +133,7 @@ export class ClientSession {
       follower.viewPort.close();
     }
     this.#ingestions.end();
+    this.#changes.end();
     this.#transactions.end();
     this.#port.close();
   }
@@ -144,6 +152,9 @@ export class ClientSession {
       ingestFinish: (id, sorted, progressPort) =>
         this.#afterWrites(() => this.#ingestions.finish(id, sorted, progressPort)),
       ingestAbort: (id) => this.#ingestions.abort(id),
+      changesBegin: (after) => this.#changes.begin(after),
+      changesNext: (id) => this.#changes.next(id),
+      changesEnd: (id) => this.#changes.finish(id),
     };
   }
 
@@ -171,6 +182,7 @@ export class ClientSession {
       sync: options.sync,
       maxHeldBytes: options.maxHeldBytes,
       unitBytes: unitBytes(options.writeBufferBytes),
+      history: historyState(this.#host.changes.history),
       slots: follower.slots.buffer,
       view,
     };
@@ -208,8 +220,7 @@ export class ClientSession {
     let start = 0;
     for (let i = 0; i < marks.length; i += MARK_WORDS) {
       const end = start + marks[i]!;
-      const [count, dataBytes, sync] = [marks[i + 1]!, marks[i + 2]!, marks[i + 3] === 1];
-      written.push(this.#enterUnit({ bytes, start, end, count, dataBytes, sync }));
+      written.push(this.#enterUnit({ bytes, start, end, ...markAt(marks, i) }));
       start = end;
     }
     // They are copied.
@@ -224,8 +235,7 @@ export class ClientSession {
   async #commit(id: number, reads: WireReads, { bytes, marks }: WireWrites): Promise<boolean> {
     if (this.#queue !== undefined) await this.#queue;
     await this.#waitForRoom(undefined);
-    const [end, count, dataBytes, sync] = [marks[0]!, marks[1]!, marks[2]!, marks[3] === 1];
-    const unit = { bytes, start: 0, end, count, dataBytes, sync };
+    const unit = { bytes, start: 0, end: marks[0]!, ...markAt(marks, 0) };
     return await this.#transactions.commit(id, reads, unit, () => this.#host.write(unit));
   }
 
@@ -236,4 +246,18 @@ export class ClientSession {
       return Promise.reject(error);
     }
   }
+}
+
+function historyState({ storeId, closed, id }: HistoryState): HistoryState {
+  return { storeId, closed, id };
+}
+
+function markAt(marks: Uint32Array, at: number): Omit<ClientUnit, 'bytes' | 'start' | 'end'> {
+  const flags = marks[at + 3]!;
+  return {
+    count: marks[at + 1]!,
+    dataBytes: marks[at + 2]!,
+    sync: (flags & MarkFlag.Sync) !== 0,
+    isBatch: (flags & MarkFlag.Batch) !== 0,
+  };
 }

@@ -3,7 +3,7 @@
  *
  *   1. encode the write into the active memtable's arena and index it (within the call: buffers are copied)
  *   2. end the group in the microtask that its first write queued (later while the gate is slow), and queue it
- *   3. (log-queue.ts) seal its record (checksum) and write the log from the arena itself, one write at a time: in place, now
+ *   3. (log-queue.ts) seal its records (checksums) and write the log from the arena itself, one write at a time: in place, now
  *      or in the next turn, or through the thread pool
  *   4. publish the group's last sequence: reads see the group from here on
  *   5. resolve the writers; those that asked for `sync` after a shared fdatasync, which overlaps the next groups' writes
@@ -27,9 +27,8 @@ import type { InputBytes } from '../../shared/base/input-bytes.ts';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { unitBytes } from '../../shared/base/write-unit.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from '../../shared/log/entry-codec.ts';
-import { RECORD_HEADER_BYTES } from '../../shared/log/log-format.ts';
 import { WriteBatch } from '../../shared/log/write-batch.ts';
-import { CommitGroup } from './commit-group.ts';
+import { CommitGroup, type EncodedWrite, MOST_FRAMING_BYTES } from './commit-group.ts';
 import { HeldIndex } from './held-index.ts';
 import { type HeldGroup, HeldWrites } from './held-writes.ts';
 import { type LogEnvironment, LogQueue } from './log-queue.ts';
@@ -39,6 +38,9 @@ import type { WriteGate } from './write-gate.ts';
 
 /** Bytes of held writes that enter in one turn of the event loop: some milliseconds of work. */
 const RELEASED_PER_TURN: number = 1024 * 1024;
+
+/** The clock is asked once for so many writes of one turn, as asking costs a twentieth of a write. */
+const WRITES_PER_TIME = 16;
 
 /** More entries than an arena can hold: nearer to the last sequence than that, each write is checked against it. */
 const NEAR_THE_END: number = Number.MAX_SAFE_INTEGER - 2 ** 30;
@@ -51,15 +53,6 @@ export interface CommitEnvironment extends MemtableEnvironment, LogEnvironment {
   readonly gate: WriteGate;
   /** When held writes come to more, no further one may wait. */
   readonly maxHeldBytes: number;
-}
-
-/** A write in the form of the log: `count` entries in bytes[start, end). */
-export interface EncodedWrite {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-  readonly count: number;
-  readonly sync: boolean;
 }
 
 export class CommitPipeline {
@@ -115,7 +108,7 @@ export class CommitPipeline {
   append(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
     if (this.#error !== undefined) throw this.#error;
     const valueEnd = kind === EntryKind.Delete ? 0 : value.end;
-    const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd, kind), 1);
+    const group = this.#groupFor(encodedEntryBytes(key.end, valueEnd, kind), 1, false);
     if (group === undefined) return this.#holdOne(kind, key, value, sync);
     group.live.memtable.append(kind, key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return group.outcome.promise(sync);
@@ -125,41 +118,47 @@ export class CommitPipeline {
   appendBatch(batch: WriteBatch, sync: boolean): Promise<void> {
     const { byteLength } = batch;
     const bytes = WriteBatch.encoded(batch);
-    return this.appendEncoded({ bytes, start: 0, end: byteLength, count: batch.length, sync }, false);
+    const count = batch.length;
+    return this.appendEncoded({ bytes, start: 0, end: byteLength, count, sync, isBatch: count > 1 }, false);
   }
 
   /** As {@link appendBatch}. `isAdmitted`: it may wait, whatever waits already. */
   appendEncoded(write: EncodedWrite, isAdmitted: boolean): Promise<void> {
-    const { bytes, start, end, count, sync } = write;
+    const { bytes, start, end, count, sync, isBatch } = write;
     if (this.#error !== undefined) throw this.#error;
-    const group = this.#groupFor(end - start, count);
+    const group = this.#groupFor(end - start, count, isBatch);
     if (group !== undefined) {
       group.live.memtable.appendEncoded(bytes, start, end);
       return group.outcome.promise(sync);
     }
-    const held = this.#hold(end - start, count, isAdmitted);
+    const held = this.#hold(end - start, count, isBatch, isAdmitted);
     copyInto(held.bytes, held.end - (end - start), bytes, start, end);
     return held.outcome.promise(sync);
   }
 
   /** As {@link #groupWithRoom}, for a write that comes now: none overtakes those that are held. */
-  #groupFor(dataBytes: number, count: number): CommitGroup | undefined {
-    return this.#held.count > 0 ? undefined : this.#groupWithRoom(dataBytes, count);
+  #groupFor(dataBytes: number, count: number, isBatch: boolean): CommitGroup | undefined {
+    return this.#held.count > 0 ? undefined : this.#groupWithRoom(dataBytes, count, isBatch);
   }
 
   /**
    * The open group with room for the entries, opening one (and a memtable) as needed; undefined: hold the write. Throws when
    * there can be none: nothing has come of the write then.
    */
-  #groupWithRoom(dataBytes: number, count: number): CommitGroup | undefined {
+  #groupWithRoom(dataBytes: number, count: number, isBatch: boolean): CommitGroup | undefined {
     const { memtables, gate } = this.#env;
     if (gate.state === 'closed') return undefined;
     if (this.#isNearTheEnd) this.#checkSequences(count);
     const open = this.#open;
-    if (open?.live.memtable.hasRoom(dataBytes, count)) return open;
+    const framedBytes = dataBytes + MOST_FRAMING_BYTES;
+    if (open?.live.memtable.hasRoom(framedBytes, count)) {
+      const mayJoin = open.takesMore(dataBytes) && !isBatch && this.#timer === undefined;
+      if (!mayJoin || ++open.writesSinceTime === WRITES_PER_TIME) this.#begin(open, isBatch);
+      return open;
+    }
     const active = memtables.active;
     if (active === undefined) this.#activate(dataBytes, count);
-    else if (!active.memtable.hasRoom(dataBytes + RECORD_HEADER_BYTES, count)) {
+    else if (!active.memtable.hasRoom(framedBytes, count)) {
       if (memtables.isFull) {
         this.#isFull = true;
         gate.set('closed', 'memtables');
@@ -169,17 +168,22 @@ export class CommitPipeline {
       this.freezeActive();
       this.#activate(dataBytes, count);
     }
-    return this.#openGroup();
+    return this.#openGroup(isBatch);
   }
 
-  #openGroup(): CommitGroup {
+  #openGroup(isBatch: boolean): CommitGroup {
     const live = this.#env.memtables.active!;
-    const start = live.memtable.arena.reserve(RECORD_HEADER_BYTES);
-    const group = new CommitGroup(live, start, live.memtable.nextSequence);
+    const group = new CommitGroup(live);
+    this.#begin(group, isBatch);
     live.pendingGroups++;
     this.#open = group;
     this.#schedule(group);
     return group;
+  }
+
+  #begin(group: CommitGroup, isBatch: boolean): void {
+    group.writesSinceTime = 0;
+    group.begin(isBatch, this.#env.time());
   }
 
   #schedule(group: CommitGroup): void {
@@ -252,16 +256,16 @@ export class CommitPipeline {
   #holdOne(kind: EntryKind, key: InputBytes, value: InputBytes, sync: boolean): Promise<void> {
     const valueEnd = kind === EntryKind.Delete ? 0 : value.end;
     const byteLength = encodedEntryBytes(key.end, valueEnd, kind);
-    const group = this.#hold(byteLength, 1, false);
+    const group = this.#hold(byteLength, 1, false, false);
     const start = group.end - byteLength;
     encodeEntry(group.bytes, start, tagOf(kind), key.bytes, 0, key.end, value.bytes, 0, valueEnd);
     return group.outcome.promise(sync);
   }
 
   /** Room for a write at the end of a held group. */
-  #hold(byteLength: number, count: number, isAdmitted: boolean): HeldGroup {
+  #hold(byteLength: number, count: number, isBatch: boolean, isAdmitted: boolean): HeldGroup {
     if (!isAdmitted) this.#held.checkRoom();
-    return this.#held.add(byteLength, count);
+    return this.#held.add(byteLength, count, isBatch);
   }
 
   /**
@@ -290,7 +294,7 @@ export class CommitPipeline {
   #enter(held: HeldGroup): boolean {
     try {
       if (this.#error !== undefined) throw this.#error;
-      const group = this.#groupWithRoom(held.byteLength, held.entryCount);
+      const group = this.#groupWithRoom(held.byteLength, held.entryCount, held.isBatch);
       if (group === undefined) return false;
       group.live.memtable.appendEncoded(held.bytes, held.start, held.end);
       held.outcome.follow(group.outcome);

@@ -9,8 +9,8 @@
  *   chunk     |group     |group   |group    ...             |   1 MiB, used again while writes wait
  *              write write write ...                            a large write has memory of its own
  *
- * The writes of a group have one fate (write-unit.ts): they enter together or are refused together, and share their promises. So
- * a write that waits costs its bytes and a few more, and `byteLength` is what all of them cost.
+ * A batch is a group by itself. The writes of a group have one fate (write-unit.ts): they enter together or are refused together,
+ * and share their promises. So a put that waits costs its bytes and a few more, and `byteLength` is what all of them cost.
  *
  * Invariants: while one waits the process stays alive, as somebody may await it.
  *             A group is in one piece of memory, which no other write of the group's time is given.
@@ -44,12 +44,15 @@ export class HeldGroup {
   end: number;
   entryCount = 0;
   writeCount = 0;
+  /** It is one write of several entries, alone. */
+  readonly isBatch: boolean;
   /** It has entered or was refused: its memory may be another's. */
   isGone = false;
   readonly outcome: WritePromises = new WritePromises();
 
-  constructor(chunk: Chunk) {
+  constructor(chunk: Chunk, isBatch: boolean) {
     this.chunk = chunk;
+    this.isBatch = isBatch;
     this.start = chunk.usedBytes;
     this.end = this.start;
   }
@@ -130,16 +133,18 @@ export class HeldWrites {
   }
 
   /** A group whose last `byteLength` bytes are for one write of `entryCount` entries: to be encoded there in this step. */
-  add(byteLength: number, entryCount: number): HeldGroup {
+  add(byteLength: number, entryCount: number, isBatch: boolean): HeldGroup {
     this.#keepAlive ??= keepProcessAlive();
-    const group = this.#groupFor(byteLength);
+    if (isBatch) this.#open = undefined;
+    const group = this.#groupFor(byteLength, isBatch);
     group.end += byteLength;
     group.entryCount += entryCount;
     group.writeCount++;
     group.chunk.usedBytes = group.end;
     this.#byteLength += byteLength;
     this.#count++;
-    if (group.writeCount === MAX_UNIT_WRITES || group.byteLength >= this.#unitBytes) this.#open = undefined;
+    if (isBatch || group.writeCount === MAX_UNIT_WRITES || group.byteLength >= this.#unitBytes)
+      this.#open = undefined;
     return group;
   }
 
@@ -202,7 +207,7 @@ export class HeldWrites {
     return this.#groups.length === this.#oldest ? undefined : this.#groups.at(-1)!.outcome.last;
   }
 
-  #groupFor(byteLength: number): HeldGroup {
+  #groupFor(byteLength: number, isBatch: boolean): HeldGroup {
     const open = this.#open;
     if (
       open !== undefined &&
@@ -210,7 +215,7 @@ export class HeldWrites {
       hasRoom(open.chunk, byteLength)
     )
       return open;
-    const group = new HeldGroup(this.#chunkFor(byteLength));
+    const group = new HeldGroup(this.#chunkFor(byteLength), isBatch);
     group.chunk.groupCount++;
     this.#groups.push(group);
     this.#open = group;

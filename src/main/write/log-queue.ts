@@ -19,7 +19,7 @@
  */
 import type { StorageError } from '../../shared/base/errors.ts';
 import { isRoomProblem, toStorageError } from '../../shared/base/failures.ts';
-import { RECORD_HEADER_BYTES, RecordType, sealRecord } from '../../shared/log/log-format.ts';
+import { RECORD_HEADER_BYTES, sealRecord } from '../../shared/log/log-format.ts';
 import type { CommitGroup } from './commit-group.ts';
 import { LogSync, type SyncableLog } from './log-sync.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -224,9 +224,12 @@ export class LogQueue {
 /** Fills in the headers of the records of `groups`. */
 function seal(writer: LogWriter, groups: readonly CommitGroup[]): void {
   const { number: logNumber, syncedUpTo } = writer;
-  for (const { live, start, end, firstSequence } of groups) {
-    const payloadLength = end - start - RECORD_HEADER_BYTES;
-    const header = { type: RecordType.Group, logNumber, firstSequence, syncedUpTo, payloadLength };
-    sealRecord(live.memtable.arena.bytes, start, header);
+  for (const { live, records, end } of groups) {
+    const { bytes } = live.memtable.arena;
+    for (let i = 0; i < records.length; i++) {
+      const { start, firstSequence, type } = records[i]!;
+      const payloadLength = (records[i + 1]?.start ?? end) - start - RECORD_HEADER_BYTES;
+      sealRecord(bytes, start, { type, logNumber, firstSequence, syncedUpTo, payloadLength });
+    }
   }
 }

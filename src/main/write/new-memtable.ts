@@ -9,9 +9,10 @@
  * Thread:     main.
  * Not chosen: creating the file with the first write. By then writes are encoded for it that could only be taken back.
  */
-import { LOG_FORMAT_VERSION, RECORD_HEADER_BYTES, sealStart } from '../../shared/log/log-format.ts';
+import { LOG_FORMAT_VERSION, sealStart } from '../../shared/log/log-format.ts';
 import { worstCaseNodeBytes } from '../../shared/memtable/node-room.ts';
 import type { ArenaPool } from './arena-pool.ts';
+import { MOST_FRAMING_BYTES } from './commit-group.ts';
 import type { LogSync } from './log-sync.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createMemtable, LiveMemtable, type MemtableList } from './memtable-list.ts';
@@ -24,6 +25,8 @@ export interface MemtableEnvironment {
   lastSequence(): number;
   /** Which opening of the store this is, of those that write. */
   readonly ownerEpoch: number;
+  /** The id of this opening (changes/history.ts). */
+  readonly epochId: string;
   /** Milliseconds since 1970, never before what the store has seen. */
   time(): number;
   /** A new log, numbered after all files there are. */
@@ -43,12 +46,13 @@ export function newMemtable(
   const previous = newest?.logs().at(-1);
   const writer = env.createLog();
   try {
-    const minimum = dataBytes + RECORD_HEADER_BYTES + worstCaseNodeBytes(count, 0);
+    const minimum = dataBytes + MOST_FRAMING_BYTES + worstCaseNodeBytes(count, 0);
     const { arenas } = env;
     const memtable = createMemtable(arenas.arenaBytes, minimum, env.lastSequence() + 1, (bytes, first) =>
       arenas.take(bytes, first),
     );
     const { bytes, dataStart, firstSequence } = memtable.arena;
+    const startedAtMs = env.time();
     sealStart(bytes, dataStart, firstSequence, {
       version: LOG_FORMAT_VERSION,
       logNumber: writer.number,
@@ -57,9 +61,13 @@ export function newMemtable(
       previousSynced: durableBytes(newest, logSync),
       flags: 0,
       epoch: env.ownerEpoch,
-      startedAtMs: env.time(),
+      startedAtMs,
+      epochId: env.epochId,
     });
-    return new LiveMemtable(memtable, writer);
+    const live = new LiveMemtable(memtable, writer);
+    live.startedAtMs = startedAtMs;
+    live.notedMs = startedAtMs;
+    return live;
   } catch (error) {
     env.discardLog(writer);
     throw error;

@@ -29,7 +29,8 @@ export type StorageErrorCode =
   | 'STRATA_EXISTS'
   | 'STRATA_UNSUPPORTED'
   | 'STRATA_BUSY'
-  | 'STRATA_CONFLICT';
+  | 'STRATA_CONFLICT'
+  | 'STRATA_POSITION_LOST';
 
 export interface StorageErrorDetails {
   readonly cause?: unknown;

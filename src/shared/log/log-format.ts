@@ -1,21 +1,25 @@
 /**
  * The write-ahead log's bytes, which are also the memtable's data (memtable/arena.ts) and the inside of a WriteBatch.
  *
- *   log    = start-record (group-record | note-record)*
+ *   log    = start-record (group-record | batch-record | note-record)*
  *   record = header payload
  *
  *   header  0  crc32 u32            over everything behind it: header bytes 4..18 and the payload. It goes on from the number
  *                                   of the log, so that no record of one log is intact in another
  *           4  first sequence       53 bits: of the first entry in the payload, or of the next one to come
- *          10  type                 the upper 3 bits of this byte: 1 start, 2 group, 3 note; never 0, so that zeroed space can't
- *                                   pass for a record
+ *          10  type                 the upper 3 bits of this byte: 1 start, 2 group, 3 note, 4 batch; never 0, so that zeroed
+ *                                   space can't pass for a record
  *          11  synced up to u32     the file offset that the last completed fdatasync covered when this was written
  *          15  payload length u32
  *
  *   start payload = format version u32 | log number u32 | previous log u32 (0 = none) | previous log's final length u32
  *                 | how much of the previous log was durable then u32 | flags u32 | owner's epoch u64
- *                 | when the log began, in milliseconds since 1970, u64 | bytes to be ignored
- *   group payload = entry+         the writes of one commit group: they become durable together or not at all
+ *                 | when the log began, in milliseconds since 1970, u64
+ *                 | id of the opening in which it was written, 8 bytes (changes/history.ts; absent or 0: none was drawn)
+ *                 | bytes to be ignored
+ *   group payload = entry+         writes of one entry each, which come into the log together
+ *   batch payload = entry+         one write: a WriteBatch, or what a transaction wrote. (Releases that drew no ids put batches
+ *                                  into groups, where nothing says where one begins)
  *   note payload  = field*         what is known of the groups that follow
  *   field         = tag u8 | length u8 | bytes
  *
@@ -35,8 +39,8 @@
  * What may come without a new format version, so that a release that does not know it says so instead of calling it damage:
  *
  *   flags          a bit each for what a reader must know to read on; none is given yet
- *   type 4..7      further records; likewise
- *   note fields    tag 1, time u64: no group that follows was committed before it. Others below 128 may be skipped by who does
+ *   type 5..7      further records; likewise
+ *   note fields    tag 1, time u64: nothing that follows was written before it. Others below 128 may be skipped by who does
  *                  not know them; from 128 on they must be known
  *   further kinds  from 4 on
  *
@@ -51,11 +55,15 @@ import { crc32 } from '../base/checksum.ts';
 
 export const LOG_FORMAT_VERSION = 2;
 export const RECORD_HEADER_BYTES = 19;
-export const START_PAYLOAD_BYTES = 40;
+export const START_PAYLOAD_BYTES = 48;
+/** Of a start record at least: those of releases that drew no ids end here. */
+export const MIN_START_PAYLOAD_BYTES = 40;
 export const START_RECORD_BYTES: number = RECORD_HEADER_BYTES + START_PAYLOAD_BYTES;
 
 /** On disk. Never renumber. */
-export const RecordType = { Start: 1, Group: 2, Note: 3 } as const;
+export const RecordType = { Start: 1, Group: 2, Note: 3, Batch: 4 } as const;
+/** No record of this release has a higher type. */
+export const LAST_TYPE: number = RecordType.Batch;
 /** Bits of a start record's flags that this release knows. */
 export const KNOWN_FLAGS = 0;
 /** What a key length is below; above it are the upper bits of the kind. */
@@ -63,6 +71,8 @@ export const KIND_SCALE: number = 2 ** 17;
 /** The end of what three bytes of a varint hold. */
 export const KIND_END: number = 2 ** 21;
 export const NoteTag = { Time: 1 } as const;
+/** A note record that says what time it is. */
+export const TIME_NOTE_BYTES: number = RECORD_HEADER_BYTES + 10;
 /** Note fields from this tag on must be known. */
 export const REQUIRED_NOTES = 128;
 
@@ -134,9 +144,15 @@ export interface LogStart {
   readonly epoch: number;
   /** The time by which the log began: milliseconds since 1970, and not before what the logs until then say. */
   readonly startedAtMs: number;
+  /** Of the opening in which it was written: 16 hexadecimal digits; '' for none. */
+  readonly epochId: string;
 }
 
+const EPOCH_ID_BYTES = 8;
+
+/** Of the start record whose header is at `payload` - RECORD_HEADER_BYTES, and which is all in `bytes`. */
 export function readStart(bytes: Uint8Array, payload: number): LogStart {
+  const length = readU32(bytes, payload - 4);
   return {
     version: readU32(bytes, payload),
     logNumber: readU32(bytes, payload + 4),
@@ -146,7 +162,19 @@ export function readStart(bytes: Uint8Array, payload: number): LogStart {
     flags: readU32(bytes, payload + 20),
     epoch: readU64(bytes, payload + 24),
     startedAtMs: readU64(bytes, payload + 32),
+    epochId: length < START_PAYLOAD_BYTES ? '' : readEpochId(bytes, payload + MIN_START_PAYLOAD_BYTES),
   };
+}
+
+function readEpochId(bytes: Uint8Array, at: number): string {
+  let id = '';
+  let sum = 0;
+  for (let i = at; i < at + EPOCH_ID_BYTES; i++) {
+    const byte = bytes[i] ?? 0;
+    sum |= byte;
+    id += byte.toString(16).padStart(2, '0');
+  }
+  return sum === 0 ? '' : id;
 }
 
 export interface RecordHeader {
@@ -171,6 +199,19 @@ export function sealRecord(bytes: Uint8Array, start: number, header: RecordHeade
   writeU32(bytes, start, crc32(bytes, start + 4, start + RECORD_HEADER_BYTES + payloadLength, logNumber));
 }
 
+/** Whether a record of this type holds writes. */
+export function holdsWrites(type: number): boolean {
+  return type === RecordType.Group || type === RecordType.Batch;
+}
+
+/** Writes the payload of a note record whose header is at `at`. */
+export function writeTimeNote(bytes: Uint8Array, at: number, timeMs: number): void {
+  const payload = at + RECORD_HEADER_BYTES;
+  bytes[payload] = NoteTag.Time;
+  bytes[payload + 1] = 8;
+  writeU64(bytes, payload + 2, timeMs);
+}
+
 /** Writes a log's start record. */
 export function sealStart(bytes: Uint8Array, at: number, firstSequence: number, start: LogStart): void {
   const payload = at + RECORD_HEADER_BYTES;
@@ -182,6 +223,8 @@ export function sealStart(bytes: Uint8Array, at: number, firstSequence: number, 
   writeU32(bytes, payload + 20, start.flags);
   writeU64(bytes, payload + 24, start.epoch);
   writeU64(bytes, payload + 32, start.startedAtMs);
+  for (let i = 0; i < EPOCH_ID_BYTES; i++)
+    bytes[payload + MIN_START_PAYLOAD_BYTES + i] = Number.parseInt(start.epochId.slice(2 * i, 2 * i + 2), 16);
   const { logNumber } = start;
   const payloadLength = START_PAYLOAD_BYTES;
   sealRecord(bytes, at, { type: RecordType.Start, logNumber, firstSequence, syncedUpTo: 0, payloadLength });

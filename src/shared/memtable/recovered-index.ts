@@ -17,8 +17,8 @@ import {
   entryKeyStart,
   entryKind,
   entryValueEnd,
+  holdsWrites,
   RECORD_HEADER_BYTES,
-  RecordType,
 } from '../log/log-format.ts';
 import { BUCKETS, ENTRY_COUNT, type MemtableArena, RAW_BYTES, TOMBSTONE_COUNT } from './arena.ts';
 import { addRange } from './memtable-ranges.ts';
@@ -68,8 +68,7 @@ class FoundEntries {
     const { bytes } = this.#arena;
     for (let record = start; record < end; ) {
       const next = claimedEnd(bytes, record, end);
-      if (claimedType(bytes, record) === RecordType.Group)
-        this.#walkGroup(record + RECORD_HEADER_BYTES, next);
+      if (holdsWrites(claimedType(bytes, record))) this.#walkGroup(record + RECORD_HEADER_BYTES, next);
       record = next;
     }
   }

@@ -28,7 +28,21 @@ const sample: ManifestState = {
   nextFileNumber: 20,
   lastSequence: 99,
   logNumber: 10,
+  epochs: [
+    { id: '00000000000000a1', end: 60 },
+    { id: 'ffffffffffffffff', end: 99 },
+  ],
   sealedLogs: [{ number: fileNumber(10), sizeBytes: 4096 }],
+  keptLogs: [{ number: 2, sizeBytes: 300, firstGroup: 5, firstSequence: 1, time: 900 }],
+  keptLoads: [
+    { sequence: 20, after: 15, time: 1000, sizeBytes: 100, tables: [8] },
+    { sequence: 40, after: 30, time: 2000, sizeBytes: 30, tables: [6, 7] },
+  ],
+  keptTables: [
+    { number: 6, sizeBytes: 10, checksum: 1 },
+    { number: 7, sizeBytes: 20, checksum: 2 },
+  ],
+  branch: 'p1-Ab:9.x_y',
   levels: parseLevels(['L0: 9:[-zz]@50-99; 8:[b-c]@10-20', 'L1: 3:[a-c]; 4:[d-f] dead=5/10', 'L7: 1:[a-z]']),
 };
 
@@ -109,7 +123,7 @@ test('encodeManifest() writes one readable json text, one line per table', () =>
       [7, 1],
     ],
   );
-  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 4,\n/);
+  assert.match(text, /^\{"checksum":"crc32:[0-9a-f]{8}",\n"manifest": \{\n {2}"formatVersion": 5,\n/);
   assert.equal(text.split('\n').filter((line) => line.startsWith('    {"level":')).length, 5);
 });
 
@@ -118,7 +132,10 @@ test('encodeManifest() refuses to write what loadManifest() would refuse to read
     () => encodeManifest({ ...sample, nextFileNumber: 10 }),
     /invalid: file number 10 is out of range/,
   );
-  assert.throws(() => encodeManifest({ ...sample, lastSequence: 98 }), /a sequence lies above the last one/);
+  assert.throws(
+    () => encodeManifest({ ...sample, epochs: [], lastSequence: 98 }),
+    /a sequence lies above the last one/,
+  );
 });
 
 test('loadManifest() takes only a missing file for no store', (t) => {
@@ -162,7 +179,7 @@ test('decodeManifest() detects every flipped byte, every flipped bit and every t
 
 test('decodeManifest() refuses a newer format, once the checksum matches, whatever else it holds', () => {
   const newer = [
-    forge((body) => body.replace('"formatVersion": 4', '"formatVersion": 5')),
+    forge((body) => body.replace('"formatVersion": 5', '"formatVersion": 6')),
     seal('"manifest": {"formatVersion": 7, "anything": {"else": true}}}'),
   ];
   for (const bytes of newer) assert.throws(() => decodeManifest(bytes, 'm'), { code: 'STRATA_UNSUPPORTED' });
@@ -249,8 +266,25 @@ const hostileEdits: [string, (body: string) => string][] = [
     (b) => b.replace('"obsoleteLogs": []', '"obsoleteLogs": [\n    {"number":"../x","firstGroup":1}\n  ]'),
   ],
   ['no list of obsolete logs', (b) => b.replace('  "obsoleteLogs": [],\n', '')],
-  ['format version 0', (b) => b.replace('"formatVersion": 4', '"formatVersion": 0')],
-  ['format version "4"', (b) => b.replace('"formatVersion": 4', '"formatVersion": "4"')],
+  ['the id of no epoch', (b) => b.replace('00000000000000a1', '0000000000000000')],
+  ['an epoch that ends above the last sequence', (b) => b.replace('"end":99', '"end":100')],
+  ['epochs out of order', (b) => b.replace('"end":60', '"end":99')],
+  ['a kept log that counts', (b) => b.replace('"number":2,', '"number":11,')],
+  ['a kept log that is a kept table', (b) => b.replace('"number":2,', '"number":6,')],
+  ['a kept log of a negative size', (b) => b.replace('"sizeBytes":300', '"sizeBytes":-1')],
+  ['a kept log before the first write', (b) => b.replace('"firstSequence":1', '"firstSequence":0')],
+  ['a load that begins in another', (b) => b.replace('"after":30', '"after":19')],
+  ['a load without room', (b) => b.replace('"after":30', '"after":40')],
+  ['loads out of order', (b) => b.replace('"sequence":40', '"sequence":20')],
+  ['a load of no tables', (b) => b.replace('[6,7]', '[]')],
+  ['a table of two loads', (b) => b.replace('[6,7]', '[6,7,8]')],
+  ['a load whose table is not there', (b) => b.replace('[8]', '[5]')],
+  ['a kept table of no load', (b) => b.replace('[6,7]', '[6]')],
+  ['a load of text', (b) => b.replace('[6,7]', '[6,"7"]')],
+  ['a branch that is a path', (b) => b.replace('p1-Ab:9.x_y', '../../x')],
+  ['what format 4 did not know', (b) => b.replace('"formatVersion": 5', '"formatVersion": 4')],
+  ['format version 0', (b) => b.replace('"formatVersion": 5', '"formatVersion": 0')],
+  ['format version "5"', (b) => b.replace('"formatVersion": 5', '"formatVersion": "5"')],
   ['100,000 open brackets', () => '['.repeat(100_000)],
 ];
 

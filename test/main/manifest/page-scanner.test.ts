@@ -15,7 +15,7 @@ import { tableMeta } from '../../helpers/table-meta.ts';
 
 const STORE_ID = '01234567-89ab-4cde-8f01-23456789abcd';
 const AT = level(6);
-const PREFIX = `"page": {\n  "formatVersion": 4,\n  "storeId": "${STORE_ID}",\n  "number": 7,\n  "tables": [\n    `;
+const PREFIX = `"page": {\n  "formatVersion": 5,\n  "storeId": "${STORE_ID}",\n  "number": 7,\n  "tables": [\n    `;
 
 function randomTable(number: number, random: Random, longest = 255): TableInfo {
   const count = (): number => random.pick([0, 1, 9, 10, 4095, 0xffffffff, 999_999_999_999_999]);

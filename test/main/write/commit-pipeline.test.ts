@@ -11,6 +11,7 @@ import { type EngineOptions, StorageEngine, WriteBatch } from '../../../src/main
 import { copyOpenStore } from '../../helpers/copy-store.ts';
 import { groupCounts } from '../../helpers/log-files.ts';
 import { Recorder } from '../../helpers/recording-file-system.ts';
+import { SettableClock } from '../../helpers/settable-clock.ts';
 import { temporaryDirectory } from '../../helpers/temp-directory.ts';
 
 const KIB = 1024;
@@ -30,7 +31,11 @@ interface Opened {
 async function open(t: TestContext, options: EngineOptions = {}, at?: string): Promise<Opened> {
   const directory = at ?? join(temporaryDirectory(t), 'store');
   const recorder = new Recorder();
-  const engine = await openEngine(directory, { threads: 0, ...options }, { fileSystem: recorder.spec });
+  const engine = await openEngine(
+    directory,
+    { threads: 0, ...options },
+    { fileSystem: recorder.spec, clock: new SettableClock() },
+  );
   t.after(() => {
     recorder.calm();
     return engine.close().catch(() => undefined);
@@ -84,15 +89,15 @@ function failOn(recorder: Recorder, kind: string, file: RegExp, code: string, nt
 }
 
 describe('group commit', () => {
-  test('the writes of one turn are one record and one write of the log', async (t) => {
+  test('the writes of one turn are one write of the log, each batch a record of its own', async (t) => {
     const { engine, recorder, directory } = await open(t);
     const batch = new WriteBatch().put('b1', '1').put('b2', '2').delete('b1');
     const writes = Array.from({ length: 50 }, (_, i) => engine.put(`k${i}`, 'v'));
     await Promise.all([...writes, engine.write(batch), engine.delete('k3')]);
-    assert.deepEqual(logGroups(directory, 1), [54]);
+    assert.deepEqual(logGroups(directory, 1), [50, 3, 1]);
     assert.equal(recorder.find(/^write 000001\.log/).length, 1);
     await engine.put('next', 'turn');
-    assert.deepEqual(logGroups(directory, 1), [54, 1]);
+    assert.deepEqual(logGroups(directory, 1), [50, 3, 1, 1]);
   });
 
   test('all that sync in one turn share one sync, and all that come during it the next', async (t) => {

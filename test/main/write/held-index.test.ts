@@ -35,7 +35,7 @@ test('a lookup finds the last of the writes that wait, and a range any of them',
     if (to > from + 1) batch.deleteRange({ gte: keyOf(from), lt: keyOf(to) });
     else if (value === 'gone') batch.delete(keyOf(from));
     else batch.put(keyOf(from), value);
-    const group = held.add(batch.byteLength, 1);
+    const group = held.add(batch.byteLength, 1, false);
     group.bytes.set(WriteBatch.encoded(batch), group.end - batch.byteLength);
     groups.set(group, [...(groups.get(group) ?? []), operation]);
   };

@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 
 /** Adds a write whose bytes are all `mark`. */
 function add(held: HeldWrites, byteLength: number, mark: number): HeldGroup {
-  const group = held.add(byteLength, 1);
+  const group = held.add(byteLength, 1, false);
   group.bytes.fill(mark, group.end - byteLength, group.end);
   return group;
 }
@@ -88,7 +88,7 @@ test('a held write costs its bytes and a few more, and all memory is given back 
   const held = new HeldWrites(unitBytes(MIB), 1 << 30);
   for (let i = 0; i < 100_000; i++)
     void held
-      .add(24, 1)
+      .add(24, 1, false)
       .outcome.promise(false)
       .catch(() => undefined);
   assert.equal(held.byteLength, 2_400_000);

@@ -53,6 +53,7 @@ function makeLog({ number, firstSequence, previous, entryCount }: LogPlan, rando
     flags: 0,
     epoch: 1,
     startedAtMs: 0,
+    epochId: '',
   });
   assert.equal(arena.dataEnd - arena.dataStart, START_RECORD_BYTES);
   while (arena.entryCount < entryCount) {

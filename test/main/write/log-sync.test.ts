@@ -32,7 +32,7 @@ class FakeLog implements SyncableLog {
 
 function group(): { readonly group: CommitGroup; readonly done: Promise<void> } {
   const live = new LiveMemtable(createMemtable(4096, 100, 1), undefined);
-  const made = new CommitGroup(live, 0, 1);
+  const made = new CommitGroup(live);
   return { group: made, done: made.outcome.promise(true) };
 }
 
