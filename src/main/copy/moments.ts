@@ -91,8 +91,8 @@ export class TableMoments {
   }
 
   /**
-   * The moment after the write of `sequence`, which is the last one of a frozen memtable, or in a table. To be released even if it
-   * never comes.
+   * The moment after the write of `sequence`, which is the last one of a frozen memtable, or in a table. To be released even if
+   * it never comes.
    */
   at(sequence: number): AwaitedMoment {
     const awaited = new Awaited(sequence, (self) => this.#awaited.delete(self));
