@@ -32,6 +32,7 @@ import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { ChangeSource } from './changes/change-source.ts';
+import { trimKept } from './changes/trim-kept.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
@@ -115,7 +116,7 @@ export class RunningStore {
       setImmediate(() => reportDeletion(this.parts.report, error)).unref();
     if (opened.options.readOnly) this.parts.pipeline.refuse(readOnlyError());
     else {
-      this.#trimKept();
+      trimKept(this.parts);
       this.scheduler.update();
       this.#upkeep.start();
     }
@@ -139,21 +140,6 @@ export class RunningStore {
 
   get status(): EngineStatus {
     return this.#status;
-  }
-
-  /** What is kept for changes() by the options of the opening before, and not by this one's, goes. */
-  #trimKept(): void {
-    const { versions, clock } = this.parts;
-    if (!versions.keepsTooMuch(clock.now())) return;
-    const trimmed = versions.apply({ added: [], removed: [] }, { lastSequence: 0, lastTime: clock.now() });
-    trimmed.catch((error: unknown) => {
-      if (versions.isPoisoned) return;
-      this.parts.report('backgroundError', {
-        error: toStorageError(error, 'what is kept for changes() could not be given up'),
-        operation: 'manifest',
-        willRetry: true,
-      });
-    });
   }
 
   /** The position behind the write that ends with `sequence`. */

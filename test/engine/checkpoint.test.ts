@@ -180,6 +180,8 @@ test('of a read-only store, with what is in its logs', async (t) => {
   const reader = await openAt(t, path, { readOnly: true });
   const copy = beside(reader);
   const report = await reader.checkpoint(copy);
+  // A log may be in the memory of the system only.
+  assert.equal(report.linked, tableFiles(copy).length);
   assert.deepEqual(await contentOf(t, copy, report), texts);
   await reader.close();
   assert.deepEqual(Object.keys(contentsOf(path)), Object.keys(before));

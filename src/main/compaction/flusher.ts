@@ -216,6 +216,8 @@ export class Flusher {
     const logs = live.logs();
     const extra = { lastSequence, lastTime: clock.now(), flushedLogs: logs };
     try {
+      // What a manifest says is kept has to be there after a power failure.
+      if (versions.retainsLogs) await parts.pipeline.syncLogsOf(live);
       const edit = { added, removed: [], logNumber: next, through: lastSequence };
       await versions.apply(edit, extra);
     } catch (error) {

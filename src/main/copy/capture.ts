@@ -60,6 +60,8 @@ export interface CapturedFile {
   readonly sizeBytes: number;
   /** CRC-32 of these bytes; undefined: of a log nobody knows it before it was read. */
   readonly checksum: number | undefined;
+  /** All of it has been synced. A log that was recovered may be in the memory of the system only. */
+  readonly isSynced: boolean;
 }
 
 /** A moment of a store, held until it is released. */
@@ -132,7 +134,8 @@ function describe(parts: CaptureParts, held: HeldMoment, moment: Moment): Captur
     timeMs: moment.timeMs,
     files: [
       ...[...levels.flat(), ...keptTables].map((table) => tableFile(directory, table)),
-      ...[...keptLogs, ...moment.logs].map((log) => logFile(directory, log)),
+      ...keptLogs.map((log) => logFile(directory, log, true)),
+      ...moment.logs.map((log) => logFile(directory, log, false)),
     ],
     state,
     manifest: () => encodeManifest(state),
@@ -143,13 +146,13 @@ function describe(parts: CaptureParts, held: HeldMoment, moment: Moment): Captur
 function tableFile(directory: string, { number: of, sizeBytes, checksum }: FileIdentity): CapturedFile {
   const number = fileNumber(of);
   const path = tablePath(directory, number);
-  return { kind: 'table', number, name: tableName(number), path, sizeBytes, checksum };
+  return { kind: 'table', number, name: tableName(number), path, sizeBytes, checksum, isSynced: true };
 }
 
-function logFile(directory: string, { number: of, sizeBytes }: Numbered): CapturedFile {
+function logFile(directory: string, { number: of, sizeBytes }: Numbered, isSynced: boolean): CapturedFile {
   const number = fileNumber(of);
   const path = logPath(directory, number);
-  return { kind: 'log', number, name: logName(number), path, sizeBytes, checksum: undefined };
+  return { kind: 'log', number, name: logName(number), path, sizeBytes, checksum: undefined, isSynced };
 }
 
 interface Numbered {

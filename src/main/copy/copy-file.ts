@@ -29,6 +29,8 @@ export interface SourceFile {
   readonly sizeBytes: number;
   /** CRC-32 of these, if that is known. */
   readonly checksum: number | undefined;
+  /** All of it has been synced: a link is as durable as its directory. */
+  readonly isSynced: boolean;
 }
 
 /** Returns whether it is a link. `check` is called between parts, and what it throws ends the copy. */
@@ -60,8 +62,13 @@ export async function linkOrCopy(
   return false;
 }
 
-/** Only a file that is the copy's as a whole can be shared. */
-async function tryLink(fs: FileSystem, { path, sizeBytes }: SourceFile, target: string): Promise<boolean> {
+/** Only a file that is the copy's as a whole, and on the disk, can be shared. */
+async function tryLink(
+  fs: FileSystem,
+  { path, sizeBytes, isSynced }: SourceFile,
+  target: string,
+): Promise<boolean> {
+  if (!isSynced) return false;
   const found = fs.stat(path);
   if (fs.linkAsync === undefined || found?.kind !== 'file' || found.sizeBytes !== sizeBytes) return false;
   try {

@@ -33,7 +33,7 @@ import { History } from '../../shared/changes/history.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
-import { type InclusiveRange, type PlacedTable, Version } from '../../shared/read/version.ts';
+import { type PlacedTable, Version } from '../../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../../shared/read/version-pins.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import type { KeptState } from './kept-state.ts';
@@ -53,52 +53,11 @@ import { ObsoleteList } from './obsolete-list.ts';
 import { namePages, writePages } from './page-files.ts';
 import { NO_RETENTION, type RetentionPolicy, retain } from './retention.ts';
 import { shortenEdit } from './short-edit.ts';
+import { NO_HOST, type Step, type VersionHost } from './version-host.ts';
 
 export type { PinnedVersion } from '../../shared/read/version-pins.ts';
 export type { EditExtra } from './next-state.ts';
-
-/** The files that an edit is about, and who has to hear of it. */
-export interface VersionHost {
-  /** The manifest is about to be put in force; throws when the directory is not this store's any more. */
-  checkOwnership(): void;
-  /** A durable manifest names these tables for the first time. */
-  nameForGood(tables: readonly TableInfo[]): Promise<void>;
-  /** No live version holds these tables. Must not throw. */
-  obsolete(tables: TableInfo[]): void;
-  /** The manifest in force has not got these pages; with their first names where it never had. Must not throw. */
-  obsoletePages(numbers: FileNumber[], wereNamed: boolean): void;
-  /** The manifest in force keeps these for changes() no longer, and no live version holds the tables. Must not throw. */
-  dropped(files: Dropped): void;
-  /** A version has become current, in this step: clients in other threads must hear of it. */
-  installed(edit: VersionEdit): void;
-  /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
-  reservedRanges(): readonly InclusiveRange[];
-  /** Called once, before the edit rejects: nobody knows which manifest the next open will find. */
-  poisoned(error: unknown): void;
-}
-
-/** An edit that has been worked out. */
-interface Step {
-  readonly edit: VersionEdit;
-  readonly version: Version;
-  /** What is taken from its level, be it to move. */
-  readonly left: readonly PlacedTable[];
-  /** Tables that are in no level any more, in the order in which they are to be deleted. */
-  readonly removed: readonly TableInfo[];
-  /** Tables that were in none before. */
-  readonly added: readonly TableInfo[];
-}
-
-const NO_HOST: VersionHost = {
-  checkOwnership: () => undefined,
-  nameForGood: () => Promise.resolve(),
-  obsolete: () => undefined,
-  obsoletePages: () => undefined,
-  dropped: () => undefined,
-  installed: () => undefined,
-  reservedRanges: () => [],
-  poisoned: () => undefined,
-};
+export type { VersionHost } from './version-host.ts';
 
 export class VersionSet {
   readonly #fs: FileSystem;
@@ -211,6 +170,11 @@ export class VersionSet {
   /** What is kept for changes(). */
   get kept(): KeptState {
     return this.#state;
+  }
+
+  /** Logs may stay when they are in tables. */
+  get retainsLogs(): boolean {
+    return this.#retention.bytes > 0;
   }
 
   /** More than its retention says. */

@@ -358,6 +358,11 @@ export class CommitPipeline {
     await this.#queue.sync.syncAll();
   }
 
+  /** Makes the logs of a memtable durable: they are to be kept. */
+  async syncLogsOf(live: LiveMemtable): Promise<void> {
+    await this.#queue.sync.syncOf(live.logs().map(({ number }) => number));
+  }
+
   #notifyIdle(): void {
     const waiters = this.#idleWaiters;
     this.#idleWaiters = [];
