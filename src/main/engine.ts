@@ -7,8 +7,8 @@
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
  *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
- *   share            share/shares.ts                      checkpoint          copy/checkpoint.ts
- *   changes          changes/change-source.ts
+ *   share            share/shares.ts                      changes             changes/change-source.ts
+ *   checkpoint       copy/checkpoint.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
  * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that

@@ -218,7 +218,8 @@ export class Flusher {
     try {
       // What a manifest says is kept has to be there after a power failure.
       if (versions.retainsLogs) await parts.pipeline.syncLogsOf(live);
-      await versions.apply({ added, removed: [], logNumber: next, through: lastSequence }, extra);
+      const edit = { added, removed: [], logNumber: next, through: lastSequence };
+      await versions.apply(edit, extra);
     } catch (error) {
       await discardOutputs(parts, output === undefined ? [] : [output]);
       throw error;
