@@ -7,8 +7,9 @@
  *   4. files           those that the target does not have (upload-files.ts)
  *   5. tip, then the description: from here on the backup exists        6. the lease goes
  *
- * Invariants: a backup that ends before 5 does not exist; what it has uploaded is built upon by the next one, or purged. Backups of
- *             one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at all.
+ * Invariants: a backup that ends before 5 does not exist; what it has uploaded is built upon by the next one, or purged. Backups
+ *             of one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at
+ *             all.
  * Thread:     main.     Owns: the capture, and the lease.
  */
 

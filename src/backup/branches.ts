@@ -1,10 +1,11 @@
 /**
- * branches/<branch>.json: where a history ends, as far as it has been backed up. Whoever adds a backup moves the end; who does not
- * come from there is refused, so two stores never share a history.
+ * branches/<branch>.json: where a history ends, as far as it has been backed up. Whoever adds a backup moves the end; who does
+ * not come from there is refused, so two stores never share a history.
  *
  *   main     e1 ... 120 | e2 ... 300 | e3 ... 410          tip: e3, 410
  *                              \
- *   9f..     e1 ... 120 | e2 .. 250 | e7 ... 260           of a store restored from a backup at 250; the manifest names the branch
+ *   9f..     e1 ... 120 | e2 .. 250 | e7 ... 260           of a store restored from a backup at 250; the manifest names the
+ *            branch
  *
  * A store comes from the tip if the tip's epoch is among its own, and went at least as far in it. So one that was reopened, after
  * whatever end, goes on at once; a copy that took another way, be it by a single write, has another epoch there.

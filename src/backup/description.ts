@@ -7,8 +7,8 @@
  *    "files":[{"name","object","sizeBytes","checksum","sha256"}],     checksum: CRC-32, as in the manifest
  *    "manifest":"..."}                           the text of manifest.json of the copy
  *
- * or, where a purge has given up on an upload whose writer was not heard of for long, {"format":1,"id","revoked":true}: the writer,
- * should it wake up, finds the name taken. Such an object stays for ever, as nobody can tell that the writer never will.
+ * or, where a purge has given up on an upload whose writer was not heard of for long, {"format":1,"id","revoked":true}: the
+ * writer, should it wake up, finds the name taken. Such an object stays for ever, as nobody can tell that the writer never will.
  *
  * Invariants: a description is written if there is none, and never changed. Names of files and objects are what file-names.ts and
  *             layout.ts know, each once; so whatever a description says, restore writes within its directory.

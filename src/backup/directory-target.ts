@@ -4,9 +4,9 @@
  *   an object      a file of that name. Written as `.<random>.tmp` beside it, synced, then given its name; then the directory is
  *                  synced
  *   create         the name is given by a hard link, which fails if there is one
- *   replace        the n-th version of `x.json` is called `x.json~n` (the first one `x.json`), and made by a hard link as well; the
- *                  highest counts. Who finds that a higher one has come up meanwhile has lost. The one before is kept for those
- *                  who have just listed it
+ *   replace        the n-th version of `x.json` is called `x.json~n` (the first one `x.json`), and made by a hard link as well;
+ *                  the highest counts. Who finds that a higher one has come up meanwhile has lost. The one before is kept for
+ *                  those who have just listed it
  *
  * Invariants: a reader sees an object whole or not at all. Two that create or replace the same object, in processes on whatever
  *             hosts, never both win. Links are not followed; only regular files are read.

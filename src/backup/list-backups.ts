@@ -12,7 +12,8 @@ import { checkTarget, resolveTransfer, type TransferOptions } from './transfer-o
 
 /**
  * The backups in a target, oldest first.
- * @throws {@link StorageError} STRATA_EXISTS for a place that holds something else, STRATA_CORRUPTION, STRATA_UNSUPPORTED, STRATA_IO.
+ * @throws {@link StorageError} STRATA_EXISTS for a place that holds something else, STRATA_CORRUPTION, STRATA_UNSUPPORTED,
+ * STRATA_IO.
  * @example
  * for (const { id, time, bytes } of await listBackups(target)) log(id, new Date(time), bytes);
  */

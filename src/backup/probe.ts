@@ -1,6 +1,6 @@
 /**
- * Finds out whether a target obeys conditions: some servers take the header and ignore it, and two owners would then overwrite each
- * other's history without a word.
+ * Finds out whether a target obeys conditions: some servers take the header and ignore it, and two owners would then overwrite
+ * each other's history without a word.
  *
  *   1. create an object, twice: the second time must be refused
  *   2. replace it, naming a version that it does not have: must be refused

@@ -8,8 +8,9 @@
  *   5. delete       descriptions first, then objects. A purge that is cut short leaves no description whose objects are gone
  *   6. sweep        leases of the dead, drafts, lists whose objects are all gone
  *
- * Invariants: what a backup that stays needs is never deleted, nor what one under way has written or builds upon, whatever runs at
- *             the same time, and however long any of them is stopped. Can be run again after any end, and finishes what was left.
+ * Invariants: what a backup that stays needs is never deleted, nor what one under way has written or builds upon, whatever runs
+ *             at the same time, and however long any of them is stopped. Can be run again after any end, and finishes what was
+ *             left.
  * Thread:     main.
  * Not chosen: leaving everything alone that is younger than a day. It only makes the race rarer.
  */
@@ -59,8 +60,8 @@ export interface PurgeReport {
 
 /**
  * Deletes all backups but the newest `keep`, and the objects that no backup needs, nor one under way.
- * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_EXISTS for a place that holds something else, STRATA_CORRUPTION when
- * what a backup needs can't be told, STRATA_UNSUPPORTED, STRATA_IO.
+ * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_EXISTS for a place that holds something else, STRATA_CORRUPTION
+ * when what a backup needs can't be told, STRATA_UNSUPPORTED, STRATA_IO.
  * @example
  * const { removed, bytes } = await purgeBackups(target, { keep: 14 });
  */

@@ -1,7 +1,7 @@
 /**
  * purges/<purge>.json: the objects that a purge may delete. It is written before the purge looks, for the last time, for backups
- * under way; a backup looks at these lists after it has written its lease. So of a purge and a backup at least one sees the other:
- * the purge spares what a lease names, the backup does not build upon what is listed here.
+ * under way; a backup looks at these lists after it has written its lease. So of a purge and a backup at least one sees the
+ * other: the purge spares what a lease names, the backup does not build upon what is listed here.
  *
  * Invariants: a list is never changed. That of a purge that ended early counts as long as one of its objects is there: should the
  *             purge only have been stopped, and go on, it deletes nothing that anybody has built upon.

@@ -10,8 +10,8 @@
  * Between 1 and 2 the files lie in DIR without a manifest, and open() refuses them for the sake of `restoring`. A restore that is
  * run again moves them down, and takes what still has the right checksum.
  *
- * Invariants: nothing in DIR is touched unless it was found empty, or restoring.json says that it was. A manifest in DIR is that of
- *             a whole store.
+ * Invariants: nothing in DIR is touched unless it was found empty, or restoring.json says that it was. A manifest in DIR is that
+ *             of a whole store.
  * Thread:     main, under the lock of DIR.
  */
 import { dirname, join } from 'node:path';

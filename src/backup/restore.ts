@@ -9,7 +9,8 @@
  * The manifest says which branch of the target the store goes on as, and its epochs end at the moment of the backup: the first
  * opening begins a new one, so the store and the one that was backed up are told apart from there on.
  *
- * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is durable.
+ * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is
+ *             durable.
  * Thread:     main.     Owns: the lock of the directory.
  */
 

@@ -89,7 +89,8 @@ export class TargetSession {
   }
 
   /**
-   * What `decode` makes of a small object, whose checksum it compares: one that is damaged is read again before it counts as such.
+   * What `decode` makes of a small object, whose checksum it compares: one that is damaged is read again before it counts as
+   * such.
    */
   async readSealed<T>(
     key: string,

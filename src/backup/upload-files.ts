@@ -9,8 +9,8 @@
  * Invariants: only what the lease names is built upon, and only after a look that came later than the lease: a purge has either
  *             seen the lease, or was seen. What is read has the CRC-32 that the manifest of the store says, both times.
  * Thread:     main.
- * Not chosen: keeping what was read for its checksum until it is uploaded: four tables of 64 MiB in memory, to save reads that the
- *             page cache answers.
+ * Not chosen: keeping what was read for its checksum until it is uploaded: four tables of 64 MiB in memory, to save reads that
+ *             the page cache answers.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from '../shared/base/checksum.ts';

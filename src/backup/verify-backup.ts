@@ -47,8 +47,8 @@ export interface BackupVerifyReport {
 
 /**
  * Reads all that a backup consists of, or all backups do, and checks it against the checksums that were taken when it was made.
- * @throws {@link StorageError} STRATA_CORRUPTION for the first damage, with the name of the object; STRATA_INVALID_ARGUMENT for an
- * unknown id; STRATA_NO_DATABASE, STRATA_UNSUPPORTED, STRATA_IO.
+ * @throws {@link StorageError} STRATA_CORRUPTION for the first damage, with the name of the object; STRATA_INVALID_ARGUMENT for
+ * an unknown id; STRATA_NO_DATABASE, STRATA_UNSUPPORTED, STRATA_IO.
  */
 export async function verifyBackup(
   target: BackupTarget,

@@ -1,6 +1,6 @@
 /**
- * A process that writes and backs up is killed, again and again: what it said was backed up is, and every backup that is listed is
- * whole.
+ * A process that writes and backs up is killed, again and again: what it said was backed up is, and every backup that is listed
+ * is whole.
  *
  * STRATA_BACKUP_KILLS: how often.
  */

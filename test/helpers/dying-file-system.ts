@@ -2,8 +2,8 @@
  * The real disk, until a process dies upon it: from the n-th change on nothing happens any more, and every call fails. A write
  * that is the n-th is done by half.
  *
- * For what runs on the test's own thread and is to be interrupted at each of its steps: a process for each would take a third of a
- * second. What had no time to be cleaned up is left as a kill leaves it, as cleaning up fails as well.
+ * For what runs on the test's own thread and is to be interrupted at each of its steps: a process for each would take a third of
+ * a second. What had no time to be cleaned up is left as a kill leaves it, as cleaning up fails as well.
  *
  * Thread: main.
  */
@@ -32,7 +32,9 @@ const CHANGES: ReadonlySet<string> = new Set([
 export class DyingDisk {
   readonly fs: FileSystem = this.#wrap(nodeFileSystem);
   /** Changes until now. */
-  changes = 0;
+  changes: number = 0;
+  /** Only changes fail: of a disk that may not be written to. */
+  onlyChanges: boolean = false;
   #diesAt: number;
 
   constructor(diesAt: number = Number.POSITIVE_INFINITY) {
@@ -63,7 +65,7 @@ export class DyingDisk {
       if (name.endsWith('Async')) return Promise.reject(error);
       throw error;
     };
-    if (this.isDead) return fail();
+    if (this.isDead && !this.onlyChanges) return fail();
     if (CHANGES.has(name) && ++this.changes > this.#diesAt) {
       if (name.startsWith('writeAt')) {
         const [bytes, position] = args as [Uint8Array, number];
