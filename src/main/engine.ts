@@ -134,6 +134,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     let engine: StorageEngine | undefined;
     const pending = new EventEmitter<EngineEvents>();
     engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
+    engine.#store.openDoor(engine);
     return engine;
   }
 

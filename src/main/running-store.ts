@@ -34,6 +34,7 @@ import { assembleStore, type StoreHost } from './assemble-store.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
+import type { ServedStore } from './door/commands.ts';
 import { EngineMoment } from './engine-moment.ts';
 import { EngineReads } from './engine-reads.ts';
 import { reportDeletion } from './files/job-outputs.ts';
@@ -249,6 +250,17 @@ export class RunningStore {
       },
       chunkBytes: clientChunkBytes(this.parts),
     };
+  }
+
+  /** Other processes of this user may ask `engine` for something (door.ts), through the lock's socket. */
+  openDoor(engine: ServedStore): void {
+    this.#lock.receive((socket) => {
+      import('./door/door.ts').then(
+        ({ receive }) => receive(engine, this.#lock.ownerId, socket),
+        // The package was removed or replaced: whoever asks gets no answer.
+        () => socket.destroy(),
+      );
+    });
   }
 
   get clientCount(): number {

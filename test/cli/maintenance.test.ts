@@ -94,7 +94,7 @@ test('a store that is open elsewhere is exit code 5, and the holder is named', a
   holder.stdin.write('put a 1\nget a\n');
   await once(holder.stdout, 'data');
   for (const [run, command] of [
-    [runCli, ['get', 'a']],
+    [runCli, ['dump']],
     [runCommand, ['put', 'a', '2']],
     [runCommand, ['destroy', '--yes']],
   ] as const) {

@@ -39,6 +39,7 @@ export const ROOMS: readonly string[] = [
   'src/main/transact',
   'src/main/copy',
   'src/main/share',
+  'src/main/door',
   'src/main',
   'src/backup',
   'src/backup/s3',

@@ -10,9 +10,10 @@
  * L0 overlap, so each has a line of its own, newest first.
  */
 import { nodeFileSystem } from '../../shared/files/node-file-system.ts';
+import type { LevelPicture } from '../door/levels.ts';
 import { findPath, WrongFile } from '../inspect/inspected-file.ts';
 import { type MappedLevel, type MappedTable, mapLevels } from '../inspect/level-map.ts';
-import { findManifest, inspectManifest, type ManifestFacts } from '../inspect/manifest-facts.ts';
+import { findManifest, inspectManifest } from '../inspect/manifest-facts.ts';
 import type { CommandContext } from './context.ts';
 import { faultFields, Listing, type ListingOptions, plain, row } from './listing.ts';
 import { formatCount } from './quantities.ts';
@@ -34,15 +35,21 @@ export async function showLevels(
   const listing = new Listing(context, options);
   const found = findPath(nodeFileSystem, path, EXPECTED);
   if (!found.isDirectory) throw new WrongFile(`${path} is a file; expected ${EXPECTED}`);
-  const facts = inspectManifest(nodeFileSystem, findManifest(nodeFileSystem, found.path));
-  const levels = mapLevels(facts);
-  for (const fault of facts.faults) listing.note(fault);
-  const lines = listing.isJson ? [document(listing, facts, levels)] : textLines(listing, facts, levels);
+  const picture = await pictureOf(context, found.path);
+  for (const fault of picture.faults) listing.note(fault);
+  const lines = listing.isJson ? [document(listing, picture)] : textLines(listing, picture);
   await listing.print(lines, (line) => listing.line(line));
 }
 
-function document(listing: Listing, facts: ManifestFacts, levels: readonly MappedLevel[]): string {
-  const { path, isVerified, faults } = facts;
+/** Of the process that has the store open, if there is one that can be asked; else of its files. */
+async function pictureOf({ session }: CommandContext, directory: string): Promise<LevelPicture> {
+  const owner = await session.owner(directory);
+  if (owner !== undefined) return await owner.levels();
+  const facts = inspectManifest(nodeFileSystem, findManifest(nodeFileSystem, directory));
+  return { ...facts, levels: mapLevels(facts) };
+}
+
+function document(listing: Listing, { path, isVerified, faults, levels }: LevelPicture): string {
   const shown = levels.map(({ smallestKey, largestKey, score, tables, ...level }) => ({
     ...level,
     score: score ?? null,
@@ -55,8 +62,7 @@ function document(listing: Listing, facts: ManifestFacts, levels: readonly Mappe
 
 function* textLines(
   listing: Listing,
-  { path, isVerified, faults }: ManifestFacts,
-  levels: readonly MappedLevel[],
+  { path, isVerified, faults, levels }: LevelPicture,
 ): Generator<string, void> {
   const width = Math.max(LEAST_BAR_WIDTH, listing.columns - LEFT_WIDTH - 1);
   if (!isVerified) yield `${path} is damaged: what follows is what can be read of it`;

@@ -1,12 +1,17 @@
 /**
- * flush, compact, stats, verify, destroy: what is done to a store as a whole.
+ * flush, compact, stats, checkpoint, verify, destroy: what is done to a store as a whole.
  */
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { now } from '../../shared/base/timers.ts';
 import type { VerifyReport } from '../verify-store.ts';
 import { type CommandContext, noProgressOption } from './context.ts';
 import { usageError } from './exit-codes.ts';
 import { formatBytes, formatCount, formatDuration } from './quantities.ts';
+
+const CHECKPOINT_HELP = `
+Files are hard links where that is possible, else copies. Where a service has the store open, it
+makes the copy, while it goes on.`;
 
 interface StatsOptions {
   readonly json?: boolean;
@@ -24,20 +29,26 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
   program
     .command('flush')
     .description('write what is in memory to a table')
-    .action(() => timed(context, 'flushed', async () => (await context.session.engine('change')).flush()));
+    .action(() => timed(context, 'flushed', async () => (await context.session.use('change')).flush()));
 
   program
     .command('compact')
     .description('merge everything down to the bottom level; deleted and overwritten records go')
-    .action(() =>
-      timed(context, 'compacted', async () => (await context.session.engine('change')).compact()),
-    );
+    .action(() => timed(context, 'compacted', async () => (await context.session.use('change')).compact()));
 
   program
     .command('stats')
     .description('print what the store holds and has done')
     .option('--json', 'as one JSON object')
     .action((options: StatsOptions) => stats(context, options));
+
+  program
+    .command('checkpoint')
+    .description('make an openable copy of the store, of one moment, in a directory that does not exist yet')
+    .argument('<directory>')
+    .option('--json', 'what was made, as one JSON object')
+    .addHelpText('after', CHECKPOINT_HELP)
+    .action((directory: string, options: StatsOptions) => checkpoint(context, directory, options));
 
   program
     .command('verify')
@@ -59,14 +70,30 @@ async function timed({ out }: CommandContext, done: string, work: () => Promise<
 }
 
 async function stats({ session, out }: CommandContext, options: StatsOptions): Promise<void> {
-  const engine = await session.engine('read');
-  const figures = engine.stats();
+  const store = await session.use('read');
+  const figures = await store.stats();
   if (options.json === true) {
     await out.line(JSON.stringify(figures));
     return;
   }
   const { formatStats } = await import('./stats-table.ts');
   await out.line(formatStats(figures));
+}
+
+async function checkpoint(
+  { session, out }: CommandContext,
+  directory: string,
+  options: StatsOptions,
+): Promise<void> {
+  const path = resolve(directory);
+  const store = await session.use('read');
+  const report = await store.checkpoint(path);
+  const { position, files, bytes, linked } = report;
+  if (options.json === true) await out.line(JSON.stringify({ directory: path, ...report }));
+  else
+    await out.line(
+      `${path}: ${formatCount(files)} files, ${formatBytes(bytes)}, ${formatCount(linked)} of them links; position ${position}`,
+    );
 }
 
 async function verify({ session, out }: CommandContext, options: VerifyCommandOptions): Promise<void> {

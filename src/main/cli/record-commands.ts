@@ -101,8 +101,8 @@ async function put(
 async function get({ session, out }: CommandContext, key: string, options: GetOptions): Promise<void> {
   const notation = notationOf(options);
   const keyBytes = parseBytes(key, notation);
-  const engine = await session.engine('read');
-  const value = await engine.get(keyBytes);
+  const store = await session.use('read');
+  const value = await store.get(keyBytes);
   if (value === undefined) throw new CommandError(ExitCode.NotFound, 'not found');
   if (options.raw === true) await out.bytes(value);
   else await out.line(showValue(value, notation));

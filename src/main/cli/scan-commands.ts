@@ -7,7 +7,7 @@
  * Both see one moment of the store and hold one block at a time, however much they print.
  */
 import { type Command, Option } from 'commander';
-import type { ScanOptions, StorageEngine } from '../index.ts';
+import type { ScanOptions } from '../index.ts';
 import {
   type CommandContext,
   type NotationOptions,
@@ -17,6 +17,7 @@ import {
 } from './context.ts';
 import { showInLine, showJsonField } from './notation.ts';
 import { rangeOf } from './range.ts';
+import type { StoreUse } from './session.ts';
 
 interface ScanCommandOptions extends NotationOptions {
   readonly prefix?: string;
@@ -69,8 +70,8 @@ async function scan(
     reverse: options.reverse === true,
     values: options.keys !== true,
   };
-  const engine = await context.session.engine('read');
-  await print(context, engine, range, recordPrinter(options));
+  const store = await context.session.use('read');
+  await print(context, store, range, recordPrinter(options));
 }
 
 type RecordPrinter = (key: Buffer, value: Buffer | undefined) => string;
@@ -93,12 +94,12 @@ function recordPrinter(options: ScanCommandOptions): RecordPrinter {
 
 async function print(
   { out, signal }: CommandContext,
-  engine: StorageEngine,
+  store: Pick<StoreUse, 'scan'>,
   range: ScanOptions,
   show: RecordPrinter,
 ): Promise<void> {
   const areValuesRead = range.values !== false;
-  for await (const [key, value] of engine.scan({ ...range, signal })) {
+  for await (const [key, value] of store.scan({ ...range, signal })) {
     const wait = out.line(show(key, areValuesRead ? value : undefined));
     if (wait !== undefined) await wait;
     if (out.isClosed) break;

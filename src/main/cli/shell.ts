@@ -8,7 +8,7 @@
  * Invariants: the store is closed whatever happened. Nothing of the process is touched but by the prompt and by `load -`, which
  *             read standard input: cli.ts gives the streams and takes the exit code.
  */
-import type { CommandContext } from './context.ts';
+import { type CommandContext, parseMilliseconds } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
 import type { Output } from './output.ts';
 import { buildProgram, run, unknownCommand } from './program.ts';
@@ -20,6 +20,7 @@ const DEFAULT_DIRECTORY = './db_data';
 interface ShellOptions {
   readonly db: string;
   readonly history: boolean;
+  readonly answerTimeout?: number;
 }
 
 /** Runs one command line. Never throws: an error is a line on stderr and an exit code. */
@@ -45,7 +46,8 @@ async function runWords(
   let session: Session | undefined;
   const context: CommandContext = {
     get session() {
-      session ??= new Session(program.opts<ShellOptions>().db);
+      const { db, answerTimeout } = program.opts<ShellOptions>();
+      session ??= new Session(db, answerTimeout);
       return session;
     },
     out,
@@ -57,6 +59,11 @@ async function runWords(
   const program = buildProgram(context)
     .usage('[--db DIR] [command]')
     .option('--db <directory>', 'where the store is', DEFAULT_DIRECTORY)
+    .option(
+      '--answer-timeout <ms>',
+      'how long a process that has the store open may be silent',
+      parseMilliseconds,
+    )
     .option('--no-history', 'do not keep the lines typed at the prompt')
     .version(packageVersion())
     .argument('[command...]')

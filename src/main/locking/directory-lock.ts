@@ -48,7 +48,7 @@ import {
   nameHolder,
   parseRecord,
 } from './lock-record.ts';
-import { claimBySocket, closeServer, listen, type SocketClaim } from './lock-socket.ts';
+import { claimBySocket, closeServer, listen, type SocketClaim, type Visit } from './lock-socket.ts';
 
 /** O_EXLOCK | O_NONBLOCK of macOS and the BSDs; fs.constants does not name the first. */
 const BSD_LOCK_FLAGS = 0x20 | 0x4;
@@ -181,6 +181,11 @@ export class DirectoryLock {
     const anchor = this.held?.anchor;
     if (anchor === undefined || this.#parts.within !== undefined) return;
     this.#parts.within = holdDirectory(join(anchor.place, basename(directory)), directory);
+  }
+
+  /** Who connects to the socket in the directory is passed to `visit`. Without such a socket nobody does. */
+  receive(visit: Visit): void {
+    this.#parts.claim?.receive(visit);
   }
 
   /** From now on the error of whoever is refused says that the owner is about to go. */

@@ -18,16 +18,18 @@
  * store without our giving up. A name is never used twice, so deleting the name of the dead deletes nobody else's. Had we
  * deleted that of one who was about to listen, he misses his own name in the list and starts again.
  *
+ * An owner may receive visitors at its socket (door.ts); without that it sends everybody away.
+ *
  * Invariants: a name is bound once. Only sockets with our names are deleted, and only refused ones.
  * Thread:     main.     Owns: the listening socket.
  * Not chosen: one name for all, unlinked when it is stale: two that find it stale unlink each other's, and both own the store.
  *             Renaming a claim to a lock: whoever lists meanwhile may see neither name.
  */
 import { randomBytes } from 'node:crypto';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { ioError, systemErrorCode } from '../../shared/base/errors.ts';
-import { delay } from '../../shared/base/timers.ts';
+import { delay, setTimeout } from '../../shared/base/timers.ts';
 import { lockSocketName, parseFileName } from '../../shared/files/file-names.ts';
 import { listNames, removeSocket, restrictSocket } from '../../shared/files/lock-files.ts';
 
@@ -36,6 +38,10 @@ const MAX_SOCKET_PATH = 107;
 /** A rival has its answer after a few milliseconds, unless it was stopped: then it may go on at any time, and owns the store. */
 const RIVAL_ATTEMPTS = 200;
 const RIVAL_POLL_MS = 10;
+/** Connections at once, rivals that only look included. */
+const MAX_VISITORS = 32;
+/** When an owner goes, its visitors are sent away after this long. */
+const FAREWELL_MS = 500;
 /** How often our name may be taken for that of the dead. */
 const CLAIM_ATTEMPTS = 20;
 /** How file systems say that they have no sockets, or that this is no place to make one. */
@@ -53,8 +59,14 @@ const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
 export interface SocketClaim {
   /** Its name in the directory; undefined where the file system has no sockets: then nobody is kept out. */
   readonly name: string | undefined;
+  /** Who connects from now on is passed to `visit`, and not sent away at once. */
+  receive(visit: Visit): void;
+  /** What visitors have yet to be sent is sent, if they take it soon. */
   release(): Promise<void>;
 }
+
+/** Gets whoever has connected. */
+export type Visit = (socket: Socket) => void;
 
 /** undefined: somebody else has the store, or is about to. */
 export async function claimBySocket(
@@ -63,11 +75,22 @@ export async function claimBySocket(
 ): Promise<SocketClaim | undefined> {
   for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
     const name = lockSocketName(randomBytes(8).toString('hex'));
-    const server = await listenAt(join(directory, name));
-    const release = (): Promise<void> => (server === undefined ? Promise.resolve() : closeServer(server));
+    const visitors = new Visitors();
+    const server = await listenAt(join(directory, name), visitors);
+    const release = async (): Promise<void> => {
+      if (server === undefined) return;
+      const closed = closeServer(server);
+      visitors.end();
+      await closed;
+    };
     try {
       const outcome = await settle(directory, server === undefined ? undefined : name, ownerName);
-      if (outcome === 'won') return { name: server === undefined ? undefined : name, release };
+      if (outcome === 'won')
+        return {
+          name: server === undefined ? undefined : name,
+          receive: (visit) => visitors.receive(visit),
+          release,
+        };
       await release();
       if (outcome === 'lost') return undefined;
     } catch (error) {
@@ -76,6 +99,39 @@ export async function claimBySocket(
     }
   }
   return undefined;
+}
+
+/** Whoever is connected to an owner. */
+class Visitors {
+  readonly #sockets = new Set<Socket>();
+  #visit: Visit | undefined;
+
+  receive(visit: Visit): void {
+    this.#visit = visit;
+  }
+
+  come(socket: Socket): void {
+    if (this.#visit === undefined || this.#sockets.size >= MAX_VISITORS) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on('error', () => {
+      // It has gone in the midst of something: 'close' follows.
+    });
+    socket.on('close', () => this.#sockets.delete(socket));
+    this.#visit(socket);
+  }
+
+  /** Nobody is received any more; those that are here have a moment to take what they were sent. */
+  end(): void {
+    this.#visit = undefined;
+    for (const socket of this.#sockets) socket.destroySoon();
+    if (this.#sockets.size > 0)
+      setTimeout(() => {
+        for (const socket of this.#sockets) socket.destroy();
+      }, FAREWELL_MS).unref();
+  }
 }
 
 type Life = 'alive' | 'dead' | 'gone';
@@ -128,10 +184,10 @@ export function lookAt(path: string): Promise<Life> {
 }
 
 /** undefined where there can be no socket. */
-async function listenAt(path: string): Promise<Server | undefined> {
+async function listenAt(path: string, visitors: Visitors): Promise<Server | undefined> {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH) return undefined;
   try {
-    const server = await listen(path, path);
+    const server = await listen(path, path, (socket) => visitors.come(socket));
     try {
       restrictSocket(path);
     } catch (error) {
@@ -145,11 +201,15 @@ async function listenAt(path: string): Promise<Server | undefined> {
   }
 }
 
-/** A server that sends everybody away: being reachable is all it does. `what` is named in errors. */
-export function listen(path: string, what: string): Promise<Server> {
+/** A server: being reachable is what it is for. Without `visit` it sends everybody away. `what` is named in errors. */
+export function listen(
+  path: string,
+  what: string,
+  visit: Visit = (socket) => void socket.destroy(),
+): Promise<Server> {
   return new Promise((resolve, reject) => {
-    // Whoever connects is sent away at once, as an open connection would keep the server from closing.
-    const server = createServer((socket) => socket.destroy());
+    // Whoever may not stay is sent away at once, as an open connection keeps the server from closing.
+    const server = createServer(visit);
     server.on('error', (error) => reject(ioError('lock', what, error)));
     // `exclusive`: a cluster worker would otherwise share the primary's handle with its siblings, and all would win.
     server.listen({ path, exclusive: true }, () => resolve(server));

@@ -81,6 +81,8 @@ export class ReadHold implements StoreLock {
 
   supersede(): void {}
 
+  receive(): void {}
+
   hasLockFile(): boolean {
     return true;
   }
@@ -111,6 +113,16 @@ export async function holdForReading(
       throw error;
     }
   });
+}
+
+/** Whether an owner on this machine runs. */
+export async function isOwnedHere(fs: FileSystem, directory: string): Promise<boolean> {
+  const held = fs.spec === undefined ? holdDirectory(directory) : undefined;
+  try {
+    return await isOwned(fs, directory, held?.anchor?.place ?? directory, held);
+  } finally {
+    held?.close();
+  }
 }
 
 async function isOwned(
