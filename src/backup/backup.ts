@@ -14,8 +14,8 @@
  */
 
 import type { Capture } from '../main/copy/capture.ts';
-import { StorageEngine } from '../main/engine.ts';
-import { isError, StorageError } from '../shared/base/errors.ts';
+import { captureSourceOf } from '../main/copy/capture-source.ts';
+import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { branchOf, checkHistory, type History, moveTip, parentOf } from './branches.ts';
@@ -60,8 +60,14 @@ export interface BackupOptions extends TransferOptions {
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
+/** What is backed up: a StorageEngine that is open, for writing or read-only. */
+export interface BackupSource {
+  /** The directory of the store. */
+  readonly path: string;
+}
+
 /** Backups of one engine wait for each other. */
-const underWay = new WeakMap<StorageEngine, Promise<unknown>>();
+const underWay = new WeakMap<object, Promise<unknown>>();
 
 /**
  * Backs an open store up into a target, while writes go on: one moment of it, every write acknowledged before the call included.
@@ -74,11 +80,12 @@ const underWay = new WeakMap<StorageEngine, Promise<unknown>>();
  * const { id, uploadedBytes } = await backup(engine, directoryTarget('/mnt/backup/orders'));
  */
 export async function backup(
-  engine: StorageEngine,
+  engine: BackupSource,
   target: BackupTarget,
   options?: BackupOptions,
 ): Promise<BackupInfo> {
-  const core = StorageEngine.coreOf(engine);
+  const source = typeof engine === 'object' && engine !== null ? captureSourceOf(engine) : undefined;
+  if (source === undefined) throw invalidArgument('what is backed up must be an open StorageEngine');
   checkTarget(target);
   const terms = resolveTransfer(options, 'options', ['onProgress']);
   const onProgress = functionOption(options?.onProgress, 'onProgress');
@@ -86,12 +93,12 @@ export async function backup(
   const work = (async (): Promise<BackupInfo> => {
     // How the one before ended is its own caller's affair.
     await before?.catch(() => undefined);
-    const capture = await core.capture();
+    const capture = await source.capture();
     try {
-      return await backUp({ capture, fs: core.store.parts.fs, terms, target, onProgress });
+      return await backUp({ capture, fs: source.fs, terms, target, onProgress });
     } catch (error) {
       // Its files may have gone with it.
-      if (engine.status === 'closed' && isMissingFile(error, capture)) engine.stats();
+      if (isMissingFile(error, capture)) source.checkOpen();
       throw error;
     } finally {
       capture.release();

@@ -1,6 +1,6 @@
 /** The public surface of `stratakv/backup`. */
 
-export type { BackupOptions, TransferProgress } from './backup.ts';
+export type { BackupOptions, BackupSource, TransferProgress } from './backup.ts';
 export { backup } from './backup.ts';
 export type { RestorePoint } from './choose-backup.ts';
 export type { BackupInfo } from './description.ts';

@@ -32,6 +32,7 @@ import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
+import { offerCapture } from './copy/capture-source.ts';
 import type { CheckpointReport } from './copy/checkpoint.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
@@ -80,6 +81,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     this.#core = core;
     this.#store = core.store;
     this.path = core.store.parts.path;
+    offerCapture(this, {
+      fs: core.store.parts.fs,
+      capture: () => core.capture(),
+      checkOpen: () => core.store.checkReadable(),
+    });
   }
 
   /**
@@ -136,11 +142,6 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
     engine.#store.openDoor(engine);
     return engine;
-  }
-
-  /** @internal What copies of a store are made of. */
-  static coreOf(engine: StorageEngine): EngineCore {
-    return engine.#core;
   }
 
   /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */
