@@ -1,11 +1,11 @@
 /**
- * Backs up to a small disk (a tmpfs) until that is full, restores to it, and says as JSON how it went. Run by refusals.test.ts, in
- * a mount namespace in which it may mount.
+ * Backs up to a small disk (a tmpfs) until that is full, restores to it, and says as JSON how it went. Run by refusals.test.ts,
+ * in a mount namespace in which it may mount.
  *
  *   node full-target-child.js <mounted directory>
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { backup, directoryTarget, listBackups, restore, verifyBackup } from '../../src/backup/index.ts';
@@ -52,4 +52,4 @@ const restored = await StorageEngine.open(join(elsewhere, 'db'));
 const sound = restored.getSync('a')?.equals(value) === true && restored.getSync('b')?.equals(value) === true;
 await restored.close();
 rmSync(elsewhere, { recursive: true });
-console.log(JSON.stringify({ ...full, backupWithRoom, restoreWithRoom, sound }));
+writeSync(1, `${JSON.stringify({ ...full, backupWithRoom, restoreWithRoom, sound })}\n`);

@@ -1,6 +1,6 @@
 /**
- * A target by its name: a directory, or s3://bucket/prefix, with region, credentials and endpoint from where the SDK takes them, which
- * is the environment and the files of the AWS command line.
+ * A target by its name: a directory, or s3://bucket/prefix, with region, credentials and endpoint from where the SDK takes them,
+ * which is the environment and the files of the AWS command line.
  *
  *   AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL     another server; buckets are part of its paths, as not every one has names for them,
  *                                             and AWS_REGION may be missing
