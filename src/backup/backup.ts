@@ -15,6 +15,7 @@
 
 import type { Capture } from '../main/copy/capture.ts';
 import { captureSourceOf } from '../main/copy/capture-source.ts';
+import { unless } from '../shared/base/abortable.ts';
 import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
@@ -92,7 +93,8 @@ export async function backup(
   const before = underWay.get(engine);
   const work = (async (): Promise<BackupInfo> => {
     // How the one before ended is its own caller's affair.
-    await before?.catch(() => undefined);
+    const turn = before?.catch(() => undefined);
+    await (terms.signal === undefined ? turn : unless(terms.signal, Promise.resolve(turn)));
     const capture = await source.capture();
     try {
       return await backUp({ capture, fs: source.fs, terms, target, onProgress });

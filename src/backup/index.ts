@@ -19,5 +19,5 @@ export type {
   TargetUpload,
 } from './target.ts';
 export type { TransferOptions } from './transfer-options.ts';
-export type { BackupVerifyReport, VerifyBackupOptions } from './verify-backup.ts';
+export type { BackupVerifyReport as VerifyReport, VerifyBackupOptions } from './verify-backup.ts';
 export { verifyBackup } from './verify-backup.ts';

@@ -32,7 +32,6 @@ import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
 import type { Scan } from '../shared/read/scan.ts';
 import type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
-import { offerCapture } from './copy/capture-source.ts';
 import type { CheckpointReport } from './copy/checkpoint.ts';
 import type { EngineCore, MakeCore } from './engine-core.ts';
 import type { OpenInternals } from './open/open-store.ts';
@@ -81,11 +80,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     this.#core = core;
     this.#store = core.store;
     this.path = core.store.parts.path;
-    offerCapture(this, {
-      fs: core.store.parts.fs,
-      capture: () => core.capture(),
-      checkOpen: () => core.store.checkReadable(),
-    });
+    core.offerTo(this);
   }
 
   /**

@@ -79,7 +79,7 @@ test('a flipped byte in any stored object is found, by verify and by restore', a
     }
     writeFileSync(path, sound);
   }
-  t.diagnostic(`FIGURE flips=${flips}`);
+  t.diagnostic(`FIGURE backup-flips=${flips}`);
   await verifyBackup(target);
 });
 

@@ -62,7 +62,7 @@ async function atEachStep(
     if (!disk.isDead) assert.equal(outcome.status, 'fulfilled');
     await check(directoryTarget(folder), folder);
     if (disk.isDead) continue;
-    t.diagnostic(`FIGURE steps=${disk.changes}`);
+    t.diagnostic(`FIGURE backup-steps=${disk.changes}`);
     assert.ok(disk.changes > 10);
     return;
   }
@@ -156,7 +156,7 @@ test('a restore that is killed at any step is not openable, and is finished by t
     await restored.verify();
     await restored.close();
     if (disk.isDead) continue;
-    t.diagnostic(`FIGURE steps=${disk.changes} half=${half}`);
+    t.diagnostic(`FIGURE backup-steps=${disk.changes}`);
     assert.ok(half > 3);
     return;
   }
