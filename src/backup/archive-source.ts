@@ -9,7 +9,7 @@
  */
 
 import type { ChangeConsumer } from '../main/changes/change-source.ts';
-import type { EngineCore } from '../main/engine-core.ts';
+import type { CaptureSource } from '../main/copy/capture-source.ts';
 import {
   PIECE_END,
   PIECE_FIELDS,
@@ -57,26 +57,26 @@ const FRAME_KINDS: Readonly<Record<number, FrameKind>> = {
 };
 
 export class ChangeFrames implements ArchiveSource {
-  readonly #core: EngineCore;
+  readonly #store: CaptureSource;
   #consumer: ChangeConsumer | undefined;
   #keepsUp = false;
   /** Of the load behind the consumer's sequence, so many were read. */
   #parts = 0;
 
-  constructor(core: EngineCore) {
-    this.#core = core;
+  constructor(store: CaptureSource) {
+    this.#store = store;
   }
 
   sequence(): number {
-    return this.#core.store.parts.visibleSequence();
+    return this.#store.history.sequence();
   }
 
   time(): number {
-    return this.#core.store.parts.clock.now();
+    return this.#store.history.time();
   }
 
   positionOf(sequence: number): string {
-    return encodePosition(this.#core.store.parts.versions.history.placeAt(sequence));
+    return encodePosition(this.#store.history.changes.history.placeAt(sequence));
   }
 
   async read(after: LogPlace): Promise<SourcePage> {
@@ -104,7 +104,7 @@ export class ChangeFrames implements ArchiveSource {
     const current = this.#consumer;
     if (current !== undefined && current.sequence === sequence && this.#parts === parts) return current;
     current?.end();
-    const { changes } = this.#core.store;
+    const { changes } = this.#store.history;
     const consumer = changes.consumer(changes.history.placeAt(sequence));
     consumer.keepsUp = this.#keepsUp;
     this.#parts = 0;
@@ -113,7 +113,7 @@ export class ChangeFrames implements ArchiveSource {
   }
 
   hasLost({ sequence }: LogPlace): boolean {
-    return this.#core.store.changes.retained().floor > sequence;
+    return this.#store.history.changes.retained().floor > sequence;
   }
 
   keepUp(isKeepingUp: boolean): void {
@@ -123,16 +123,16 @@ export class ChangeFrames implements ArchiveSource {
   }
 
   onNews(act: () => void): () => void {
-    return this.#core.store.changes.onNews(act);
+    return this.#store.history.changes.onNews(act);
   }
 
   async sync(): Promise<void> {
     this.checkOpen();
-    await this.#core.store.operation(this.#core.store.parts.pipeline.syncAll());
+    await this.#store.syncLogs();
   }
 
   checkOpen(): void {
-    this.#core.store.checkReadable();
+    this.#store.checkOpen();
   }
 
   close(): void {

@@ -7,11 +7,12 @@
  *
  * Thread: main.
  */
+
+import type { Capture, CapturedFile } from '../main/copy/capture.ts';
+import { encodeManifest, type ManifestState } from '../main/manifest/manifest.ts';
 import { crc32 } from '../shared/base/checksum.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
 import { closeQuietly, type FileSystem, readFullyAsync } from '../shared/files/file-system.ts';
-import type { Capture, CapturedFile } from '../main/copy/capture.ts';
-import { encodeManifest, type ManifestState } from '../main/manifest/manifest.ts';
 import type { SourceFile } from './upload-files.ts';
 
 const PART_BYTES: number = 1024 * 1024;
@@ -30,7 +31,8 @@ export async function momentOf(fs: FileSystem, capture: Capture): Promise<Backup
   for (const { number } of [...state.levels.flat(), ...state.sealedLogs]) needed.add(number);
   const files: SourceFile[] = [];
   for (const file of capture.files)
-    if (needed.has(file.number)) files.push({ ...file, checksum: file.checksum ?? (await checksumOf(fs, file)) });
+    if (needed.has(file.number))
+      files.push({ ...file, checksum: file.checksum ?? (await checksumOf(fs, file)) });
   return { files, state, manifest: Buffer.from(encodeManifest(state)).toString('utf8') };
 }
 
@@ -44,7 +46,8 @@ async function checksumOf(fs: FileSystem, { path, sizeBytes }: CapturedFile): Pr
       const wanted = part.subarray(0, Math.min(part.length, sizeBytes - position));
       const count = await readFullyAsync(file, wanted, position);
       const offset = position + count;
-      if (count < wanted.length) throw new CorruptionError('the log is shorter than it was', { file: path, offset });
+      if (count < wanted.length)
+        throw new CorruptionError('the log is shorter than it was', { file: path, offset });
       sum = crc32(wanted, 0, count, sum);
     }
     return sum;

@@ -8,17 +8,18 @@
  *   5. tip, then the description: from here on the backup exists        6. the lease goes
  *
  * Invariants: a backup that ends before 5 does not exist; what it has uploaded is built upon by the next one, or purged. Backups
- * of
- *             one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at all.
+ *             of one engine come one after the other, so the tip of its branch is moved by nobody else while it may be moved at
+ *             all.
  * Thread:     main.     Owns: the capture, and the lease.
  */
 
 import type { Capture } from '../main/copy/capture.ts';
-import { StorageEngine } from '../main/engine.ts';
-import type { EngineCore } from '../main/engine-core.ts';
-import { isError, StorageError } from '../shared/base/errors.ts';
+import { type CaptureSource, captureSourceOf } from '../main/copy/capture-source.ts';
+import { unless } from '../shared/base/abortable.ts';
+import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
+import { type BackupMoment, momentOf } from './backup-moment.ts';
 import { branchOf, checkHistory, type History, moveTip, parentOf } from './branches.ts';
 import {
   type BackupFile,
@@ -61,8 +62,14 @@ export interface BackupOptions extends TransferOptions {
   readonly onProgress?: ((progress: TransferProgress) => void) | undefined;
 }
 
+/** What is backed up: a StorageEngine that is open, for writing or read-only. */
+export interface BackupSource {
+  /** The directory of the store. */
+  readonly path: string;
+}
+
 /** Backups of one engine wait for each other. */
-const underWay = new WeakMap<StorageEngine, Promise<unknown>>();
+const underWay = new WeakMap<object, Promise<unknown>>();
 
 /**
  * Backs an open store up into a target, while writes go on: one moment of it, every write acknowledged before the call included.
@@ -75,25 +82,27 @@ const underWay = new WeakMap<StorageEngine, Promise<unknown>>();
  * const { id, uploadedBytes } = await backup(engine, directoryTarget('/mnt/backup/orders'));
  */
 export async function backup(
-  engine: StorageEngine,
+  engine: BackupSource,
   target: BackupTarget,
   options?: BackupOptions,
 ): Promise<BackupInfo> {
-  const core = StorageEngine.coreOf(engine);
+  const source = sourceOf(engine);
   checkTarget(target);
   const terms = resolveTransfer(options, 'options', ['onProgress']);
   const onProgress = functionOption(options?.onProgress, 'onProgress');
   const before = underWay.get(engine);
   const work = (async (): Promise<BackupInfo> => {
     // How the one before ended is its own caller's affair.
-    await before?.catch(() => undefined);
-    const capture = await core.capture();
+    const turn = before?.catch(() => undefined);
+    await (terms.signal === undefined ? turn : unless(terms.signal, Promise.resolve(turn)));
+    const capture = await source.capture();
     try {
-      const { fs } = core.store.parts;
-      return await backUp({ capture, live: () => liveHistory(core), fs, terms, target, onProgress });
+      const moment = await momentOf(source.fs, capture);
+      const live = (): History => liveHistory(source);
+      return await backUp({ capture, moment, live, fs: source.fs, terms, target, onProgress });
     } catch (error) {
       // Its files may have gone with it.
-      if (engine.status === 'closed' && isMissingFile(error, capture)) engine.stats();
+      if (isMissingFile(error, capture)) source.checkOpen();
       throw error;
     } finally {
       capture.release();
@@ -110,6 +119,8 @@ function isMissingFile(error: unknown, capture: Capture): boolean {
 
 interface Request {
   readonly capture: Capture;
+  /** What of it is backed up. */
+  readonly moment: BackupMoment;
   /** What the store has been through by now, which an archive may have shipped. */
   readonly live: () => History;
   /** That of the store. */
@@ -133,10 +144,16 @@ async function backUp(request: Request): Promise<BackupInfo> {
 }
 
 /** Of everything that is visible. */
-export function liveHistory({ store }: EngineCore): History {
-  const { versions, visibleSequence } = store.parts;
-  const { storeId, branch: mark, history } = versions;
-  return { storeId, epochs: history.upTo(visibleSequence()), mark };
+export function liveHistory({ history }: CaptureSource): History {
+  const { storeId, branch: mark, changes, sequence } = history;
+  return { storeId, epochs: changes.history.upTo(sequence()), mark };
+}
+
+/** @throws STRATA_INVALID_ARGUMENT for anything but an engine. */
+export function sourceOf(engine: BackupSource): CaptureSource {
+  const source = typeof engine === 'object' && engine !== null ? captureSourceOf(engine) : undefined;
+  if (source === undefined) throw invalidArgument('what is backed up must be an open StorageEngine');
+  return source;
 }
 
 function historyOf({ state }: Capture): History {
@@ -150,12 +167,12 @@ async function uploadAll(
   history: History,
   targetId: string,
 ): Promise<Description> {
-  const { capture } = request;
+  const { capture, moment } = request;
   const upload = randomUpload();
   const id = nextId(await listIds(session), wallClock(), upload);
   const previous = await previousOf(session, history);
   const present = (await session.list(TABLES)).map(({ key }) => key);
-  const reuses = candidatesFor(capture.files, present);
+  const reuses = candidatesFor(moment.files, present);
   const lease = await OwnLease.take(session, upload, id, reuses);
   try {
     const { files, uploadedBytes } = await bringFiles(session, request, upload, reuses, previous);
@@ -169,7 +186,7 @@ async function uploadAll(
       timeMs: capture.timeMs,
       uploadedBytes,
       files,
-      manifest: Buffer.from(capture.manifest()).toString('utf8'),
+      manifest: moment.manifest,
     };
     await moveTip(
       session,
@@ -190,14 +207,14 @@ async function uploadAll(
 
 async function bringFiles(
   session: TargetSession,
-  { capture, fs, onProgress }: Request,
+  { moment, fs, onProgress }: Request,
   upload: string,
   reuses: readonly string[],
   previous: Description | undefined,
 ): Promise<{ readonly files: BackupFile[]; readonly uploadedBytes: number }> {
   const reusable = await stillThere(session, reuses);
-  const totalBytes = capture.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const progress = { files: 0, totalFiles: capture.files.length, bytes: 0, totalBytes, transferredBytes: 0 };
+  const totalBytes = moment.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const progress = { files: 0, totalFiles: moment.files.length, bytes: 0, totalBytes, transferredBytes: 0 };
   let uploadedBytes = 0;
   const parts = {
     session,
@@ -215,7 +232,7 @@ async function bringFiles(
       onProgress?.({ ...progress });
     },
   };
-  return { files: await uploadFiles(parts, capture.files), uploadedBytes };
+  return { files: await uploadFiles(parts, moment.files), uploadedBytes };
 }
 
 /** After the lease: what no purge has taken, or is about to take. */

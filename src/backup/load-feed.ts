@@ -6,10 +6,14 @@
  * Thread: main.     Owns: an ingestion under way.
  */
 
-import type { StorageEngine } from '../main/engine.ts';
 import { Deferred } from '../shared/base/deferred.ts';
 
 export type LoadedRecord = readonly [key: Uint8Array, value: Uint8Array];
+
+/** What is asked of the store. */
+export interface LoadedStore {
+  ingest(source: AsyncIterable<LoadedRecord>): Promise<unknown>;
+}
 
 export class LoadFeed {
   /** Of all its records. */
@@ -23,7 +27,7 @@ export class LoadFeed {
   #news = new Deferred();
   #taken = new Deferred();
 
-  constructor(engine: StorageEngine, sequence: number) {
+  constructor(engine: LoadedStore, sequence: number) {
     this.sequence = sequence;
     this.#ingested = engine.ingest(this.#records());
     // Heard of in end(); a part that waits for its turn is not to wait for ever.

@@ -4,12 +4,11 @@
  * Thread: main.
  */
 
-import { StorageEngine } from '../main/engine.ts';
 import { integer } from '../shared/base/option-checks.ts';
 import { Archive } from './archive.ts';
 import { ArchiveShipper } from './archive-shipper.ts';
 import { ChangeFrames } from './archive-source.ts';
-import { liveHistory } from './backup.ts';
+import { type BackupSource, liveHistory, sourceOf } from './backup.ts';
 import type { BackupTarget } from './target.ts';
 import { checkTarget, resolveTransfer, type TransferOptions } from './transfer-options.ts';
 
@@ -38,17 +37,16 @@ const MAX_INTERVAL_MS: number = 24 * 60 * 60 * 1000;
  * // ... before the engine is closed:
  * await log.close();
  */
-export function archive(engine: StorageEngine, target: BackupTarget, options?: ArchiveOptions): Archive {
-  const core = StorageEngine.coreOf(engine);
+export function archive(engine: BackupSource, target: BackupTarget, options?: ArchiveOptions): Archive {
+  const store = sourceOf(engine);
   checkTarget(target);
   const terms = resolveTransfer(options, 'options', ['intervalMs']);
   const intervalMs = integer(options ?? {}, 'intervalMs', DEFAULT_INTERVAL_MS, 1, MAX_INTERVAL_MS);
-  core.store.checkWritable();
-  const source = new ChangeFrames(core);
-  const { versions } = core.store.parts;
-  const { history } = versions;
+  store.checkWritable();
+  const source = new ChangeFrames(store);
+  const { history } = store.history.changes;
   const shipper = new ArchiveShipper(target, terms, {
-    historyAt: (sequence) => ({ ...liveHistory(core), epochs: history.upTo(sequence) }),
+    historyAt: (sequence) => ({ ...liveHistory(store), epochs: history.upTo(sequence) }),
     placeAt: (sequence) => history.placeAt(sequence),
     sequence: () => source.sequence(),
   });

@@ -9,8 +9,8 @@
  *   6. sweep        leases of the dead, drafts, lists whose objects are all gone
  *
  * Invariants: what a backup that stays needs is never deleted, nor what one under way has written or builds upon, whatever runs
- * at
- *             the same time, and however long any of them is stopped. Can be run again after any end, and finishes what was left.
+ *             at the same time, and however long any of them is stopped. Can be run again after any end, and finishes what was
+ *             left.
  * Thread:     main.
  * Not chosen: leaving everything alone that is younger than a day. It only makes the race rarer.
  */

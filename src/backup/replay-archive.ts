@@ -11,7 +11,6 @@
  * Thread:     main.     Owns: the open store.
  */
 
-import { StorageEngine } from '../main/engine.ts';
 import { loadManifest, type ManifestState } from '../main/manifest/manifest.ts';
 import { assert } from '../shared/base/assert.ts';
 import { CorruptionError, StorageError } from '../shared/base/errors.ts';
@@ -19,9 +18,12 @@ import { GENESIS } from '../shared/changes/history.ts';
 import { encodePosition } from '../shared/changes/position.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
 import { epochsUpTo, type FoundPlan } from './find-plan.ts';
-import { Replay } from './replay.ts';
+import { Replay, type ReplayedStore } from './replay.ts';
 import { readSegment, type Segment, type SegmentName } from './segment.ts';
 import type { Sink, TargetSession } from './target-session.ts';
+
+/** Opens the store in that directory. */
+export type OpenStore = (directory: string) => Promise<ReplayedStore>;
 
 export interface ReachedPlace {
   readonly position: string;
@@ -40,10 +42,11 @@ export interface Replayed {
 export async function replayArchive(
   session: TargetSession,
   plan: FoundPlan,
+  open: OpenStore,
   directory: string,
 ): Promise<Replayed> {
   const { base, goal, segments } = plan;
-  const engine = await StorageEngine.open(directory, { createIfMissing: false });
+  const engine = await open(directory);
   let bytes = 0;
   let sequence: number;
   try {

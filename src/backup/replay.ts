@@ -11,19 +11,25 @@
  * Thread:     main.     Owns: a load under way; the store is the caller's.
  */
 
-import type { StorageEngine } from '../main/engine.ts';
 import { EntryReader } from '../main/open/entry-walk.ts';
 import { Entry, EntryKind } from '../shared/base/entry.ts';
 import { CorruptionError } from '../shared/base/errors.ts';
 import { userBytesOf } from '../shared/base/expiry.ts';
 import { readEntry } from '../shared/log/entry-codec.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
-import { type LoadedRecord, LoadFeed } from './load-feed.ts';
+import { type LoadedRecord, type LoadedStore, LoadFeed } from './load-feed.ts';
 import { type Frame, FrameKind, type Segment } from './segment.ts';
 
 /** Bytes of entries that are written at once, and that may be under way. */
 const BATCH_BYTES: number = 1024 * 1024;
 const MOST_UNDER_WAY: number = 16 * BATCH_BYTES;
+
+/** What is asked of the store: a StorageEngine that is open. */
+export interface ReplayedStore extends LoadedStore {
+  write(batch: WriteBatch): Promise<void>;
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** Where a replay ends. */
 export interface ReplayGoal {
@@ -34,7 +40,7 @@ export interface ReplayGoal {
 }
 
 export class Replay {
-  readonly #engine: StorageEngine;
+  readonly #engine: ReplayedStore;
   readonly #goal: ReplayGoal;
   readonly #reader = new EntryReader();
   #parts: Uint8Array[] = [];
@@ -48,7 +54,7 @@ export class Replay {
   #sequence: number;
   #isAtGoal = false;
 
-  constructor(engine: StorageEngine, baseSequence: number, goal: ReplayGoal) {
+  constructor(engine: ReplayedStore, baseSequence: number, goal: ReplayGoal) {
     this.#engine = engine;
     this.#sequence = baseSequence;
     this.#goal = goal;

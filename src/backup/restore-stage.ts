@@ -11,8 +11,7 @@
  * run again moves them down, and takes what still has the right checksum.
  *
  * Invariants: nothing in DIR is touched unless it was found empty, or restoring.json says that it was. A manifest in DIR is that
- * of
- *             a whole store.
+ *             of a whole store.
  * Thread:     main, under the lock of DIR.
  */
 import { dirname, join } from 'node:path';

@@ -11,7 +11,7 @@
  * opening begins a new one, so the store and the one that was backed up are told apart from there on.
  *
  * Invariants: what was interrupted, however, is not openable, and can be restored into again. When it resolves, all of it is
- * durable.
+ *             durable.
  * Thread:     main.     Owns: the lock of the directory.
  */
 
@@ -26,7 +26,7 @@ import { checkPoint, chooseBackup, POINT_NAMES, type RestorePoint } from './choo
 import { type BackupFile, checkTargetOf, type Description, infoOf } from './description.ts';
 import type { FoundPlan } from './find-plan.ts';
 import { backupKey } from './layout.ts';
-import { type ReachedPlace, reachedBy, replayArchive } from './replay-archive.ts';
+import { type OpenStore, type ReachedPlace, reachedBy, replayArchive } from './replay-archive.ts';
 import { RestoreStage, refuseNonEmpty } from './restore-stage.ts';
 import type { BackupTarget } from './target.ts';
 import { needMarker } from './target-marker.ts';
@@ -53,30 +53,14 @@ export interface RestoreReport {
   readonly elapsedMs: number;
 }
 
-/** What tests may put in place of the real thing. */
+/** What a restore is given; the file system by tests. */
 export interface RestoreInternals {
   readonly fileSystem?: FileSystem | undefined;
+  /** Opens the store that was made, to replay an archive onto it. */
+  readonly open: OpenStore;
 }
 
-/**
- * Makes a store of a backup, the newest by default, in a directory that is empty or does not exist. What an interrupted restore
- * has left there is used. The store goes on with a history of its own.
- * @throws {@link StorageError} STRATA_EXISTS for a directory with anything in it; STRATA_INVALID_ARGUMENT for an unknown id;
- * STRATA_POSITION_LOST for a position or time that the target does not reach; STRATA_CORRUPTION for a damaged backup;
- * STRATA_NO_DATABASE where there is no backup; STRATA_LOCKED, STRATA_UNSUPPORTED, STRATA_IO.
- * @example
- * await restore(directoryTarget('/mnt/backup/orders'), './db_data');
- * const engine = await StorageEngine.open('./db_data');
- */
-export async function restore(
-  target: BackupTarget,
-  directory: string,
-  options?: RestoreOptions,
-): Promise<RestoreReport> {
-  return await restoreWith({}, target, directory, options);
-}
-
-/** The same with parts replaced, for tests. */
+/** See restore() in main/backup.ts. */
 export async function restoreWith(
   internals: RestoreInternals,
   target: BackupTarget,
@@ -97,7 +81,16 @@ export async function restoreWith(
     const { targetId, storeId } = await needMarker(session);
     const { description, plan } = await chooseBackup(session, storeId, point);
     checkTargetOf(description, targetId, session.nameOf(backupKey(description.id)));
-    const work = { session, fs, root, description, plan, goal: goalText(point), onProgress };
+    const work = {
+      session,
+      fs,
+      open: internals.open,
+      root,
+      description,
+      plan,
+      goal: goalText(point),
+      onProgress,
+    };
     const { downloadedBytes, reached } = await restoreInto(work);
     const { id, position, time, files, bytes } = infoOf(description);
     const place = reached ?? { position, time };
@@ -110,6 +103,7 @@ export async function restoreWith(
 interface Restore {
   readonly session: TargetSession;
   readonly fs: FileSystem;
+  readonly open: OpenStore;
   readonly root: string;
   readonly description: Description;
   /** undefined: the backup alone. */
@@ -148,7 +142,7 @@ async function restoreInto(work: Restore): Promise<Restored> {
     if (plan === undefined) await stage.writeManifest(state, parent);
     else {
       await stage.writeManifest(state, parent);
-      const replayed = await replayArchive(session, plan, stage.directory);
+      const replayed = await replayArchive(session, plan, work.open, stage.directory);
       downloadedBytes += replayed.bytes;
       await stage.writeManifest(replayed.state, {
         ...parent,

@@ -9,8 +9,7 @@
  *   - an object appears whole or not at all, however the process that wrote it ends
  *   - `create` and `replace` are decided by the target, not by looking first: of two that race one wins
  *   - each method makes one attempt. An error with `retryable: true` is tried again, with pauses, by who calls
- *   (target-session.ts);
- *     everything else ends the call
+ *     (target-session.ts); everything else ends the call
  *
  * Invariants: nothing here knows what the objects are.
  * Thread:     main.
@@ -73,7 +72,9 @@ export interface BackupTarget {
   replace(key: string, bytes: Uint8Array, version: string, call: TargetCall): Promise<boolean>;
   /** One that is gone already is none to complain about. */
   remove(key: string, call: TargetCall): Promise<void>;
-  /** Objects whose names begin with `prefix`, in any order, page by page. An empty prefix: all, or at least one of each folder. */
+  /**
+   * Objects whose names begin with `prefix`, in any order, page by page. An empty prefix: all, or at least one of each folder.
+   */
   list(prefix: string, after: string | undefined, call: TargetCall): Promise<ListPage>;
 }
 

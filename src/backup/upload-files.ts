@@ -10,8 +10,7 @@
  *             seen the lease, or was seen. What is read has the CRC-32 that the manifest of the store says, both times.
  * Thread:     main.
  * Not chosen: keeping what was read for its checksum until it is uploaded: four tables of 64 MiB in memory, to save reads that
- * the
- *             page cache answers.
+ *             the page cache answers.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from '../shared/base/checksum.ts';

@@ -16,7 +16,7 @@ import {
   purgeBackups,
   restore,
   verifyBackup,
-} from '../../src/backup/index.ts';
+} from '../../src/main/backup.ts';
 import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runSeed } from '../helpers/run-budget.ts';

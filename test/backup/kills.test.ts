@@ -10,12 +10,12 @@ import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { directoryTarget, listBackups, purgeBackups, restore, verifyBackup } from '../../src/backup/index.ts';
+import { directoryTarget, listBackups, purgeBackups, restore, verifyBackup } from '../../src/main/backup.ts';
 import { newPath, openAt } from '../helpers/engines.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 
-const KILLS = runBudget('STRATA_BACKUP_KILLS', 4);
+const KILLS = runBudget('STRATA_BACKUP_KILLS', 3);
 const SCRIPT = fileURLToPath(new URL(`./backup-child${extname(import.meta.url)}`, import.meta.url));
 /** A child that is not dead by then hangs. */
 const HANG_MS = 60_000;
@@ -61,7 +61,6 @@ test('kills within backups and purges', async (t) => {
   const folder = `${path}-backups`;
   const target = directoryTarget(folder);
   let told = { id: '', count: 0 };
-  let unfinished = 0;
   for (let kill = 0; kill < KILLS; kill++) {
     const after = { begun: random.between(1, 4), delayMs: random.below(100) };
     told = (await runUntilKilled([path, folder, String(kill)], after)) ?? told;
@@ -79,8 +78,8 @@ test('kills within backups and purges', async (t) => {
     // The moment may lie between the two writes of a pair.
     assert.ok(keys === count || keys === count + 1, `${keys} keys, count ${count}`);
     await engine.close();
-    unfinished += (await purgeBackups(target, { keep: 100 })).objects;
+    await purgeBackups(target, { keep: 100 });
   }
   assert.notEqual(told.id, '', 'no life was long enough for a backup');
-  t.diagnostic(`FIGURE kills=${KILLS} written=${told.count} garbage=${unfinished}`);
+  t.diagnostic(`FIGURE backup-kills=${KILLS}`);
 });

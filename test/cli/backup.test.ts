@@ -1,8 +1,9 @@
 /** backup, backups, verify-backup, restore and purge-backups; a directory, and a bucket by the environment. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { StorageEngine } from '../../src/main/index.ts';
 import { runCommand, runEach } from '../helpers/run-cli.ts';
 import { S3Stub } from '../helpers/s3-stub.ts';
@@ -84,15 +85,39 @@ test('a directory as target, and what is wrong with a call', async (t) => {
   assert.equal(await exitCodeOf('backups', 's3://'), 2);
   assert.ok(!existsSync(join(folder, 'x')) && !existsSync(join(folder, 'nothing')));
   assert.equal((await runCommand(join(folder, 'none'), ['backup', target])).exitCode, 1);
+  // Where a service has the store open, that makes the backup.
   const engine = await StorageEngine.open(db);
-  assert.equal(await exitCodeOf('backup', target), 5);
+  await engine.put('d', 'of the service');
+  const [line = ''] = await linesOf(db, ['backup', target]);
+  assert.equal((await linesOf(db, ['backups', target])).at(-1)!.split(' ')[0], line.split(' ')[0]);
   await engine.close();
+  assert.equal(await exitCodeOf('backup', 's3://'), 2);
   const [name = ''] = readdirSync(join(target, 'tables'));
   const path = join(target, 'tables', name);
   const bytes = readFileSync(path);
   bytes[0]! ^= 1;
   writeFileSync(path, bytes);
   assert.equal(await exitCodeOf('verify-backup', target), 4);
+});
+
+test('the drill of docs/backup.md', async (t) => {
+  const page = readFileSync(join(findRoot(), 'docs', 'backup.md'), 'utf8').replaceAll('\r\n', '\n');
+  const [, lines = ''] = /\n## The drill\n[\s\S]*?```sh\n([\s\S]*?)```/.exec(page) ?? [];
+  const commands = lines.split('\n').filter((line) => line.startsWith('stratakv '));
+  assert.ok(commands.length > 5, 'the page has lost its drill');
+  const folder = temporaryDirectory(t);
+  const places: Record<string, string> = { TARGET: 'target', './db_data': 'db', './drill': 'drill' };
+  await runEach(join(folder, 'db'), ['put a 1', 'put b 2']);
+  for (const command of commands) {
+    const [, ...words] = command
+      .split(/\s+/)
+      .map((word) => (word in places ? join(folder, places[word]!) : word));
+    const db = words[0] === '--db' ? words.splice(0, 2)[1]! : join(folder, 'db');
+    const { exitCode, stdout, stderr } = await runCommand(db, words);
+    assert.deepEqual([exitCode, stderr], [0, ''], command);
+    if (words[0] === 'scan') assert.equal(stdout, 'a => 1\nb => 2\n');
+  }
+  assert.deepEqual(readdirSync(folder).sort(), ['db', 'target']);
 });
 
 test('a bucket as target', async (t) => {
@@ -111,3 +136,9 @@ test('a bucket as target', async (t) => {
   await tour(t, 's3://bucket/some/where');
   assert.ok(stub.keys().every((key) => key.startsWith('some/where/')));
 });
+
+function findRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
+  return folder;
+}

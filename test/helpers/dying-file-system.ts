@@ -32,7 +32,9 @@ const CHANGES: ReadonlySet<string> = new Set([
 export class DyingDisk {
   readonly fs: FileSystem = this.#wrap(nodeFileSystem);
   /** Changes until now. */
-  changes = 0;
+  changes: number = 0;
+  /** Only changes fail: of a disk that may not be written to. */
+  onlyChanges: boolean = false;
   #diesAt: number;
 
   constructor(diesAt: number = Number.POSITIVE_INFINITY) {
@@ -63,7 +65,7 @@ export class DyingDisk {
       if (name.endsWith('Async')) return Promise.reject(error);
       throw error;
     };
-    if (this.isDead) return fail();
+    if (this.isDead && !this.onlyChanges) return fail();
     if (CHANGES.has(name) && ++this.changes > this.#diesAt) {
       if (name.startsWith('writeAt')) {
         const [bytes, position] = args as [Uint8Array, number];

@@ -39,11 +39,11 @@ export const ROOMS: readonly string[] = [
   'src/main/ingest',
   'src/main/transact',
   'src/main/copy',
+  'src/backup',
+  'src/backup/s3',
   'src/main/share',
   'src/main/door',
   'src/main',
-  'src/backup',
-  'src/backup/s3',
   'src/main/cli',
 ];
 

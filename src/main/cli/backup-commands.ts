@@ -1,18 +1,22 @@
 /**
  * backup, backups, verify-backup, restore, purge-backups: copies of the store in another place, and stores made of them.
  *
- *   TARGET     a directory, or s3://bucket/prefix (environment-target.ts)
+ *   TARGET     a directory, or s3://bucket/prefix (named-target.ts)
  *   --json     the report as one JSON value
  *
  * Exit code 3 for a backup that the target does not have. The code for it is loaded by the first of these commands.
  */
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { BackupTarget, TransferProgress } from '../../backup/index.ts';
 import { StorageError } from '../../shared/base/errors.ts';
+import type { BackupTarget, TransferProgress } from '../backup.ts';
+import type { Door } from '../door/visit.ts';
+import type { StorageEngine } from '../index.ts';
 import { type CommandContext, noProgressOption, parseCount } from './context.ts';
 import { CommandError, ExitCode, usageError } from './exit-codes.ts';
 import type { Progress } from './progress.ts';
 import { formatBytes, formatCount, formatDuration, timeOf } from './quantities.ts';
+import type { StoreUse } from './session.ts';
 
 interface ReportOptions {
   readonly json?: boolean;
@@ -85,27 +89,31 @@ export function addBackupCommands(program: Command, context: CommandContext): vo
     .action((target: string, options: PurgeCommandOptions) => purge(context, target, options));
 }
 
-const code = (): Promise<typeof import('../../backup/index.ts')> => import('../../backup/index.ts');
+const code = (): Promise<typeof import('../backup.ts')> => import('../backup.ts');
 
 /** What TARGET means. */
-export async function targetOf(name: string): Promise<BackupTarget> {
-  if (name.startsWith('s3://')) {
-    const { environmentTarget } = await import('../../backup/s3/environment-target.ts');
-    return await environmentTarget(name);
-  }
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(name)) throw usageError(`'${name}' is no target: ${TARGET}`);
-  const { directoryTarget } = await code();
-  return directoryTarget(name);
+async function targetOf(name: string): Promise<BackupTarget> {
+  checkName(name);
+  const { namedTarget } = await import('../../backup/s3/named-target.ts');
+  return await namedTarget(name);
+}
+
+function checkName(name: string): void {
+  const isUrl = /^[a-z][a-z0-9+.-]+:\/\//i.test(name);
+  if (name === '' || (isUrl && !/^s3:\/\/[^/]/.test(name)))
+    throw usageError(`'${name}' is no target: ${TARGET}`);
 }
 
 async function backUp(context: CommandContext, name: string, options: ReportOptions): Promise<void> {
   const { out, session, signal } = context;
-  const target = await targetOf(name);
-  const { backup } = await code();
-  const engine = await session.engine('read');
+  checkName(name);
+  const store = await session.use('read');
   const bar = new Bar(context, 'backing up', options);
+  const onProgress = (step: TransferProgress): void => bar.show(step);
   try {
-    const info = await backup(engine, target, { signal, onProgress: (step) => bar.show(step) });
+    const info = isDoor(store)
+      ? await store.backup(name.startsWith('s3://') ? name : resolve(name), { signal, onProgress })
+      : await (await code()).backup(store as StorageEngine, await targetOf(name), { signal, onProgress });
     await bar.stop();
     if (options.json === true) await out.line(JSON.stringify(info));
     else
@@ -115,6 +123,11 @@ async function backUp(context: CommandContext, name: string, options: ReportOpti
   } finally {
     await bar.stop();
   }
+}
+
+/** Where a service has the store open, that makes the backup, with its own credentials. */
+function isDoor(store: StoreUse): store is Door {
+  return 'ask' in store;
 }
 
 async function list({ out, signal }: CommandContext, name: string, options: ReportOptions): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * A target for the command line: s3://bucket/prefix, with region, credentials and endpoint from where the SDK takes them, which
- * is the environment and the files of the AWS command line.
+ * A target by its name: a directory, or s3://bucket/prefix, with region, credentials and endpoint from where the SDK takes them,
+ * which is the environment and the files of the AWS command line.
  *
  *   AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL     another server; buckets are part of its paths, as not every one has names for them,
  *                                             and AWS_REGION may be missing
@@ -8,6 +8,7 @@
  * Thread: main.
  */
 import { invalidArgument } from '../../shared/base/errors.ts';
+import { directoryTarget } from '../directory-target.ts';
 import type { BackupTarget } from '../target.ts';
 import { loadS3 } from './s3-package.ts';
 import { type S3ClientLike, s3Target } from './s3-target.ts';
@@ -15,7 +16,11 @@ import { type S3ClientLike, s3Target } from './s3-target.ts';
 /** Servers other than Amazon's ask for none, but the SDK does. */
 const ANY_REGION = 'us-east-1';
 
-export async function environmentTarget(url: string): Promise<BackupTarget> {
+export async function namedTarget(name: string): Promise<BackupTarget> {
+  return name.startsWith('s3://') ? await environmentTarget(name) : directoryTarget(name);
+}
+
+async function environmentTarget(url: string): Promise<BackupTarget> {
   const [, bucket, prefix] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(url) ?? [];
   if (bucket === undefined) throw invalidArgument(`'${url}' names no bucket: s3://bucket/prefix`);
   const { S3Client } = await loadS3();
