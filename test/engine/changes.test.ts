@@ -1,5 +1,6 @@
 /**
  * changes(): every write once, in order, whole, across whatever becomes of the files it is read from; or a refusal.
+ * Long: the contract of one call, case by case.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';

@@ -5,6 +5,7 @@
  *
  * Buffers handed in are overwritten right after the call, buffers handed out right after they were looked at: a store
  * that keeps or shares one gives a wrong answer later.
+ * Long: one class, whose methods are the operations.
  */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';

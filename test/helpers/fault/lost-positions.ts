@@ -9,7 +9,7 @@ import { StateHash, type WriteModel } from './write-model.ts';
 
 export interface AskedPositions {
   readonly positions: readonly GivenPosition[];
-  /** So many writes were promised to survive: a position before that is not lost. */
+  /** How many writes were promised to survive: a position behind one of those is not lost. */
   readonly least: number;
   readonly model: WriteModel;
 }
@@ -28,15 +28,19 @@ export async function checkPositions(
       const hash = new StateHash();
       for (const [key, value] of values) hash.add(Buffer.from(key), value);
       if (hash.toString() !== holds)
-        throw new Error(`the changes behind write ${writes} lead to ${hash.toString()}, and the store holds ${holds}`);
-    } else if (writes <= least) throw new Error(`the position behind write ${writes} is refused, ${least} being durable`);
+        throw new Error(
+          `the changes behind write ${writes} lead to ${hash.toString()}, and the store holds ${holds}`,
+        );
+    } else if (writes <= least)
+      throw new Error(`the position behind write ${writes} is refused, ${least} being durable`);
     else refused.push(position);
   }
   return refused;
 }
 
 export async function checkRefused(engine: StorageEngine, position: string): Promise<void> {
-  if (await applyChanges(engine, position, new Map())) throw new Error('a position that was lost is taken again');
+  if (await applyChanges(engine, position, new Map()))
+    throw new Error('a position that was lost is taken again');
 }
 
 /** false: the position is refused. */
