@@ -98,6 +98,7 @@ export class RunningStore {
       scheduler: this.scheduler,
       sequenceHeadroom: internals.ingestHeadroom,
       lastSequence: () => this.#encodedSequence(),
+      committed: (load) => this.changes.noteLoad(load),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),
     });
@@ -266,7 +267,6 @@ export class RunningStore {
     return this.#shares?.clientCount ?? 0;
   }
 
-  /** Bytes of clients' writes that wait here for room. */
   get queuedClientBytes(): number {
     return this.#shares?.queuedBytes ?? 0;
   }
