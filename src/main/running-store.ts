@@ -36,7 +36,6 @@ import { trimKept } from './changes/trim-kept.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
-import type { ServedStore } from './door/commands.ts';
 import { EngineMoment } from './engine-moment.ts';
 import { EngineReads } from './engine-reads.ts';
 import { reportDeletion } from './files/job-outputs.ts';
@@ -62,7 +61,7 @@ export class RunningStore {
   readonly ingester: Ingester;
   readonly transactions: Transactions;
   readonly changes: ChangeSource;
-  readonly #lock: Opened['lock'];
+  readonly lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
   readonly #operations = new Operations();
@@ -78,7 +77,7 @@ export class RunningStore {
 
   constructor(opened: Opened, internals: OpenInternals, report: TellEvent) {
     // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
-    this.#lock = opened.lock;
+    this.lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
@@ -186,8 +185,7 @@ export class RunningStore {
   checkWritable(): void {
     if (this.#status === 'open' && !this.#isRefusing) return;
     this.checkReadable();
-    if (this.#isRefusing)
-      throw invalidArgument('nothing can be written from inside the function of an update');
+    this.checkOutsideUpdate();
     throw this.#failure?.refusal ?? readOnlyError();
   }
 
@@ -265,17 +263,6 @@ export class RunningStore {
     };
   }
 
-  /** Other processes of this user may ask `engine` for something (door.ts), through the lock's socket. */
-  openDoor(engine: ServedStore): void {
-    this.#lock.receive((socket) => {
-      import('./door/door.ts').then(
-        ({ receive }) => receive(engine, this.#lock.ownerId, socket),
-        // The package was removed or replaced: whoever asks gets no answer.
-        () => socket.destroy(),
-      );
-    });
-  }
-
   get clientCount(): number {
     return this.#shares?.clientCount ?? 0;
   }
@@ -314,7 +301,7 @@ export class RunningStore {
     this.transactions.close(closedError());
     this.changes.close(closedError());
     this.#upkeep.stop();
-    this.#lock.noteClosing();
+    this.lock.noteClosing();
     parts.control.diskUse.beginClose();
     parts.jobs.beginClose();
     this.ingester.stop(closedError());
@@ -398,7 +385,7 @@ export class RunningStore {
       parts.blocks.clear();
       parts.memtables.close();
       parts.arenas.close();
-      await parts.deletions.done().finally(() => this.#lock.release());
+      await parts.deletions.done().finally(() => this.lock.release());
       this.#status = 'closed';
     }
   }
