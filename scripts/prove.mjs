@@ -128,7 +128,7 @@ const PROOFS = [
   {
     name: 'lock races and rivals',
     files: ['locking/racers', 'locking/owners', 'locking/namespaces'],
-    env: { STRATA_RACE_ROUNDS: budget(6, 40), STRATA_RACERS: '50' },
+    env: { STRATA_RACE_ROUNDS: budget(6, 40), STRATA_RACERS: '50', STRATA_TERMINATIONS: budget(12, 40) },
     least: { races: 40 },
   },
   {

@@ -75,7 +75,7 @@ test('a strict project compiles against the declarations, skipLibCheck off', (t)
   const places = {
     INDEX: 'main/index.js',
     CLIENT: 'client/index.js',
-    BACKUP: 'backup/index.js',
+    BACKUP: 'main/backup.js',
     S3: 'backup/s3/index.js',
   };
   const use = Object.entries(places).reduce(

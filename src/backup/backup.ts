@@ -14,11 +14,12 @@
  */
 
 import type { Capture } from '../main/copy/capture.ts';
-import { captureSourceOf } from '../main/copy/capture-source.ts';
+import { type CaptureSource, captureSourceOf } from '../main/copy/capture-source.ts';
 import { unless } from '../shared/base/abortable.ts';
 import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
+import { type BackupMoment, momentOf } from './backup-moment.ts';
 import { branchOf, checkHistory, type History, moveTip, parentOf } from './branches.ts';
 import {
   type BackupFile,
@@ -85,8 +86,7 @@ export async function backup(
   target: BackupTarget,
   options?: BackupOptions,
 ): Promise<BackupInfo> {
-  const source = typeof engine === 'object' && engine !== null ? captureSourceOf(engine) : undefined;
-  if (source === undefined) throw invalidArgument('what is backed up must be an open StorageEngine');
+  const source = sourceOf(engine);
   checkTarget(target);
   const terms = resolveTransfer(options, 'options', ['onProgress']);
   const onProgress = functionOption(options?.onProgress, 'onProgress');
@@ -97,7 +97,9 @@ export async function backup(
     await (terms.signal === undefined ? turn : unless(terms.signal, Promise.resolve(turn)));
     const capture = await source.capture();
     try {
-      return await backUp({ capture, fs: source.fs, terms, target, onProgress });
+      const moment = await momentOf(source.fs, capture);
+      const live = (): History => liveHistory(source);
+      return await backUp({ capture, moment, live, fs: source.fs, terms, target, onProgress });
     } catch (error) {
       // Its files may have gone with it.
       if (isMissingFile(error, capture)) source.checkOpen();
@@ -117,6 +119,10 @@ function isMissingFile(error: unknown, capture: Capture): boolean {
 
 interface Request {
   readonly capture: Capture;
+  /** What of it is backed up. */
+  readonly moment: BackupMoment;
+  /** What the store has been through by now, which an archive may have shipped. */
+  readonly live: () => History;
   /** That of the store. */
   readonly fs: FileSystem;
   readonly terms: ResolvedTransfer;
@@ -129,12 +135,25 @@ async function backUp(request: Request): Promise<BackupInfo> {
   try {
     const history = historyOf(request.capture);
     const marker = await claimTarget(session, history.storeId);
-    await checkHistory(session, history);
+    await checkHistory(session, request.live());
     const description = await uploadAll(session, request, history, marker.targetId);
     return infoOf(description);
   } finally {
     session.close();
   }
+}
+
+/** Of everything that is visible. */
+export function liveHistory({ history }: CaptureSource): History {
+  const { storeId, branch: mark, changes, sequence } = history;
+  return { storeId, epochs: changes.history.upTo(sequence()), mark };
+}
+
+/** @throws STRATA_INVALID_ARGUMENT for anything but an engine. */
+export function sourceOf(engine: BackupSource): CaptureSource {
+  const source = typeof engine === 'object' && engine !== null ? captureSourceOf(engine) : undefined;
+  if (source === undefined) throw invalidArgument('what is backed up must be an open StorageEngine');
+  return source;
 }
 
 function historyOf({ state }: Capture): History {
@@ -148,12 +167,12 @@ async function uploadAll(
   history: History,
   targetId: string,
 ): Promise<Description> {
-  const { capture } = request;
+  const { capture, moment } = request;
   const upload = randomUpload();
   const id = nextId(await listIds(session), wallClock(), upload);
   const previous = await previousOf(session, history);
   const present = (await session.list(TABLES)).map(({ key }) => key);
-  const reuses = candidatesFor(capture.files, present);
+  const reuses = candidatesFor(moment.files, present);
   const lease = await OwnLease.take(session, upload, id, reuses);
   try {
     const { files, uploadedBytes } = await bringFiles(session, request, upload, reuses, previous);
@@ -167,9 +186,14 @@ async function uploadAll(
       timeMs: capture.timeMs,
       uploadedBytes,
       files,
-      manifest: Buffer.from(capture.manifest()).toString('utf8'),
+      manifest: moment.manifest,
     };
-    await moveTip(session, history, capture.position);
+    await moveTip(
+      session,
+      history,
+      { position: capture.position, coveredMs: capture.timeMs },
+      request.live(),
+    );
     if (!(await session.create(backupKey(id), encodeDescription(description)))) throw revoked(session);
     await lease.end();
     await giveUp(lease, request.target);
@@ -183,14 +207,14 @@ async function uploadAll(
 
 async function bringFiles(
   session: TargetSession,
-  { capture, fs, onProgress }: Request,
+  { moment, fs, onProgress }: Request,
   upload: string,
   reuses: readonly string[],
   previous: Description | undefined,
 ): Promise<{ readonly files: BackupFile[]; readonly uploadedBytes: number }> {
   const reusable = await stillThere(session, reuses);
-  const totalBytes = capture.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const progress = { files: 0, totalFiles: capture.files.length, bytes: 0, totalBytes, transferredBytes: 0 };
+  const totalBytes = moment.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const progress = { files: 0, totalFiles: moment.files.length, bytes: 0, totalBytes, transferredBytes: 0 };
   let uploadedBytes = 0;
   const parts = {
     session,
@@ -208,7 +232,7 @@ async function bringFiles(
       onProgress?.({ ...progress });
     },
   };
-  return { files: await uploadFiles(parts, capture.files), uploadedBytes };
+  return { files: await uploadFiles(parts, moment.files), uploadedBytes };
 }
 
 /** After the lease: what no purge has taken, or is about to take. */
@@ -224,7 +248,7 @@ async function previousOf(session: TargetSession, history: History): Promise<Des
   const newest = await newestDescription(session, branchOf(history));
   const parent = parentOf(history);
   if (newest !== undefined || parent === undefined) return newest;
-  return await readDescription(session, parent);
+  return await readDescription(session, parent.backup);
 }
 
 /** A lease that stays runs out by itself, so this does not decide how the backup ends. */

@@ -18,7 +18,7 @@
 import { randomBytes } from 'node:crypto';
 import { StorageError } from '../shared/base/errors.ts';
 import { BRANCH_PATTERN, BRANCHES, branchKey, ID_PATTERN, MAIN_BRANCH } from './layout.ts';
-import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
+import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import type { TargetSession } from './target-session.ts';
 
 /** An epoch that has ended, and its last sequence. */
@@ -36,32 +36,52 @@ export interface History {
   readonly mark: string | undefined;
 }
 
-interface Tip {
+/** Where a branch ends, as far as the target knows. */
+export interface Tip {
   readonly branch: string;
   /** undefined: of a store that nothing was ever written to. */
   readonly epoch: Epoch | undefined;
+  readonly position: string;
+  /** Up to this time nothing is missing, in milliseconds since 1970. */
+  readonly coveredMs: number;
+  /** All epochs of the history, up to the tip. */
+  readonly epochs: readonly Epoch[];
+  /** undefined: no restore has made this branch. */
+  readonly parent: Parent | undefined;
 }
 
-const MARK = /^([0-9a-f]{16}):(.+)$/;
+/** Where a restored store comes from. */
+export interface Parent {
+  readonly branch: string;
+  /** The backup that the restore began with. */
+  readonly backup: string;
+  /** Of the last write that it brought back. */
+  readonly sequence: number;
+}
+
+/** A place that a tip is moved to, and the time until which it is complete. */
+export interface TipPlace {
+  readonly position: string;
+  readonly coveredMs: number;
+}
+
+const MARK = /^([0-9a-f]{16}):(main|[0-9a-f]{16}):([^:]+):(\d{1,16})$/;
 const EPOCH_ID = /^[0-9a-f]{16}$/;
 
-/** What a restored store's manifest says: the branch that it goes on as, and the backup that it begins with. */
-export function branchMark(branch: string, backup: string): string {
-  return `${branch}:${backup}`;
+/** What a restored store's manifest says: the branch that it goes on as, and where that begins. */
+export function branchMark(branch: string, parent: Parent): string {
+  return `${branch}:${parent.branch}:${parent.backup}:${parent.sequence}`;
 }
 
-export function branchOf({ mark }: History): string {
+export function branchOf({ mark }: Pick<History, 'mark'>): string {
   return (mark === undefined ? undefined : MARK.exec(mark)?.[1]) ?? MAIN_BRANCH;
 }
 
-/** The backup that the store was restored from. */
-export function parentOf({ mark }: History): string | undefined {
-  return parentOfMark(mark);
-}
-
-export function parentOfMark(mark: string | undefined): string | undefined {
-  const parent = mark === undefined ? undefined : MARK.exec(mark)?.[2];
-  return parent !== undefined && ID_PATTERN.test(parent) ? parent : undefined;
+/** Where the store was restored from. */
+export function parentOf({ mark }: Pick<History, 'mark'>): Parent | undefined {
+  const [, , branch, backup, sequence] = (mark === undefined ? undefined : MARK.exec(mark)) ?? [];
+  if (branch === undefined || backup === undefined || !ID_PATTERN.test(backup)) return undefined;
+  return { branch, backup, sequence: Number(sequence) };
 }
 
 /** @throws STRATA_CONFLICT for a store that does not come from the tip of its branch. */
@@ -70,14 +90,27 @@ export async function checkHistory(session: TargetSession, history: History): Pr
   if (found !== undefined) checkSuccessor(session, history, found.tip);
 }
 
-/** Makes the moment of `history` the tip of its branch. @throws STRATA_CONFLICT likewise. */
-export async function moveTip(session: TargetSession, history: History, position: string): Promise<void> {
+/**
+ * Makes the moment of `history` the tip of its branch, unless an archive has moved it further. `live` is what the store has been
+ * through by now. @throws STRATA_CONFLICT likewise.
+ */
+export async function moveTip(
+  session: TargetSession,
+  history: History,
+  place: TipPlace,
+  live: History = history,
+): Promise<void> {
   const branch = branchOf(history);
   const key = branchKey(branch);
+  const end = history.epochs.at(-1)?.end ?? 0;
   for (;;) {
     const found = await readTip(session, branch);
-    if (found !== undefined) checkSuccessor(session, history, found.tip);
-    const text = encodeTip(history, position);
+    if (found !== undefined) {
+      checkSuccessor(session, live, found.tip);
+      const tipEnd = found.tip.epoch?.end ?? 0;
+      if (tipEnd > end || (tipEnd === end && found.tip.coveredMs >= place.coveredMs)) return;
+    }
+    const text = encodeTip(history, place);
     const isMoved =
       found === undefined ? await session.create(key, text) : await session.replace(key, text, found.version);
     if (isMoved) return;
@@ -85,12 +118,21 @@ export async function moveTip(session: TargetSession, history: History, position
   }
 }
 
+/** The tip of the branch that a store goes on as; undefined: it has none yet. */
+export async function tipOf(session: TargetSession, history: History): Promise<Tip | undefined> {
+  return (await readTip(session, branchOf(history)))?.tip;
+}
+
 /** Reads the tips of all branches, and so checks their objects. */
-export async function readTips(session: TargetSession): Promise<number> {
+export async function readTips(session: TargetSession): Promise<Tip[]> {
   const keys = (await session.list(BRANCHES)).map(({ key }) => /^branches\/(.+)\.json$/.exec(key)?.[1] ?? '');
   const branches = keys.filter((name) => BRANCH_PATTERN.test(name));
-  for (const branch of branches) await readTip(session, branch);
-  return branches.length;
+  const tips: Tip[] = [];
+  for (const branch of branches) {
+    const found = await readTip(session, branch);
+    if (found !== undefined) tips.push(found.tip);
+  }
+  return tips;
 }
 
 function checkSuccessor(session: TargetSession, history: History, { branch, epoch }: Tip): void {
@@ -111,22 +153,41 @@ async function readTip(
   return await session.readSealed(branchKey(branch), ({ bytes, version }, file) => {
     const fields = openSealed(bytes, file);
     if (fields.text('branch') !== branch) fields.fail('branch');
-    const epoch = fields.has('epoch')
-      ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') }
-      : undefined;
-    return { tip: { branch, epoch }, version };
+    return { tip: decodeTip(fields, branch), version };
   });
 }
 
-function encodeTip(history: History, position: string): Uint8Array {
+function decodeTip(fields: SealedFields, branch: string): Tip {
+  return {
+    branch,
+    epoch: fields.has('epoch') ? { id: fields.text('epoch', EPOCH_ID), end: fields.count('end') } : undefined,
+    position: fields.text('position', /./),
+    coveredMs: fields.count('coveredMs'),
+    epochs: fields.list('epochs').map((item) => ({ id: item.text('id', EPOCH_ID), end: item.count('end') })),
+    parent: fields.has('parent')
+      ? {
+          branch: fields.text('parentBranch', BRANCH_PATTERN),
+          backup: fields.text('parent', ID_PATTERN),
+          sequence: fields.count('parentSequence'),
+        }
+      : undefined,
+  };
+}
+
+function encodeTip(history: History, { position, coveredMs }: TipPlace): Uint8Array {
   const last = history.epochs.at(-1);
+  const parent = parentOf(history);
   return sealText({
     format: TARGET_FORMAT,
     branch: branchOf(history),
     storeId: history.storeId,
     position,
+    coveredMs,
     ...(last === undefined ? {} : { epoch: last.id, end: last.end }),
-    parent: parentOf(history) ?? null,
+    epochs: history.epochs,
+    ...(parent === undefined
+      ? {}
+      : { parentBranch: parent.branch, parent: parent.backup, parentSequence: parent.sequence }),
     // Two that write the same tip are told apart by it.
     nonce: randomBytes(8).toString('hex'),
   });

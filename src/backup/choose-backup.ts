@@ -5,7 +5,9 @@
  * Invariants: what a caller names and the target does not hold exactly is refused, never replaced by something near it.
  */
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
-import { type Description, newestDescription, readDescriptions } from './description.ts';
+import { decodePosition } from '../shared/changes/position.ts';
+import { type Description, newestDescription } from './description.ts';
+import { type FoundPlan, findPlan } from './find-plan.ts';
 import type { TargetSession } from './target-session.ts';
 import { needDescription } from './verify-backup.ts';
 
@@ -26,24 +28,29 @@ export function checkPoint(point: RestorePoint): void {
   const { id, position, time } = point;
   if ([id, position, time].filter((value) => value !== undefined).length > 1)
     throw invalidArgument("of the options 'id', 'position' and 'time' one may be given");
-  if (position !== undefined && typeof position !== 'string')
-    throw invalidArgument("option 'position' must be a string");
+  if (position !== undefined) decodePosition(position);
   if (time !== undefined && !(Number.isSafeInteger(time) && time >= 0))
     throw invalidArgument("option 'time' must be milliseconds since 1970, a whole number");
 }
 
-export async function chooseBackup(session: TargetSession, point: RestorePoint): Promise<Description> {
+/** A backup, and what of the archive is replayed onto it. */
+export interface Choice {
+  readonly description: Description;
+  /** undefined: the backup is it. */
+  readonly plan: FoundPlan | undefined;
+}
+
+export async function chooseBackup(
+  session: TargetSession,
+  storeId: string,
+  point: RestorePoint,
+): Promise<Choice> {
   const { id, position, time } = point;
-  if (id !== undefined) return await needDescription(session, id);
-  if (position === undefined && time === undefined) return await needNewest(session);
-  const found = (await readDescriptions(session)).findLast(
-    (one) => one.position === position || one.timeMs === time,
-  );
-  if (found !== undefined) return found;
-  throw new StorageError(
-    'STRATA_POSITION_LOST',
-    `${session.target.name} does not reach that ${position === undefined ? 'time' : 'position'}`,
-  );
+  if (id !== undefined) return { description: await needDescription(session, id), plan: undefined };
+  if (position === undefined && time === undefined)
+    return { description: await needNewest(session), plan: undefined };
+  const plan = await findPlan(session, storeId, { position, time });
+  return { description: plan.base, plan: plan.segments.length === 0 ? undefined : plan };
 }
 
 async function needNewest(session: TargetSession): Promise<Description> {

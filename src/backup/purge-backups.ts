@@ -39,6 +39,7 @@ import {
 import { isStrayBeat, LEASE_MS, type Lease, readLeases, removeLease } from './leases.ts';
 import { probeConditions } from './probe.ts';
 import { readPurgeLists, writePurgeList } from './purge-lists.ts';
+import { purgeSegments } from './purge-segments.ts';
 import type { BackupTarget, ListedObject } from './target.ts';
 import { findMarker } from './target-marker.ts';
 import { TargetSession } from './target-session.ts';
@@ -53,7 +54,7 @@ export interface PurgeReport {
   /** Ids of backups, oldest first. */
   readonly kept: readonly string[];
   readonly removed: readonly string[];
-  /** Objects of files that were deleted, and their bytes. */
+  /** Objects that were deleted, those of the archive included, and their bytes. */
   readonly objects: number;
   readonly bytes: number;
 }
@@ -108,12 +109,13 @@ async function purge(session: TargetSession, keep: number): Promise<PurgeReport>
   await session.each(removed, async (description) => await session.remove(backupKey(description.id)));
   await session.each(doomed, async ({ key }) => await session.remove(key));
   await session.remove(list.key);
+  const segments = await purgeSegments(session, [...kept, ...since], spared.length === 0, nowMs - LEASE_MS);
   await sweep(session, nowMs);
   return {
     kept: [...kept, ...since].map((description) => description.id).sort(),
     removed: removed.map((description) => description.id),
-    objects: doomed.length,
-    bytes: doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    objects: doomed.length + segments.objects,
+    bytes: segments.bytes + doomed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
 }
 

@@ -26,7 +26,7 @@ import {
   writeFullyAsync,
 } from '../shared/files/file-system.ts';
 import { makeDirectories } from '../shared/files/make-directories.ts';
-import { branchMark, parentOfMark } from './branches.ts';
+import { branchMark, type Parent, parentOf } from './branches.ts';
 import type { BackupFile, Description } from './description.ts';
 import { BRANCH_PATTERN, ID_PATTERN, randomBranch } from './layout.ts';
 import { openSealed, sealText, TARGET_FORMAT } from './sealed-text.ts';
@@ -41,6 +41,8 @@ interface Note {
   readonly targetId: string;
   readonly id: string;
   readonly branch: string;
+  /** Up to where the archive is replayed onto the backup; '': it is not. */
+  readonly goal: string;
 }
 
 /** Anything but what the lock and an earlier restore leave. @throws STRATA_EXISTS. */
@@ -87,16 +89,22 @@ export class RestoreStage {
   }
 
   /** Under the lock. */
-  static async begin(fs: FileSystem, root: string, description: Description): Promise<RestoreStage> {
+  static async begin(
+    fs: FileSystem,
+    root: string,
+    description: Description,
+    goal: string,
+  ): Promise<RestoreStage> {
     refuseNonEmpty(fs, root);
     const { id, targetId } = description;
     const found = readNote(fs, root);
-    const isSame = found !== undefined && found.id === id && found.targetId === targetId;
+    const isSame = found?.id === id && found.targetId === targetId && found.goal === goal;
     if (fs.stat(join(root, MANIFEST_NAME)) !== undefined) {
-      if (!isRestored(fs, root, description)) throw exists(root, `it holds ${MANIFEST_NAME}`);
-      return new RestoreStage(fs, root, { id, targetId, branch: '' }, true);
+      if ((found !== undefined && !isSame) || !isRestored(fs, root, description, goal))
+        throw exists(root, `it holds ${MANIFEST_NAME}`);
+      return new RestoreStage(fs, root, { id, targetId, branch: '', goal }, true);
     }
-    const note = isSame ? found : { id, targetId, branch: randomBranch() };
+    const note = isSame ? found : { id, targetId, branch: randomBranch(), goal };
     const stage = new RestoreStage(fs, root, note, false);
     await stage.#gather(description, isSame);
     if (!isSame) await stage.#writeNote();
@@ -129,12 +137,15 @@ export class RestoreStage {
     }
   }
 
-  /** The manifest of the store, with its pages, in the stage. */
-  async writeManifest(state: ManifestState): Promise<void> {
-    const { branch, id } = this.#note;
-    const stage = join(this.#root, RESTORING_NAME);
-    await this.#fs.syncDirectoryAsync(stage);
-    await saveManifest(this.#fs, stage, { ...state, branch: branchMark(branch, id) });
+  /** Where the store is that is being made. */
+  get directory(): string {
+    return join(this.#root, RESTORING_NAME);
+  }
+
+  /** The manifest of the store, with its pages, in the stage. `parent`: where it comes from. */
+  async writeManifest(state: ManifestState, parent: Parent): Promise<void> {
+    await this.#fs.syncDirectoryAsync(this.directory);
+    await saveManifest(this.#fs, this.directory, { ...state, branch: branchMark(this.#note.branch, parent) });
   }
 
   async moveUp(): Promise<void> {
@@ -209,6 +220,7 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
       targetId: fields.text('targetId'),
       id: fields.text('id', ID_PATTERN),
       branch: fields.text('branch', BRANCH_PATTERN),
+      goal: fields.text('goal'),
     };
   } catch (error) {
     // Then nothing says that the directory was empty.
@@ -220,10 +232,13 @@ function readNote(fs: FileSystem, root: string): Note | undefined {
 }
 
 /** Whether the store is the one that was restored, and has not gone on since. */
-function isRestored(fs: FileSystem, root: string, { id, sequence, manifest }: Description): boolean {
+/** Its manifest says where it comes from; a replay is one owner, who writes no more than that. */
+function isRestored(fs: FileSystem, root: string, { id, manifest }: Description, goal: string): boolean {
   const state = loadManifest(fs, root);
-  const isUntouched = manifest.includes(`"ownerEpoch": ${state?.ownerEpoch},`);
-  return parentOfMark(state?.branch) === id && state?.lastSequence === sequence && isUntouched;
+  const parent = parentOf({ mark: state?.branch });
+  if (state === undefined || parent?.backup !== id || state.lastSequence !== parent.sequence) return false;
+  const owners = goal === '' ? [state.ownerEpoch] : [state.ownerEpoch, state.ownerEpoch - 1];
+  return owners.some((epoch) => manifest.includes(`"ownerEpoch": ${epoch},`));
 }
 
 function exists(root: string, what: string): StorageError {

@@ -4,7 +4,8 @@
  *   1. choose        the backup (choose-backup.ts); nothing is made if there is none
  *   2. directory     made if need be, locked, and found empty (restore-stage.ts)
  *   3. stage         files into DIR/restoring, each checked and synced, and the manifest
- *   4. move up       into DIR, the manifest last: until then nothing opens it
+ *   4. replay        for a position or time behind the backup: what the archive has, up to there (archive/replay-archive.ts)
+ *   5. move up       into DIR, the manifest last: until then nothing opens it
  *
  * The manifest says which branch of the target the store goes on as, and its epochs end at the moment of the backup: the first
  * opening begins a new one, so the store and the one that was backed up are told apart from there on.
@@ -15,6 +16,7 @@
  */
 
 import { acquireLock } from '../main/locking/directory-lock.ts';
+import { loadManifest } from '../main/manifest/manifest.ts';
 import { resolveDirectory } from '../main/store/open-request.ts';
 import { now } from '../shared/base/timers.ts';
 import { type FileSystem, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
@@ -22,7 +24,9 @@ import { nodeFileSystem } from '../shared/files/node-file-system.ts';
 import type { TransferProgress } from './backup.ts';
 import { checkPoint, chooseBackup, POINT_NAMES, type RestorePoint } from './choose-backup.ts';
 import { type BackupFile, checkTargetOf, type Description, infoOf } from './description.ts';
+import type { FoundPlan } from './find-plan.ts';
 import { backupKey } from './layout.ts';
+import { type OpenStore, type ReachedPlace, reachedBy, replayArchive } from './replay-archive.ts';
 import { RestoreStage, refuseNonEmpty } from './restore-stage.ts';
 import type { BackupTarget } from './target.ts';
 import { needMarker } from './target-marker.ts';
@@ -49,30 +53,14 @@ export interface RestoreReport {
   readonly elapsedMs: number;
 }
 
-/** What tests may put in place of the real thing. */
+/** What a restore is given; the file system by tests. */
 export interface RestoreInternals {
   readonly fileSystem?: FileSystem | undefined;
+  /** Opens the store that was made, to replay an archive onto it. */
+  readonly open: OpenStore;
 }
 
-/**
- * Makes a store of a backup, the newest by default, in a directory that is empty or does not exist. What an interrupted restore
- * has left there is used. The store goes on with a history of its own.
- * @throws {@link StorageError} STRATA_EXISTS for a directory with anything in it; STRATA_INVALID_ARGUMENT for an unknown id;
- * STRATA_POSITION_LOST for a position or time that the target does not reach; STRATA_CORRUPTION for a damaged backup;
- * STRATA_NO_DATABASE where there is no backup; STRATA_LOCKED, STRATA_UNSUPPORTED, STRATA_IO.
- * @example
- * await restore(directoryTarget('/mnt/backup/orders'), './db_data');
- * const engine = await StorageEngine.open('./db_data');
- */
-export async function restore(
-  target: BackupTarget,
-  directory: string,
-  options?: RestoreOptions,
-): Promise<RestoreReport> {
-  return await restoreWith({}, target, directory, options);
-}
-
-/** The same with parts replaced, for tests. */
+/** See restore() in main/backup.ts. */
 export async function restoreWith(
   internals: RestoreInternals,
   target: BackupTarget,
@@ -90,12 +78,23 @@ export async function restoreWith(
   const session = new TargetSession(target, terms);
   try {
     refuseNonEmpty(fs, root);
-    const { targetId } = await needMarker(session);
-    const description = await chooseBackup(session, point);
+    const { targetId, storeId } = await needMarker(session);
+    const { description, plan } = await chooseBackup(session, storeId, point);
     checkTargetOf(description, targetId, session.nameOf(backupKey(description.id)));
-    const downloadedBytes = await restoreInto({ session, fs, root, description, onProgress });
+    const work = {
+      session,
+      fs,
+      open: internals.open,
+      root,
+      description,
+      plan,
+      goal: goalText(point),
+      onProgress,
+    };
+    const { downloadedBytes, reached } = await restoreInto(work);
     const { id, position, time, files, bytes } = infoOf(description);
-    return { id, position, time, files, bytes, downloadedBytes, elapsedMs: now() - startedAt };
+    const place = reached ?? { position, time };
+    return { id, ...place, files, bytes, downloadedBytes, elapsedMs: now() - startedAt };
   } finally {
     session.close();
   }
@@ -104,28 +103,57 @@ export async function restoreWith(
 interface Restore {
   readonly session: TargetSession;
   readonly fs: FileSystem;
+  readonly open: OpenStore;
   readonly root: string;
   readonly description: Description;
+  /** undefined: the backup alone. */
+  readonly plan: FoundPlan | undefined;
+  /** What the caller asked for; '': a backup. */
+  readonly goal: string;
   readonly onProgress: RestoreOptions['onProgress'];
 }
 
-/** Steps 2 to 4. Returns how many bytes were downloaded. */
-async function restoreInto(work: Restore): Promise<number> {
-  const { session, fs, root, description } = work;
+interface Restored {
+  readonly downloadedBytes: number;
+  /** undefined: the place of the backup. */
+  readonly reached: ReachedPlace | undefined;
+}
+
+function goalText({ position, time }: RestorePoint): string {
+  return position ?? time?.toString() ?? '';
+}
+
+/** Steps 2 to 5. */
+async function restoreInto(work: Restore): Promise<Restored> {
+  const { session, fs, root, description, plan, goal } = work;
   const state = manifestOf(description, session.nameOf(backupKey(description.id)));
   await RestoreStage.makeRoot(fs, root);
   const lock = await acquireLock(fs, root);
   try {
-    const stage = await RestoreStage.begin(fs, root, description);
+    const stage = await RestoreStage.begin(fs, root, description, goal);
     if (stage.isDone) {
+      const reached = plan && reachedBy(plan, description.storeId, loadManifest(fs, root)!);
       await stage.cleanUp();
-      return 0;
+      return { downloadedBytes: 0, reached };
     }
-    const downloadedBytes = await bringFiles(work, stage);
-    await stage.writeManifest(state);
+    let downloadedBytes = await bringFiles(work, stage);
+    const parent = { branch: description.branch, backup: description.id, sequence: description.sequence };
+    let reached: ReachedPlace | undefined;
+    if (plan === undefined) await stage.writeManifest(state, parent);
+    else {
+      await stage.writeManifest(state, parent);
+      const replayed = await replayArchive(session, plan, work.open, stage.directory);
+      downloadedBytes += replayed.bytes;
+      await stage.writeManifest(replayed.state, {
+        ...parent,
+        branch: plan.goal.branch,
+        sequence: replayed.sequence,
+      });
+      reached = reachedBy(plan, description.storeId, replayed.state);
+    }
     await stage.moveUp();
     await stage.cleanUp();
-    return downloadedBytes;
+    return { downloadedBytes, reached };
   } finally {
     await lock.release();
   }

@@ -32,6 +32,11 @@ export function openSealed(bytes: Uint8Array, file: string): SealedFields {
   const tail = Buffer.from(bytes.subarray(HEAD_LENGTH + body.length)).toString('latin1');
   if (head === null || tail !== TAIL || sha256Of(body) !== head[1])
     throw new CorruptionError('the checksum does not match', { file });
+  return openFields(body, file);
+}
+
+/** The fields of an object whose bytes have been checked. @throws STRATA_UNSUPPORTED for one of a newer format. */
+export function openFields(body: Uint8Array, file: string): SealedFields {
   const fields = new SealedFields(parse(body, file), file);
   const format = fields.count('format');
   if (format > TARGET_FORMAT)

@@ -3,6 +3,7 @@
  *
  *   marker, descriptions, tips of branches      by their own checksums
  *   manifest       as open() reads it; it names exactly the files of the description
+ *   each segment   of the archive, where all backups are verified: its SHA-256
  *   each object    SHA-256, CRC-32 and size, read from the first byte to the last; what several backups share once
  *
  * Invariants: changes nothing. What is missing, damaged or too short is STRATA_CORRUPTION with the name of the object.
@@ -29,6 +30,7 @@ import { needMarker } from './target-marker.ts';
 import { type Sink, TargetSession } from './target-session.ts';
 import { checkTarget, functionOption, resolveTransfer, type TransferOptions } from './transfer-options.ts';
 import { Sums } from './upload-files.ts';
+import { verifySegments } from './verify-segments.ts';
 
 export interface VerifyBackupOptions extends TransferOptions {
   /** Of one backup. Default: all of them. */
@@ -73,7 +75,13 @@ export async function verifyBackup(
       for (const one of description.files) addObject(objects, one, file);
     }
     const bytes = await readObjects(session, [...objects.values()], onProgress);
-    return { backups: descriptions.length, objects: objects.size, bytes, elapsedMs: now() - startedAt };
+    const segments = id === undefined ? await verifySegments(session) : { objects: 0, bytes: 0 };
+    return {
+      backups: descriptions.length,
+      objects: objects.size + segments.objects,
+      bytes: bytes + segments.bytes,
+      elapsedMs: now() - startedAt,
+    };
   } finally {
     session.close();
   }

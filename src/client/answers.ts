@@ -10,6 +10,7 @@ import { types } from 'node:util';
 import { isWireError } from '../shared/base/errors.ts';
 import { MAX_FILE_NUMBER } from '../shared/base/ids.ts';
 import { MAX_BATCH_BYTES } from '../shared/base/limits.ts';
+import { PIECE_FIELDS, PieceKind } from '../shared/changes/change-page.ts';
 import type { IngestProgress } from '../shared/ingest/ingest-options.ts';
 import { LATCH_BYTES } from '../shared/ingest/latch.ts';
 import type { ResultChecks } from '../shared/threads/calls.ts';
@@ -44,6 +45,9 @@ export const RESULT_CHECKS: ResultChecks<OwnerCalls> = {
     ['records', 'bytes', 'entries', 'tables', 'tableBytes'].every((name) => isCount(report[name])) &&
     typeof report['elapsedMs'] === 'number',
   ingestAbort: isNothing,
+  changesBegin: (id) => isCount(id),
+  changesNext: isChangePage,
+  changesEnd: isNothing,
 };
 
 /** Word of a load that the owner merges. */
@@ -70,9 +74,31 @@ function isAttachment(value: unknown): boolean {
     typeof sync === 'boolean' &&
     isCount(maxHeldBytes) &&
     isCount(unitBytes, MAX_BATCH_BYTES) &&
+    isHistory(value['history']) &&
     isShared(slots, VIEW_SLOTS_BYTES) &&
     isRecord(view)
   );
+}
+
+/** Of its entries only that they lie within the page: decoding them reads nothing else. */
+function isChangePage(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { bytes, pieces } = value;
+  if (!types.isUint8Array(bytes) || !types.isFloat64Array(pieces)) return false;
+  if (pieces.length === 0 || pieces.length % PIECE_FIELDS !== 0) return false;
+  for (let at = 0; at < pieces.length; at += PIECE_FIELDS) {
+    const [kind, start, end, sequence] = pieces.subarray(at, at + PIECE_FIELDS);
+    if (!isCount(kind, PieceKind.LoadEnd) || !isCount(end, bytes.length)) return false;
+    if (!isCount(start, end) || !isCount(sequence)) return false;
+  }
+  return true;
+}
+
+function isHistory(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { storeId, closed, id } = value;
+  if (typeof storeId !== 'string' || typeof id !== 'string' || !Array.isArray(closed)) return false;
+  return closed.every((one) => isRecord(one) && typeof one['id'] === 'string' && isCount(one['end']));
 }
 
 function isFileSystemSpec(value: unknown): boolean {

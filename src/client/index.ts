@@ -4,6 +4,8 @@ export type { CompactRange } from '../shared/base/compact-range.ts';
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
 export type { Bytes } from '../shared/base/input-bytes.ts';
 export type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
+export type { Change, ChangeBatch } from '../shared/changes/changes.ts';
+export type { ChangesOptions } from '../shared/changes/changes-options.ts';
 export type {
   IngestOptions,
   IngestPhase,

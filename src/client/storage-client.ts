@@ -6,6 +6,7 @@
  *   snapshot              client-snapshot.ts
  *   put, delete, write    turn-writer.ts
  *   transaction           client-transactions.ts
+ *   changes               client-changes.ts: pages come from the owner, and are taken apart here
  *   flush, compact        a call each (calls.ts)
  *   ingest                ingest-writer.ts: runs are built here, merged and committed by the owner
  *
@@ -25,6 +26,12 @@ import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
+import { ChangeIterator } from '../shared/changes/change-iterator.ts';
+import type { ChangeBatch } from '../shared/changes/changes.ts';
+import { type ChangesOptions, resolveChanges } from '../shared/changes/changes-options.ts';
+import { History } from '../shared/changes/history.ts';
+import { PageDecoder } from '../shared/changes/page-decoder.ts';
+import { encodePosition } from '../shared/changes/position.ts';
 import {
   type IngestOptions,
   type IngestReport,
@@ -58,6 +65,7 @@ import {
   type TransactionOptions,
 } from '../shared/transact/run-transaction.ts';
 import { type Attached, type AttachOptions, attachTo } from './attach.ts';
+import { ClientChanges } from './client-changes.ts';
 import { type ClientReadOptions, ClientReads } from './client-reads.ts';
 import { ClientSnapshot } from './client-snapshot.ts';
 import type { ClientStats } from './client-stats.ts';
@@ -96,6 +104,8 @@ export class StorageClient {
   readonly #forgottenSnapshots: ForgottenWarning;
   readonly #writerHost: WriterHost;
   readonly #ingests = new Set<IngestWriter>();
+  readonly #changes = new Set<ClientChanges>();
+  readonly #history: History;
   readonly #cacheBytes: number;
   /** What a put without options is. */
   readonly #plainPut: PutTerms;
@@ -112,6 +122,8 @@ export class StorageClient {
     this.#releaseFiles = releaseFiles;
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
+    const { storeId, closed, id } = attachment.history;
+    this.#history = new History(storeId, closed, id);
     this.#writer = new TurnWriter(calls, attachment);
     const sent = (): Promise<void> | undefined => this.#writer.sent();
     this.#writerHost = { calls, fs, directory: attachment.directory, sent };
@@ -406,6 +418,28 @@ export class StorageClient {
     await this.#calls.call('compact', [owned]);
   }
 
+  /** As of the engine: the place behind the last acknowledged write, of whichever thread. */
+  get position(): string {
+    return encodePosition(this.#history.placeAt(this.#control.visibleSequence));
+  }
+
+  /**
+   * As of the engine: the writes of the store behind a position, or from now on. The owner reads the log; what is in it is taken
+   * apart in this thread.
+   * @example
+   * for await (const { position, changes } of client.changes({ after: saved, prefix: 'user:' })) await index(changes, position);
+   */
+  changes(options?: ChangesOptions): AsyncIterableIterator<ChangeBatch, undefined> {
+    this.#checkOpen();
+    const { after, range, signal } = resolveChanges(options);
+    this.#checkOpen();
+    const feed = new ClientChanges(this.#calls, after ?? this.position, (ended) =>
+      this.#changes.delete(ended),
+    );
+    this.#changes.add(feed);
+    return new ChangeIterator(feed, new PageDecoder(this.#history, range), signal);
+  }
+
   /** What this client holds and has done: a plain object, safe for JSON. */
   stats(): ClientStats {
     this.#checkOpen();
@@ -435,12 +469,14 @@ export class StorageClient {
   async #close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closing';
-    this.#transactions.close(new StorageError('STRATA_CLOSED', 'the client is closed'));
+    const error = new StorageError('STRATA_CLOSED', 'the client is closed');
+    this.#transactions.close(error);
+    for (const feed of this.#changes) feed.end(error);
     const sent = this.#writer.sent();
     if (sent !== undefined) await sent;
     await this.#calls.settled();
     await this.#reads.turns.settled();
-    this.#end(new StorageError('STRATA_CLOSED', 'the client is closed'));
+    this.#end(error);
   }
 
   #checkOpen(): void {
@@ -458,6 +494,7 @@ export class StorageClient {
     this.#reads.end(reason);
     this.#calls.end(reason);
     this.#transactions.close(reason);
+    for (const feed of this.#changes) feed.end(reason);
     this.#writer.end(reason);
     for (const writer of this.#ingests) writer.stop(reason);
     this.#scans.closeAll(reason);

@@ -13,7 +13,7 @@
  */
 import type { StorageError } from '../shared/base/errors.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
-import type { SequenceNumber } from '../shared/base/ids.ts';
+import { fileNumber, type SequenceNumber } from '../shared/base/ids.ts';
 import { setImmediate } from '../shared/base/timers.ts';
 import { Disk } from '../shared/disk/disk.ts';
 import { TableCache } from '../shared/read/table-cache.ts';
@@ -21,11 +21,13 @@ import { BlockCache } from '../shared/table/block-cache.ts';
 import type { SharedClock } from '../shared/threads/shared-clock.ts';
 import { ReadPressure } from './compaction/read-pressure.ts';
 import { RunningPlans } from './compaction/running-plans.ts';
-import { TableMoments } from './copy/moments.ts';
+import { type HeldMoment, TableMoments } from './copy/moments.ts';
+import type { DeletionQueue } from './files/deletion-queue.ts';
 import { reportDeletion } from './files/job-outputs.ts';
 import type { Ownership } from './files/ownership.ts';
 import { JobRunner } from './jobs/job-runner.ts';
 import { WorkerPool } from './jobs/worker-pool.ts';
+import type { VersionSet } from './manifest/version-set.ts';
 import type { Opened, OpenInternals } from './open/open-store.ts';
 import type { ViewPublisher } from './share/view-publisher.ts';
 import { Counters } from './store/counters.ts';
@@ -57,6 +59,8 @@ export interface StoreHost {
   /** Reads pay for tables that a compaction would merge. */
   readersSuffer(): void;
   snapshotReleased(): void;
+  /** Up to here every archive that keeps up has read the changes; undefined: there is none. */
+  unreadAfter(): number | undefined;
   /**
    * The manifest or the log failed: no write may be accepted until the store is opened again, and no background work goes on.
    * Reports it, once; returns the error for writers.
@@ -87,10 +91,11 @@ export function assembleStore(
       moments.installed(edit);
     },
     reservedRanges: () => runningPlans.ranges(),
+    unreadAfter: host.unreadAfter,
     poisoned: (error) => void becomeReadOnly('manifest', error),
   });
   const { versions, deletions, ownership } = files;
-  const moments = new TableMoments(versions, sequenceInTables(opened));
+  const moments = new TableMoments(() => holdMoment(versions, deletions), sequenceInTables(opened));
   const latestMs = Math.max(opened.recovered.latestMs, versions.lastTime);
   const clock = startClock(control, latestMs, internals.clock);
   const gate = new WriteGate(
@@ -125,6 +130,19 @@ export function assembleStore(
     becomeReadOnly,
   };
   return { parts, ownership };
+}
+
+/** Neither the tables of the version nor what is kept for changes() is deleted until it is released. */
+function holdMoment(versions: VersionSet, deletions: DeletionQueue): HeldMoment {
+  const pin = versions.pin();
+  const { kept } = versions;
+  const files = [...kept.keptLogs, ...kept.keptTables].map(({ number }) => fileNumber(number));
+  const giveBack = deletions.keep(files);
+  const release = (): void => {
+    pin.release();
+    giveBack();
+  };
+  return { version: pin.version, kept, release };
 }
 
 /** The last one: what comes after it is in the logs. */

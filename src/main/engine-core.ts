@@ -12,6 +12,10 @@
 import { type CompactRange, resolveCompactRange } from '../shared/base/compact-range.ts';
 import type { Bytes } from '../shared/base/input-bytes.ts';
 import { isEmptyRange, type KeyRange, resolveKeyRange } from '../shared/base/key-range.ts';
+import { ChangeIterator } from '../shared/changes/change-iterator.ts';
+import { type ChangesOptions, resolveChanges } from '../shared/changes/changes-options.ts';
+import { PageDecoder } from '../shared/changes/page-decoder.ts';
+import { decodePosition } from '../shared/changes/position.ts';
 import {
   type PutOptions,
   type PutTerms,
@@ -85,6 +89,15 @@ export class EngineCore {
       fs: store.parts.fs,
       capture: () => this.capture(),
       checkOpen: () => store.checkReadable(),
+      checkWritable: () => store.checkWritable(),
+      history: {
+        storeId: store.parts.versions.storeId,
+        branch: store.parts.versions.branch,
+        changes: store.changes,
+        sequence: store.parts.visibleSequence,
+        time: () => store.parts.clock.now(),
+      },
+      syncLogs: () => store.operation(store.parts.pipeline.syncAll()),
     });
   }
 
@@ -118,6 +131,16 @@ export class EngineCore {
     const scan = new Scan(core, options);
     this.store.scans.watch(scan, core, options);
     return scan;
+  }
+
+  changes(options: ChangesOptions | undefined): ChangeIterator {
+    const { store } = this;
+    store.checkReadable();
+    const { after, range, signal } = resolveChanges(options);
+    store.checkReadable();
+    const source = store.changes;
+    const consumer = source.consumer(after === undefined ? undefined : decodePosition(after));
+    return new ChangeIterator(consumer, new PageDecoder(source.history, range), signal);
   }
 
   snapshot(): Snapshot {

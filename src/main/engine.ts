@@ -7,7 +7,8 @@
  *   verify           verify-store.ts                      stats               store-stats.ts
  *   destroy          destroy-store.ts                     repair              repair/repair-store.ts
  *   ingest           ingest/ingester.ts                 approximateSize     range-size.ts
- *   share            share/shares.ts                      checkpoint          copy/checkpoint.ts
+ *   share            share/shares.ts                      changes             changes/change-source.ts
+ *   checkpoint       copy/checkpoint.ts
  *
  * What is imported here is loaded with the package; all else is by the first open() (destroy(), repair()), as loading it takes
  * twice as long as starting Node, and many a program that imports the package opens no store. What has to be there before that
@@ -27,6 +28,8 @@ import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.t
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
+import type { ChangeBatch } from '../shared/changes/changes.ts';
+import type { ChangesOptions } from '../shared/changes/changes-options.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { PutOptions, WriteOptions } from '../shared/log/write-options.ts';
@@ -294,6 +297,23 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   async ingest(source: IngestSource, options?: IngestOptions): Promise<IngestReport> {
     this.#store.checkWritable();
     return await this.#store.operation(this.#store.ingester.run(source, options));
+  }
+
+  /**
+   * The writes of the store, one batch each, in the order in which they were committed: those behind the position `after`, or
+   * from now on, and on and on as they are made. Ends with the signal's reason, or with the store. An iterator holds nothing of
+   * the store: how far it may fall behind is what `retainChanges` says.
+   * @throws {@link StorageError} STRATA_INVALID_ARGUMENT, STRATA_CLOSED. The first next() rejects with STRATA_POSITION_LOST when
+   * `after` is no longer retained, was lost, lies ahead or is of another store; a later one when the iterator has fallen behind;
+   * with STRATA_CORRUPTION when a log is damaged. Nothing is ever left out.
+   * @example
+   * for await (const { position, changes } of engine.changes({ after: saved })) {
+   *   for (const change of changes) apply(change);
+   *   save(position);
+   * }
+   */
+  changes(options?: ChangesOptions): AsyncIterableIterator<ChangeBatch, undefined> {
+    return this.#core.changes(options);
   }
 
   /**

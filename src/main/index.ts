@@ -4,6 +4,8 @@ export type { CompactRange } from '../shared/base/compact-range.ts';
 export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
 export type { Bytes } from '../shared/base/input-bytes.ts';
 export type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
+export type { Change, ChangeBatch } from '../shared/changes/changes.ts';
+export type { ChangesOptions } from '../shared/changes/changes-options.ts';
 export type {
   IngestOptions,
   IngestPhase,
@@ -24,9 +26,9 @@ export type {
 export type { CheckpointReport } from './copy/checkpoint.ts';
 export { StorageEngine } from './engine.ts';
 export type { DamagedRange, RepairedFile, RepairOptions, RepairReport } from './repair/repair-report.ts';
-export type { ArenaStats, EngineStats, EngineStatus, LevelStats } from './store/counters.ts';
+export type { ArenaStats, ChangesStats, EngineStats, EngineStatus, LevelStats } from './store/counters.ts';
 export type { BackgroundErrorEvent, CompactionEvent, EngineEvents, FlushEvent } from './store/events.ts';
-export type { EngineOptions } from './store/open-request.ts';
+export type { EngineOptions, RetainChanges } from './store/open-request.ts';
 export type { ReadOptions, ScanOptions } from './store/read-options.ts';
 export type { Snapshot } from './store/snapshot.ts';
 export type { GateState, StallEvent, StallReason } from './store/stalls.ts';

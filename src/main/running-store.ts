@@ -31,6 +31,8 @@ import type { ScanCore } from '../shared/read/scan-core.ts';
 import type { OwnSource } from '../shared/read/scan-sources.ts';
 import type { Clock } from '../shared/threads/shared-clock.ts';
 import { assembleStore, type StoreHost } from './assemble-store.ts';
+import { ChangeSource } from './changes/change-source.ts';
+import { trimKept } from './changes/trim-kept.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
@@ -59,6 +61,7 @@ export class RunningStore {
   readonly reads: EngineReads;
   readonly ingester: Ingester;
   readonly transactions: Transactions;
+  readonly changes: ChangeSource;
   readonly #lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
@@ -107,11 +110,13 @@ export class RunningStore {
       checkWritable: () => this.checkWritable(),
       readsAt: (sequence, timeMs) => new EngineMoment(this, sequence, timeMs),
     });
+    this.changes = new ChangeSource(this.parts);
     // Later, when the caller of open() has had the chance to listen.
     for (const error of opened.deletionErrors)
       setImmediate(() => reportDeletion(this.parts.report, error)).unref();
     if (opened.options.readOnly) this.parts.pipeline.refuse(readOnlyError());
     else {
+      trimKept(this.parts);
       this.scheduler.update();
       this.#upkeep.start();
     }
@@ -129,6 +134,7 @@ export class RunningStore {
         if (this.#status === 'open') this.scheduler.update();
       },
       snapshotReleased: () => this.#upkeep.noteRelease(),
+      unreadAfter: () => this.changes.unreadAfter,
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
   }
@@ -155,6 +161,7 @@ export class RunningStore {
     this.parts.counters.walBytes += logBytes;
     this.#ownership.noteWrite();
     this.#upkeep.noteWrite();
+    this.changes.noteNews();
   }
 
   /** Returns the error for writers: of the first failure, whatever fails after it. */
@@ -232,13 +239,19 @@ export class RunningStore {
 
   /** A port through which another thread can attach. */
   share(owner: ClientService): MessagePort {
-    this.#shares ??= new Shares(this.parts, this.#ingestReceiver(), this.transactions, (write) => {
-      this.checkWritable();
-      const { pipeline, counters } = this.parts;
-      const written = pipeline.appendEncoded(write, true);
-      counters.userBytes += write.dataBytes;
-      return written;
-    });
+    this.#shares ??= new Shares(
+      this.parts,
+      this.#ingestReceiver(),
+      this.transactions,
+      this.changes,
+      (write) => {
+        this.checkWritable();
+        const { pipeline, counters } = this.parts;
+        const written = pipeline.appendEncoded(write, true);
+        counters.userBytes += write.dataBytes;
+        return written;
+      },
+    );
     return this.#shares.open(owner);
   }
 
@@ -300,6 +313,7 @@ export class RunningStore {
     this.#status = 'closing';
     this.reads.close(closedError());
     this.transactions.close(closedError());
+    this.changes.close(closedError());
     this.#upkeep.stop();
     this.#lock.noteClosing();
     parts.control.diskUse.beginClose();
@@ -324,6 +338,7 @@ export class RunningStore {
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
       await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
+      await this.changes.settled();
       if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.

@@ -26,7 +26,8 @@ import type { Trace } from './store/trace.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Who hears of what happens to the files. */
-export interface FilesHost extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'poisoned'> {
+export interface FilesHost
+  extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'unreadAfter' | 'poisoned'> {
   /** The directory is another's, or another owner's. */
   lost(error: StorageError): void;
   deletionFailed(error: unknown): void;
@@ -95,11 +96,26 @@ export class StoreFiles {
       },
       obsoletePages: (numbers, wereNamed) =>
         this.deletions.remove(wereNamed ? { pages: numbers } : { newPages: numbers }),
+      dropped: ({ logs: keptLogs, tables: keptTables }) => {
+        for (const number of keptTables) tables.evict(number);
+        this.deletions.remove({ logs: keptLogs, tables: keptTables });
+      },
       installed: (edit) => this.#host.installed(edit),
       reservedRanges: () => this.#host.reservedRanges(),
+      unreadAfter: () => this.#host.unreadAfter(),
       poisoned: (error) => this.#host.poisoned(error),
     };
-    const versions = VersionSet.create(fs, directory, control, state, host, logs, pageLimits, history);
+    const versions = VersionSet.create(
+      fs,
+      directory,
+      control,
+      state,
+      host,
+      logs,
+      pageLimits,
+      history,
+      opened.options.retention,
+    );
     versions.bumpFileNumber(highestFileNumber);
     versions.raiseOwnerEpoch(opened.recovered.latestEpoch + 1);
     // What is listed as obsolete and could be deleted is gone by now.

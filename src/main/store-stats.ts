@@ -70,6 +70,7 @@ export function storeStats(store: RunningStore): EngineStats {
       waiting: store.transactions.waitingCount,
       conflicts: counters.conflictCount,
     },
+    changes: changesStats(store),
     clients: store.clientCount,
     clientViews: store.clientViews,
     sequence: parts.visibleSequence(),
@@ -137,6 +138,21 @@ function backgroundStats({ diskUse }: ControlBlock): EngineStats['background'] {
     pausedMs: Math.round(pausedMs),
     bytesPerSecond: diskUse.bound ?? 0,
     standsBack: diskUse.isWanted && !diskUse.isUrgent,
+  };
+}
+
+function changesStats(store: RunningStore): EngineStats['changes'] {
+  const { keptLogs, keptLoads, keptTables } = store.parts.versions.kept;
+  const { floor, oldestMs } = store.changes.facts();
+  return {
+    keptLogs: keptLogs.length,
+    keptLogBytes: keptLogs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    keptIngests: keptLoads.length,
+    keptIngestBytes: keptLoads.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    keptTables: keptTables.length,
+    oldestPosition: store.positionOf(floor),
+    oldestTime: oldestMs ?? null,
+    consumers: store.changes.consumerCount,
   };
 }
 

@@ -4,27 +4,34 @@
  *   tables   one job each on the pool: every block, the order of keys, the index, counts, ranges, the whole file's CRC32
  *   pages    of the manifest: that they are those in use, byte for byte
  *   logs     every record of the logs behind the memtables, a piece at a time, with turns of the event loop in between
+ *   kept     for changes(): such logs likewise; of tables that are in no level any more, that they are those files
  *
  * The version is pinned, so that compaction may go on meanwhile.
  *
  * Thread: main plans and sums up; workers read.
  */
 
-import { CorruptionError, invalidArgument, StorageError } from '../shared/base/errors.ts';
+import { crc32 } from '../shared/base/checksum.ts';
+import { CorruptionError, invalidArgument, StorageError, systemErrorCode } from '../shared/base/errors.ts';
+import { fileNumber } from '../shared/base/ids.ts';
 import { checkObject } from '../shared/base/option-checks.ts';
 import { now, setImmediate } from '../shared/base/timers.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
-import { logPath } from '../shared/files/file-names.ts';
-import type { FileSystem, StorageFile } from '../shared/files/file-system.ts';
+import { logPath, tablePath } from '../shared/files/file-names.ts';
+import { type FileSystem, readFullyAsync, type StorageFile } from '../shared/files/file-system.ts';
+import { openTableFile } from '../shared/table/table-file.ts';
 import type { VerifyResult } from '../shared/threads/jobs.ts';
 import type { JobRunner } from './jobs/job-runner.ts';
 import { CancelToken } from './jobs/job-runner.ts';
+import type { FileIdentity } from './manifest/kept-state.ts';
 import { readPage } from './manifest/page-files.ts';
 import type { VersionSet } from './manifest/version-set.ts';
 import { walkLog } from './open/log-reader.ts';
 import { LogWindow } from './open/log-window.ts';
 import type { ResolvedOptions } from './store/options.ts';
 import type { MemtableList } from './write/memtable-list.ts';
+
+const KEPT_PART_BYTES: number = 256 * 1024;
 
 /** How far verify() has come through the tables; logs are not counted. */
 export interface VerifyProgress {
@@ -79,13 +86,14 @@ export async function verifyStore(store: VerifyParts, options: VerifyOptions = {
     const results = await verifyTables(store, tables, onProgress ?? (() => undefined));
     await verifyPages(store);
     const logs = await verifyLogs(store);
+    const kept = await verifyKept(store);
     return {
       tables: tables.length,
       blocks: results.reduce((sum, result) => sum + result.blockCount, 0),
       entries: results.reduce((sum, result) => sum + result.entryCount, 0),
       rangeDeletes: results.reduce((sum, result) => sum + result.rangeDeletes, 0),
-      logs: logs.count,
-      bytes: results.reduce((sum, result) => sum + result.bytesRead, logs.bytes),
+      logs: logs.count + kept.logs,
+      bytes: results.reduce((sum, result) => sum + result.bytesRead, logs.bytes + kept.bytes),
       elapsedMs: now() - startedAt,
     };
   } finally {
@@ -189,6 +197,70 @@ async function verifyLogs(
     bytes += sizeBytes;
   }
   return { count, bytes };
+}
+
+/** What is kept for changes(). What is dropped meanwhile may be gone. */
+async function verifyKept(
+  store: Pick<VerifyParts, 'fs' | 'directory' | 'versions' | 'isClosing'>,
+): Promise<{ readonly logs: number; readonly bytes: number }> {
+  const { fs, directory, versions } = store;
+  const { keptLogs, keptTables } = versions.kept;
+  let bytes = 0;
+  let logs = 0;
+  for (const log of keptLogs) {
+    if (!versions.kept.keptLogs.some(({ number }) => number === log.number)) continue;
+    const path = logPath(directory, fileNumber(log.number));
+    const file = openKept(() => fs.openRead(path), path);
+    try {
+      await verifyLog(store, file, path, log.number, log.sizeBytes);
+    } finally {
+      file.close();
+    }
+    logs++;
+    bytes += log.sizeBytes;
+  }
+  for (const table of keptTables) {
+    if (!versions.kept.keptTables.some(({ number }) => number === table.number)) continue;
+    const number = fileNumber(table.number);
+    const path = tablePath(directory, number);
+    const file = openKept(() => openTableFile(fs, directory, number), path);
+    try {
+      await verifyFile(store, file, table);
+    } finally {
+      file.close();
+    }
+    bytes += table.sizeBytes;
+  }
+  return { logs, bytes };
+}
+
+function openKept(open: () => StorageFile, path: string): StorageFile {
+  try {
+    return open();
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw new CorruptionError('a file that is kept for changes() is missing', { file: path, cause: error });
+  }
+}
+
+async function verifyFile(
+  store: Pick<VerifyParts, 'isClosing'>,
+  file: StorageFile,
+  { sizeBytes, checksum }: FileIdentity,
+): Promise<void> {
+  const part = new Uint8Array(Math.min(sizeBytes, KEPT_PART_BYTES));
+  let sum = 0;
+  for (let at = 0; at < sizeBytes; at += part.length) {
+    const into = part.subarray(0, Math.min(part.length, sizeBytes - at));
+    const count = await readFullyAsync(file, into, at);
+    sum = crc32(into, 0, count, sum);
+    if (count < into.length) break;
+    if (store.isClosing()) throw new StorageError('STRATA_CLOSED', 'the store is closed');
+  }
+  if (file.size() === sizeBytes && sum === checksum) return;
+  throw new CorruptionError('a table that is kept for changes() is not the one that was', {
+    file: file.path,
+  });
 }
 
 async function verifyLog(

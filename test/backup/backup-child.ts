@@ -7,7 +7,7 @@
  *     E text   something failed
  */
 import { writeSync } from 'node:fs';
-import { backup, directoryTarget, purgeBackups } from '../../src/backup/index.ts';
+import { backup, directoryTarget, purgeBackups } from '../../src/main/backup.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 
 const [path = '', folder = '', seed = '0'] = process.argv.slice(2);

@@ -11,7 +11,7 @@ import {
   restore,
   type TransferProgress,
   verifyBackup,
-} from '../../src/backup/index.ts';
+} from '../../src/main/backup.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { newPath, openAt, openTiny } from '../helpers/engines.ts';
 

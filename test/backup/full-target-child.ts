@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { backup, directoryTarget, listBackups, restore, verifyBackup } from '../../src/backup/index.ts';
+import { backup, directoryTarget, listBackups, restore, verifyBackup } from '../../src/main/backup.ts';
 import { StorageEngine, StorageError } from '../../src/main/index.ts';
 import { systemErrorCode } from '../../src/shared/base/errors.ts';
 

@@ -10,7 +10,7 @@ import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { directoryTarget, listBackups, purgeBackups, restore, verifyBackup } from '../../src/backup/index.ts';
+import { directoryTarget, listBackups, purgeBackups, restore, verifyBackup } from '../../src/main/backup.ts';
 import { newPath, openAt } from '../helpers/engines.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';

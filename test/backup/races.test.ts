@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { backup, listBackups, purgeBackups, restore, verifyBackup } from '../../src/backup/index.ts';
+import { backup, listBackups, purgeBackups, restore, verifyBackup } from '../../src/main/backup.ts';
 import type { StorageEngine } from '../../src/main/index.ts';
 import { newPath, openAt, openTiny } from '../helpers/engines.ts';
 import { MemoryTarget } from '../helpers/memory-target.ts';

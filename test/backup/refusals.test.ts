@@ -15,7 +15,7 @@ import {
   purgeBackups,
   restore,
   verifyBackup,
-} from '../../src/backup/index.ts';
+} from '../../src/main/backup.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { DyingDisk } from '../helpers/dying-file-system.ts';
 import { newPath, openTiny } from '../helpers/engines.ts';

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import { s3Target } from '../../src/backup/s3/index.ts';
+import { TargetSession } from '../../src/backup/target-session.ts';
+import { resolveTransfer } from '../../src/backup/transfer-options.ts';
 import {
   type BackupTarget,
   backup,
@@ -9,10 +12,7 @@ import {
   purgeBackups,
   restore,
   verifyBackup,
-} from '../../src/backup/index.ts';
-import { s3Target } from '../../src/backup/s3/index.ts';
-import { TargetSession } from '../../src/backup/target-session.ts';
-import { resolveTransfer } from '../../src/backup/transfer-options.ts';
+} from '../../src/main/backup.ts';
 import type { StorageEngine } from '../../src/main/index.ts';
 import { newPath, openAt, openTiny } from '../helpers/engines.ts';
 import { seededRandom } from '../helpers/rng.ts';

@@ -9,6 +9,7 @@ import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { directoryTargetOn } from '../../src/backup/directory-target.ts';
+import { restoreWith } from '../../src/backup/restore.ts';
 import {
   type BackupTarget,
   backup,
@@ -17,8 +18,7 @@ import {
   purgeBackups,
   restore,
   verifyBackup,
-} from '../../src/backup/index.ts';
-import { restoreWith } from '../../src/backup/restore.ts';
+} from '../../src/main/backup.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { DyingDisk } from '../helpers/dying-file-system.ts';
 import { newPath, openAt, openTiny } from '../helpers/engines.ts';
@@ -128,7 +128,9 @@ test('a restore that is killed at any step is not openable, and is finished by t
   for (let step = 0; ; step += STEP) {
     rmSync(path, { recursive: true, force: true });
     const disk = new DyingDisk(step);
-    const [outcome] = await Promise.allSettled([restoreWith({ fileSystem: disk.fs }, target, path)]);
+    const [outcome] = await Promise.allSettled([
+      restoreWith({ open: StorageEngine.open, fileSystem: disk.fs }, target, path),
+    ]);
     if (!disk.isDead) assert.equal(outcome.status, 'fulfilled');
     const isWhole = existsSync(join(path, 'manifest.json'));
     if (!isWhole && existsSync(join(path, 'restoring'))) {
@@ -141,7 +143,9 @@ test('a restore that is killed at any step is not openable, and is finished by t
         await restore(target, path, { id: first!.id });
         assert.equal(engine.position === first!.position, false);
         rmSync(path, { recursive: true, force: true });
-        await Promise.allSettled([restoreWith({ fileSystem: new DyingDisk(step).fs }, target, path)]);
+        await Promise.allSettled([
+          restoreWith({ open: StorageEngine.open, fileSystem: new DyingDisk(step).fs }, target, path),
+        ]);
       }
     }
     // Without it only the last sync was missing.

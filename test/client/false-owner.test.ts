@@ -35,6 +35,7 @@ const ATTACHMENT = {
   cacheBytes: 0,
   maxHeldBytes: 1 << 20,
   unitBytes: 1024,
+  history: { storeId: '01234567-89ab-4cde-8f01-23456789abcd', closed: [], id: 'a1a1a1a1a1a1a1a1' },
   sync: false,
   slots: new SharedArrayBuffer(VIEW_SLOTS_BYTES),
   view: { number: 0, memtables: [], levels: LEVELS },
@@ -45,6 +46,8 @@ const attached = (id: string, change: object = {}): object => ({
 });
 
 const BAD_ATTACHMENTS: readonly ((id: string) => unknown)[] = [
+  (id) => attached(id, { history: undefined }),
+  (id) => attached(id, { history: { storeId: 1, closed: [], id: 'x' } }),
   () => null,
   () => 'x',
   () => ({ id: 'another', ...raw({ value: 1 }) }),

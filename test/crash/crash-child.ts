@@ -4,11 +4,13 @@
  *   on fd 3, synchronously, so that it survives the kill:
  *     L        about to open        S n   batch n is about to be submitted      E text   something failed
  *     O        open                 A n   batch n was acknowledged
+ *     C d p    the consumer of the changes was given a batch with this digest and position
  */
 import { writeSync } from 'node:fs';
 import { openEngine, type StorageEngine } from '../../src/main/engine.ts';
 import { WriteBatch } from '../../src/main/index.ts';
 import { addTo, submitOne } from '../helpers/batch-entries.ts';
+import { digestOfChanges } from '../helpers/feed.ts';
 import { killingSpec } from '../helpers/recording-file-system.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { SMALL_PAGES } from '../helpers/small-pages.ts';
@@ -38,7 +40,21 @@ engine.on('backgroundError', ({ error }) => fail(error));
 tell('O');
 
 let nextBatch = plan.firstBatch;
-await Promise.all(Array.from({ length: plan.inFlight }, () => writeForEver()));
+const start = plan.followFrom === '' ? engine.position : plan.followFrom;
+await Promise.all([follow(start), ...Array.from({ length: plan.inFlight }, () => writeForEver())]);
+
+/** Stops now and then, and goes on from where it was. */
+async function follow(from: string): Promise<void> {
+  let after = from;
+  for (;;) {
+    for await (const { changes, position } of engine.changes({ after })) {
+      after = position;
+      tell(`C ${digestOfChanges(changes)} ${position}`);
+      if (random.chance(0.02)) break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, random.below(5)));
+  }
+}
 
 /** One of several writers; together they submit the batches in order. */
 async function writeForEver(): Promise<void> {

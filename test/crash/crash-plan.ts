@@ -25,6 +25,8 @@ export interface CrashPlan {
   readonly inFlight: number;
   /** Kill the process after so many file operations; 0: it is killed from outside. */
   readonly killAfter: number;
+  /** A consumer follows the changes from this position on; '': from where the store is opened. */
+  readonly followFrom: string;
 }
 
 export interface PlannedBatch {
@@ -79,5 +81,6 @@ export function randomOptions(random: Random): EngineOptions {
     maxOpenFiles: random.pick([8, 1000]),
     threads: random.pick([0, 1, 1, 2]),
     sync: random.chance(0.1),
+    retainChanges: { bytes: 2 ** 40 },
   };
 }

@@ -4,6 +4,8 @@
  *   each round   random options; a child writes; it is killed at a random time, at a random file operation, or while it
  *                recovers (up to three times in a row); then the parent opens what it left and compares
  *   the oracle   the store holds exactly the batches 1..P for some P with acknowledged <= P <= submitted
+ *   a consumer   follows the changes in the child, stops and goes on, dies with it, and goes on in the next one, and in the parent
+ *                at last: it is given the batches 1..P, once each, in order and whole
  *
  * STRATA_KILL_ROUNDS rounds. In every other round the parent looks at a copy, so that crash follows upon crash.
  */
@@ -11,7 +13,9 @@ import assert from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { StorageEngine } from '../../src/main/index.ts';
 import { isSocket } from '../helpers/copy-store.ts';
+import { batchesUntilNow, digestOfChanges, digestOfEntries } from '../helpers/feed.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 import { SortedModel } from '../helpers/sorted-model.ts';
@@ -26,6 +30,7 @@ test('a store survives kill -9 at any moment', async (t) => {
   const seed = runSeed(t);
   const loop = new KillLoop(seed, temporaryDirectory(t));
   for (let round = 0; round < rounds; round++) await loop.round(round);
+  await loop.finish();
   loop.report(t);
 });
 
@@ -41,6 +46,11 @@ class KillLoop {
   #inRecovery = 0;
   #acknowledged = 0;
   #unacknowledged = 0;
+  /** Of the batches that have survived, those that make a batch of changes. */
+  #digests: string[] = [];
+  /** How many of them the consumer was given, and where it is. */
+  #followed = 0;
+  #followFrom = '';
 
   constructor(seed: number, root: string) {
     this.#seed = seed;
@@ -70,7 +80,7 @@ class KillLoop {
     );
     t.diagnostic(
       `FIGURE kills=${this.#kills} kills-in-recovery=${this.#inRecovery} ` +
-        `batches-acknowledged=${this.#acknowledged} lost=0 torn=0`,
+        `batches-acknowledged=${this.#acknowledged} lost=0 torn=0 batches-followed=${this.#followed}`,
     );
   }
 
@@ -84,6 +94,7 @@ class KillLoop {
       options: randomOptions(random),
       inFlight: random.pick([1, 3, 8, 32]),
       killAfter: random.chance(0.4) ? random.between(1, random.pick([8, 40, 300])) : 0,
+      followFrom: this.#followFrom,
     };
   }
 
@@ -121,11 +132,43 @@ class KillLoop {
     this.#takeOver(plan, life, content);
   }
 
-  #takeOver(plan: CrashPlan, { acknowledged, submitted }: Life, content: SortedModel): void {
+  /** The consumer may have been killed before it was given all. */
+  #checkFollowed(plan: CrashPlan, followed: Life['followed']): void {
+    const due = this.#digests.slice(this.#followed, this.#followed + followed.length);
+    assert.deepEqual(
+      followed.map(({ digest }) => digest),
+      due,
+      `${this.#context(plan)}: the consumer was given other batches than were written, from ${this.#followed} on`,
+    );
+    this.#followed += followed.length;
+    this.#followFrom = followed.at(-1)?.position ?? this.#followFrom;
+  }
+
+  /** What the consumer has not been given yet, in the end. */
+  async finish(): Promise<void> {
+    const engine = await StorageEngine.open(this.#directory, randomOptions(this.#random));
+    try {
+      if (this.#followFrom === '') return;
+      const rest = await batchesUntilNow(engine, this.#followFrom);
+      assert.deepEqual(
+        rest.map(({ changes }) => digestOfChanges(changes)),
+        this.#digests.slice(this.#followed),
+      );
+    } finally {
+      await engine.close();
+    }
+  }
+
+  #takeOver(plan: CrashPlan, { acknowledged, submitted, followed }: Life, content: SortedModel): void {
     const model = this.#model;
     let difference: string | undefined;
+    const digests: string[] = [];
     for (let n = plan.firstBatch - 1; n <= submitted; n++) {
-      if (n >= plan.firstBatch) applyBatch(model, plannedBatch(plan, n));
+      if (n >= plan.firstBatch) {
+        const batch = plannedBatch(plan, n);
+        applyBatch(model, batch);
+        digests.push(...[digestOfEntries(batch.entries)].filter((digest) => digest !== undefined));
+      }
       if (n < acknowledged) continue;
       const found =
         model.size === content.size ? model.difference(content) : `${content.size} keys, not ${model.size}`;
@@ -134,6 +177,10 @@ class KillLoop {
       this.#lastBatch = n;
       this.#acknowledged += acknowledged - plan.firstBatch + 1;
       this.#unacknowledged += n - acknowledged;
+      // It began where the store was opened.
+      if (plan.followFrom === '') this.#followed = this.#digests.length;
+      this.#digests.push(...digests);
+      this.#checkFollowed(plan, followed);
       return;
     }
     assert.fail(

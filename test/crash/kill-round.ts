@@ -20,6 +20,8 @@ export interface Life {
   readonly acknowledged: number;
   readonly isOpen: boolean;
   readonly error: string | undefined;
+  /** What the consumer of the changes was given. */
+  readonly followed: readonly { readonly digest: string; readonly position: string }[];
 }
 
 /** Long enough for anything; a child that is not dead by then hangs. */
@@ -67,6 +69,7 @@ function readReport(text: string, firstBatch: number): Life {
   let acknowledged = firstBatch - 1;
   let isOpen = false;
   let error: string | undefined;
+  const followed: { digest: string; position: string }[] = [];
   // What follows the last newline was cut short by the kill.
   for (const line of text.split('\n').slice(0, -1)) {
     const n = Number(line.slice(2));
@@ -74,6 +77,10 @@ function readReport(text: string, firstBatch: number): Life {
     else if (line.startsWith('A ')) acknowledged = Math.max(acknowledged, n);
     else if (line === 'O') isOpen = true;
     else if (line.startsWith('E ')) error = line.slice(2);
+    else if (line.startsWith('C ')) {
+      const [, digest = '', position = ''] = line.split(' ');
+      followed.push({ digest, position });
+    }
   }
-  return { submitted, acknowledged, isOpen, error };
+  return { submitted, acknowledged, isOpen, error, followed };
 }

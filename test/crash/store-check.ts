@@ -42,13 +42,19 @@ async function readAllWays(directory: string, options: EngineOptions): Promise<S
 function checkFiles(directory: string): void {
   const manifest = loadManifest(nodeFileSystem, directory);
   assert.ok(manifest !== undefined);
-  const tables = new Set<number>(manifest.levels.flat().map((table) => table.number));
+  const { keptLogs, keptTables } = manifest;
+  const live = manifest.levels.flat();
+  const tables = new Set<number>([...live, ...keptTables].map((table) => table.number));
+  const logs = new Set<number>(keptLogs.map((log) => log.number));
   const pages = new Set(manifest.pages.map((page) => page.number));
   for (const name of readdirSync(directory)) {
     const file = parseFileName(name);
     assert.ok(file !== undefined, `a foreign file: ${name}`);
     if (file.kind === 'log')
-      assert.ok(file.number >= manifest.logNumber, `a log that is no longer needed: ${name}`);
+      assert.ok(
+        file.number >= manifest.logNumber || logs.has(file.number),
+        `a log that is no longer needed: ${name}`,
+      );
     if (file.kind === 'page' || file.kind === 'new-page')
       assert.ok(
         pages.has(file.number) || file.number >= manifest.nextFileNumber,

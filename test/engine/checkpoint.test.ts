@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { captureSourceOf } from '../../src/main/copy/capture-source.ts';
 import type { CheckpointReport } from '../../src/main/copy/checkpoint.ts';
 import { type EngineOptions, type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import {
@@ -180,6 +181,8 @@ test('of a read-only store, with what is in its logs', async (t) => {
   const reader = await openAt(t, path, { readOnly: true });
   const copy = beside(reader);
   const report = await reader.checkpoint(copy);
+  // A log may be in the memory of the system only.
+  assert.equal(report.linked, tableFiles(copy).length);
   assert.deepEqual(await contentOf(t, copy, report), texts);
   await reader.close();
   assert.deepEqual(Object.keys(contentsOf(path)), Object.keys(before));
@@ -280,4 +283,78 @@ test('of a store that was taken over once: its files lie in a directory of their
     assert.deepEqual(await contentOf(t, target, report), textsOf(engine.scan()));
     await engine.close();
   }
+});
+
+/** The keys of all changes after a position, up to now. */
+async function changedAfter(engine: StorageEngine, after: string): Promise<string[]> {
+  const keys: string[] = [];
+  const goal = engine.position;
+  if (after === goal) return keys;
+  for await (const { changes, position } of engine.changes({ after })) {
+    for (const change of changes) keys.push(change.type === 'deleteRange' ? '*' : change.key.toString());
+    if (position === goal) return keys;
+  }
+  return keys;
+}
+
+test('a consumer that begins with a checkpoint goes on from its position and misses nothing', async (t) => {
+  const retainChanges = { bytes: 10_000_000 };
+  const engine = await openTiny(t, { retainChanges });
+  await fill(engine, 100);
+  const { position } = await engine.checkpoint(beside(engine));
+  await fill(engine, 200);
+  await engine.compact();
+  assert.deepEqual(
+    await changedAfter(engine, position),
+    Array.from({ length: 200 }, (_, i) => keyOf(i)),
+  );
+});
+
+test('the copy takes positions from before it, as far as they are kept, and each side refuses what the other did later', async (t) => {
+  const retainChanges = { bytes: 10_000_000 };
+  const engine = await openTiny(t, { retainChanges });
+  await fill(engine, 50);
+  const early = engine.position;
+  await engine.ingest([['loaded', '1']]);
+  await fill(engine, 100);
+  await engine.compact();
+  await engine.flush();
+  const path = beside(engine);
+  const report = await engine.checkpoint(path);
+  assert.equal(report.position, engine.position);
+  const expected = await changedAfter(engine, early);
+  assert.equal(expected.length, 101);
+  await fill(engine, 10);
+  const later = engine.position;
+  for (const options of [{ readOnly: true }, { retainChanges }]) {
+    const copy = await openAt(t, path, options);
+    assert.equal(copy.position, report.position);
+    assert.deepEqual(await changedAfter(copy, early), expected);
+    await failsWith('STRATA_POSITION_LOST', async () => {
+      for await (const _ of copy.changes({ after: later })) assert.fail();
+    });
+    if (options.readOnly !== true) {
+      await copy.put('of the copy', '1');
+      const ofCopy = copy.position;
+      await failsWith('STRATA_POSITION_LOST', async () => {
+        for await (const _ of engine.changes({ after: ofCopy })) assert.fail();
+      });
+      await copy.verify();
+    }
+    await copy.close();
+  }
+});
+
+test('what is kept for changes() stays while it is copied, and goes when that is over', async (t) => {
+  const engine = await openTiny(t, { retainChanges: { bytes: 20_000 } });
+  await fill(engine, 300);
+  await engine.flush();
+  const capture = await captureSourceOf(engine)!.capture();
+  const logs = capture.files.filter(({ kind }) => kind === 'log').map(({ path }) => path);
+  assert.ok(logs.length > 1);
+  for (let round = 1; round < 5; round++) await fill(engine, 300, 40, round);
+  await engine.flush();
+  for (const path of logs) assert.ok(existsSync(path));
+  capture.release();
+  await until(() => !logs.some((path) => existsSync(path)));
 });

@@ -19,7 +19,7 @@ import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
 
 // Of the states, every fifth is of a run that began in a crash state of another.
 const NESTED_SHARE = 0.2;
-const BUDGET = Number(process.env['STRATA_CRASH_STATES'] ?? 700);
+const BUDGET = Number(process.env['STRATA_CRASH_STATES'] ?? 500);
 const STATES_PER_RUN = Math.max(500, Math.min(5000, Math.ceil(BUDGET / 8)));
 const WRITES = 220;
 

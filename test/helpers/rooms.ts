@@ -32,6 +32,7 @@ export const ROOMS: readonly string[] = [
   'src/main/jobs',
   'src/main/write',
   'src/main/open',
+  'src/main/changes',
   'src/main/compaction',
   'src/main/inspect',
   'src/main/repair',

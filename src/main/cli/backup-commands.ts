@@ -8,8 +8,8 @@
  */
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { BackupTarget, TransferProgress } from '../../backup/index.ts';
 import { StorageError } from '../../shared/base/errors.ts';
+import type { BackupTarget, TransferProgress } from '../backup.ts';
 import type { Door } from '../door/visit.ts';
 import type { StorageEngine } from '../index.ts';
 import { type CommandContext, noProgressOption, parseCount } from './context.ts';
@@ -89,7 +89,7 @@ export function addBackupCommands(program: Command, context: CommandContext): vo
     .action((target: string, options: PurgeCommandOptions) => purge(context, target, options));
 }
 
-const code = (): Promise<typeof import('../../backup/index.ts')> => import('../../backup/index.ts');
+const code = (): Promise<typeof import('../backup.ts')> => import('../backup.ts');
 
 /** What TARGET means. */
 async function targetOf(name: string): Promise<BackupTarget> {

@@ -4,7 +4,7 @@
  *   1. take the oldest frozen memtable that is settled and due
  *   2. a flush job on the pool reads its arena in place and writes the table
  *   3. one edit: the table is added, its logs are below logNumber; the manifest is durable
- *   4. the memtable leaves the list, its logs are deleted
+ *   4. the memtable leaves the list, its logs are deleted, unless they are kept for changes()
  *
  * A memtable recovered from the logs of an earlier run is due when it is worth a table; until then its logs stay, so that
  * opening a store for one read writes nothing.
@@ -213,10 +213,13 @@ export class Flusher {
     const next = memtables.oldestLogAfter(live) ?? versions.nextFileNumber;
     const lastSequence = arena.firstSequence + arena.entryCount - 1;
     const added = output === undefined ? [] : [{ level: toLevel(0), table: output }];
-    const logs = live.logs().map((log) => log.number);
+    const logs = live.logs();
+    const extra = { lastSequence, lastTime: clock.now(), flushedLogs: logs };
     try {
+      // What a manifest says is kept has to be there after a power failure.
+      if (versions.retainsLogs) await parts.pipeline.syncLogsOf(live);
       const edit = { added, removed: [], logNumber: next, through: lastSequence };
-      await versions.apply(edit, { lastSequence, lastTime: clock.now() });
+      await versions.apply(edit, extra);
     } catch (error) {
       await discardOutputs(parts, output === undefined ? [] : [output]);
       throw error;
@@ -233,7 +236,8 @@ export class Flusher {
       elapsedMs: stats.elapsedMs,
     });
     // In the background: what can't be deleted now is an orphan for the next open.
-    parts.deletions.remove({ logs });
+    const kept = new Set(versions.kept.keptLogs.map(({ number }) => number));
+    parts.deletions.remove({ logs: logs.map(({ number }) => number).filter((number) => !kept.has(number)) });
   }
 
   #failed(cause: unknown): void {

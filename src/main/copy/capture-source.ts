@@ -5,6 +5,7 @@
  * Thread:     main.
  */
 import type { FileSystem } from '../../shared/files/file-system.ts';
+import type { ChangeSource } from '../changes/change-source.ts';
 import type { Capture } from './capture.ts';
 
 /** What of an open store a copy is made of. */
@@ -15,6 +16,23 @@ export interface CaptureSource {
   capture(): Promise<Capture>;
   /** Throws STRATA_CLOSED. */
   checkOpen(): void;
+  /** Throws STRATA_CLOSED, STRATA_READ_ONLY. */
+  checkWritable(): void;
+  readonly history: StoreHistory;
+  /** Makes all that was acknowledged survive power loss. */
+  syncLogs(): Promise<void>;
+}
+
+/** What an archive follows. */
+export interface StoreHistory {
+  readonly storeId: string;
+  /** Of a store that was restored: the mark of its branch. */
+  readonly branch: string | undefined;
+  readonly changes: ChangeSource;
+  /** Of the last write that was acknowledged. */
+  sequence(): number;
+  /** Now, by the store's clock. */
+  time(): number;
 }
 
 const sources = new WeakMap<object, CaptureSource>();

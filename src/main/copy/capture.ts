@@ -3,8 +3,9 @@
  *
  *   of an owner      1. what is in memory is frozen, within the call: S is the last write in it
  *                    2. it is flushed; in the step in which that is installed the version is pinned (moments.ts)
- *                    3. the copy consists of its tables. It needs no log
+ *                    3. the copy consists of its tables. It needs no log of writes
  *   of a read-only   its tables, and the logs that it has recovered, as far as they count
+ *   of both          what is kept for changes(): logs and tables of the past. So the copy takes the positions before it as well
  *
  *   files()          [000012.sst 000014.sst ...]      + manifest()     = a store that opens, of exactly the writes up to S
  *
@@ -13,30 +14,23 @@
  *
  * Invariants: every write that was acknowledged when captureStore() was called is in it, and none above `sequence`. The files
  *             stay, as they are, until release(). The time is one at which all of these writes had been made, and no later one.
- * Thread:     main.     Owns: a pin.
+ * Thread:     main.     Owns: a moment that is held.
  * Not chosen: no flush, and a part of the log instead: a copy of a log that goes on growing has to be cut off, so it can't be a
  *             link.
  */
 import { assert } from '../../shared/base/assert.ts';
 import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
+import { encodePosition } from '../../shared/changes/position.ts';
 import { logName, logPath, tableName, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { Version } from '../../shared/read/version.ts';
-import type { PinnedVersion } from '../../shared/read/version-pins.ts';
 import type { Clock } from '../../shared/threads/shared-clock.ts';
-import { NOTHING_KEPT } from '../manifest/kept-state.ts';
-import {
-  encodeManifest,
-  MANIFEST_FORMAT_VERSION,
-  type ManifestState,
-  type SealedLog,
-} from '../manifest/manifest.ts';
+import type { FileIdentity, KeptState } from '../manifest/kept-state.ts';
+import { emptyState, encodeManifest, type ManifestState, type SealedLog } from '../manifest/manifest.ts';
 import type { VersionSet } from '../manifest/version-set.ts';
 import type { ResolvedOptions } from '../store/options.ts';
-import type { MemtableList } from '../write/memtable-list.ts';
-import { checksumOf } from './copy-file.ts';
-import type { AwaitedMoment, TableMoments } from './moments.ts';
-import { positionOf } from './place.ts';
+import type { LogExtent, MemtableList } from '../write/memtable-list.ts';
+import type { AwaitedMoment, HeldMoment, TableMoments } from './moments.ts';
 
 /** What a capture needs of a store. */
 export interface CaptureParts {
@@ -64,8 +58,10 @@ export interface CapturedFile {
   readonly path: string;
   /** The bytes from the start that are the copy's: a log may have more. */
   readonly sizeBytes: number;
-  /** CRC-32 of these bytes. */
-  readonly checksum: number;
+  /** CRC-32 of these bytes; undefined: of a log nobody knows it before it was read. */
+  readonly checksum: number | undefined;
+  /** All of it has been synced. A log that was recovered may be in the memory of the system only. */
+  readonly isSynced: boolean;
 }
 
 /** A moment of a store, held until it is released. */
@@ -89,100 +85,101 @@ export interface Capture {
  * @throws {@link StorageError} as flush() does: a store that can't be flushed can't be captured.
  */
 export async function captureStore(parts: CaptureParts, scheduler: CaptureScheduler): Promise<Capture> {
-  return parts.options.readOnly ? await captureReadOnly(parts) : await captureOwned(parts, scheduler);
+  return parts.options.readOnly ? captureReadOnly(parts) : await captureOwned(parts, scheduler);
 }
 
 async function captureOwned(parts: CaptureParts, scheduler: CaptureScheduler): Promise<Capture> {
   const timeMs = parts.clock.now();
   const flushed = scheduler.flushEntered();
-  const { newest } = parts.memtables;
-  const sequence = newest === undefined ? parts.moments.through : newest.memtable.nextSequence - 1;
+  const sequence = lastSequenceIn(parts);
   const moment: AwaitedMoment = parts.moments.at(sequence);
   try {
     await flushed;
-    const { pin } = moment;
-    assert(pin !== undefined, 'what was flushed is in no version');
-    return describe(parts, pin, { sequence, timeMs, logs: [] });
+    const { held } = moment;
+    assert(held !== undefined, 'what was flushed is in no version');
+    return describe(parts, held, { sequence, timeMs, logs: [] });
   } catch (error) {
     moment.release();
     throw error;
   }
 }
 
-async function captureReadOnly(parts: CaptureParts): Promise<Capture> {
-  const { memtables, moments, versions, clock, directory, fs } = parts;
-  const { newest } = memtables;
-  const sequence = newest === undefined ? moments.through : newest.memtable.nextSequence - 1;
-  const pin = versions.pin();
-  try {
-    const timeMs = clock.now();
-    const logs: CapturedFile[] = [];
-    for (const { number, sizeBytes } of memtables.logs()) {
-      const path = logPath(directory, number);
-      const checksum = await checksumOf(fs, path, sizeBytes);
-      logs.push({ kind: 'log', number, name: logName(number), path, sizeBytes, checksum });
-    }
-    return describe(parts, pin, { sequence, timeMs, logs });
-  } catch (error) {
-    pin.release();
-    throw error;
-  }
+function captureReadOnly(parts: CaptureParts): Capture {
+  const { memtables, moments, clock } = parts;
+  const sequence = lastSequenceIn(parts);
+  return describe(parts, moments.hold(), { sequence, timeMs: clock.now(), logs: memtables.logs() });
+}
+
+/** Of what is in memory, if anything is. */
+function lastSequenceIn({ memtables: { newest }, moments }: CaptureParts): number {
+  return newest === undefined ? moments.through : newest.memtable.nextSequence - 1;
 }
 
 interface Moment {
   readonly sequence: number;
   readonly timeMs: number;
-  readonly logs: readonly CapturedFile[];
+  /** Whose writes are in no table. */
+  readonly logs: readonly LogExtent[];
 }
 
-function describe(parts: CaptureParts, pin: PinnedVersion, { sequence, timeMs, logs }: Moment): Capture {
+function describe(parts: CaptureParts, held: HeldMoment, moment: Moment): Capture {
   const { versions, directory } = parts;
-  const { levels } = pin.version;
-  const tables = levels.flat().map(
-    ({ number, sizeBytes, checksum }): CapturedFile => ({
-      kind: 'table',
-      number,
-      name: tableName(number),
-      path: tablePath(directory, number),
-      sizeBytes,
-      checksum,
-    }),
-  );
-  const state = stateOf(versions, levels, { sequence, timeMs, logs });
+  const { levels } = held.version;
+  const { keptTables, keptLogs } = held.kept;
+  const state = stateOf(versions, levels, held.kept, moment);
   return {
     storeId: state.storeId,
-    position: positionOf(parts, sequence),
-    sequence,
-    timeMs,
-    files: [...tables, ...logs],
+    position: encodePosition(versions.history.placeAt(moment.sequence)),
+    sequence: moment.sequence,
+    timeMs: moment.timeMs,
+    files: [
+      ...[...levels.flat(), ...keptTables].map((table) => tableFile(directory, table)),
+      ...keptLogs.map((log) => logFile(directory, log, true)),
+      ...moment.logs.map((log) => logFile(directory, log, false)),
+    ],
     state,
     manifest: () => encodeManifest(state),
-    release: () => pin.release(),
+    release: () => held.release(),
   };
 }
 
+function tableFile(directory: string, { number: of, sizeBytes, checksum }: FileIdentity): CapturedFile {
+  const number = fileNumber(of);
+  const path = tablePath(directory, number);
+  return { kind: 'table', number, name: tableName(number), path, sizeBytes, checksum, isSynced: true };
+}
+
+function logFile(directory: string, { number: of, sizeBytes }: Numbered, isSynced: boolean): CapturedFile {
+  const number = fileNumber(of);
+  const path = logPath(directory, number);
+  return { kind: 'log', number, name: logName(number), path, sizeBytes, checksum: undefined, isSynced };
+}
+
+interface Numbered {
+  readonly number: number;
+  readonly sizeBytes: number;
+}
+
 function stateOf(
-  { storeId, ownerEpoch, lastTime, nextFileNumber, history, branch }: VersionSet,
+  { storeId, ownerEpoch, lastTime, nextFileNumber, history }: VersionSet,
   levels: Version['levels'],
+  { keptLogs, keptLoads, keptTables, branch }: KeptState,
   { sequence, timeMs, logs }: Moment,
 ): ManifestState {
-  const numbers = [...levels.flat(), ...logs].map(({ number }): number => number);
+  const numbers = [...levels.flat(), ...keptTables, ...keptLogs, ...logs].map(({ number }): number => number);
   const next = numbers.reduce<number>((highest, number) => Math.max(highest, number + 1), nextFileNumber);
   return {
-    formatVersion: MANIFEST_FORMAT_VERSION,
-    storeId,
+    ...emptyState(storeId),
     ownerEpoch,
     lastTime: Math.max(lastTime, timeMs),
     nextFileNumber: next,
     lastSequence: sequence,
     logNumber: logs[0]?.number ?? next,
-    sealedLogs: logs.map(({ number, sizeBytes }): SealedLog => ({ number: fileNumber(number), sizeBytes })),
-    obsoleteTables: [],
-    obsoleteLogs: [],
-    obsoletePages: [],
-    pages: [],
-    ...NOTHING_KEPT,
+    sealedLogs: logs.map(({ number, sizeBytes }): SealedLog => ({ number, sizeBytes })),
     epochs: history.upTo(sequence),
+    keptLogs,
+    keptLoads,
+    keptTables,
     ...(branch === undefined ? {} : { branch }),
     levels,
   };

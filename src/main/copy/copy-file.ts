@@ -27,8 +27,10 @@ export interface SourceFile {
   readonly path: string;
   /** The bytes from the start that count. */
   readonly sizeBytes: number;
-  /** CRC-32 of these. */
-  readonly checksum: number;
+  /** CRC-32 of these, if that is known. */
+  readonly checksum: number | undefined;
+  /** All of it has been synced: a link is as durable as its directory. */
+  readonly isSynced: boolean;
 }
 
 /** Returns whether it is a link. `check` is called between parts, and what it throws ends the copy. */
@@ -48,7 +50,7 @@ export async function linkOrCopy(
         check();
         await writeFullyAsync(to, part, position);
       });
-      if (found !== checksum)
+      if (checksum !== undefined && found !== checksum)
         throw new CorruptionError('the file is not the one that the manifest names', { file: path });
       await to.datasyncAsync();
     } finally {
@@ -60,8 +62,13 @@ export async function linkOrCopy(
   return false;
 }
 
-/** Only a file that is the copy's as a whole can be shared. */
-async function tryLink(fs: FileSystem, { path, sizeBytes }: SourceFile, target: string): Promise<boolean> {
+/** Only a file that is the copy's as a whole, and on the disk, can be shared. */
+async function tryLink(
+  fs: FileSystem,
+  { path, sizeBytes, isSynced }: SourceFile,
+  target: string,
+): Promise<boolean> {
+  if (!isSynced) return false;
   const found = fs.stat(path);
   if (fs.linkAsync === undefined || found?.kind !== 'file' || found.sizeBytes !== sizeBytes) return false;
   try {
@@ -70,16 +77,6 @@ async function tryLink(fs: FileSystem, { path, sizeBytes }: SourceFile, target: 
   } catch {
     // The error of the copy that is tried next says more.
     return false;
-  }
-}
-
-/** Of the first `sizeBytes` of the file at `path`. @throws {@link CorruptionError} when it is shorter. */
-export async function checksumOf(fs: FileSystem, path: string, sizeBytes: number): Promise<number> {
-  const file = await openToRead(fs, path);
-  try {
-    return await readParts(file, sizeBytes, () => Promise.resolve());
-  } finally {
-    closeQuietly(file);
   }
 }
 

@@ -9,23 +9,27 @@
  * Whoever wants the version of a sequence asks before its flush, and gets it pinned in the step in which that is installed: of
  * the version after the next flush nobody could tell what to leave out.
  *
- * Invariants: `through` never falls. A version that was asked for is pinned once, and kept until it is released.
- * Thread:     main.     Owns: the pins of whoever waits for a moment.
+ * Invariants: `through` never falls. A version that was asked for is held once, and until it is released.
+ * Thread:     main.     Owns: what is held for whoever waits for a moment.
  * Not chosen: a moment of any sequence, memtables included: a copy would need logs, cut in the midst of a file that goes on
  *             growing.
  */
 import type { VersionEdit } from '../../shared/base/version-edit.ts';
-import type { PinnedVersion } from '../../shared/read/version-pins.ts';
+import type { Version } from '../../shared/read/version.ts';
+import type { KeptState } from '../manifest/kept-state.ts';
 
-/** What pins the current version. */
-export interface PinSource {
-  pin(): PinnedVersion;
+/** A version, and what is kept for changes() besides its tables: none of these files is deleted until it is released. */
+export interface HeldMoment {
+  readonly version: Version;
+  readonly kept: KeptState;
+  /** Idempotent. */
+  release(): void;
 }
 
-/** A version that was asked for by the sequence of its last write. */
+/** A moment that was asked for by the sequence of its last write. */
 export interface AwaitedMoment {
   /** undefined until that write is in a table. */
-  readonly pin: PinnedVersion | undefined;
+  readonly held: HeldMoment | undefined;
   /** Idempotent. */
   release(): void;
 }
@@ -33,35 +37,35 @@ export interface AwaitedMoment {
 class Awaited implements AwaitedMoment {
   readonly sequence: number;
   readonly #onRelease: (self: Awaited) => void;
-  #pin: PinnedVersion | undefined;
+  #held: HeldMoment | undefined;
 
   constructor(sequence: number, onRelease: (self: Awaited) => void) {
     this.sequence = sequence;
     this.#onRelease = onRelease;
   }
 
-  get pin(): PinnedVersion | undefined {
-    return this.#pin;
+  get held(): HeldMoment | undefined {
+    return this.#held;
   }
 
-  come(pin: PinnedVersion): void {
-    this.#pin = pin;
+  come(held: HeldMoment): void {
+    this.#held = held;
   }
 
   release(): void {
-    this.#pin?.release();
+    this.#held?.release();
     this.#onRelease(this);
   }
 }
 
 export class TableMoments {
-  readonly #versions: PinSource;
+  readonly #hold: () => HeldMoment;
   readonly #awaited = new Set<Awaited>();
   #through: number;
 
-  /** `through`: of the current version. */
-  constructor(versions: PinSource, through: number) {
-    this.#versions = versions;
+  /** `hold` holds the current moment; `through`: of the current version. */
+  constructor(hold: () => HeldMoment, through: number) {
+    this.#hold = hold;
     this.#through = through;
   }
 
@@ -77,17 +81,22 @@ export class TableMoments {
     for (const one of this.#awaited) {
       if (one.sequence > this.#through) continue;
       this.#awaited.delete(one);
-      one.come(this.#versions.pin());
+      one.come(this.#hold());
     }
   }
 
+  /** The current version, whatever it is. */
+  hold(): HeldMoment {
+    return this.#hold();
+  }
+
   /**
-   * The version of the moment after the write of `sequence`, which is the last one of a frozen memtable, or in a table. To be
-   * released even if it never comes.
+   * The moment after the write of `sequence`, which is the last one of a frozen memtable, or in a table. To be released even if
+   * it never comes.
    */
   at(sequence: number): AwaitedMoment {
     const awaited = new Awaited(sequence, (self) => this.#awaited.delete(self));
-    if (sequence <= this.#through) awaited.come(this.#versions.pin());
+    if (sequence <= this.#through) awaited.come(this.#hold());
     else this.#awaited.add(awaited);
     return awaited;
   }

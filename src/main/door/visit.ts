@@ -11,7 +11,8 @@
  */
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { BackupInfo, BackupOptions, TransferProgress } from '../../backup/index.ts';
+import type { BackupOptions, TransferProgress } from '../../backup/backup.ts';
+import type { BackupInfo } from '../../backup/description.ts';
 import {
   errorFromWire,
   isError,

@@ -98,6 +98,8 @@ export class DeletionQueue {
   readonly #directory: string;
   readonly #host: DeletionHost;
   #last: Promise<void> = Promise.resolve();
+  /** What is kept, and what of it is to go. */
+  readonly #keepers = new Map<ReadonlySet<FileNumber>, { tables: FileNumber[]; logs: FileNumber[] }>();
   #doneCount = 0;
 
   constructor(fs: FileSystem, directory: string, host: DeletionHost) {
@@ -106,9 +108,34 @@ export class DeletionQueue {
     this.#host = host;
   }
 
+  /** None of these tables and logs is deleted, whatever becomes of them, until what this returns is called. */
+  keep(numbers: readonly FileNumber[]): () => void {
+    const keeper = new Set(numbers);
+    const late: { tables: FileNumber[]; logs: FileNumber[] } = { tables: [], logs: [] };
+    this.#keepers.set(keeper, late);
+    return () => {
+      if (this.#keepers.delete(keeper) && late.tables.length + late.logs.length > 0) this.remove(late);
+    };
+  }
+
+  /** Those that nobody keeps; the others go when they are given back. */
+  #unkept(kind: 'tables' | 'logs', numbers: readonly FileNumber[] = []): readonly FileNumber[] {
+    if (this.#keepers.size === 0) return numbers;
+    return numbers.filter((number) => {
+      for (const [keeper, late] of this.#keepers)
+        if (keeper.has(number)) {
+          late[kind].push(number);
+          return false;
+        }
+      return true;
+    });
+  }
+
   /** Deletes in the background. */
-  remove(files: ObsoleteFiles): void {
+  remove(given: ObsoleteFiles): void {
     const { deleted, failed } = this.#host;
+    const tables = this.#unkept('tables', given.tables);
+    const files = { ...given, tables, logs: this.#unkept('logs', given.logs) };
     this.#last = this.#last
       .then(() =>
         this.#host.mayDelete()

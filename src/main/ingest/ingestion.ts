@@ -22,6 +22,7 @@
 
 import { checkAllRead } from '../../shared/base/all-read.ts';
 import { assert } from '../../shared/base/assert.ts';
+import { compareKeys } from '../../shared/base/bytes.ts';
 import { StorageError } from '../../shared/base/errors.ts';
 import { type FileNumber, type SequenceNumber, sequenceNumber } from '../../shared/base/ids.ts';
 import type { KeyRange } from '../../shared/base/iterator.ts';
@@ -44,6 +45,7 @@ import type { OutputFiles } from '../files/job-outputs.ts';
 import { discardOutputs, discardTables, reportDeletion, traceDeleted } from '../files/job-outputs.ts';
 import type { JobRunner } from '../jobs/job-runner.ts';
 import { CancelToken } from '../jobs/job-runner.ts';
+import type { KeptLoad } from '../manifest/manifest-state.ts';
 import type { Counters } from '../store/counters.ts';
 import type { ResolvedOptions } from '../store/options.ts';
 import type { SnapshotList } from '../store/snapshot.ts';
@@ -319,13 +321,26 @@ export class Ingestion {
     assert(memtables.newest === undefined, 'an ingestion enters when nothing is in memory');
     if (this.#host.lastSequence() >= sequence) return false;
     const added = placeTables(versions.current, this.#tables, compactionOptions(store), busy);
+    const load = this.#loadAs(sequence, clock.now());
     const edit = { added, removed: [], through: sequence };
-    await versions.apply(edit, { lastSequence: sequence, lastTime: clock.now() });
+    await versions.apply(edit, { lastSequence: sequence, lastTime: load.time, load });
     this.#host.publish(sequence);
     counters.ingestCount++;
     counters.ingestBytes += this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);
     counters.userBytes += this.#sorted.byteCount;
     return true;
+  }
+
+  /** For those who follow the changes. */
+  #loadAs(sequence: SequenceNumber, time: number): KeptLoad {
+    const tables = [...this.#tables].sort((a, b) => compareKeys(a.smallestKey, b.smallestKey));
+    return {
+      sequence,
+      after: this.#host.lastSequence(),
+      time,
+      sizeBytes: tables.reduce((sum, table) => sum + table.sizeBytes, 0),
+      tables: tables.map(({ number }) => number),
+    };
   }
 
   /** What dead workers left behind would stay until the next open. */

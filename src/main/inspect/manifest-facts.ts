@@ -86,6 +86,8 @@ export const MANIFEST_KINDS: readonly StoreFile['kind'][] = [
 const STORE_KINDS: ReadonlySet<StoreFile['kind'] | undefined> = new Set(['table', 'log', 'page']);
 const PAGE_FIELDS = ['level', 'number', 'sizeBytes', 'checksum', 'tables'] as const;
 
+const KEPT_LOG_FIELDS = ['number', 'sizeBytes', 'firstGroup', 'firstSequence', 'time'] as const;
+
 /** So often a running store may replace its manifest under our eyes. */
 const ATTEMPTS = 5;
 /** Of a damaged text so much is read line by line. */
@@ -197,7 +199,7 @@ function looseFacts(fs: FileSystem, file: StorageFile, size: number, fault: Stor
     fields: lines.fields,
     epochs: lines.epochs,
     sealedLogs: listOf<SealedLog>(lines, 'sealedLogs', ['number', 'sizeBytes']),
-    keptLogs: listOf<KeptLog>(lines, 'keptLogs', ['number', 'sizeBytes', 'firstGroup']),
+    keptLogs: listOf<KeptLog>(lines, 'keptLogs', KEPT_LOG_FIELDS),
     keptLoads: lines.keptLoads,
     keptTables: listOf<ObsoleteTable>(lines, 'keptTables', identity),
     obsoleteTables: listOf<ObsoleteTable>(lines, 'obsoleteTables', identity),

@@ -153,10 +153,10 @@ class LineReader {
     return true;
   }
 
-  #takeLoad({ sequence, time, tables }: Readonly<Record<string, unknown>>): boolean {
-    if (!isCount(sequence) || !isCount(time) || !Array.isArray(tables) || !tables.every(isCount))
-      return false;
-    this.#keptLoads.push({ sequence, time, tables });
+  #takeLoad({ sequence, after, time, sizeBytes, tables }: Readonly<Record<string, unknown>>): boolean {
+    if (!isCount(sequence) || !isCount(after) || !isCount(time) || !isCount(sizeBytes)) return false;
+    if (!Array.isArray(tables) || !tables.every(isCount)) return false;
+    this.#keptLoads.push({ sequence, after, time, sizeBytes, tables });
     return true;
   }
 

@@ -43,6 +43,8 @@ export class ReadHold implements StoreLock {
   readonly #directory: string;
   readonly #takeOverAfterMs: number;
   #within: HeldDirectory | undefined;
+  /** LOCK names somebody elsewhere who was watched, and is taken for dead: that takes its time, and once will do. */
+  #hasDeadOwner = false;
 
   constructor(fs: FileSystem, directory: string, held: HeldDirectory | undefined, takeOverAfterMs: number) {
     this.#fs = fs;
@@ -57,9 +59,10 @@ export class ReadHold implements StoreLock {
     const place = this.held?.anchor?.place ?? directory;
     if (await isOwned(this.#fs, directory, place, this.held)) throw await lockedError(directory, place);
     if (process.platform !== 'linux' || this.#fs.spec !== undefined || this.held === undefined) return;
+    if (this.#hasDeadOwner) return;
     // One that is dead, or taken for dead, is no reason not to read what it has left.
     const self = describeSelf(randomBytes(8).toString('hex'), undefined);
-    await supersedeForeignOwner(place, directory, self, this.#takeOverAfterMs);
+    this.#hasDeadOwner = await supersedeForeignOwner(place, directory, self, this.#takeOverAfterMs);
   }
 
   get anchors(): readonly DirectoryAnchor[] {

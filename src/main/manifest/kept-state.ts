@@ -22,15 +22,23 @@ export interface KeptLog {
   readonly number: number;
   readonly sizeBytes: number;
   readonly firstGroup: number;
+  /** Of its first entry. */
+  readonly firstSequence: number;
+  /** When it was begun, in milliseconds since 1970. */
+  readonly time: number;
 }
 
 /** An ingestion that is kept. */
 export interface KeptLoad {
   /** That of all its entries. */
   readonly sequence: number;
+  /** The last sequence before it: none in between was given to anything. */
+  readonly after: number;
   /** When it became visible, in milliseconds since 1970. */
   readonly time: number;
-  /** Numbers of its tables, in the order of their keys. */
+  /** Of its tables together. */
+  readonly sizeBytes: number;
+  /** Their numbers, in the order of their keys. */
   readonly tables: readonly number[];
 }
 
@@ -66,12 +74,26 @@ export function keptProblem(state: KeptState & Bounds): string | undefined {
   if (keptLogs.length > MAX_KEPT_LOGS || keptLoads.length > MAX_KEPT_LOADS)
     return 'too many kept logs or loads';
   if (!areAscending(keptLogs, Math.min(logNumber, nextFileNumber))) return 'the kept logs are not in order';
-  if (!keptLogs.every(({ sizeBytes, firstGroup }) => isCount(sizeBytes) && isChecksum(firstGroup)))
-    return 'the size or checksum of a kept log is out of range';
+  if (!keptLogs.every(isLogSound)) return 'the size, checksum or place of a kept log is out of range';
   if (!areAscending(keptTables, nextFileNumber)) return 'the kept tables are not in order';
   if (!keptTables.every(({ sizeBytes, checksum }) => isCount(sizeBytes) && isChecksum(checksum)))
     return 'the size or checksum of a kept table is out of range';
   return epochsProblem(state) ?? loadsProblem(state);
+}
+
+function isLogSound(
+  { sizeBytes, firstGroup, firstSequence, time }: KeptLog,
+  i: number,
+  all: readonly KeptLog[],
+): boolean {
+  const before = all[i - 1]?.firstSequence ?? 1;
+  return (
+    isCount(sizeBytes) &&
+    isChecksum(firstGroup) &&
+    isCount(firstSequence) &&
+    firstSequence >= before &&
+    isCount(time)
+  );
 }
 
 function epochsProblem({ epochs, lastSequence }: KeptState & Bounds): string | undefined {
@@ -96,7 +118,10 @@ function loadsProblem({
   for (const load of keptLoads) {
     if (!isCount(load.sequence) || load.sequence <= last || load.sequence > lastSequence)
       return 'the kept loads are not in order';
-    if (!isCount(load.time)) return 'the time of a kept load is out of range';
+    if (!isCount(load.after) || load.after < last || load.after >= load.sequence)
+      return 'a kept load begins in another one, or behind its end';
+    if (!isCount(load.time) || !isCount(load.sizeBytes))
+      return 'the time or size of a kept load is out of range';
     if (load.tables.length === 0) return 'a kept load has no tables';
     for (const number of load.tables) {
       if (!isCount(number) || number < 1 || number >= nextFileNumber || tables.has(number))

@@ -111,10 +111,12 @@ function bodyOf(state: ManifestState<TableSequence>): string {
 }
 
 function keptFields({ keptLogs, keptLoads, keptTables }: KeptState): string[] {
-  const logs = keptLogs.map(({ number, sizeBytes, firstGroup }) =>
-    JSON.stringify({ number, sizeBytes, firstGroup }),
+  const logs = keptLogs.map(({ number, sizeBytes, firstGroup, firstSequence, time }) =>
+    JSON.stringify({ number, sizeBytes, firstGroup, firstSequence, time }),
   );
-  const loads = keptLoads.map(({ sequence, time, tables }) => JSON.stringify({ sequence, time, tables }));
+  const loads = keptLoads.map(({ sequence, after, time, sizeBytes, tables }) =>
+    JSON.stringify({ sequence, after, time, sizeBytes, tables }),
+  );
   return [
     `"keptLogs": ${listOf(logs)}`,
     `"keptLoads": ${listOf(loads)}`,
@@ -198,10 +200,14 @@ function keptOf(reader: FieldReader, manifest: Fields, items: (name: string) => 
       number: reader.number(fields, 'number'),
       sizeBytes: reader.number(fields, 'sizeBytes'),
       firstGroup: reader.number(fields, 'firstGroup'),
+      firstSequence: reader.number(fields, 'firstSequence'),
+      time: reader.number(fields, 'time'),
     })),
     keptLoads: items('keptLoads').map((fields) => ({
       sequence: reader.number(fields, 'sequence'),
+      after: reader.number(fields, 'after'),
       time: reader.number(fields, 'time'),
+      sizeBytes: reader.number(fields, 'sizeBytes'),
       tables: reader.numbers(fields, 'tables'),
     })),
     keptTables: items('keptTables').map((fields) => obsoleteOf(reader, fields)),

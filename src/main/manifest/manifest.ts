@@ -13,10 +13,10 @@
  *       {"number":9,"sizeBytes":4096}
  *     ],
  *     "keptLogs": [
- *       {"number":2,"sizeBytes":4096,"firstGroup":n}       for changes(), as is what follows: kept-state.ts
+ *       {"number":2,"sizeBytes":4096,"firstGroup":n,"firstSequence":n,"time":n}    for changes(): kept-state.ts
  *     ],
  *     "keptLoads": [
- *       {"sequence":n,"time":n,"tables":[6,7]}
+ *       {"sequence":n,"after":n,"time":n,"sizeBytes":n,"tables":[6,7]}
  *     ],
  *     "keptTables": [
  *       {"number":6,"sizeBytes":412,"checksum":n}

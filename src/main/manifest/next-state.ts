@@ -10,8 +10,16 @@ import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { History } from '../../shared/changes/history.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
 import type { Version } from '../../shared/read/version.ts';
-import { editProblem, type ManifestState, type SealedLog, type TablePage } from './manifest-state.ts';
+import {
+  editProblem,
+  type KeptLoad,
+  type KeptLog,
+  type ManifestState,
+  type SealedLog,
+  type TablePage,
+} from './manifest-state.ts';
 import type { ObsoleteList } from './obsolete-list.ts';
+import { NO_RETENTION, type RetentionPolicy, retain } from './retention.ts';
 
 /** What the manifest learns along with an edit. */
 export interface EditExtra {
@@ -21,6 +29,10 @@ export interface EditExtra {
   readonly sealedLogs?: readonly SealedLog[];
   /** The latest time the store has seen, in milliseconds since 1970; an earlier one than known is ignored. */
   readonly lastTime?: number;
+  /** Logs that `logNumber` passes with this edit, and that count; all others below it are of no use. */
+  readonly flushedLogs?: readonly FlushedLog[];
+  /** The edit is an ingestion. */
+  readonly load?: KeptLoad;
 }
 
 export interface NextState {
@@ -35,16 +47,36 @@ export interface NextState {
   readonly nextFileNumber: number;
   readonly ownerEpoch: number;
   readonly history: History;
+  readonly retention: RetentionPolicy;
+}
+
+/** What is to be deleted besides what the edit removes: it was kept for changes(). */
+export interface Dropped {
+  readonly logs: readonly FileNumber[];
+  readonly tables: readonly FileNumber[];
 }
 
 export function nextState(
   before: ManifestState<TableSequence>,
   obsolete: ObsoleteList,
   next: NextState,
-): ManifestState<TableSequence> {
+): { readonly state: ManifestState<TableSequence>; readonly dropped: Dropped } {
   const { version, edit, extra, removed, added, pages, nextFileNumber, ownerEpoch, history } = next;
   const logNumber = Math.max(before.logNumber, edit.logNumber ?? 0);
   const kept = new Set(pages);
+  const passed = {
+    logs: (extra.flushedLogs ?? []).map((log) => keptLog(log, obsolete)),
+    load: extra.load,
+    removed,
+    nowMs: extra.lastTime ?? before.lastTime,
+  };
+  // What such a log holds can't be told apart into writes: nothing leads over it.
+  const isUnbroken = extra.flushedLogs?.every(({ hasBorders }) => hasBorders) ?? true;
+  const retained = retain(before, passed, isUnbroken ? next.retention : NO_RETENTION);
+  const { kept: keptNow, droppedLogs, droppedTables } = retained;
+  const keptTables = new Set(keptNow.keptTables.map(({ number }) => number));
+  const gone = [...removed.filter(({ number }) => !keptTables.has(number)), ...droppedTables];
+  const keptLogs = new Set(keptNow.keptLogs.map(({ number }) => number));
   const oldPages = before.pages.filter((page) => !kept.has(page));
   const lastSequence = edit.added.reduce(
     (highest, { table }) => Math.max(highest, table.largestSequence),
@@ -59,13 +91,41 @@ export function nextState(
     logNumber,
     epochs: history.upTo(lastSequence),
     sealedLogs: sealedAfter(before.sealedLogs, extra.sealedLogs ?? [], logNumber),
-    ...obsolete.after(removed, logNumber, oldPages),
+    ...obsolete.after(gone, logNumber, oldPages, keptLogs, droppedLogs),
+    ...keptNow,
     pages,
     levels: version.lists,
   };
   const problem = editProblem(state, added);
   assert(problem === undefined, `the manifest to be written is invalid: ${problem}`);
-  return state;
+  // What the edit itself is about is deleted by whoever makes it.
+  const removedNow = new Set(removed.map(({ number }) => number));
+  const flushedNow = new Set((extra.flushedLogs ?? []).map(({ number }) => number));
+  return {
+    state,
+    dropped: {
+      logs: droppedLogs.map(({ number }) => number as FileNumber).filter((number) => !flushedNow.has(number)),
+      tables: droppedTables
+        .map(({ number }) => number as FileNumber)
+        .filter((number) => !removedNow.has(number)),
+    },
+  };
+}
+
+/** A log that a flush has made a table of. */
+export interface FlushedLog {
+  readonly number: FileNumber;
+  readonly sizeBytes: number;
+  readonly firstSequence: number;
+  readonly startedAtMs: number;
+  readonly hasBorders: boolean;
+}
+
+function keptLog(
+  { number, sizeBytes, firstSequence, startedAtMs }: FlushedLog,
+  obsolete: ObsoleteList,
+): KeptLog {
+  return { number, sizeBytes, firstGroup: obsolete.firstGroupOf(number), firstSequence, time: startedAtMs };
 }
 
 function sealedAfter(

@@ -14,7 +14,9 @@
  *             date, or another store's, that deletes the data.
  */
 import type { FileNumber } from '../../shared/base/ids.ts';
-import type { ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
+import type { KeptLog, ManifestState, ObsoleteLog, ObsoleteTable } from './manifest-state.ts';
+
+const NONE: ReadonlySet<number> = new Set();
 
 type Lists = Pick<ManifestState, 'obsoleteTables' | 'obsoleteLogs' | 'obsoletePages'>;
 
@@ -46,15 +48,26 @@ export class ObsoleteList {
     this.#deleted.set(number, this.#begun);
   }
 
-  /** The lists when these tables and pages are not needed any more, nor are the logs below `logNumber`. */
+  /** What a log that is needed, or was, is known by; 0: it had no group, or there is no such log. */
+  firstGroupOf(number: number): number {
+    return this.#logs.get(number)?.() ?? 0;
+  }
+
+  /**
+   * The lists when these tables and pages are not needed any more, nor are the logs below `logNumber` that are not kept, and
+   * those that were kept and are dropped.
+   */
   after(
     removedTables: readonly ObsoleteTable[],
     logNumber: number,
     removedPages: readonly ObsoleteTable[] = [],
+    keptLogs: ReadonlySet<number> = NONE,
+    droppedLogs: readonly ObsoleteLog[] = [],
   ): Lists {
     const logs = [...this.#logs]
-      .filter(([number]) => number < logNumber)
+      .filter(([number]) => number < logNumber && !keptLogs.has(number))
       .map(([number, firstGroup]) => ({ number, firstGroup: firstGroup() }));
+    for (const { number, firstGroup } of droppedLogs) logs.push({ number, firstGroup });
     return {
       obsoleteTables: withMore(this.#lists.obsoleteTables, removedTables.map(identityOf)),
       obsoleteLogs: withMore(this.#lists.obsoleteLogs, logs),
@@ -68,7 +81,7 @@ export class ObsoleteList {
   }
 
   /** A manifest with these lists is durable, and so are the deletions from before its publication began. */
-  published(publication: number, lists: Lists): void {
+  published(publication: number, lists: Lists, keptLogs: readonly KeptLog[] = []): void {
     const isNeeded = (number: number): boolean => (this.#deleted.get(number) ?? publication) >= publication;
     this.#lists = {
       obsoleteTables: lists.obsoleteTables.filter(({ number }) => isNeeded(number)),
@@ -76,7 +89,7 @@ export class ObsoleteList {
       obsoletePages: lists.obsoletePages.filter(({ number }) => isNeeded(number)),
     };
     for (const [number, begun] of this.#deleted) if (begun < publication) this.#deleted.delete(number);
-    for (const { number } of lists.obsoleteLogs) this.#logs.delete(number);
+    for (const { number } of [...lists.obsoleteLogs, ...keptLogs]) this.#logs.delete(number);
   }
 }
 

@@ -33,9 +33,10 @@ import { History } from '../../shared/changes/history.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
-import { type InclusiveRange, type PlacedTable, Version } from '../../shared/read/version.ts';
+import { type PlacedTable, Version } from '../../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../../shared/read/version-pins.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
+import type { KeptState } from './kept-state.ts';
 import {
   changedError,
   type ManifestState,
@@ -47,53 +48,16 @@ import {
 import { editPages, isWritten, PAGE_LIMITS, type PageLimits } from './manifest-pages.ts';
 import { rootBytes } from './manifest-root.ts';
 import type { ObsoleteLog, TablePage } from './manifest-state.ts';
-import { type EditExtra, nextState } from './next-state.ts';
+import { type Dropped, type EditExtra, nextState } from './next-state.ts';
 import { ObsoleteList } from './obsolete-list.ts';
 import { namePages, writePages } from './page-files.ts';
+import { NO_RETENTION, type RetentionPolicy, retain } from './retention.ts';
 import { shortenEdit } from './short-edit.ts';
+import { NO_HOST, type Step, type VersionHost } from './version-host.ts';
 
 export type { PinnedVersion } from '../../shared/read/version-pins.ts';
 export type { EditExtra } from './next-state.ts';
-
-/** The files that an edit is about, and who has to hear of it. */
-export interface VersionHost {
-  /** The manifest is about to be put in force; throws when the directory is not this store's any more. */
-  checkOwnership(): void;
-  /** A durable manifest names these tables for the first time. */
-  nameForGood(tables: readonly TableInfo[]): Promise<void>;
-  /** No live version holds these tables. Must not throw. */
-  obsolete(tables: TableInfo[]): void;
-  /** The manifest in force has not got these pages; with their first names where it never had. Must not throw. */
-  obsoletePages(numbers: FileNumber[], wereNamed: boolean): void;
-  /** A version has become current, in this step: clients in other threads must hear of it. */
-  installed(edit: VersionEdit): void;
-  /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
-  reservedRanges(): readonly InclusiveRange[];
-  /** Called once, before the edit rejects: nobody knows which manifest the next open will find. */
-  poisoned(error: unknown): void;
-}
-
-/** An edit that has been worked out. */
-interface Step {
-  readonly edit: VersionEdit;
-  readonly version: Version;
-  /** What is taken from its level, be it to move. */
-  readonly left: readonly PlacedTable[];
-  /** Tables that are in no level any more, in the order in which they are to be deleted. */
-  readonly removed: readonly TableInfo[];
-  /** Tables that were in none before. */
-  readonly added: readonly TableInfo[];
-}
-
-const NO_HOST: VersionHost = {
-  checkOwnership: () => undefined,
-  nameForGood: () => Promise.resolve(),
-  obsolete: () => undefined,
-  obsoletePages: () => undefined,
-  installed: () => undefined,
-  reservedRanges: () => [],
-  poisoned: () => undefined,
-};
+export type { VersionHost } from './version-host.ts';
 
 export class VersionSet {
   readonly #fs: FileSystem;
@@ -106,10 +70,13 @@ export class VersionSet {
   #state: ManifestState<TableSequence>;
   #current: Version;
   readonly #pins = new VersionPins((tables) => {
-    if (this.#poison === undefined) this.#host.obsolete(tables);
+    if (this.#poison !== undefined) return;
+    const kept = new Set(this.#state.keptTables.map(({ number }) => number));
+    this.#host.obsolete(kept.size === 0 ? tables : tables.filter(({ number }) => !kept.has(number)));
   });
   #ownerEpoch: number;
   readonly history: History;
+  readonly #retention: RetentionPolicy;
   #queue: Promise<void> = Promise.resolve();
   #poison: { readonly error: unknown } | undefined;
   /** Rises when an edit fails harmlessly, so that those queued behind it know. */
@@ -128,6 +95,7 @@ export class VersionSet {
     logs: readonly ObsoleteLog[],
     limits: PageLimits,
     history: History,
+    retention: RetentionPolicy,
   ) {
     this.#fs = fs;
     this.#directory = directory;
@@ -140,6 +108,7 @@ export class VersionSet {
     control.raiseFileNumber(state.nextFileNumber);
     this.#ownerEpoch = state.ownerEpoch + 1;
     this.history = history;
+    this.#retention = retention;
   }
 
   /** Starts from what the manifest says; writes nothing. `logs` are all there are from its logNumber on. */
@@ -152,8 +121,10 @@ export class VersionSet {
     logs: readonly ObsoleteLog[] = [],
     limits: PageLimits = PAGE_LIMITS,
     history: History = History.atOpening(state, []),
+    retention: RetentionPolicy = NO_RETENTION,
   ): VersionSet {
-    const set = new VersionSet(fs, directory, control, state, { ...NO_HOST, ...host }, logs, limits, history);
+    const all = { ...NO_HOST, ...host };
+    const set = new VersionSet(fs, directory, control, state, all, logs, limits, history, retention);
     set.#stamp = manifestStamp(fs, directory);
     return set;
   }
@@ -199,6 +170,30 @@ export class VersionSet {
   /** Logs below this number may be deleted. */
   get logNumber(): FileNumber {
     return fileNumber(this.#state.logNumber);
+  }
+
+  /** What is kept for changes(). */
+  get kept(): KeptState {
+    return this.#state;
+  }
+
+  /** Logs may stay when they are in tables. */
+  get retainsLogs(): boolean {
+    return this.#retention.bytes > 0 || this.#host.unreadAfter() !== undefined;
+  }
+
+  /** More than its retention says. */
+  keepsTooMuch(nowMs: number): boolean {
+    const { droppedLogs, kept } = retain(
+      this.#state,
+      { logs: [], load: undefined, removed: [], nowMs },
+      this.#policy(),
+    );
+    return droppedLogs.length > 0 || kept.keptLoads.length < this.#state.keptLoads.length;
+  }
+
+  #policy(): RetentionPolicy {
+    return { ...this.#retention, unreadAfter: this.#host.unreadAfter() };
   }
 
   get sealedLogs(): readonly SealedLog[] {
@@ -293,27 +288,28 @@ export class VersionSet {
 
   async #applyNow(given: VersionEdit, extra: EditExtra): Promise<void> {
     let step: Step;
-    let state: ManifestState<TableSequence>;
+    let next: ReturnType<typeof nextState>;
     let mayBePublished = false;
     const newPages: FileNumber[] = [];
     this.#isApplying = true;
     try {
       step = this.#stepOf(shortenEdit(this.#current, given, this.#host.reservedRanges()));
       const pages = await this.#writePages(step, newPages);
-      state = nextState(this.#state, this.#obsolete, {
+      next = nextState(this.#state, this.#obsolete, {
         ...step,
         extra,
         pages,
         nextFileNumber: this.#control.nextFileNumber,
         ownerEpoch: this.#ownerEpoch,
         history: this.history,
+        retention: this.#policy(),
       });
-      await stageManifest(this.#fs, this.#directory, rootBytes(state));
+      await stageManifest(this.#fs, this.#directory, rootBytes(next.state));
       this.#checkUnchanged(step.added, newPages);
       mayBePublished = true;
       const publication = this.#obsolete.publicationBegins();
       await publishManifest(this.#fs, this.#directory);
-      this.#obsolete.published(publication, state);
+      this.#obsolete.published(publication, next.state, next.state.keptLogs);
       this.#stamp = manifestStamp(this.#fs, this.#directory);
       await this.#host.nameForGood(step.added);
       await namePages(
@@ -334,10 +330,14 @@ export class VersionSet {
     } finally {
       this.#isApplying = false;
     }
-    this.#install(step, state);
+    this.#install(step, next.state, next.dropped);
   }
 
-  #install({ edit, version, removed, added }: Step, state: ManifestState<TableSequence>): void {
+  #install(
+    { edit, version, removed, added }: Step,
+    state: ManifestState<TableSequence>,
+    dropped: Dropped,
+  ): void {
     const oldPages = replacedPages(this.#state.pages, state.pages);
     this.#state = state;
     this.#current = version;
@@ -346,6 +346,10 @@ export class VersionSet {
     this.#pins.advance(removed, added);
     this.#host.installed(edit);
     if (oldPages.length > 0) this.#host.obsoletePages(oldPages, true);
+    // What a version before still reads is reported when that is released.
+    const leaving = new Set(this.#pins.leaving);
+    const tables = dropped.tables.filter((number) => !leaving.has(number));
+    if (dropped.logs.length > 0 || tables.length > 0) this.#host.dropped({ logs: dropped.logs, tables });
   }
 
   #stepOf(edit: VersionEdit): Step {

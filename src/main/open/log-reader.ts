@@ -255,7 +255,7 @@ function unsupported(path: string, what: string): StorageError {
 }
 
 /** The record at `position`, which is intact and ends at `next`, must be the one that is due. bytes[0] is the log's at `base`. */
-function checkRecord(
+export function checkRecord(
   bytes: Uint8Array,
   position: number,
   next: number,
@@ -272,7 +272,7 @@ function checkRecord(
 }
 
 /** The time in a note record; 0: none. */
-function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
+export function readNote(bytes: Uint8Array, start: number, end: number, path: string, base: number): number {
   let time = 0;
   let position = start;
   while (position < end) {

@@ -23,7 +23,7 @@ import { Memtable } from '../../shared/memtable/memtable.ts';
 import { MOST_PAGE_BYTES } from '../../shared/memtable/memtable-ranges.ts';
 import { indexRecovered, type LogRegion } from '../../shared/memtable/recovered-index.ts';
 import { builtNodeBytes } from '../../shared/memtable/tree-builder.ts';
-import { createMemtable, LiveMemtable } from '../write/memtable-list.ts';
+import { createMemtable, LiveMemtable, type LogExtent } from '../write/memtable-list.ts';
 import type { LogFile } from './log-files.ts';
 import type { RecoveredLog } from './log-reader.ts';
 
@@ -123,7 +123,7 @@ export class LogReplay {
 
 function finishOne(loaded: Loaded, nextSequence: number): LiveMemtable {
   const { logs, offsets } = loaded;
-  const extents = logs.map((log) => ({ number: fileNumber(log.number), sizeBytes: log.validBytes }));
+  const extents = logs.map(extentOf);
   const count = logs.reduce((sum, log) => sum + log.entryCount, 0);
   if (count === 0) return new LiveMemtable(createMemtable(0, 0, nextSequence), undefined, extents);
   const arena = withRoomFor(loaded, builtNodeBytes(count) + MOST_PAGE_BYTES);
@@ -138,6 +138,16 @@ function finishOne(loaded: Loaded, nextSequence: number): LiveMemtable {
   indexRecovered(arena, regions, count);
   arena.publish(count);
   return new LiveMemtable(new Memtable(arena), undefined, extents);
+}
+
+export function extentOf(log: RecoveredLog): LogExtent {
+  return {
+    number: fileNumber(log.number),
+    sizeBytes: log.validBytes,
+    firstSequence: log.firstSequence,
+    startedAtMs: log.start?.startedAtMs ?? 0,
+    hasBorders: (log.start?.epochId ?? '') !== '',
+  };
 }
 
 /** The arena, or a larger copy: of entries that were written into a larger one there may be more than fit. */

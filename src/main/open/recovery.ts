@@ -17,7 +17,6 @@
  * Not chosen: truncating a torn log, or appending to it: the second crash then loses what the first one left.
  */
 import { CorruptionError } from '../../shared/base/errors.ts';
-import { fileNumber } from '../../shared/base/ids.ts';
 import type { ClosedEpoch } from '../../shared/changes/history.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { ManifestState } from '../manifest/manifest.ts';
@@ -25,7 +24,7 @@ import type { Trace } from '../store/trace.ts';
 import type { LiveMemtable, LogExtent } from '../write/memtable-list.ts';
 import { findLogFiles, type LogFile } from './log-files.ts';
 import { hasZeroPage, type RecoveredLog, readLog } from './log-reader.ts';
-import { LogReplay } from './log-replay.ts';
+import { extentOf, LogReplay } from './log-replay.ts';
 import { traceDropped, traceReplayed } from './open-trace.ts';
 
 export interface RecoveredState {
@@ -97,7 +96,7 @@ export function recoverLogs(
   return {
     memtables: replay.finish(lastSequence + 1),
     lastSequence,
-    logs: counted.map((log) => ({ number: fileNumber(log.number), sizeBytes: log.validBytes })),
+    logs: counted.map(extentOf),
     latestMs: counted.reduce((latest, log) => Math.max(latest, log.latestMs), 0),
     latestEpoch: counted.reduce((latest, log) => Math.max(latest, log.start?.epoch ?? 0), 0),
     epochs: counted

@@ -66,12 +66,15 @@ async function repair(root: string, isDryRun: boolean, internals: RepairInternal
   const lock = await acquireLock(disk, root);
   try {
     const { threads } = internals;
+    // A disk that is not the system's may be one that fails or counts: what it does stays on threads of its own.
+    const ofProcess = internals.fileSystem === undefined;
     const { fs, directory } = await locate(disk, throughAnchors(disk, lock), root, lock, isDryRun);
     const shop = new Workshop(
       fs,
       directory,
       resolveOptions(threads === undefined ? {} : { threads }),
       isDryRun,
+      ofProcess,
     );
     try {
       const survey = surveyStore(fs, directory);

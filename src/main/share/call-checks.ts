@@ -27,6 +27,8 @@ import { EntryReader } from '../open/entry-walk.ts';
 
 type Given = readonly unknown[];
 
+const MAX_POSITION_LENGTH = 256;
+
 export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
   attach: (given) => given.length === 1 && given[0] instanceof MessagePort,
   write: (given) => given.length === 1 && isWrites(given[0]),
@@ -45,6 +47,11 @@ export const CALL_CHECKS: ArgumentChecks<OwnerCalls> = {
     (progressPort === undefined || progressPort instanceof MessagePort) &&
     more.length === 0,
   ingestAbort: (given) => given.length === 1 && isCount(given[0]),
+  // Whether it is a position is found out when it is read.
+  changesBegin: (given) =>
+    given.length === 1 && typeof given[0] === 'string' && given[0].length <= MAX_POSITION_LENGTH,
+  changesNext: (given) => given.length === 1 && isCount(given[0]),
+  changesEnd: (given) => given.length === 1 && isCount(given[0]),
 };
 
 function isEmpty(given: Given): boolean {

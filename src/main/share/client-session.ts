@@ -28,6 +28,7 @@ import {
   type Attachment,
   type FailedWrite,
   type Hello,
+  type HistoryState,
   MARK_WORDS,
   MarkFlag,
   type OwnerCalls,
@@ -39,6 +40,7 @@ import type { ResolvedOptions } from '../store/options.ts';
 import type { EncodedWrite } from '../write/commit-group.ts';
 import type { CommitPipeline } from '../write/commit-pipeline.ts';
 import { CALL_CHECKS } from './call-checks.ts';
+import { type ChangeService, ClientChanges } from './client-changes.ts';
 import { ClientIngestions, type IngestReceiver } from './client-ingestions.ts';
 import { ClientTransactions, type TransactionService } from './client-transactions.ts';
 import type { Follower, ViewPublisher } from './view-publisher.ts';
@@ -64,6 +66,7 @@ export interface SessionHost {
   readonly views: ViewPublisher;
   readonly receiver: IngestReceiver;
   readonly transactions: TransactionService;
+  readonly changes: ChangeService & { readonly history: HistoryState };
   /** As StorageEngine.write, but never STRATA_BUSY. */
   write(unit: ClientUnit): Promise<void>;
 }
@@ -81,6 +84,7 @@ export class ClientSession {
   readonly #views: ViewPublisher;
   readonly #port: MessagePort;
   readonly #ingestions: ClientIngestions;
+  readonly #changes: ClientChanges;
   readonly #transactions: ClientTransactions;
   #follower: Follower | undefined;
   readonly #running = new Set<Promise<unknown>>();
@@ -95,6 +99,7 @@ export class ClientSession {
     this.#owner = owner;
     this.#views = views;
     this.#ingestions = new ClientIngestions(receiver);
+    this.#changes = new ClientChanges(host.changes);
     this.#transactions = new ClientTransactions(transactions);
     this.#port = port;
     port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
@@ -128,6 +133,7 @@ export class ClientSession {
       follower.viewPort.close();
     }
     this.#ingestions.end();
+    this.#changes.end();
     this.#transactions.end();
     this.#port.close();
   }
@@ -146,6 +152,9 @@ export class ClientSession {
       ingestFinish: (id, sorted, progressPort) =>
         this.#afterWrites(() => this.#ingestions.finish(id, sorted, progressPort)),
       ingestAbort: (id) => this.#ingestions.abort(id),
+      changesBegin: (after) => this.#changes.begin(after),
+      changesNext: (id) => this.#changes.next(id),
+      changesEnd: (id) => this.#changes.finish(id),
     };
   }
 
@@ -173,6 +182,7 @@ export class ClientSession {
       sync: options.sync,
       maxHeldBytes: options.maxHeldBytes,
       unitBytes: unitBytes(options.writeBufferBytes),
+      history: historyState(this.#host.changes.history),
       slots: follower.slots.buffer,
       view,
     };
@@ -236,6 +246,10 @@ export class ClientSession {
       return Promise.reject(error);
     }
   }
+}
+
+function historyState({ storeId, closed, id }: HistoryState): HistoryState {
+  return { storeId, closed, id };
 }
 
 function markAt(marks: Uint32Array, at: number): Omit<ClientUnit, 'bytes' | 'start' | 'end'> {

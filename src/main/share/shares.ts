@@ -27,10 +27,11 @@ export class Shares {
     parts: ShareParts,
     receiver: IngestReceiver,
     transactions: TransactionService,
+    changes: SessionHost['changes'],
     write: SessionHost['write'],
   ) {
     const views = new ViewPublisher(parts.control, parts.memtables, parts.versions);
-    this.#host = { parts, views, receiver, transactions, write };
+    this.#host = { parts, views, receiver, transactions, changes, write };
   }
 
   /** Bytes of clients' writes that have come and wait for room. */

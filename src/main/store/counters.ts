@@ -63,6 +63,24 @@ export interface ArenaStats {
 /** `read-only`: opened so, or after a failure of the log or the manifest; reads go on. */
 export type EngineStatus = 'open' | 'read-only' | 'closing' | 'closed';
 
+/** What those who follow the changes can ask for, and how many do. */
+export interface ChangesStats {
+  /** Logs that are in use no more and kept for them (`retainChanges`), and their bytes. */
+  readonly keptLogs: number;
+  readonly keptLogBytes: number;
+  /** Ingestions that are kept, with the bytes of their tables; most of these are in use as well. */
+  readonly keptIngests: number;
+  readonly keptIngestBytes: number;
+  /** Tables of them that are not. */
+  readonly keptTables: number;
+  /** The position behind which changes can be asked for. */
+  readonly oldestPosition: string;
+  /** When the oldest log or ingestion of them was begun, in milliseconds since 1970; null: there is none. */
+  readonly oldestTime: number | null;
+  /** Iterators of changes() that have not ended, here and in clients. */
+  readonly consumers: number;
+}
+
 /** A plain object, safe for JSON. Bytes and counts since open, unless said otherwise. */
 export interface EngineStats extends ReaderStats {
   /** As {@link StorageEngine.status}. */
@@ -154,6 +172,8 @@ export interface EngineStats extends ReaderStats {
     /** Runs whose commit was refused, as what they had read was written meanwhile, since open. */
     readonly conflicts: number;
   };
+  /** What those who follow the changes can ask for, and how many do. */
+  readonly changes: ChangesStats;
   /** Other threads that are attached, see {@link StorageEngine.share}. Their scans and snapshots are not counted here. */
   readonly clients: number;
   /** What other threads make this one keep, now. */

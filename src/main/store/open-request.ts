@@ -18,6 +18,14 @@ export interface ForeignPool {
   run(task: unknown, options: { readonly filename: string; readonly name: string }): Promise<unknown>;
 }
 
+/** How much of the past is kept for those who follow the changes. */
+export interface RetainChanges {
+  /** Bytes of log; 0 to 2^53 - 1. */
+  readonly bytes?: number | undefined;
+  /** Milliseconds; 0 to 2^53 - 1. */
+  readonly ms?: number | undefined;
+}
+
 /** What `StorageEngine.open` takes. */
 export interface EngineOptions {
   /** Create the store if there is none. Default true. */
@@ -77,6 +85,9 @@ export interface EngineOptions {
    * rounded up. Flushes go first. Writes that bring more are slowed, and at last held. With `threads: 0` jobs are not held up,
    * but the next one waits until the one before is paid for. While the store closes it does not count. Default: no bound. */
   readonly backgroundBytesPerSecond?: number | undefined;
+  /** How much of the past {@link StorageEngine.changes} can be asked for, besides the logs in use: at least the newest `bytes` of
+   * log (and of what was ingested); with `ms` only what is no older than that; with `ms` alone all of that. Default: none. */
+  readonly retainChanges?: RetainChanges | undefined;
   /** Hears of what happens in the store, step by step (docs/trace.md): a function is given records, an object with the methods
    * debug, info, warn and error (the console, a pino) lines of text. Called later than what it hears of, never within it, so it
    * may use the store; what it throws is an uncaught exception. Default: none. */
@@ -104,6 +115,7 @@ export const OPTION_NAMES: ReadonlySet<string> = new Set<keyof EngineOptions>([
   'takeOverAfter',
   'maxHeldBytes',
   'backgroundBytesPerSecond',
+  'retainChanges',
   'logger',
 ]);
 

@@ -6,13 +6,14 @@
  */
 import { availableParallelism } from 'node:os';
 import { invalidArgument, StorageError } from '../../shared/base/errors.ts';
-import { boolean, integer } from '../../shared/base/option-checks.ts';
+import { boolean, checkObject, integer, readOnce } from '../../shared/base/option-checks.ts';
 import { canMapFiles } from '../../shared/files/memory-map.ts';
 import { MAY_START_THREADS } from '../../shared/files/permission.ts';
 import { isCodecAvailable } from '../../shared/table/compression.ts';
 import { JOB_SLOT_COUNT } from '../../shared/threads/control-block.ts';
 import type { TableOptions } from '../../shared/threads/jobs.ts';
 import { TAKE_OVER_AFTER_MS } from '../locking/foreign-owner.ts';
+import { NO_RETENTION, type RetentionPolicy } from '../manifest/retention.ts';
 import { type EngineOptions, type ForeignPool, readOpenOptions } from './open-request.ts';
 import { DEEP_FILE_FACTOR } from './table-size.ts';
 
@@ -20,6 +21,8 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 /** Timers of Node's fire at once when they are given more. */
 const MAX_TIMEOUT_MS: number = 2 ** 31 - 1;
+
+const RETENTION_NAMES: ReadonlySet<string> = new Set(['bytes', 'ms']);
 
 /** Everything the engine goes by. */
 export interface ResolvedOptions {
@@ -43,6 +46,7 @@ export interface ResolvedOptions {
   readonly maxHeldBytes: number;
   /** undefined: no bound. */
   readonly backgroundBytesPerSecond: number | undefined;
+  readonly retention: RetentionPolicy;
   readonly table: TableOptions;
 }
 
@@ -75,6 +79,7 @@ export function resolveOptions(given: EngineOptions = {}): ResolvedOptions {
     takeOverAfterMs: integer(options, 'takeOverAfter', TAKE_OVER_AFTER_MS, 0, MAX_TIMEOUT_MS),
     maxHeldBytes: integer(options, 'maxHeldBytes', 64 * MIB, 0, Number.MAX_SAFE_INTEGER),
     backgroundBytesPerSecond: backgroundBytesPerSecond(options),
+    retention: retention(options),
     table: Object.freeze({
       blockSizeBytes: Math.max(integer(options, 'blockSize', 4 * KIB, 1, 64 * MIB), 64),
       restartInterval: integer(options, 'blockRestartInterval', 16, 1, 256),
@@ -111,6 +116,20 @@ function threads(options: EngineOptions, cores: number): number {
 function backgroundBytesPerSecond(options: EngineOptions): number | undefined {
   if (options.backgroundBytesPerSecond === undefined) return undefined;
   return Math.max(integer(options, 'backgroundBytesPerSecond', 1, 1, Number.MAX_SAFE_INTEGER), 64 * KIB);
+}
+
+/** Of `ms` alone all that is younger stays, however much it is. */
+function retention({ retainChanges: given }: EngineOptions): RetentionPolicy {
+  if (given === undefined) return NO_RETENTION;
+  checkObject(given, "option 'retainChanges'", RETENTION_NAMES);
+  const { bytes, ms } = readOnce(given, RETENTION_NAMES);
+  const terms = { bytes, ms };
+  const most = Number.MAX_SAFE_INTEGER;
+  if (bytes === undefined && ms === undefined) return NO_RETENTION;
+  return Object.freeze({
+    bytes: bytes === undefined ? Number.POSITIVE_INFINITY : integer(terms, 'bytes', 0, 0, most),
+    ms: ms === undefined ? undefined : integer(terms, 'ms', 0, 0, most),
+  });
 }
 
 function codec(options: EngineOptions): TableOptions['compression'] {

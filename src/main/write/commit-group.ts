@@ -39,6 +39,9 @@ export interface GroupRecord {
   readonly type: number;
 }
 
+/** Readers have a whole record in memory. One write of its own may have more. */
+const MAX_GROUP_RECORD_BYTES: number = 1024 * 1024;
+
 /** In front of a write, at most: a note, and the header of its record. */
 export const MOST_FRAMING_BYTES: number = TIME_NOTE_BYTES + RECORD_HEADER_BYTES;
 
@@ -75,8 +78,11 @@ export class CommitGroup {
     this.#takesMore = !isBatch;
   }
 
-  /** Whether the next write can follow on the one before without a record of its own, as long as the clock stands. */
-  get takesMore(): boolean {
+  /** Whether a write of so many bytes can follow on the one before in its record, as long as the clock stands. */
+  takesMore(dataBytes: number): boolean {
+    if (!this.#takesMore) return false;
+    const { dataEnd } = this.live.memtable.arena;
+    this.#takesMore = dataEnd + dataBytes - this.records.at(-1)!.start <= MAX_GROUP_RECORD_BYTES;
     return this.#takesMore;
   }
 

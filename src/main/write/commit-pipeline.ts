@@ -152,7 +152,7 @@ export class CommitPipeline {
     const open = this.#open;
     const framedBytes = dataBytes + MOST_FRAMING_BYTES;
     if (open?.live.memtable.hasRoom(framedBytes, count)) {
-      const mayJoin = open.takesMore && !isBatch && this.#timer === undefined;
+      const mayJoin = open.takesMore(dataBytes) && !isBatch && this.#timer === undefined;
       if (!mayJoin || ++open.writesSinceTime === WRITES_PER_TIME) this.#begin(open, isBatch);
       return open;
     }
@@ -356,6 +356,11 @@ export class CommitPipeline {
   /** Syncs every log that has unsynced bytes. */
   async syncAll(): Promise<void> {
     await this.#queue.sync.syncAll();
+  }
+
+  /** Makes the logs of a memtable durable: they are to be kept. */
+  async syncLogsOf(live: LiveMemtable): Promise<void> {
+    await this.#queue.sync.syncOf(live.logs().map(({ number }) => number));
   }
 
   #notifyIdle(): void {

@@ -88,6 +88,18 @@ export class LogSync {
     }
   }
 
+  /** Makes these logs durable, as far as they are not. A failure ends all writing, as any of a sync does. */
+  async syncOf(numbers: readonly FileNumber[]): Promise<void> {
+    for (const writer of this.#unsynced.filter(({ number }) => numbers.includes(number))) {
+      try {
+        await writer.sync();
+      } catch (error) {
+        if (!isOutOfDescriptors(error)) this.#onFailure(error);
+        throw error;
+      }
+    }
+  }
+
   /** How much of a recovered log that is still needed would survive power loss now. */
   durableBytes(log: { readonly number: FileNumber; readonly sizeBytes: number }): number {
     return this.#unsynced.find((other) => other.number === log.number)?.syncedUpTo ?? log.sizeBytes;

@@ -31,6 +31,11 @@ import type { LogWriter } from './log-writer.ts';
 export interface LogExtent {
   readonly number: FileNumber;
   readonly sizeBytes: number;
+  /** Of its first entry, or of the next one to come. */
+  readonly firstSequence: number;
+  readonly startedAtMs: number;
+  /** It says where each write begins and ends: releases that drew no ids left that open. */
+  readonly hasBorders: boolean;
 }
 
 /** A memtable and what it came from: the log being written beside it, or the logs it was recovered from. */
@@ -41,6 +46,8 @@ export class LiveMemtable {
   readonly #recovered: readonly LogExtent[];
   /** Groups encoded here whose log write has not completed. A flush must wait for them. */
   pendingGroups = 0;
+  /** Of the log beside it. */
+  startedAtMs = 0;
   /** The time that was last noted in its log: what follows was not written before it. */
   notedMs = 0;
   /** Open scans that read it. */
@@ -101,14 +108,19 @@ export class LiveMemtable {
   logs(): readonly LogExtent[] {
     if (this.writer === undefined) return this.#recovered;
     const { arena } = this.memtable;
-    return [{ number: this.writer.number, sizeBytes: arena.dataEnd - arena.dataStart }];
+    return [this.#written(this.writer.number, arena.dataEnd - arena.dataStart)];
   }
 
   /** The same, with the length that is in the files: less, while writes are under way or have failed. */
   writtenLogs(): readonly LogExtent[] {
     if (this.writer === undefined) return this.#recovered;
     const { number, writtenUpTo } = this.writer;
-    return writtenUpTo === 0 ? [] : [{ number, sizeBytes: writtenUpTo }];
+    return writtenUpTo === 0 ? [] : [this.#written(number, writtenUpTo)];
+  }
+
+  #written(number: FileNumber, sizeBytes: number): LogExtent {
+    const { firstSequence } = this.memtable.arena;
+    return { number, sizeBytes, firstSequence, startedAtMs: this.startedAtMs, hasBorders: true };
   }
 }
 

@@ -65,6 +65,7 @@ export function newMemtable(
       epochId: env.epochId,
     });
     const live = new LiveMemtable(memtable, writer);
+    live.startedAtMs = startedAtMs;
     live.notedMs = startedAtMs;
     return live;
   } catch (error) {

@@ -55,6 +55,15 @@ type Gate = (message: unknown) => boolean;
 /** comlink's are of 60. */
 const MAX_ID_LENGTH = 256;
 
+/** Of results: buffers that go over to the other thread. */
+const MOVED = new WeakMap<object, readonly Transferable[]>();
+
+/** `value`, whose buffers `moved` go over to the other thread when a handler returns it. */
+export function moving<T extends object>(value: T, moved: readonly Transferable[]): T {
+  MOVED.set(value, moved);
+  return value;
+}
+
 /** Runs a handler for each call that comes through `port`, if its arguments pass. `track` gets each that runs. */
 export function serveCalls<T extends object>(
   port: MessagePort,
@@ -70,7 +79,9 @@ export function serveCalls<T extends object>(
       const handled = (async (): Promise<unknown> =>
         await (handlers[call] as (...given: unknown[]) => unknown)(...given))();
       track(handled);
-      return { value: await handled };
+      const value = await handled;
+      const moved = typeof value === 'object' && value !== null ? MOVED.get(value) : undefined;
+      return moved === undefined ? { value } : transfer({ value }, moved as Parameters<typeof transfer>[1]);
     } catch (error) {
       return { error: errorToWire(error) };
     }

@@ -71,6 +71,13 @@ export type ViewChange =
   /** No change follows: the client is too far behind. */
   | { readonly kind: 'ended'; readonly number: number; readonly reason: string };
 
+/** What positions are made of (changes/history.ts): it stays as it is for as long as the store is open. */
+export interface HistoryState {
+  readonly storeId: string;
+  readonly closed: readonly { readonly id: string; readonly end: number }[];
+  readonly id: string;
+}
+
 /** What a client gets once, when it attaches. */
 export interface Attachment {
   readonly directory: string;
@@ -84,6 +91,7 @@ export interface Attachment {
   readonly maxHeldBytes: number;
   /** Bytes at which a unit of writes takes no more (write-unit.ts). */
   readonly unitBytes: number;
+  readonly history: HistoryState;
   /** A ViewSlots. */
   readonly slots: SharedArrayBuffer;
   readonly view: ViewState;
@@ -155,6 +163,12 @@ export interface TransactionStart {
   readonly timeMs: number;
 }
 
+/** See changes/change-page.ts. */
+interface ChangePage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly pieces: Float64Array<ArrayBuffer>;
+}
+
 /** What a client asks of the owner. */
 export interface OwnerCalls {
   attach(viewPort: MessagePort): Attachment;
@@ -178,4 +192,9 @@ export interface OwnerCalls {
   ingestFinish(id: number, sorted: WireRuns, progressPort: MessagePort | undefined): Promise<IngestReport>;
   /** Settled when nothing of the ingestion is left. Meanwhile ingestFinish may have made it durable. */
   ingestAbort(id: number): Promise<void>;
+  /** Changes behind a position are to be followed: their number. */
+  changesBegin(after: string): number;
+  /** The next page, once there is one. Its buffers come over. */
+  changesNext(id: number): Promise<ChangePage>;
+  changesEnd(id: number): void;
 }

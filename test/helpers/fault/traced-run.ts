@@ -38,6 +38,14 @@ export interface TracedRun {
   readonly operations: number;
   readonly changedBuffers: number;
   readonly leaks: object;
+  /** Positions that were given out, when, and behind how many writes. */
+  readonly positions: readonly GivenPosition[];
+}
+
+export interface GivenPosition {
+  readonly position: string;
+  readonly moment: number;
+  readonly writes: number;
 }
 
 const TRACE_BYTES = 48 * 1024 * 1024;
@@ -61,6 +69,7 @@ export async function traceRun(options: RunOptions): Promise<TracedRun> {
     operations: records.length,
     changedBuffers: control.changedBufferCount,
     leaks: control.openHandles(),
+    positions: session.positions,
   };
 }
 
@@ -74,6 +83,10 @@ class Session {
   readonly #keys: string[];
   #engine!: StorageEngine;
   #written = 0;
+  /** Of the consumer of the changes. */
+  #followed: { position: string; writes: number } | undefined;
+  #following: Promise<void> = Promise.resolve();
+  readonly positions: GivenPosition[] = [];
 
   constructor(options: RunOptions, random: Random, control: FaultControl, trace: Trace, model: WriteModel) {
     this.#options = options;
@@ -99,15 +112,34 @@ class Session {
       maxFileSize: 8192,
       blockSize: 512,
       cacheSize: 0,
+      retainChanges: { bytes: 2 ** 40 },
     };
     const fileSystem = faultySpec({ control: this.#control.buffer, trace: this.#trace.buffer });
     const pageLimits = seed % 2 === 0 ? undefined : SMALL_PAGES;
     this.#engine = await openEngine(directory, options, { fileSystem, pageLimits });
+    this.#followed ??= { position: this.#engine.position, writes: this.#model.length };
+    this.#following = this.#follow(this.#engine, this.#followed);
+  }
+
+  /** Notes each position that it is given. Ends with the store. */
+  async #follow(engine: StorageEngine, { position: after }: { readonly position: string }): Promise<void> {
+    try {
+      for await (const { position, more } of engine.changes({ after })) {
+        if (more === true) continue;
+        this.#followed = { position, writes: this.#followed!.writes + 1 };
+        this.positions.push({ ...this.#followed, moment: this.#trace.tick() });
+      }
+    } catch (error) {
+      if ((error as { readonly code?: string }).code !== 'STRATA_CLOSED') throw error;
+    }
   }
 
   async #close(): Promise<void> {
     const count = this.#model.length;
+    const { position } = this.#engine;
+    this.positions.push({ position, writes: count, moment: this.#trace.tick() });
     await this.#engine.close();
+    await this.#following;
     this.#model.promise(this.#trace.tick(), count);
   }
 

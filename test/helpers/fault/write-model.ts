@@ -46,6 +46,8 @@ export class WriteModel {
   readonly #prefixes: Map<string, number[]>;
   /** When the n-th write was submitted, ascending. */
   readonly #submitted: number[] = [];
+  readonly #initial: ReadonlyMap<string, Uint8Array>;
+  readonly #changes: Change[] = [];
   readonly #durable: { readonly moment: number; readonly count: number }[] = [];
 
   /** `initial`: what the store holds before the first write, durably. */
@@ -54,6 +56,7 @@ export class WriteModel {
       this.#values.set(key, value);
       this.#hash.add(Buffer.from(key), value);
     }
+    this.#initial = new Map(this.#values);
     this.#prefixes = new Map([[this.#hash.toString(), [0]]]);
   }
 
@@ -77,10 +80,18 @@ export class WriteModel {
       else for (const one of [...this.#values.keys()]) if (one.startsWith(key)) this.#set(one, undefined);
     }
     this.#submitted.push(moment);
+    this.#changes.push(change);
     const state = this.#hash.toString();
     const lengths = this.#prefixes.get(state);
     if (lengths === undefined) this.#prefixes.set(state, [this.length]);
     else lengths.push(this.length);
+  }
+
+  /** What the store holds after its first `count` writes. */
+  valuesAfter(count: number): Map<string, Uint8Array> {
+    const replayed = new WriteModel(this.#initial);
+    for (const change of this.#changes.slice(0, count)) replayed.submit(0, change);
+    return replayed.#values;
   }
 
   #set(key: string, value: Uint8Array | undefined): void {

@@ -33,10 +33,10 @@ const sample: ManifestState = {
     { id: 'ffffffffffffffff', end: 99 },
   ],
   sealedLogs: [{ number: fileNumber(10), sizeBytes: 4096 }],
-  keptLogs: [{ number: 2, sizeBytes: 300, firstGroup: 5 }],
+  keptLogs: [{ number: 2, sizeBytes: 300, firstGroup: 5, firstSequence: 1, time: 900 }],
   keptLoads: [
-    { sequence: 20, time: 1000, tables: [8] },
-    { sequence: 40, time: 2000, tables: [6, 7] },
+    { sequence: 20, after: 15, time: 1000, sizeBytes: 100, tables: [8] },
+    { sequence: 40, after: 30, time: 2000, sizeBytes: 30, tables: [6, 7] },
   ],
   keptTables: [
     { number: 6, sizeBytes: 10, checksum: 1 },
@@ -272,6 +272,9 @@ const hostileEdits: [string, (body: string) => string][] = [
   ['a kept log that counts', (b) => b.replace('"number":2,', '"number":11,')],
   ['a kept log that is a kept table', (b) => b.replace('"number":2,', '"number":6,')],
   ['a kept log of a negative size', (b) => b.replace('"sizeBytes":300', '"sizeBytes":-1')],
+  ['a kept log before the first write', (b) => b.replace('"firstSequence":1', '"firstSequence":0')],
+  ['a load that begins in another', (b) => b.replace('"after":30', '"after":19')],
+  ['a load without room', (b) => b.replace('"after":30', '"after":40')],
   ['loads out of order', (b) => b.replace('"sequence":40', '"sequence":20')],
   ['a load of no tables', (b) => b.replace('[6,7]', '[]')],
   ['a table of two loads', (b) => b.replace('[6,7]', '[6,7,8]')],
