@@ -165,3 +165,43 @@ test('a restore that is killed at any step is not openable, and is finished by t
     return;
   }
 });
+
+test('what is needed is durable before what names it, in a target and in a restored store', async (t) => {
+  const { engine, template } = await makeBackups(t, 1);
+  await engine.put('a', 'change');
+  const written = new DyingDisk();
+  const { id } = await backup(engine, directoryTargetOn(written.fs, template));
+  const description = written.log.findIndex(
+    (line) => line.startsWith('linkAsync') && line.endsWith(`${id}.json`),
+  );
+  const tip = written.log.findIndex((line) => line.startsWith('linkAsync') && line.includes('/branches/'));
+  inOrder(written.log.slice(0, description), join(template, 'tables'), '.tmp');
+  assert.ok(
+    tip > 0 &&
+      written.log.slice(tip, description).includes(`syncDirectoryAsync ${join(template, 'branches')}`),
+  );
+  assert.ok(written.log.slice(description).includes(`syncDirectoryAsync ${join(template, 'backups')}`));
+
+  const restored = new DyingDisk();
+  const path = newPath(t);
+  await restoreWith({ fileSystem: restored.fs }, directoryTarget(template), path);
+  const isManifest = (line: string): boolean =>
+    line === `renameAsync ${path}/restoring/manifest.json ${path}/manifest.json`;
+  const manifest = restored.log.findIndex(isManifest);
+  inOrder(restored.log.slice(0, manifest), path, '.sst');
+  assert.equal(restored.log[manifest + 1], `syncDirectoryAsync ${path}`);
+  assert.ok(restored.log.includes(`syncDirectoryAsync ${join(path, '..')}`), 'the directory itself');
+});
+
+/** Each file of `ending` was synced after its last write and before it got its name, and the directory after all names. */
+function inOrder(log: readonly string[], directory: string, ending: string): void {
+  const paths = new Set(log.flatMap((line) => (/^writeAt\w* (.*)/.exec(line)?.[1] ?? '').match(/.+/) ?? []));
+  const files = [...paths].filter((path) => path.startsWith(directory) && path.endsWith(ending));
+  assert.ok(files.length > 0);
+  for (const path of files) {
+    const last = (start: string): number => log.findLastIndex((line) => line.startsWith(`${start} ${path}`));
+    assert.ok(last('writeAtAsync') < last('datasyncAsync'), path);
+    assert.ok(last('datasyncAsync') < last('renameAsync'), path);
+    assert.ok(last('renameAsync') < log.lastIndexOf(`syncDirectoryAsync ${directory}`), path);
+  }
+}

@@ -33,6 +33,8 @@ export class DyingDisk {
   readonly fs: FileSystem = this.#wrap(nodeFileSystem);
   /** Changes until now. */
   changes: number = 0;
+  /** Changes in their order: what was done, and to which path. */
+  readonly log: string[] = [];
   /** Only changes fail: of a disk that may not be written to. */
   onlyChanges: boolean = false;
   #diesAt: number;
@@ -73,6 +75,7 @@ export class DyingDisk {
       }
       return fail();
     }
+    if (CHANGES.has(name)) this.log.push(`${name} ${(target as { path?: string }).path ?? args.join(' ')}`);
     const result = run(args);
     if (name.startsWith('openRead') || name.startsWith('createExclusive'))
       return result instanceof Promise
