@@ -33,7 +33,7 @@ import { History } from '../../shared/changes/history.ts';
 import { MANIFEST_NAME, pagePath, tablePath } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { TableSequence } from '../../shared/read/table-list.ts';
-import { type PlacedTable, Version } from '../../shared/read/version.ts';
+import { Version } from '../../shared/read/version.ts';
 import { type PinnedVersion, turnoverOf, VersionPins } from '../../shared/read/version-pins.ts';
 import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import type { KeptState } from './kept-state.ts';
