@@ -128,7 +128,7 @@ const PROOFS = [
   {
     name: 'lock races and rivals',
     files: ['locking/racers', 'locking/owners', 'locking/namespaces'],
-    env: { STRATA_RACE_ROUNDS: budget(6, 40), STRATA_RACERS: '50' },
+    env: { STRATA_RACE_ROUNDS: budget(6, 40), STRATA_RACERS: '50', STRATA_TERMINATIONS: budget(12, 40) },
     least: { races: 40 },
   },
   {
@@ -138,6 +138,23 @@ const PROOFS = [
     ),
     env: sweep,
     least: { 'planted-files': 50, 'hostile-claims': 150 },
+  },
+  {
+    name: 'kill -9 among backups',
+    files: ['backup/kills'],
+    env: { STRATA_BACKUP_KILLS: budget(4, 300) },
+    least: { 'backup-kills': 300 },
+  },
+  {
+    name: 'backups, purges and restores that end at any step',
+    files: ['backup/steps', 'backup/races'],
+    env: { STRATA_BACKUP_STEP: budget(3, 1), STRATA_BACKUP_ROUNDS: budget(40, 2000) },
+    least: { 'backup-steps': 70, 'backup-deaths': 500 },
+  },
+  {
+    name: 'damaged backups, and S3 that fails',
+    files: ['backup/refusals', 'backup/s3'],
+    least: { 'backup-flips': 100, 's3-faults': 20 },
   },
   {
     name: 'soak',

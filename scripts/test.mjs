@@ -8,7 +8,8 @@
  *
  * Test files are listed one by one: `node --test dist/test` would run helpers too, and Node 20 knows no globs.
  * In a whole run the tests of single modules share processes, several files each: to start Node, its test runner and our modules
- * takes longer than most of them. Tests of the engine keep theirs: dead disks and threads that hang stay in a process.
+ * takes longer than most of them, and the first store of a process starts threads. So do those of the engine that are short and
+ * look at nothing but their stores. The others keep theirs: dead disks and threads that hang stay in a process.
  * What takes longest starts first, so that no processor is without work at the end.
  * One file more than there are processors runs at a time, three at most: a file waits a third of its time, for processes that
  * start, for time limits, for the disk. More would only keep the crash and stress tests from the processors of a small machine.
@@ -26,10 +27,52 @@ const CONCURRENCY = Math.min(3, availableParallelism() + 1);
 /** Far above the slowest file; it only turns a hang into a failure that names its file. */
 const FILE_TIMEOUT_MS = 8 * 60 * 1000;
 
-/** Folders whose files share processes. */
-const GROUPED = ['shared/', 'workers/', 'main/'];
+/** How the names of files begin that share processes. */
+const GROUPED = [
+  'shared/',
+  'workers/',
+  'main/',
+  'bench/arguments',
+  'bench/dataset',
+  'bench/history',
+  'bench/scaling',
+  'bench/statistics',
+  'bench/wordnet-parser',
+  'cli/dump-log',
+  'cli/dump-table',
+  'client/client',
+  'client/cold-scans',
+  'client/false-owner',
+  'client/malformed-messages',
+  'client/transactions',
+  'client/view-follower',
+  'corruption/deleted-ranges',
+  'engine/bad-input.',
+  'engine/copies',
+  'engine/deletes',
+  'engine/ended-scans',
+  'engine/expiry',
+  'engine/fill-cache',
+  'engine/key-ranges',
+  'engine/many.',
+  'engine/owner-epoch',
+  'engine/public-types',
+  'engine/range-deletes',
+  'engine/reads-and-writes',
+  'engine/recipes',
+  'engine/scan-rounds',
+  'engine/scans',
+  'engine/snapshots',
+  'engine/transaction',
+  'engine/update',
+  'engine/verify-and-damage',
+  'fuzz/',
+  'model/transactions',
+  'regression/stored-formats',
+  'regression/torn-tail',
+];
 /** A group's files come from all over its folders, so that no group has all the slow ones. */
-const GROUPS = 6;
+const GROUPS = 10;
 const GROUP_FOLDER = join('dist', 'test', 'groups');
 /** A test that ends the process would leave out those of other files, and nobody would see it. */
 const GROUP_END = `import { after } from 'node:test';
@@ -47,25 +90,40 @@ const ALONE = [
 ];
 /** Ten seconds and more of processor time, the longest first; a file that is missing here only runs later. */
 const LONGEST = [
+  'locking/owners',
+  'security/planted-files',
+  'metamorphic/',
+  'security/claims',
+  'fault/power-loss',
+  'engine/subcompactions',
+  'fault/error-sweep',
+  'regression/realms',
+  'locking/foreign-owner',
   'concurrency/worker-faults',
-  'client/ingest.',
-  'engine/cold-faults',
-  'client/threads',
-  'engine/cold-reads',
-  'client/ingest-lifecycle',
-  'bench/cold',
-  'client/lifecycle',
   'engine/ingest-steps',
-  'engine/open-tables',
+  'locking/namespaces',
   'engine/hooks',
-  'engine/dead-disk',
-  'engine/ingest.',
-  'crash/kill-loop',
-  'concurrency/close-anytime',
+  'engine/trace',
+  'bench/cold',
+  'client/ingest-lifecycle',
+  'client/ingest.',
+  'client/threads',
+  'client/lifecycle',
   'engine/file-numbers',
-  'cli/load-dump',
-  'corruption/repair.',
   'engine/process-exit',
+  'engine/close-stuck',
+  'engine/upkeep',
+  'main/jobs/process-threads',
+  'regression/background-failures',
+  'regression/hooks-and-workers',
+  'engine/ingest.',
+  'security/leaks',
+  'corruption/repair.',
+  'examples',
+  'engine/cold-reads',
+  'crash/kill-loop',
+  'cli/load-dump',
+  'cli/records',
 ];
 
 const args = process.argv.slice(2);

@@ -17,6 +17,11 @@ import type {
 } from 'INDEX';
 import { StorageClient } from 'CLIENT';
 import type { AttachOptions, ClientReadOptions, ClientScanOptions } from 'CLIENT';
+import {
+  backup, type BackupTarget, directoryTarget, listBackups, purgeBackups, restore, verifyBackup,
+} from 'BACKUP';
+import type { BackupOptions, RestoreOptions, TransferOptions, VerifyBackupOptions } from 'BACKUP';
+import { s3Target } from 'S3';
 export const engine = await StorageEngine.open('./db');
 await engine.write(new WriteBatch().put('a', 'b'));
 export const snapshot: Snapshot = engine.snapshot();
@@ -39,6 +44,15 @@ await client.getMany(['a'], given<ClientReadOptions>());
 export const scans = [engine.scan(given<ScanOptions>()), client.scan(given<ClientScanOptions>())];
 export const size: number = await engine.approximateSize(given<KeyRange>());
 await engine.verify(given<VerifyOptions>());
+declare const s3: import('ROOT/node_modules/@aws-sdk/client-s3/dist-types/index.js').S3Client;
+for (const target of [directoryTarget('./backups'), s3Target({ client: s3, bucket: 'b', prefix: undefined })]) {
+  const known: BackupTarget = target;
+  const { id } = await backup(engine, known, given<BackupOptions>());
+  await listBackups(known, given<TransferOptions>());
+  await verifyBackup(known, given<VerifyBackupOptions>());
+  await purgeBackups(known, { keep: 3, ...given<TransferOptions>() });
+  await restore(known, './copy', { id, ...given<RestoreOptions>() });
+}
 `;
 
 test('no declaration of the package is marked @internal', () => {
@@ -58,9 +72,15 @@ test('a strict project compiles against the declarations, skipLibCheck off', (t)
     t.skip('the compiler is not installed');
     return;
   }
-  const use = USE.replaceAll('INDEX', `${root}/dist/src/main/index.js`).replaceAll(
-    'CLIENT',
-    `${root}/dist/src/client/index.js`,
+  const places = {
+    INDEX: 'main/index.js',
+    CLIENT: 'client/index.js',
+    BACKUP: 'main/backup.js',
+    S3: 'backup/s3/index.js',
+  };
+  const use = Object.entries(places).reduce(
+    (text, [name, path]) => text.replaceAll(`'${name}'`, `'${root}/dist/src/${path}'`),
+    USE.replaceAll('ROOT', root),
   );
   writeFileSync(join(folder, 'use.mts'), use);
   const options = {

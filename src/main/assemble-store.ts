@@ -59,6 +59,8 @@ export interface StoreHost {
   /** Reads pay for tables that a compaction would merge. */
   readersSuffer(): void;
   snapshotReleased(): void;
+  /** Up to here every archive that keeps up has read the changes; undefined: there is none. */
+  unreadAfter(): number | undefined;
   /**
    * The manifest or the log failed: no write may be accepted until the store is opened again, and no background work goes on.
    * Reports it, once; returns the error for writers.
@@ -89,6 +91,7 @@ export function assembleStore(
       moments.installed(edit);
     },
     reservedRanges: () => runningPlans.ranges(),
+    unreadAfter: host.unreadAfter,
     poisoned: (error) => void becomeReadOnly('manifest', error),
   });
   const { versions, deletions, ownership } = files;

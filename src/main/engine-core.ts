@@ -31,6 +31,7 @@ import {
   type TransactionOptions,
 } from '../shared/transact/run-transaction.ts';
 import { type Capture, captureStore } from './copy/capture.ts';
+import { offerCapture } from './copy/capture-source.ts';
 import { type CheckpointReport, checkpoint } from './copy/checkpoint.ts';
 import type { ServedStore } from './door/commands.ts';
 import { openDoor } from './door/open-door.ts';
@@ -80,6 +81,25 @@ export class EngineCore {
       newest: (key) => store.reads.newest(key),
       checkWritable: () => store.checkWritable(),
       refusingWrites: (fn) => store.refusingWrites(fn),
+    });
+  }
+
+  /** Copies of the store are made of `engine` from here on. */
+  offerTo(engine: object): void {
+    const { store } = this;
+    offerCapture(engine, {
+      fs: store.parts.fs,
+      capture: () => this.capture(),
+      checkOpen: () => store.checkReadable(),
+      checkWritable: () => store.checkWritable(),
+      history: {
+        storeId: store.parts.versions.storeId,
+        branch: store.parts.versions.branch,
+        changes: store.changes,
+        sequence: store.parts.visibleSequence,
+        time: () => store.parts.clock.now(),
+      },
+      syncLogs: () => store.operation(store.parts.pipeline.syncAll()),
     });
   }
 

@@ -83,6 +83,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     this.#core = core;
     this.#store = core.store;
     this.path = core.store.parts.path;
+    core.offerTo(this);
   }
 
   /**
@@ -139,11 +140,6 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
     engine.#core.openDoor(engine);
     return engine;
-  }
-
-  /** @internal What copies of a store are made of. */
-  static coreOf(engine: StorageEngine): EngineCore {
-    return engine.#core;
   }
 
   /** Whether the store takes writes (`open`), only reads (`read-only`), or nothing any more. Never throws. */

@@ -73,7 +73,6 @@ export class RunningStore {
   #isRefusing = false;
   /** The first failure that ended all writing, and the error that writers get for it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
-  /** Made by the first share(). */
   #shares: Shares | undefined;
 
   constructor(opened: Opened, internals: OpenInternals, report: TellEvent) {
@@ -99,6 +98,7 @@ export class RunningStore {
       scheduler: this.scheduler,
       sequenceHeadroom: internals.ingestHeadroom,
       lastSequence: () => this.#encodedSequence(),
+      committed: (load) => this.changes.noteLoad(load),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),
     });
@@ -133,6 +133,7 @@ export class RunningStore {
         if (this.#status === 'open') this.scheduler.update();
       },
       snapshotReleased: () => this.#upkeep.noteRelease(),
+      unreadAfter: () => this.changes.unreadAfter,
       becomeReadOnly: (operation, error) => this.#becomeReadOnly(operation, error),
     };
   }
@@ -141,7 +142,7 @@ export class RunningStore {
     return this.#status;
   }
 
-  /** The position behind the write that ends with `sequence`. */
+  /** The position behind `sequence`. */
   positionOf(sequence: number): string {
     return encodePosition(this.parts.versions.history.placeAt(sequence));
   }
@@ -266,7 +267,6 @@ export class RunningStore {
     return this.#shares?.clientCount ?? 0;
   }
 
-  /** Bytes of clients' writes that wait here for room. */
   get queuedClientBytes(): number {
     return this.#shares?.queuedBytes ?? 0;
   }
@@ -323,8 +323,8 @@ export class RunningStore {
       const stuck = scheduler.flushError;
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
-      await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
-      await this.changes.settled();
+      const settling = [this.#operations.settled(), this.ingester.settled(), this.changes.settled()];
+      await Promise.allSettled([...settling, pipeline.drain()]);
       if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.

@@ -26,7 +26,8 @@ import type { Trace } from './store/trace.ts';
 import { type LogFiles, LogWriter } from './write/log-writer.ts';
 
 /** Who hears of what happens to the files. */
-export interface FilesHost extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'poisoned'> {
+export interface FilesHost
+  extends Pick<VersionHost, 'installed' | 'reservedRanges' | 'unreadAfter' | 'poisoned'> {
   /** The directory is another's, or another owner's. */
   lost(error: StorageError): void;
   deletionFailed(error: unknown): void;
@@ -101,6 +102,7 @@ export class StoreFiles {
       },
       installed: (edit) => this.#host.installed(edit),
       reservedRanges: () => this.#host.reservedRanges(),
+      unreadAfter: () => this.#host.unreadAfter(),
       poisoned: (error) => this.#host.poisoned(error),
     };
     const versions = VersionSet.create(

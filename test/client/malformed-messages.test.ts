@@ -52,8 +52,8 @@ function speak(t: TestContext, engine: StorageEngine): Speaker {
 
 function entry(kind: number, key: string, value: string): Uint8Array<ArrayBuffer> {
   const [k, v] = [Buffer.from(key), Buffer.from(value)];
-  const bytes = new Uint8Array(encodedEntryBytes(k.length, v.length));
-  encodeEntry(bytes, 0, kind, k, 0, k.length, v, 0, v.length);
+  const bytes = new Uint8Array(encodedEntryBytes(k.length, v.length, kind));
+  encodeEntry(bytes, 0, tagOf(kind), k, 0, k.length, v, 0, v.length);
   return bytes;
 }
 
@@ -108,7 +108,7 @@ const RUN = {
   samples: { keys: new Uint8Array([97]), ends: Uint32Array.of(1), offsets: Float64Array.of(0) },
 };
 
-const READS = { keys: new Uint8Array([97, 98]), ends: Uint32Array.of(1, 2), ranges: [] };
+const READS = { keys: new Uint8Array([97, 98]), ends: Uint32Array.of(1, 2), ranges: [], mayExpire: true };
 
 const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ['attach', []],
@@ -132,6 +132,17 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
   ...Object.values(BAD_ENTRIES).map(
     (bytes) => ['write', [{ bytes: Uint8Array.from(bytes), marks: marksOf(bytes.length, 1, 2, 0) }]] as const,
   ),
+  // The moment is none of the user's bytes, which the mark counts.
+  ...(
+    [
+      ['1234567', 0],
+      ['', 1],
+      ['\u07ff'.repeat(4), 1],
+    ] as const
+  ).map(([value, dataBytes]) => {
+    const bytes = entry(EntryKind.ExpiringPut, 'a', value);
+    return ['write', [{ bytes, marks: marksOf(bytes.length, 1, dataBytes, 0) }]] as const;
+  }),
   ['write', [{ bytes: LONG_RANGE, marks: marksOf(LONG_RANGE.length, 1, 65_538, 0) }]],
   ['transactionBegin', []],
   ['transactionBegin', ['x']],
@@ -149,6 +160,8 @@ const BAD_CALLS: readonly (readonly [name: string, given: unknown])[] = [
     { ...READS, ranges: [5] },
     { ...READS, ranges: [{ start: 'a' }] },
     { ...READS, ranges: [{ end: new Uint8Array(70_000) }] },
+    { ...READS, mayExpire: undefined },
+    { ...READS, mayExpire: 1 },
   ].map((reads) => ['transactionCommit', [1, reads, { bytes: GOOD, marks: marksOf(...GOOD_MARK) }]] as const),
   ['flush', [1]],
   ['compact', []],
@@ -289,20 +302,30 @@ test('mutated calls never end the owner, and the store opens with what was ackno
   const { ask, post } = speak(t, engine);
   for (let round = 0; round < 400; round++) {
     const entries = Array.from({ length: random.between(1, 4) }, (_, i) =>
-      entry(random.below(2), `k${i}`, random.chance(0.5) ? '' : 'v'.repeat(random.below(300))),
+      entry(random.below(4), `k${i}`, random.pick(['', '\u0001', '\0k3', 'v'.repeat(random.below(300))])),
     );
     const good = Buffer.concat(entries);
     const bytes = random.chance(0.9) ? mutate(good, random) : new Uint8Array(good);
     const marks = marksOf(bytes.length, entries.length, random.below(700), random.below(3));
-    const answer = await ask('write', [{ bytes, marks: random.chance(0.1) ? marks.subarray(1) : marks }]);
-    assert.ok(answer === 'ok' || answer === 'STRATA_INVALID_ARGUMENT', answer);
+    const unit = { bytes, marks: random.chance(0.1) ? marks.subarray(1) : marks };
+    const [name, given] = random.pick([
+      ['write', [unit]],
+      ['transactionCommit', [random.below(3), READS, unit]],
+    ] as const);
+    if (random.chance(0.2)) await ask('transactionBegin', [undefined]);
+    const answer = await ask(name, given);
+    assert.ok(answer === 'ok' || /STRATA_(?:INVALID_ARGUMENT|CONFLICT)/.test(answer), answer);
     post(anything(random, 3));
     if (random.chance(0.05)) engine.getSync('k1');
   }
+  // A mutated delete of a range may have had it.
+  await engine.put('kept', 'safe');
   await engine.flush();
+  const before = [...engine.scan()].map(String);
   engine = await reopen(t, engine);
   await engine.verify();
   assert.equal(engine.getSync('kept')?.toString(), 'safe');
+  assert.deepEqual([...engine.scan()].map(String), before);
 });
 
 /** Something that can be cloned, often nearly a call. */
@@ -319,7 +342,16 @@ function anything(random: Random, depth: number): unknown {
   if (kind === 7) return { id: inner(), type: inner(), path: inner(), argumentList: inner(), value: inner() };
   return call(
     `f${random.below(9)}`,
-    ['write', 'attach', 'compact', 'ingestFinish', 'ingestReserve'][random.below(5)],
+    random.pick([
+      'write',
+      'attach',
+      'compact',
+      'ingestFinish',
+      'ingestReserve',
+      'transactionBegin',
+      'transactionCommit',
+      'transactionEnd',
+    ]),
     [inner(), inner(), inner()].slice(random.below(3)),
   );
 }

@@ -40,7 +40,10 @@ for (const [name, options, attachOptions] of SETS) {
     const batch = new WriteBatch();
     const write = async (number: number): Promise<void> => {
       batch.clear();
+      // Over what it puts as well, so that the range must hide just what is older.
+      if (random.chance(0.5)) batch.deleteRange({ prefix: 'batch-' });
       for (let i = 0; i < BATCH_KEYS; i++) batch.put(batchKey(i), `${number}`.padEnd(20 + random.below(40)));
+      batch.deleteRange({ prefix: 'latest-' }).put(`latest-${number}`, '');
       await engine.write(batch);
       Atomics.store(words, ACKNOWLEDGED, number);
     };

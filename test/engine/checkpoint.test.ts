@@ -13,8 +13,9 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { captureSourceOf } from '../../src/main/copy/capture-source.ts';
 import type { CheckpointReport } from '../../src/main/copy/checkpoint.ts';
-import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
+import { type EngineOptions, type StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import {
   contentsOf,
   failsWith,
@@ -349,7 +350,7 @@ test('what is kept for changes() stays while it is copied, and goes when that is
   const engine = await openTiny(t, { retainChanges: { bytes: 20_000 } });
   await fill(engine, 300);
   await engine.flush();
-  const capture = await StorageEngine.coreOf(engine).capture();
+  const capture = await captureSourceOf(engine)!.capture();
   const logs = capture.files.filter(({ kind }) => kind === 'log').map(({ path }) => path);
   assert.ok(logs.length > 1);
   for (let round = 1; round < 5; round++) await fill(engine, 300, 40, round);

@@ -208,6 +208,23 @@ async function checkLeaves(t: TestContext, place: string, count: number): Promis
   await checkAtRest(engine);
 }
 
+test('deleted ranges that hide next to nothing stay in memory at rest, up to 1,024 of them', async (t) => {
+  const engine = await open(t);
+  await fill(engine, 100, 'x');
+  await engine.flush();
+  const deleteSome = async (from: number, to: number): Promise<void> => {
+    const deletes: Promise<void>[] = [];
+    for (let i = from; i < to; i++) deletes.push(engine.deleteRange({ gte: `z${i}`, lt: `z${i}~` }));
+    await Promise.all(deletes);
+  };
+  await deleteSome(0, 1024);
+  await checkAtRest(engine);
+  assert.equal(engine.stats().jobs.flushes, 1, 'they stay');
+  await deleteSome(1024, 1025);
+  await until(() => engine.stats().memtables.entries === 0, 'one more, and they leave');
+  await checkAtRest(engine);
+});
+
 test('what has expired leaves a store that nobody writes to, wherever it lies', async (t) => {
   home(t);
   const cases = Object.keys(LEAVES).flatMap((place) => [1, 200].map((count) => checkLeaves(t, place, count)));

@@ -7,6 +7,9 @@ import { readLog } from '../../src/main/open/log-reader.ts';
 import { RecordSearch } from '../../src/main/open/record-search.ts';
 import { recoverLogs } from '../../src/main/open/recovery.ts';
 import { writeU32 } from '../../src/shared/base/bytes.ts';
+import { EntryKind } from '../../src/shared/base/entry.ts';
+import { EXPIRY_BYTES, writeExpiry } from '../../src/shared/base/expiry.ts';
+import { MAX_BOUND_BYTES, rangeDeleteValue } from '../../src/shared/base/range-delete.ts';
 import {
   claimedEnd,
   RECORD_HEADER_BYTES,
@@ -15,20 +18,34 @@ import {
   sealRecord,
 } from '../../src/shared/log/log-format.ts';
 import { fuzz, mutate, onlyCorruption } from '../helpers/fuzz.ts';
-import { buildLog, logDirectory, resealRecord } from '../helpers/log-files.ts';
+import { buildLog, type LogEntry, logDirectory, resealRecord } from '../helpers/log-files.ts';
 import type { Random } from '../helpers/rng.ts';
 
 const NUMBER = 7;
 
 function randomLog(random: Random, number = NUMBER, firstSequence = 1): ReturnType<typeof buildLog> {
   const groups = Array.from({ length: random.between(0, 6) }, () => ({
-    entries: Array.from({ length: random.between(1, 4) }, (): [string, string | undefined] => [
-      `key ${random.below(20)}`,
-      random.chance(0.3) ? undefined : 'v'.repeat(random.below(40)),
-    ]),
+    entries: Array.from({ length: random.between(1, 4) }, () => randomEntry(random)),
     syncedUpTo: random.chance(0.2) ? random.below(400) : 0,
   }));
   return buildLog({ number, firstSequence, groups });
+}
+
+/** Of all kinds. */
+function randomEntry(random: Random): LogEntry {
+  const number = random.below(20);
+  const key = `key ${number}`;
+  if (random.chance(0.2)) {
+    const end = random.chance(0.2) ? undefined : Buffer.from(`key ${number}${random.below(20)}`);
+    return [key, rangeDeleteValue(end), EntryKind.RangeDelete];
+  }
+  const value = 'v'.repeat(random.below(40));
+  if (random.chance(0.2)) {
+    const moment = Buffer.alloc(EXPIRY_BYTES);
+    writeExpiry(moment, 0, random.below(2 ** 45));
+    return [key, Buffer.concat([moment, Buffer.from(value)]), EntryKind.ExpiringPut];
+  }
+  return [key, random.chance(0.3) ? undefined : value];
 }
 
 /** Writes the checksums of the records that stand at `offsets`, with the lengths their headers claim where those fit. */
@@ -82,6 +99,44 @@ test('recoverLogs meets chains of damaged logs with CorruptionError only', (t) =
     return onlyCorruption(() => void recoverLogs(logDirectory(logs), '/db', manifest, 65536));
   });
 });
+
+/** What a value of a range delete or of what expires can't be. */
+const BAD_VALUES: readonly (readonly [what: string, kind: EntryKind, value: Uint8Array])[] = [
+  ['a range that says nothing of its end', EntryKind.RangeDelete, new Uint8Array(0)],
+  ['a range whose end has an unknown flag', EntryKind.RangeDelete, Uint8Array.of(2)],
+  ['a range with all flags', EntryKind.RangeDelete, Uint8Array.of(255, 122)],
+  ['a range without an end, and one', EntryKind.RangeDelete, Uint8Array.of(1, 122)],
+  ['a range that ends where it begins', EntryKind.RangeDelete, Buffer.from('\0key')],
+  ['a range that ends before it begins', EntryKind.RangeDelete, Buffer.from('\0a')],
+  ['a range with an empty end', EntryKind.RangeDelete, Uint8Array.of(0)],
+  [
+    'a range whose end is too long',
+    EntryKind.RangeDelete,
+    Buffer.from(`\0${'z'.repeat(MAX_BOUND_BYTES + 1)}`),
+  ],
+  ['nothing of the moment', EntryKind.ExpiringPut, new Uint8Array(0)],
+  ['a part of the moment', EntryKind.ExpiringPut, new Uint8Array(EXPIRY_BYTES - 1)],
+  ['a moment that is no number', EntryKind.ExpiringPut, new Uint8Array(EXPIRY_BYTES).fill(255)],
+];
+
+for (const [what, kind, value] of BAD_VALUES) {
+  test(`an entry with ${what} is corruption, checksums being right`, () => {
+    const groups = [
+      {
+        entries: [
+          ['a', 'b'],
+          ['key', value, kind],
+          ['z', 'b'],
+        ] as const,
+      },
+    ];
+    const { bytes } = buildLog({ number: NUMBER, firstSequence: 1, groups });
+    assert.throws(() => readLog(bytes, '000007.log', NUMBER), { code: 'STRATA_CORRUPTION' });
+    const logs = logDirectory(new Map([[NUMBER, bytes]]));
+    const manifest = { logNumber: NUMBER, lastSequence: 0, sealedLogs: [] };
+    assert.throws(() => recoverLogs(logs, '/db', manifest, 65536), { code: 'STRATA_CORRUPTION' });
+  });
+}
 
 test('a group without entries, which nobody writes, is corruption', () => {
   const { bytes } = buildLog({ number: NUMBER, firstSequence: 1, groups: [{ entries: [['a', 'b']] }] });

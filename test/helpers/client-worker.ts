@@ -38,8 +38,15 @@ async function readBatches(client: Client, words: Int32Array): Promise<unknown> 
   };
   while (Atomics.load(words, STOP) === 0) {
     const before = Math.max(newest, Atomics.load(words, ACKNOWLEDGED));
-    const kind = random.below(5);
-    if (kind === 0)
+    const kind = random.below(6);
+    if (kind === 5) {
+      // Each batch deletes the range and puts one key of its own there.
+      const keys = Array.from(client.scan({ prefix: 'latest-' }), ([key]) => key.toString());
+      assert.equal(keys.length, 1, `deleted, and seen: ${keys.join(', ')}`);
+      newest = Number(keys[0]!.slice('latest-'.length));
+      assert.ok(newest >= before, `${newest} is older than ${before}`);
+      if (newest > 1) assert.equal(client.getSync(`latest-${newest - 1}`), undefined, 'deleted, and seen');
+    } else if (kind === 0)
       newest = checkWhole(
         Array.from(client.scan(range), ([, value]) => value),
         before,

@@ -75,7 +75,7 @@ export class Replica {
   }
 
   #apply(change: Change): void {
-    if (change.type === 'put') this.model.put(toText(change.key), toText(change.value));
+    if (change.type === 'put') this.model.put(toText(change.key), toText(change.value), change.expiresAt);
     else if (change.type === 'delete') this.model.delete(toText(change.key));
     else {
       const end = change.end === undefined ? {} : { lt: toText(change.end) };

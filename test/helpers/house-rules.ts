@@ -73,7 +73,8 @@ const ONE_IMPORTER_AT_MOST: readonly string[] = ['comlink', 'koffi'];
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   shared: ['shared'],
   workers: ['workers', 'shared'],
-  main: ['main', 'shared'],
+  main: ['main', 'shared', 'backup'],
+  backup: ['backup', 'main', 'shared'],
   client: ['client', 'shared'],
 };
 /** The one file that names the workers, by URL. */

@@ -10,7 +10,7 @@ import { EntryKind } from '../../src/shared/base/entry.ts';
 import { fileNumber } from '../../src/shared/base/ids.ts';
 import { logName } from '../../src/shared/files/file-names.ts';
 import type { FileSystem } from '../../src/shared/files/file-system.ts';
-import { encodedEntryBytes, encodeEntry } from '../../src/shared/log/entry-codec.ts';
+import { encodedEntryBytes, encodeEntry, tagOf } from '../../src/shared/log/entry-codec.ts';
 import {
   holdsWrites,
   LOG_FORMAT_VERSION,
@@ -25,8 +25,8 @@ import {
 import { MemtableIterator } from '../../src/shared/memtable/memtable-iterator.ts';
 import { MemoryFile } from './memory-file.ts';
 
-/** One write: a value, or undefined for a delete. */
-export type LogEntry = readonly [key: string, value: string | undefined];
+/** One write: a value, or undefined for a delete; or, with a kind, the value as that kind has it, byte for byte. */
+export type LogEntry = readonly [key: string, value: string | Uint8Array | undefined, kind?: EntryKind];
 
 export interface LogGroup {
   /** Without: a note record. */
@@ -109,8 +109,8 @@ function groupRecord(spec: LogSpec, group: LogGroup, place: GroupPlace): Uint8Ar
   const parts: Uint8Array[] = [new Uint8Array(RECORD_HEADER_BYTES)];
   let offset = place.offset + RECORD_HEADER_BYTES;
   if (group.timeMs !== undefined) parts.push(timeNote(group.timeMs));
-  for (const [key, value] of group.entries ?? []) {
-    const part = encoded(key, value, place.ordinals.next(offset));
+  for (const entry of group.entries ?? []) {
+    const part = encoded(entry, place.ordinals.next(offset));
     parts.push(part);
     offset += part.length;
   }
@@ -136,12 +136,12 @@ function timeNote(timeMs: number): Uint8Array {
   return field;
 }
 
-function encoded(keyText: string, valueText: string | undefined, ordinal: number): Uint8Array {
+function encoded([keyText, given, asked]: LogEntry, ordinal: number): Uint8Array {
   const key = Buffer.from(keyText);
-  const value = Buffer.from(valueText ?? '');
-  const kind = valueText === undefined ? EntryKind.Delete : EntryKind.Put;
-  const bytes = new Uint8Array(encodedEntryBytes(key.length, value.length));
-  encodeEntry(bytes, 0, kind + ordinal * 2, key, 0, key.length, value, 0, value.length);
+  const value = typeof given === 'string' ? Buffer.from(given) : (given ?? new Uint8Array(0));
+  const kind = asked ?? (given === undefined ? EntryKind.Delete : EntryKind.Put);
+  const bytes = new Uint8Array(encodedEntryBytes(key.length, value.length, kind));
+  encodeEntry(bytes, 0, tagOf(kind) + ordinal * 2, key, 0, key.length, value, 0, value.length);
   return bytes;
 }
 

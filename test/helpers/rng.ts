@@ -35,6 +35,10 @@ export function seededRandom(seed: number): Random {
     between: (low, high) => low + below(high - low + 1),
     chance: (probability) => next() < probability,
     pick: (choices) => choices[below(choices.length)]!,
-    bytes: (length) => Uint8Array.from({ length }, () => below(256)),
+    bytes: (length) => {
+      const bytes = new Uint8Array(length);
+      for (let i = 0; i < length; i++) bytes[i] = below(256);
+      return bytes;
+    },
   };
 }

@@ -39,6 +39,8 @@ export const ROOMS: readonly string[] = [
   'src/main/ingest',
   'src/main/transact',
   'src/main/copy',
+  'src/backup',
+  'src/backup/s3',
   'src/main/share',
   'src/main/door',
   'src/main',

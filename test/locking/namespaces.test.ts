@@ -17,7 +17,7 @@ import { type Rival, startRival, whyNoNamespaces } from './rivals.ts';
 const skip = whyNoNamespaces() ?? false;
 const ELSEWHERE = ['unshare', '-n'];
 
-const STARTERS = runBudget('STRATA_RACERS', 12);
+const STARTERS = runBudget('STRATA_RACERS', 8);
 
 const sockets = (path: string): string[] => readdirSync(path).filter((name) => name.endsWith('.sock'));
 

@@ -12,9 +12,12 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type EngineOptions, StorageEngine } from '../../src/main/index.ts';
 import { failsWith, fill, newPath, openAt } from '../helpers/engines.ts';
+import { runBudget } from '../helpers/run-budget.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 import { OWNER, Rival, startRival } from './rivals.ts';
 
+/** Every other one in the midst of closing. */
+const TERMINATIONS = runBudget('STRATA_TERMINATIONS', 4);
 const IS_LINUX = process.platform === 'linux';
 const READ_ONLY: EngineOptions = { readOnly: true };
 
@@ -40,7 +43,7 @@ async function assertFree(path: string, count: number): Promise<void> {
 
 test('a thread that is terminated at work frees its store while the process lives on', async (t) => {
   const path = newPath(t);
-  const rounds = 12;
+  const rounds = TERMINATIONS;
   for (let round = 1; round <= rounds; round++) {
     const worker = new Worker(OWNER, { workerData: { path } });
     await once(worker, 'message');

@@ -11,7 +11,7 @@ import { runBudget } from '../helpers/run-budget.ts';
 import type { Answer } from './owner.ts';
 import { type Rival, startRival } from './rivals.ts';
 
-const RACERS = runBudget('STRATA_RACERS', 12);
+const RACERS = runBudget('STRATA_RACERS', 8);
 /** A racer for each round dies in it. */
 const ROUNDS: number = Math.min(RACERS - 2, runBudget('STRATA_RACE_ROUNDS', 3));
 

@@ -4,24 +4,27 @@
  *   step()   picks one operation by weight, carries it out on the store and on the model, compares
  *
  * Buffers handed in are overwritten right after the call, buffers handed out right after they were looked at: a store
- * that keeps or shares one gives a wrong answer later.
+ * that keeps or shares one gives a wrong answer later. Time passes when the run says so.
+ * Long: one class, whose methods are the operations.
  */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { openEngine } from '../../src/main/engine.ts';
 import {
   type Bytes,
   type KeyRange,
   type Scan,
   type ScanOptions,
   type Snapshot,
-  StorageEngine,
+  type StorageEngine,
   WriteBatch,
 } from '../../src/main/index.ts';
 import { copyOpenStore } from '../helpers/copy-store.ts';
 import { Replica } from '../helpers/feed.ts';
 import { KeyGenerator, randomValue } from '../helpers/key-generator.ts';
 import type { Random } from '../helpers/rng.ts';
+import { SettableClock } from '../helpers/settable-clock.ts';
 import {
   type ModelEntry,
   type ModelRange,
@@ -60,6 +63,7 @@ export class ModelRun {
   #directory: string;
   #generation = 0;
   #model = new SortedModel();
+  readonly #clock = new SettableClock();
   #snapshots: HeldSnapshot[] = [];
   #scans: HeldScan[] = [];
   #writes = 0;
@@ -76,6 +80,8 @@ export class ModelRun {
     this.#keys = new KeyGenerator(random, set.keys);
     this.#operations = [
       [260, () => this.#put()],
+      [50, () => this.#update()],
+      [30, () => this.#pass()],
       [90, () => this.#delete()],
       [12, () => this.#deleteRange()],
       [60, () => this.#batch()],
@@ -100,6 +106,7 @@ export class ModelRun {
   }
 
   async run(count: number): Promise<void> {
+    this.#model.nowMs = this.#clock.ms;
     await this.#open();
     for (this.opIndex = 0; this.opIndex < count; this.opIndex++) {
       await this.#step();
@@ -131,6 +138,7 @@ export class ModelRun {
     // What is under way beside it (`#flush`) would be in one and not yet in the other.
     await this.#engine.flush();
     await this.#replica!.catchUp(this.#engine);
+    this.#replica!.model.nowMs = this.#clock.ms;
     assert.equal(this.#replica!.model.difference(this.#model), undefined, 'what the changes make');
     assert.equal(this.#replica!.model.size, this.#model.size);
   }
@@ -141,7 +149,11 @@ export class ModelRun {
   }
 
   async #open(): Promise<void> {
-    this.#engine = await StorageEngine.open(this.#directory, { ...this.#set.options, ...FOLLOWED });
+    this.#engine = await openEngine(
+      this.#directory,
+      { ...this.#set.options, ...FOLLOWED },
+      { clock: this.#clock },
+    );
     this.#replica ??= new Replica(this.#engine.position);
     this.#engine.on('backgroundError', (event) => this.#backgroundErrors.push(event));
   }
@@ -167,10 +179,54 @@ export class ModelRun {
     const key = this.#keys.next();
     const value = this.#newValue();
     this.#note(`put ${printable(key)} ${printable(value)}`);
-    const options = this.#random.chance(0.02) ? { sync: true } : {};
+    const { ttl, moment } = this.#life();
+    const options = { ...ttl, ...(this.#random.chance(0.02) ? { sync: true } : {}) };
     const written = this.#give([key, value], (k, v) => this.#engine.put(k!, v!, options));
     await written;
-    this.#model.put(key, value);
+    this.#model.put(key, value, moment);
+  }
+
+  /** How long a value lives: most do for ever. */
+  #life(): { readonly ttl: { readonly ttl?: number }; readonly moment: number | undefined } {
+    if (this.#random.chance(0.85)) return { ttl: {}, moment: undefined };
+    const ttl = this.#random.between(1, 100);
+    return { ttl: { ttl }, moment: this.#clock.ms + ttl };
+  }
+
+  /** Several at once, each of which has to see what the one before it has written. */
+  async #update(): Promise<void> {
+    const key = this.#random.chance(0.5) ? this.#keys.next() : this.#keys.nearby();
+    const count = this.#random.between(1, 4);
+    this.#note(`${count} updates of ${printable(key)}`);
+    const updates = Array.from({ length: count }, () => {
+      const value = this.#random.chance(0.2) ? undefined : this.#newValue();
+      const { ttl, moment } = this.#life();
+      const current = this.#model.get(key);
+      const answer = this.#give([key], (k) =>
+        this.#engine.update(
+          k!,
+          (found) => {
+            assert.equal(found && take(found), current, `what an update of ${printable(key)} finds`);
+            return value === undefined ? undefined : toBytes(value);
+          },
+          ttl,
+        ),
+      );
+      if (value === undefined) this.#model.delete(key);
+      else this.#model.put(key, value, moment);
+      return answer.then((given) => assert.equal(given && take(given), value, 'what an update gives'));
+    });
+    await Promise.all(updates);
+  }
+
+  /** Now and then to the very moment at which something expires, or right before it. */
+  #pass(): void {
+    const moments = this.#model.keys().map((key) => this.#model.expiresAt(key) ?? Number.POSITIVE_INFINITY);
+    const left = Math.min(...moments) - this.#clock.ms;
+    const by = left > 100 || this.#random.chance(0.3) ? this.#random.between(1, 50) : left;
+    this.#clock.pass(by > 1 && this.#random.chance(0.3) ? by - 1 : by);
+    this.#note(`time passes, to ${this.#clock.ms}`);
+    this.#model.nowMs = this.#clock.ms;
   }
 
   async #delete(): Promise<void> {

@@ -21,10 +21,8 @@ const VALUE_BYTES = 2000;
 function entries(count: number, firstSequence: number): ArrayEntry[] {
   const random = seededRandom(firstSequence);
   return Array.from({ length: count }, (_, i) => {
-    const value = Array.from({ length: VALUE_BYTES }, () => String.fromCharCode(33 + random.below(90))).join(
-      '',
-    );
-    return put(`key${String(i).padStart(6, '0')}`, firstSequence + i, value);
+    const value = random.bytes(VALUE_BYTES).map((byte) => 33 + (byte % 90));
+    return put(`key${String(i).padStart(6, '0')}`, firstSequence + i, Buffer.from(value).toString('latin1'));
   });
 }
 

@@ -24,8 +24,9 @@ import type { Place } from '../../shared/changes/position.ts';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { logPath } from '../../shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../../shared/files/file-system.ts';
-import type { KeptState } from '../manifest/kept-state.ts';
+import type { KeptLoad, KeptState } from '../manifest/kept-state.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
+import { LiveLoads } from './live-loads.ts';
 import { LOAD_START, type LoadPlace, openLoadTable, readLoadPart } from './load-pages.ts';
 import { type LogPlace, readLogPart } from './log-pages.ts';
 import { Retained, type RetainedItem, type RetainedLoad, type RetainedLog } from './retained.ts';
@@ -39,7 +40,11 @@ export interface ChangeParts {
   readonly directory: string;
   readonly disk: Disk;
   readonly memtables: MemtableList;
-  readonly versions: { readonly history: History; readonly kept: KeptState };
+  readonly versions: {
+    readonly history: History;
+    readonly kept: KeptState;
+    pin(): { release(): void };
+  };
   visibleSequence(): number;
 }
 
@@ -59,6 +64,7 @@ export class ChangeSource {
   #wokenAt = 0;
   /** Ends when the read that was asked for last has ended. */
   #lastRead: Promise<unknown> = Promise.resolve();
+  readonly #live = new LiveLoads();
   #ended: StorageError | undefined;
 
   constructor(parts: ChangeParts) {
@@ -73,6 +79,14 @@ export class ChangeSource {
     return this.#consumers.size;
   }
 
+  /** Up to here all who are {@link ChangeConsumer.keepsUp} have read; undefined: there is none. */
+  get unreadAfter(): number | undefined {
+    let least: number | undefined;
+    for (const { keepsUp, sequence } of this.#consumers)
+      if (keepsUp) least = Math.min(least ?? sequence, sequence);
+    return least;
+  }
+
   /** undefined: from now on. */
   consumer(after: Place | undefined): ChangeConsumer {
     const sequence = this.#parts.visibleSequence();
@@ -81,6 +95,15 @@ export class ChangeSource {
     );
     this.#consumers.add(consumer);
     return consumer;
+  }
+
+  /** An ingestion has been committed, and is about to be published. */
+  noteLoad(load: KeptLoad): void {
+    const { kept } = this.#parts.versions;
+    if (this.#consumers.size === 0 || kept.keptLoads.some(({ sequence }) => sequence === load.sequence))
+      return;
+    const pin = this.#parts.versions.pin();
+    this.#live.add(load, () => pin.release());
   }
 
   /** Something has been published. */
@@ -92,6 +115,15 @@ export class ChangeSource {
     else setTimeout(() => this.#wake(), WAKE_INTERVAL_MS);
   }
 
+  /** Calls `act` once, when something has been published, or the store is closed; returns how to forget that. */
+  onNews(act: () => void): () => void {
+    this.#waiting.push(act);
+    if (this.#ended !== undefined) this.#wake();
+    return () => {
+      this.#waiting = this.#waiting.filter((other) => other !== act);
+    };
+  }
+
   #wake(): void {
     this.#isWakeDue = false;
     this.#wokenAt = now();
@@ -101,6 +133,7 @@ export class ChangeSource {
   /** Every call of next() that waits, and every later one, is rejected with `error`. */
   close(error: StorageError): void {
     this.#ended ??= error;
+    this.#live.close();
     this.#wake();
   }
 
@@ -117,8 +150,12 @@ export class ChangeSource {
 
   /** Of this moment. */
   retained(): Retained {
-    const { memtables, versions, visibleSequence } = this.#parts;
-    return new Retained(versions.kept, memtables.writtenLogs(), visibleSequence());
+    const { memtables, versions } = this.#parts;
+    const visible = this.#parts.visibleSequence();
+    const retained = Retained.of(versions.kept, memtables.writtenLogs(), visible);
+    const slowest = Math.min(visible, ...Array.from(this.#consumers, ({ sequence }) => sequence));
+    const begins = retained.items.map(({ after }) => after);
+    return retained.with(this.#live.listed(slowest, begins, visible));
   }
 
   /** @internal For consumers. */
@@ -236,6 +273,8 @@ export class ChangeConsumer implements PageFeed {
   /** All up to here was given. */
   sequence: number;
   isChecked = false;
+  /** What it has not read yet is to stay for a while (manifest/retention.ts). */
+  keepsUp = false;
   isEnded = false;
   /** The log that was read last, and where to go on in it. */
   log: { readonly number: number; readonly place: LogPlace } | undefined;

@@ -5,6 +5,7 @@
  * of a millisecond and leaves no parser state behind for the next line of a prompt.
  */
 import { Command, CommanderError } from 'commander';
+import { addBackupCommands } from './backup-commands.ts';
 import type { CommandContext } from './context.ts';
 import { CommandError, ExitCode, usageError } from './exit-codes.ts';
 import { addInspectCommands } from './inspect-commands.ts';
@@ -32,6 +33,7 @@ export function buildProgram(context: CommandContext): Command {
   addLoadCommand(program, context);
   addMaintenanceCommands(program, context);
   addRepairCommand(program, context);
+  addBackupCommands(program, context);
   addInspectCommands(program, context);
   return program;
 }

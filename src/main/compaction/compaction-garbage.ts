@@ -148,13 +148,9 @@ function planRanges(
   busy: BusyTables,
   baseLevel: Level,
 ): CompactionPlan | undefined {
-  if (level === 0) return planLevelZero(version, table, () => baseLevel, 'deleted-range', options, busy);
-  if (isBottom(version, level, table))
-    return planFor(version, level, level, [table], 'deleted-range', options, busy);
-  const hull = { start: table.smallestKey, end: table.largestKey };
-  const output = nextLevelWithData(version, level, hull, toLevel(LEVEL_COUNT - 1), busy);
-  const plan = planFor(version, level, output, [table], 'deleted-range', options, busy);
-  if (plan === undefined) return undefined;
+  const isOnItsOwn = isBottom(version, level, table);
+  const plan = planTable(version, level, table, 'deleted-range', options, busy, { baseLevel, isOnItsOwn });
+  if (plan === undefined || level === 0 || isOnItsOwn) return plan;
   const { overlapping } = plan;
   const edges = Math.min(overlapping.length, 2 * (table.rangeDeletes ?? 0));
   const hiddenBytes = (edges * totalBytes(overlapping)) / (2 * Math.max(1, overlapping.length));
@@ -233,9 +229,22 @@ function planGarbage(
 ): CompactionPlan | undefined {
   const expired = sheddableCount(table, options.readPoints);
   const reason = reasonFor(table, expired);
+  const isOnItsOwn = table.tombstoneCount + expired === 0 || isBottom(version, level, table);
+  return planTable(version, level, table, reason, options, busy, { baseLevel, isOnItsOwn });
+}
+
+/** Written again by itself where it lies, or taken down to the next level that has something of its keys. */
+function planTable(
+  version: Version,
+  level: Level,
+  table: TableInfo,
+  reason: CompactionReason,
+  options: CompactionOptions,
+  busy: BusyTables,
+  { baseLevel, isOnItsOwn }: { readonly baseLevel: Level; readonly isOnItsOwn: boolean },
+): CompactionPlan | undefined {
   if (level === 0) return planLevelZero(version, table, () => baseLevel, reason, options, busy);
-  if (table.tombstoneCount + expired === 0 || isBottom(version, level, table))
-    return planFor(version, level, level, [table], reason, options, busy);
+  if (isOnItsOwn) return planFor(version, level, level, [table], reason, options, busy);
   const range = { start: table.smallestKey, end: table.largestKey };
   const output = nextLevelWithData(version, level, range, toLevel(LEVEL_COUNT - 1), busy);
   return planFor(version, level, output, [table], reason, options, busy);

@@ -1,16 +1,16 @@
 /**
  * Tables that deleted ranges hide wholly: they leave the store without being read.
  *
- *   look    finds range tables that are new in the version, and examines each once, beside all else: which deeper tables (in L0,
- *           older ones) lie within its ranges
+ *   look    finds range tables that are new in the version, and examines them beside all else: which tables below them (in L0,
+ *           there as well) lie within their ranges, and are older by their sequences
+ *   again   examines some once more, in turn, when the store comes to rest: what compactions have put together since
  *   plan    those of them that no snapshot sees and no running plan has taken, as a plan of kind 'drop', level by level
  *
  * What a table hides that goes lies within its bounds, is older than it, and so is hidden by the same ranges. Once covered, a
- * table stays so, wherever it moves, and whatever becomes of the ranges: so nothing has to be asked a second time.
+ * table stays so, wherever it moves, and whatever becomes of the ranges.
  *
  * Bounds: a covered table is one number and one sequence; there are never more than tables of the version. An examination holds
- * the
- *         event loop for some hundred tables at a time.
+ *         the event loop for TABLES_PER_TURN tables at a time, a rest begins with AGAIN_AT_ONCE of them.
  * Thread: main.
  */
 import { compareKeys } from '../../shared/base/bytes.ts';

@@ -9,6 +9,7 @@
  *   flush       {}                                                                   result {}
  *   compact     {}                                                                   result {}
  *   checkpoint  {directory}                                                          result: CheckpointReport
+ *   backup      {target}                                      progress               result: BackupInfo
  *
  * Keys are base64.
  *
@@ -58,6 +59,7 @@ export const COMMANDS: ReadonlyMap<string, DoorCommand> = new Map<string, DoorCo
   ['flush', (store) => store.flush().then(() => ({}))],
   ['compact', (store) => store.compact().then(() => ({}))],
   ['checkpoint', checkpoint],
+  ['backup', backUp],
 ]);
 
 async function get(store: ServedStore, args: Args, talk: DoorTalk): Promise<unknown> {
@@ -106,6 +108,18 @@ async function checkpoint(store: ServedStore, args: Args): Promise<unknown> {
   if (typeof directory !== 'string' || !isAbsolute(directory))
     throw invalidArgument('the directory of a checkpoint must be an absolute path');
   return await store.checkpoint(directory);
+}
+
+async function backUp(store: ServedStore, args: Args, talk: DoorTalk): Promise<unknown> {
+  const { target } = args;
+  if (typeof target !== 'string' || !(isAbsolute(target) || target.startsWith('s3://')))
+    throw invalidArgument('the target of a backup must be an absolute path, or s3://bucket/prefix');
+  const { backup } = await import('../../backup/backup.ts');
+  const { namedTarget } = await import('../../backup/s3/named-target.ts');
+  return await backup(store, await namedTarget(target), {
+    signal: talk.signal,
+    onProgress: (step) => talk.progress(step),
+  });
 }
 
 function bytesOf(args: Args, name: string): Buffer | undefined {

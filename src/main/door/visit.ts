@@ -11,6 +11,8 @@
  */
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { BackupOptions, TransferProgress } from '../../backup/backup.ts';
+import type { BackupInfo } from '../../backup/description.ts';
 import {
   errorFromWire,
   isError,
@@ -151,6 +153,19 @@ export class Door {
 
   async checkpoint(directory: string): Promise<CheckpointReport> {
     return (await this.#askForAll('checkpoint', { directory })).result as CheckpointReport;
+  }
+
+  /** `target` is an absolute path, or s3://bucket/prefix with the owner's credentials. */
+  async backup(
+    target: string,
+    { signal, onProgress }: Pick<BackupOptions, 'signal' | 'onProgress'>,
+  ): Promise<BackupInfo> {
+    let result: unknown;
+    for await (const { kind, bytes } of this.ask('backup', { target }, signal)) {
+      if (kind === FrameKind.Progress) onProgress?.(parseJson(bytes) as TransferProgress);
+      if (kind === FrameKind.Result) result = parseJson(bytes);
+    }
+    return result as BackupInfo;
   }
 
   async #askForAll(

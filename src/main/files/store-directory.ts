@@ -17,6 +17,7 @@ import {
   MANIFEST_NAME,
   MANIFEST_TEMPORARY_NAME,
   parseFileName,
+  RESTORING_NAME,
 } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import { makeDirectories, removeDirectories } from '../../shared/files/make-directories.ts';
@@ -79,6 +80,7 @@ export function prepareDirectory(
   const found = fs.stat(directory);
   if (found !== undefined) {
     if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
+    refuseHalfRestored(fs, directory);
     refuseForeign(fs, directory, options);
     return new CreatedDirectories(fs, directory, []);
   }
@@ -96,6 +98,16 @@ export function prepareDirectory(
 
 export function noDatabase(directory: string): StorageError {
   return new StorageError('STRATA_NO_DATABASE', `the store ${directory} does not exist`);
+}
+
+/** What a restore that was interrupted has left is no store yet. Its manifest comes last. */
+export function refuseHalfRestored(fs: FileSystem, directory: string): void {
+  if (fs.stat(join(directory, RESTORING_NAME))?.kind !== 'directory') return;
+  if (fs.stat(join(directory, MANIFEST_NAME)) !== undefined) return;
+  throw new StorageError(
+    'STRATA_NO_DATABASE',
+    `the store ${directory} does not exist yet: a restore into it is under way, or was interrupted and can be run again`,
+  );
 }
 
 /** Before the lock, as that may leave a LOCK behind: a directory that is plainly no store is not to be written to. */

@@ -54,8 +54,8 @@ export class ObsoleteList {
   }
 
   /**
-   * The lists when these tables and pages are not needed any more, nor are the logs below `logNumber` that are not kept, and those
-   * that were kept and are dropped.
+   * The lists when these tables and pages are not needed any more, nor are the logs below `logNumber` that are not kept, and
+   * those that were kept and are dropped.
    */
   after(
     removedTables: readonly ObsoleteTable[],

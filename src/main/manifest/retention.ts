@@ -7,6 +7,9 @@
  * The newest come first; the one that reaches `bytes` is the last that stays. So at least `bytes` stay, and at most one log (or
  * ingestion) more. An ingestion counts with the bytes of its tables, which are kept when they leave the levels.
  *
+ * What an archive that keeps up is about to read stays as well, up to UNREAD_BYTES: otherwise a flush that comes right behind a
+ * write would tear a gap into it.
+ *
  * Invariants: what stays is without a gap: all that is older than something dropped is dropped.
  * Thread:     main. Pure.
  */
@@ -26,7 +29,12 @@ export interface RetentionPolicy {
   readonly bytes: number;
   /** undefined: however old it is. */
   readonly ms: number | undefined;
+  /** Up to here every archive that keeps up has read; undefined: there is none. */
+  readonly unreadAfter?: number | undefined;
 }
+
+/** At most so much stays for archives alone. */
+export const UNREAD_BYTES: number = 64 * 1024 * 1024;
 
 export const NO_RETENTION: RetentionPolicy = { bytes: 0, ms: undefined };
 
@@ -86,14 +94,16 @@ const NOTHING: Retained = {
   droppedTables: [],
 };
 
-function firstToStay(items: readonly Item[], { bytes, ms }: RetentionPolicy, nowMs: number): number {
+function firstToStay(items: readonly Item[], policy: RetentionPolicy, nowMs: number): number {
+  const { bytes, ms, unreadAfter = Number.POSITIVE_INFINITY } = policy;
   const oldest = ms === undefined ? Number.NEGATIVE_INFINITY : nowMs - ms;
   let sum = 0;
   let first = items.length;
-  while (first > 0 && sum < bytes && items.length - first < MAX_KEPT_LOGS) {
+  while (first > 0 && items.length - first < MAX_KEPT_LOGS) {
     // What follows it was begun when its last write was over.
     const endedMs = items[first]?.time ?? nowMs;
-    if (endedMs < oldest) break;
+    const isUnread = (items[first]?.after ?? Number.MAX_SAFE_INTEGER) > unreadAfter && sum < UNREAD_BYTES;
+    if (!isUnread && (sum >= bytes || endedMs < oldest)) break;
     first--;
     sum += items[first]!.sizeBytes;
   }

@@ -24,6 +24,8 @@ export interface VersionHost {
   installed(edit: VersionEdit): void;
   /** The key ranges that running compactions read and write: bounds of other tables are not to reach into them. */
   reservedRanges(): readonly InclusiveRange[];
+  /** Up to here every archive that keeps up has read the changes; undefined: there is none. */
+  unreadAfter(): number | undefined;
   /** Called once, before the edit rejects: nobody knows which manifest the next open will find. */
   poisoned(error: unknown): void;
 }
@@ -49,5 +51,6 @@ export const NO_HOST: VersionHost = {
   dropped: () => undefined,
   installed: () => undefined,
   reservedRanges: () => [],
+  unreadAfter: () => undefined,
   poisoned: () => undefined,
 };

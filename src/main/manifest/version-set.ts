@@ -133,6 +133,11 @@ export class VersionSet {
     return this.#current;
   }
 
+  /** Of a store that was restored from a backup: the branch of it that the store goes on as. */
+  get branch(): string | undefined {
+    return this.#state.branch;
+  }
+
   get storeId(): string {
     return this.#state.storeId;
   }
@@ -174,7 +179,7 @@ export class VersionSet {
 
   /** Logs may stay when they are in tables. */
   get retainsLogs(): boolean {
-    return this.#retention.bytes > 0;
+    return this.#retention.bytes > 0 || this.#host.unreadAfter() !== undefined;
   }
 
   /** More than its retention says. */
@@ -182,9 +187,13 @@ export class VersionSet {
     const { droppedLogs, kept } = retain(
       this.#state,
       { logs: [], load: undefined, removed: [], nowMs },
-      this.#retention,
+      this.#policy(),
     );
     return droppedLogs.length > 0 || kept.keptLoads.length < this.#state.keptLoads.length;
+  }
+
+  #policy(): RetentionPolicy {
+    return { ...this.#retention, unreadAfter: this.#host.unreadAfter() };
   }
 
   get sealedLogs(): readonly SealedLog[] {
@@ -293,7 +302,7 @@ export class VersionSet {
         nextFileNumber: this.#control.nextFileNumber,
         ownerEpoch: this.#ownerEpoch,
         history: this.history,
-        retention: this.#retention,
+        retention: this.#policy(),
       });
       await stageManifest(this.#fs, this.#directory, rootBytes(next.state));
       this.#checkUnchanged(step.added, newPages);

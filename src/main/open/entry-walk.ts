@@ -8,7 +8,7 @@
  * Invariants: positions are those in the log, or those in a part of it that begins at `base`.
  * Thread:     any; pure.
  */
-import { VarintReader, varintLength } from '../../shared/base/bytes.ts';
+import { readU64, VarintReader, varintLength } from '../../shared/base/bytes.ts';
 import { EntryKind, MAX_KIND } from '../../shared/base/entry.ts';
 import { CorruptionError, StorageError } from '../../shared/base/errors.ts';
 import { EXPIRY_BYTES } from '../../shared/base/expiry.ts';
@@ -57,10 +57,15 @@ export class EntryReader {
 /** Whether an entry of this kind can have the key bytes[keyAt, keyEnd), with the value behind it. */
 function isOfKind(kind: number, bytes: Uint8Array, keyAt: number, keyEnd: number, valueEnd: number): boolean {
   if (kind === EntryKind.RangeDelete) return isRangeDelete(bytes, keyAt, keyEnd, keyEnd, valueEnd);
-  const room = kind === EntryKind.ExpiringPut ? EXPIRY_BYTES : 0;
-  const valueLength = valueEnd - keyEnd - room;
+  const expires = kind === EntryKind.ExpiringPut;
+  const valueLength = valueEnd - keyEnd - (expires ? EXPIRY_BYTES : 0);
   return (
-    kind <= MAX_KIND && keyEnd - keyAt <= MAX_KEY_BYTES && valueLength >= 0 && valueLength <= MAX_VALUE_BYTES
+    kind <= MAX_KIND &&
+    keyEnd - keyAt <= MAX_KEY_BYTES &&
+    valueLength >= 0 &&
+    valueLength <= MAX_VALUE_BYTES &&
+    // A table with a moment that is no whole number could be named by no manifest.
+    (!expires || readU64(bytes, keyEnd) >= 0)
   );
 }
 

@@ -29,6 +29,7 @@ import type { FileSystem, FileSystemSpec } from '../../shared/files/file-system.
 import { loadFileSystem } from '../../shared/files/node-file-system.ts';
 import { nameTables } from '../files/deletion-queue.ts';
 import { allEpochs } from '../files/epochs.ts';
+import { refuseHalfRestored } from '../files/store-directory.ts';
 import { acquireLock } from '../locking/directory-lock.ts';
 import { saveManifest } from '../manifest/manifest.ts';
 import { provesStore } from '../open/destroy-store.ts';
@@ -60,16 +61,20 @@ export async function repairStore(
 async function repair(root: string, isDryRun: boolean, internals: RepairInternals): Promise<RepairReport> {
   const startedAt = now();
   const disk = await loadFileSystem(internals.fileSystem);
+  refuseHalfRestored(disk, root);
   refuseForeign(disk, root);
   const lock = await acquireLock(disk, root);
   try {
     const { threads } = internals;
+    // A disk that is not the system's may be one that fails or counts: what it does stays on threads of its own.
+    const ofProcess = internals.fileSystem === undefined;
     const { fs, directory } = await locate(disk, throughAnchors(disk, lock), root, lock, isDryRun);
     const shop = new Workshop(
       fs,
       directory,
       resolveOptions(threads === undefined ? {} : { threads }),
       isDryRun,
+      ofProcess,
     );
     try {
       const survey = surveyStore(fs, directory);

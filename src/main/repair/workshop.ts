@@ -26,12 +26,19 @@ export class Workshop {
   readonly #jobs: JobRunner;
   readonly #control = new ControlBlock();
 
-  constructor(fs: FileSystem, directory: string, options: ResolvedOptions, isDryRun: boolean) {
+  /** `ofProcess`: on the threads that all stores of the process share. */
+  constructor(
+    fs: FileSystem,
+    directory: string,
+    options: ResolvedOptions,
+    isDryRun: boolean,
+    ofProcess: boolean,
+  ) {
     this.fs = fs;
     this.directory = directory;
     this.options = options;
     this.isDryRun = isDryRun;
-    const pool = new WorkerPool({ threads: options.threads });
+    const pool = new WorkerPool({ threads: options.threads, ofProcess });
     this.#control.raiseFileNumber(1);
     this.#jobs = new JobRunner(pool, this.#control, fs, directory, new Counters());
   }

@@ -3,7 +3,7 @@
  * A merge compares and consumes rows of batches, and asks its children once per batch instead of once per entry.
  *
  *   row          key start | key end | value start | value end         in keyBytes and valueBytes
- *                sequence, kind; ref: the entry's place, for iterators that find it again by that
+ *                sequence, kind; ref: the entry's place, by which its iterator finds it again, but for row 0
  *
  *   block        the keys lie one behind the other in the batch's own room; the values lie in the block, in order
  *   scattered    key and value lie side by side where the iterator has them: a memtable's arena
@@ -121,6 +121,25 @@ export class EntryBatch {
     rows[at + 3] = valueEnd;
     this.sequences[row] = sequence;
     this.kinds[row] = kind;
+  }
+
+  /** Leaves out the rows behind the first one of which `isLeftOut` says so. */
+  leaveOut(isLeftOut: Uint8Array): void {
+    const { rows, sequences, kinds, refs, count } = this;
+    let kept = 1;
+    for (let row = 1; row < count; row++) {
+      if (isLeftOut[row] === 1) continue;
+      if (kept < row) {
+        // One by one: a native call for four numbers takes longer.
+        for (let field = 0; field < ROW_FIELDS; field++)
+          rows[kept * ROW_FIELDS + field] = rows[row * ROW_FIELDS + field]!;
+        sequences[kept] = sequences[row]!;
+        kinds[kept] = kinds[row]!;
+        refs[kept] = refs[row]!;
+      }
+      kept++;
+    }
+    this.count = kept;
   }
 
   /** Makes `entry` the one of `row`. */

@@ -9,6 +9,7 @@
  *   000016.tables        a page of the manifest: a part of its list of tables (manifest-pages.ts); 000016.tables.new likewise
  *   LOCK-0a1b....sock    the socket of an owner (lock-socket.ts)
  *   epoch-000001         a directory: where the files are since an owner elsewhere was superseded (epochs.ts)
+ *   restoring            a directory: what a restore under way has brought so far (backup/restore-stage.ts)
  *   000013.sst.set-aside a damaged file (of any kind but LOCK) that repair has replaced, kept for whoever wants to look; a
  *                        second one of that name gets -2, and so on
  */
@@ -18,13 +19,14 @@ import { type FileNumber, fileNumber, MAX_FILE_NUMBER } from '../base/ids.ts';
 export const MANIFEST_NAME = 'manifest.json';
 export const MANIFEST_TEMPORARY_NAME = 'manifest.json.tmp';
 export const LOCK_NAME = 'LOCK';
+export const RESTORING_NAME = 'restoring';
 
 export type StoreFile =
   | {
       readonly kind: 'log' | 'table' | 'new-table' | 'run' | 'page' | 'new-page';
       readonly number: FileNumber;
     }
-  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' | 'lock-socket' }
+  | { readonly kind: 'manifest' | 'manifest-temporary' | 'lock' | 'lock-socket' | 'restoring' }
   | { readonly kind: 'epoch'; readonly epoch: number }
   /** `number` is that of the log, the table or the page of a manifest; 0 for a manifest itself. */
   | { readonly kind: 'set-aside'; readonly of: 'log' | 'table' | 'manifest'; readonly number: FileNumber };
@@ -102,6 +104,7 @@ export function parseFileName(name: string): StoreFile | undefined {
   if (name === MANIFEST_NAME) return { kind: 'manifest' };
   if (name === MANIFEST_TEMPORARY_NAME) return { kind: 'manifest-temporary' };
   if (name === LOCK_NAME) return { kind: 'lock' };
+  if (name === RESTORING_NAME) return { kind: 'restoring' };
   const aside = /^(.+)\.set-aside(?:-(?:[2-9]|[1-9]\d{1,5}))?$/.exec(name);
   if (aside !== null) return parseSetAside(aside[1]!);
   if (/^LOCK-[0-9a-f]{16}\.sock$/.test(name)) return { kind: 'lock-socket' };

@@ -5,6 +5,9 @@
  *   next, seek ...   as the child; on a hidden entry it goes on, and past the end of a range by a seek: what lies in a hole is
  *                    not walked, not even read
  *
+ *   readBatch        as the child, then what is hidden is left out: rows and boundaries are walked in step, so small holes cost
+ *                    about what the entries in them do
+ *
  * Whoever is told nothing of ranges, the merge and what reads from it, stays as fast as it is. In a stretch of keys that nothing
  * covers an entry costs one comparison with its end, a batch of entries one for its last key.
  *
@@ -14,7 +17,7 @@
  */
 import { compareBytes } from '../base/bytes.ts';
 import type { Entry } from '../base/entry.ts';
-import { type EntryBatch, ROW_FIELDS } from '../base/entry-batch.ts';
+import { type EntryBatch, MAX_BATCH_ROWS, ROW_FIELDS } from '../base/entry-batch.ts';
 import { type InternalIterator, KeyLimit } from '../base/iterator.ts';
 import { type RangeSource, Stretch } from '../ranges/stretch.ts';
 
@@ -22,6 +25,8 @@ import { type RangeSource, Stretch } from '../ranges/stretch.ts';
 const STEPS = 8;
 /** Used within one call. */
 const limit = new KeyLimit();
+const covers = new Float64Array(MAX_BATCH_ROWS);
+const isHidden = new Uint8Array(MAX_BATCH_ROWS);
 
 /** What hides entries of a place. */
 export interface HidingRanges {
@@ -93,7 +98,7 @@ export class HiddenRanges implements InternalIterator {
     return this.#backward(this.#child.prev());
   }
 
-  /** As far as nothing is hidden. What is looked at behind the entry may leave a stretch behind that is ahead of the child. */
+  /** Without what is hidden. */
   readBatch(batch: EntryBatch, maxRows: number): void {
     const child = this.#child;
     if (child.readBatch === undefined) {
@@ -102,10 +107,8 @@ export class HiddenRanges implements InternalIterator {
     }
     child.readBatch(batch, maxRows);
     const { count } = batch;
-    if (count <= 1 || (this.#own === 0 && this.#isInside(batch, count - 1))) return;
-    let kept = 1;
-    while (kept < count && this.#isVisible(batch, kept)) kept++;
-    batch.count = kept;
+    if (count <= 1 || (this.#own === 0 && isInside(batch, count - 1, this.#end))) return;
+    if (this.#findHidden(batch)) batch.leaveOut(isHidden);
   }
 
   moveTo(batch: EntryBatch, row: number): void {
@@ -116,21 +119,32 @@ export class HiddenRanges implements InternalIterator {
     this.#child.close();
   }
 
-  #isVisible(batch: EntryBatch, row: number): boolean {
-    if (!this.#isInside(batch, row)) {
-      const at = row * ROW_FIELDS;
-      this.#look(batch.keyBytes, batch.rows[at]!, batch.rows[at + 1]!);
+  /** Of the rows behind the first, which lies in all stretches and is not hidden. */
+  #findHidden(batch: EntryBatch): boolean {
+    const { newer, own, sequence } = this.#ranges;
+    const { count, sequences } = batch;
+    isHidden.fill(0, 1, count);
+    let found = false;
+    for (let i = 0; i < newer.length; i++) {
+      const near = this.#stretches[i]!;
+      if (isInside(batch, count - 1, near.end)) continue;
+      newer[i]!.coverRows({ batch, maxSequence: sequence, near }, 1, count, covers);
+      for (let row = 1; row < count; row++)
+        if (covers[row]! > 0) {
+          isHidden[row] = 1;
+          found = true;
+        }
     }
-    return !this.#isHole && batch.sequences[row]! >= this.#own;
-  }
-
-  #isInside(batch: EntryBatch, row: number): boolean {
-    const end = this.#end;
-    const at = row * ROW_FIELDS;
-    return (
-      end === undefined ||
-      compareBytes(batch.keyBytes, batch.rows[at]!, batch.rows[at + 1]!, end, 0, end.length) < 0
-    );
+    if (own === undefined) return found;
+    const near = this.#stretches[newer.length]!;
+    if (isInside(batch, count - 1, near.end)) covers.fill(near.sequence, 1, count);
+    else own.coverRows({ batch, maxSequence: sequence, near }, 1, count, covers);
+    for (let row = 1; row < count; row++)
+      if (sequences[row]! < covers[row]!) {
+        isHidden[row] = 1;
+        found = true;
+      }
+    return found;
   }
 
   /** From where the child stands, to the next entry that is not hidden. */
@@ -229,6 +243,13 @@ export class HiddenRanges implements InternalIterator {
     const start = this.#start;
     return start !== undefined && compareBytes(keyBytes, keyStart, keyEnd, start, 0, start.length) < 0;
   }
+}
+
+/** Whether the row comes before the end of a stretch. */
+function isInside({ keyBytes, rows }: EntryBatch, row: number, end: Uint8Array | undefined): boolean {
+  if (end === undefined) return true;
+  const at = row * ROW_FIELDS;
+  return compareBytes(keyBytes, rows[at]!, rows[at + 1]!, end, 0, end.length) < 0;
 }
 
 function compare(a: Uint8Array, b: Uint8Array): number {

@@ -10,6 +10,7 @@
  * Thread: any. Pure.
  */
 import { compareBytes, headOf, sharedPrefixLength } from '../base/bytes.ts';
+import { WALK_STEPS } from './stretch.ts';
 
 const CHUNK_KEYS = 256;
 
@@ -79,6 +80,16 @@ export class BoundaryChunk {
       this.#compare(at, bytes, start, end) <= 0 &&
       this.#compare(at + 1, bytes, start, end) > 0
     );
+  }
+
+  /**
+   * The boundary behind which bytes[start, end) lies, at or behind it: `at` or one of the next few, which is not the last.
+   * -1: none of those.
+   */
+  walk(at: number, bytes: Uint8Array, start: number, end: number): number {
+    const limit = Math.min(at + WALK_STEPS, this.count - 1);
+    for (let i = at; i < limit; i++) if (this.#compare(i + 1, bytes, start, end) > 0) return i;
+    return -1;
   }
 
   /** < 0 when the first key comes before bytes[start, end). */

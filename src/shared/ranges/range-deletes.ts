@@ -19,8 +19,9 @@
  * Source:     RocksDB's fragmented range tombstones, with the boundaries shared.
  */
 import { compareBytes, readU32, readU64, writeU32, writeU64 } from '../base/bytes.ts';
+import { ROW_FIELDS } from '../base/entry-batch.ts';
 import { MAX_BOUND_BYTES } from '../base/range-delete.ts';
-import type { RangeSource, Stretch } from './stretch.ts';
+import { type RangeSource, type RowsToCover, type Stretch, WALK_STEPS } from './stretch.ts';
 
 const U32_BYTES = 4;
 const U64_BYTES = 8;
@@ -150,10 +151,60 @@ export class RangeDeletes implements RangeSource {
   }
 
   stretchAt(bytes: Uint8Array, start: number, end: number, maxSequence: number, into: Stretch): void {
+    if (into.origin === this && this.#isBeside(into, bytes, start, end, maxSequence)) return;
     const at = this.#boundaryOf(bytes, start, end);
+    into.origin = this;
+    into.at = at;
     into.sequence = this.#newest(at, maxSequence);
     into.start = at < 0 ? undefined : this.key(at);
     into.end = at + 1 < this.boundaryCount ? this.key(at + 1) : undefined;
+  }
+
+  coverRows({ batch, maxSequence, near }: RowsToCover, from: number, to: number, into: Float64Array): void {
+    const { keyBytes, rows } = batch;
+    let at = near.origin === this ? near.at : -1;
+    for (let row = from; row < to; row++) {
+      const start = rows[row * ROW_FIELDS]!;
+      const end = rows[row * ROW_FIELDS + 1]!;
+      if (at >= 0) at = this.#walk(at, keyBytes, start, end);
+      if (at < 0) at = this.#boundaryOf(keyBytes, start, end);
+      into[row] = this.#newest(at, maxSequence);
+    }
+  }
+
+  /** As BoundaryChunk.walk. */
+  #walk(at: number, bytes: Uint8Array, start: number, end: number): number {
+    const limit = Math.min(at + WALK_STEPS, this.boundaryCount - 1);
+    for (let i = at; i < limit; i++) if (this.#compare(i + 1, bytes, start, end) > 0) return i;
+    return -1;
+  }
+
+  /** Moves to the stretch before or behind, if the key lies there. */
+  #isBeside(stretch: Stretch, bytes: Uint8Array, start: number, end: number, maxSequence: number): boolean {
+    const { at } = stretch;
+    if (at < 0) return false;
+    if (this.#isBetween(at + 1, bytes, start, end)) {
+      stretch.goOn(this.#newest(at + 1, maxSequence), this.key(at + 2));
+      return true;
+    }
+    if (at === 0 || !this.#isBetween(at - 1, bytes, start, end)) return false;
+    stretch.goBack(this.#newest(at - 1, maxSequence), this.key(at - 1));
+    return true;
+  }
+
+  /** Whether the key lies from boundary `at` on and in front of the next one. */
+  #isBetween(at: number, bytes: Uint8Array, start: number, end: number): boolean {
+    return (
+      at + 1 < this.boundaryCount &&
+      this.#compare(at, bytes, start, end) <= 0 &&
+      this.#compare(at + 1, bytes, start, end) > 0
+    );
+  }
+
+  /** < 0 when the key of boundary `at` comes before bytes[start, end). */
+  #compare(at: number, bytes: Uint8Array, start: number, end: number): number {
+    const from = this.#keysAt + (at === 0 ? 0 : this.#keyEnds[at - 1]!);
+    return compareBytes(this.bytes, from, this.#keysAt + this.#keyEnds[at]!, bytes, start, end);
   }
 
   #newest(at: number, maxSequence: number): number {
@@ -176,9 +227,7 @@ export class RangeDeletes implements RangeSource {
     let high = this.boundaryCount;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const from = this.#keysAt + (middle === 0 ? 0 : this.#keyEnds[middle - 1]!);
-      const to = this.#keysAt + this.#keyEnds[middle]!;
-      if (compareBytes(this.bytes, from, to, bytes, start, end) <= 0) low = middle + 1;
+      if (this.#compare(middle, bytes, start, end) <= 0) low = middle + 1;
       else high = middle;
     }
     return low - 1;

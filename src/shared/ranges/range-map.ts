@@ -16,9 +16,10 @@
  *             would have as many as there were deletes. Who reads an older moment has a map of that moment.
  */
 import { headOf, sharedPrefixLength } from '../base/bytes.ts';
+import { ROW_FIELDS } from '../base/entry-batch.ts';
 import { BoundaryChunk, type BoundaryPiece, compareHead, countByHead } from './boundary-chunk.ts';
 import { type SweptRange, sweep } from './range-sweep.ts';
-import type { RangeSource, Stretch } from './stretch.ts';
+import type { RangeSource, RowsToCover, Stretch } from './stretch.ts';
 
 /** Ranges are taken one by one where that costs less than a sweep over all: each copies a chunk and the list of chunks. */
 const SWEEP_COST = 10;
@@ -113,20 +114,42 @@ export class RangeMap implements RangeSource {
 
   /** All of it is below or at the sequence that the map was made for: `maxSequence` counts for nothing. */
   stretchAt(bytes: Uint8Array, start: number, end: number, _maxSequence: number, into: Stretch): void {
-    if (into.origin === this && this.#isNext(into, bytes, start, end)) {
-      this.#show(into.place, into.at + 1, into);
-      return;
-    }
+    if (into.origin === this && this.#isBeside(into, bytes, start, end)) return;
     const place = this.#chunkOf(bytes, start, end);
     const chunk = this.#chunks[place];
     into.origin = this;
     this.#show(place, chunk === undefined ? 0 : chunk.countUpTo(bytes, start, end) - 1, into);
   }
 
-  /** Whether the key lies in the stretch behind `last`, in the same chunk. */
-  #isNext({ place, at }: Stretch, bytes: Uint8Array, start: number, end: number): boolean {
+  coverRows({ batch, near }: RowsToCover, from: number, to: number, into: Float64Array): void {
+    const { keyBytes, rows } = batch;
+    const isNear = near.origin === this;
+    let chunk = isNear ? this.#chunks[near.place] : undefined;
+    let at = isNear && chunk !== undefined ? near.at : -1;
+    for (let row = from; row < to; row++) {
+      const start = rows[row * ROW_FIELDS]!;
+      const end = rows[row * ROW_FIELDS + 1]!;
+      if (at >= 0) at = chunk!.walk(at, keyBytes, start, end);
+      if (at < 0) {
+        chunk = this.#chunks[this.#chunkOf(keyBytes, start, end)];
+        at = chunk === undefined ? -1 : chunk.countUpTo(keyBytes, start, end) - 1;
+      }
+      into[row] = at < 0 ? 0 : chunk!.sequences[at]!;
+    }
+  }
+
+  /** Moves to the stretch before or behind, if the key lies there, in the same chunk. */
+  #isBeside(stretch: Stretch, bytes: Uint8Array, start: number, end: number): boolean {
+    const { place, at } = stretch;
     const chunk = this.#chunks[place];
-    return chunk?.isBetween(at + 1, bytes, start, end) === true;
+    if (chunk === undefined || at < 0) return false;
+    if (chunk.isBetween(at + 1, bytes, start, end)) {
+      stretch.goOn(chunk.sequences[at + 1]!, chunk.key(at + 2));
+      return true;
+    }
+    if (at === 0 || !chunk.isBetween(at - 1, bytes, start, end)) return false;
+    stretch.goBack(chunk.sequences[at - 1]!, chunk.key(at - 1));
+    return true;
   }
 
   #show(place: number, at: number, into: Stretch): void {

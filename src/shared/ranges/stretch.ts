@@ -9,6 +9,10 @@
  *
  * Thread: any.
  */
+import type { EntryBatch } from '../base/entry-batch.ts';
+
+/** How many boundaries are tried one after the other, before a key is searched for: keys and boundaries are walked in step. */
+export const WALK_STEPS = 4;
 
 /** A stretch of keys that the same newest delete covers. Filled by {@link RangeSource.stretchAt}. */
 export class Stretch {
@@ -30,10 +34,35 @@ export class Stretch {
     this.end = undefined;
     this.origin = undefined;
   }
+
+  /** Takes a stretch of the same source that is the next one: where this one ends. `end`: where that does. */
+  goOn(sequence: number, end: Uint8Array | undefined): void {
+    this.sequence = sequence;
+    this.start = this.end;
+    this.end = end;
+    this.at++;
+  }
+
+  /** The one before. */
+  goBack(sequence: number, start: Uint8Array | undefined): void {
+    this.sequence = sequence;
+    this.end = this.start;
+    this.start = start;
+    this.at--;
+  }
+}
+
+/** Rows, and a stretch that does not begin behind the first of them: where to begin, if it is one of the same source. */
+export interface RowsToCover {
+  readonly batch: EntryBatch;
+  readonly maxSequence: number;
+  readonly near: Stretch;
 }
 
 /** Deleted ranges of one place: a memtable, a table, a level. */
 export interface RangeSource {
   /** Makes `into` a stretch around the key bytes[start, end), with the newest delete at or below `maxSequence` that covers it. */
   stretchAt(bytes: Uint8Array, start: number, end: number, maxSequence: number, into: Stretch): void;
+  /** The same for rows of a batch, whose keys don't fall: the sequence for each of them, into its place. */
+  coverRows(rows: RowsToCover, from: number, to: number, into: Float64Array): void;
 }

@@ -1,8 +1,9 @@
 /**
  * What a reader makes of the entry that a lookup has found: the value, whether there is one, or when it expires.
  *
- * The clock is asked when an entry that expires was found, and not otherwise: so a value is not handed out once its moment has
- * come, however long the disk took. Reads of many entries (getMany, scans) are of one time, which is fixed when they begin.
+ * A read of one key asks the clock when it has found an entry that expires, and not otherwise: so a value is not handed out once
+ * its moment has come, however long the disk took. Reads of many entries (getMany, scans) are of one time, asked for when they
+ * begin, if what they read may expire at all; those of a snapshot and of a transaction are of its time.
  *
  * Thread: any.
  */

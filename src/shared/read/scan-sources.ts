@@ -10,7 +10,7 @@ import { ConcatIterator } from '../merge/concat-iterator.ts';
 import { HiddenRanges } from '../merge/hidden-ranges.ts';
 import type { RangeSource } from '../ranges/stretch.ts';
 import type { SpanIterator } from '../table/block-span.ts';
-import { LevelRanges, TableRanges } from './range-sources.ts';
+import { TableRanges } from './range-sources.ts';
 import type { ReadableMemtable } from './readable-memtables.ts';
 import type { ScanReads } from './scan-reads.ts';
 import type { TableCache } from './table-cache.ts';
@@ -66,16 +66,15 @@ export function openSources(
       tables.iterator(list.at(place)!, fillCache, { scan: reads, order, place });
     children.add(
       new ConcatIterator(list, open),
-      list.rangeTables === 0 ? undefined : new LevelRanges(list, tables),
+      list.rangeTables === 0 ? undefined : new TableRanges(list, tables),
     );
   }
   return children.iterators;
 }
 
-/** Nearly every run is one table. */
 function rangesOfRun(run: readonly TableInfo[], tables: TableCache): RangeSource | undefined {
   if (run.every(({ rangeDeletes }) => rangeDeletes === undefined)) return undefined;
-  return run.length === 1 ? new TableRanges(run[0]!, tables) : new LevelRanges(TableList.from(run), tables);
+  return new TableRanges(TableList.from(run), tables);
 }
 
 /** Newest first; each without what it and those before it have deleted. */

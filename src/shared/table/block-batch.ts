@@ -39,6 +39,7 @@ function decodeBehind(block: Block, current: Entry, batch: EntryBatch, maxRows: 
     if (nextEnd < 0) return;
     keyStart = keyEnd;
     keyEnd = nextEnd;
+    batch.refs[batch.count] = offset;
     batch.add(keyStart, keyEnd, valueStart, valueEnd, header.sequence, header.kind);
     offset = valueEnd;
   }

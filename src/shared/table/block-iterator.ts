@@ -107,11 +107,10 @@ export class BlockIterator implements SpanIterator {
     fillBatch(this.#current(), this.entry, batch, maxRows);
   }
 
-  moveTo({ rows, keyBytes }: EntryBatch, row: number): void {
+  moveTo({ rows, refs, keyBytes }: EntryBatch, row: number): void {
     if (row === 0) return;
     const at = row * BATCH_FIELDS;
-    // An entry starts where the value before it ends.
-    this.skipTo(rows[at - 1]!, keyBytes, rows[at]!, rows[at + 1]!);
+    this.skipTo(refs[row]!, keyBytes, rows[at]!, rows[at + 1]!);
   }
 
   /** Stands on the entry at `offset`, whose key is key[start, end): a row of a span or a batch. */

@@ -9,8 +9,9 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Capture } from '../../../src/main/copy/capture.ts';
+import { captureSourceOf } from '../../../src/main/copy/capture-source.ts';
 import { type AwaitedMoment, type HeldMoment, TableMoments } from '../../../src/main/copy/moments.ts';
-import { StorageEngine } from '../../../src/main/engine.ts';
+import type { StorageEngine } from '../../../src/main/engine.ts';
 import { crc32 } from '../../../src/shared/base/checksum.ts';
 import {
   failsWith,
@@ -28,7 +29,7 @@ import { runBudget, runSeed } from '../../helpers/run-budget.ts';
 const KEYS = 60;
 
 function captureOf(engine: StorageEngine): Promise<Capture> {
-  return StorageEngine.coreOf(engine).capture();
+  return captureSourceOf(engine)!.capture();
 }
 
 /** Makes the store that a capture describes; every file must be what it says. */

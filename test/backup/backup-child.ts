@@ -1,0 +1,42 @@
+/**
+ * The child of the kill test: opens the store, and writes and backs up until it is killed.
+ *
+ *   on fd 3, synchronously, so that it survives the kill:
+ *     S        about to back up, or to purge
+ *     B id n   backup `id` is done, which has all of the first n writes
+ *     E text   something failed
+ */
+import { writeSync } from 'node:fs';
+import { backup, directoryTarget, purgeBackups } from '../../src/main/backup.ts';
+import { StorageEngine } from '../../src/main/index.ts';
+
+const [path = '', folder = '', seed = '0'] = process.argv.slice(2);
+
+function tell(line: string): void {
+  writeSync(3, `${line}\n`);
+}
+
+function fail(error: unknown): never {
+  tell(`E ${String(error instanceof Error ? (error.stack ?? error) : error).replaceAll('\n', ' | ')}`);
+  process.exit(1);
+}
+
+process.on('uncaughtException', fail);
+process.on('unhandledRejection', fail);
+
+const engine = await StorageEngine.open(path, { writeBufferSize: 65536, threads: 0 });
+const target = directoryTarget(folder);
+let count = Number((await engine.get('count')) ?? 0);
+for (let round = Number(seed); ; round++) {
+  for (let i = 0; i < 50; i++) {
+    count++;
+    await engine.put(`key ${String(count).padStart(8, '0')}`, 'v'.repeat(count % 300));
+    await engine.put('count', String(count));
+  }
+  tell('S');
+  const { id } = await backup(engine, target);
+  tell(`B ${id} ${count}`);
+  if (round % 3 > 0) continue;
+  tell('S');
+  await purgeBackups(target, { keep: 3 });
+}
