@@ -184,7 +184,7 @@ test('what is needed is durable before what names it, in a target and in a resto
 
   const restored = new DyingDisk();
   const path = newPath(t);
-  await restoreWith({ fileSystem: restored.fs }, directoryTarget(template), path);
+  await restoreWith({ open: StorageEngine.open, fileSystem: restored.fs }, directoryTarget(template), path);
   const isManifest = (line: string): boolean =>
     line === `renameAsync ${path}/restoring/manifest.json ${path}/manifest.json`;
   const manifest = restored.log.findIndex(isManifest);
