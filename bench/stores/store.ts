@@ -48,6 +48,8 @@ export interface BenchStore extends ReaderStore {
     keys: readonly Buffer[],
     change: (found: readonly Found[]) => readonly Buffer[],
   ): Promise<unknown>;
+  /** Takes every change from now on, as it comes. Absent where the store has none to follow. */
+  follow?(): { stop(): Promise<void> };
   /** Where they are others than the fastest ones above. */
   readonly awaited?: AwaitedReads;
   /** Moves what is in memory to tables, where the store has a call for it. */

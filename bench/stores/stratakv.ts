@@ -1,6 +1,6 @@
 /**
  * Our store, through its public API: `put`, `write(WriteBatch)`, `get`, `getSync`, `getMany`, `scan().nextMany`, `ingest`,
- * `update`, `transaction`;
+ * `update`, `transaction`, `changes`;
  * in another thread through a StorageClient, with the same calls.
  *
  * Options: write buffer and cache as for everyone, all else at the defaults. A client has a block cache of its own, of
@@ -83,6 +83,21 @@ class StratakvStore implements BenchStore {
       const values = change(found);
       for (let i = 0; i < keys.length; i++) tx.put(keys[i]!, values[i]!);
     });
+  }
+
+  follow(): { stop(): Promise<void> } {
+    const changes = this.#engine.changes();
+    let taken = 0;
+    const taking = (async (): Promise<void> => {
+      for await (const batch of changes) taken += batch.changes.length;
+    })();
+    return {
+      stop: async () => {
+        await changes.return!();
+        await taking;
+        if (taken === 0) throw new Error('no change was given');
+      },
+    };
   }
 
   get(key: Buffer): Promise<Found> {

@@ -103,6 +103,23 @@ export const WRITE_WORKLOADS: readonly Workload[] = [
     timeFactor: FILL_TIME,
     prepare: puts(256, 17, false),
   }),
+  // Beside `put-256`: what one who follows the changes costs writers. It takes all of them, in the same thread.
+  workload({
+    ...WRITES,
+    name: 'changes',
+    operation: 'a put, 256 in flight, while the same thread follows the changes',
+    limit: (records) => records,
+    timeFactor: FILL_TIME,
+    isOursAlone: true,
+    prepare: async (context) => {
+      const run = await puts(256, 17, false)(context);
+      const follower = context.store.follow!();
+      return async () => {
+        await run();
+        await follower.stop();
+      };
+    },
+  }),
   workload({
     ...WRITES,
     name: 'fillsync',

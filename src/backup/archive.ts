@@ -231,7 +231,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     return { writer: this.#pending, after, to, coveredMs: Math.max(coveredMs, this.#shipped?.timeMs ?? 0) };
   }
 
-  /** So long, or until close() is called, or there is news, if that matters. */
+  /** This long, or until close() is called, or there is news, if that matters. */
   async #wait(ms: number, forNews: boolean): Promise<void> {
     if (this.#isClosing) return;
     let timer: NodeJS.Timeout | undefined;

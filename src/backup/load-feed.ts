@@ -18,7 +18,7 @@ export interface LoadedStore {
 export class LoadFeed {
   /** Of all its records. */
   readonly sequence: number;
-  /** So many were added. */
+  /** How many were added. */
   parts = 0;
   readonly #ingested: Promise<unknown>;
   #waiting: readonly LoadedRecord[] | undefined;

@@ -1,6 +1,6 @@
 /**
- * The public surface of `stratakv/backup`. restore() stands here as it opens the store that it makes, to replay an archive onto it;
- * everything else lies below what it is given (src/backup).
+ * The public surface of `stratakv/backup`. restore() stands here as it opens the store that it makes, to replay an archive onto
+ * it; everything else lies below what it is given (src/backup).
  */
 import { type RestoreOptions, type RestoreReport, restoreWith } from '../backup/restore.ts';
 import type { BackupTarget } from '../backup/target.ts';

@@ -33,6 +33,8 @@ import {
 import { type Capture, captureStore } from './copy/capture.ts';
 import { offerCapture } from './copy/capture-source.ts';
 import { type CheckpointReport, checkpoint } from './copy/checkpoint.ts';
+import type { ServedStore } from './door/commands.ts';
+import { openDoor } from './door/open-door.ts';
 import { type OpenInternals, openStore } from './open/open-store.ts';
 import { approximateSize } from './range-size.ts';
 import { RunningStore } from './running-store.ts';
@@ -200,6 +202,11 @@ export class EngineCore {
     store.checkReadable();
     if (!store.parts.options.readOnly) store.checkWritable();
     return await store.operation(checkpoint(store.parts, store.scheduler, target));
+  }
+
+  /** Other processes of this user may ask `engine` for something. */
+  openDoor(engine: ServedStore): void {
+    openDoor(this.store.lock, engine);
   }
 
   stats(): EngineStats {

@@ -138,7 +138,7 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     let engine: StorageEngine | undefined;
     const pending = new EventEmitter<EngineEvents>();
     engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
-    engine.#store.openDoor(engine);
+    engine.#core.openDoor(engine);
     return engine;
   }
 

@@ -36,7 +36,6 @@ import { trimKept } from './changes/trim-kept.ts';
 import { CLOSE_LIMIT_MS, closePulse, unlessStuck } from './close-limit.ts';
 import { Scheduler } from './compaction/scheduler.ts';
 import { Upkeep } from './compaction/upkeep.ts';
-import type { ServedStore } from './door/commands.ts';
 import { EngineMoment } from './engine-moment.ts';
 import { EngineReads } from './engine-reads.ts';
 import { reportDeletion } from './files/job-outputs.ts';
@@ -62,7 +61,7 @@ export class RunningStore {
   readonly ingester: Ingester;
   readonly transactions: Transactions;
   readonly changes: ChangeSource;
-  readonly #lock: Opened['lock'];
+  readonly lock: Opened['lock'];
   readonly #ownership: Ownership;
   readonly #upkeep: Upkeep;
   readonly #operations = new Operations();
@@ -74,12 +73,11 @@ export class RunningStore {
   #isRefusing = false;
   /** The first failure that ended all writing, and the error that writers get for it. */
   #failure: { readonly error: StorageError; readonly refusal: StorageError } | undefined;
-  /** Made by the first share(). */
   #shares: Shares | undefined;
 
   constructor(opened: Opened, internals: OpenInternals, report: TellEvent) {
     // Not all of `opened`: it has the recovered memtables, whose memory is given up when they are flushed.
-    this.#lock = opened.lock;
+    this.lock = opened.lock;
     this.#closeLimitMs = internals.closeLimitMs ?? CLOSE_LIMIT_MS;
     this.#status = opened.options.readOnly ? 'read-only' : 'open';
     this.#visibleSequence = sequenceNumber(opened.recovered.lastSequence);
@@ -100,6 +98,7 @@ export class RunningStore {
       scheduler: this.scheduler,
       sequenceHeadroom: internals.ingestHeadroom,
       lastSequence: () => this.#encodedSequence(),
+      committed: (load) => this.changes.noteLoad(load),
       publish: (sequence) => this.#publish(sequence, 0),
       checkWritable: () => this.checkWritable(),
     });
@@ -143,7 +142,7 @@ export class RunningStore {
     return this.#status;
   }
 
-  /** The position behind the write that ends with `sequence`. */
+  /** The position behind `sequence`. */
   positionOf(sequence: number): string {
     return encodePosition(this.parts.versions.history.placeAt(sequence));
   }
@@ -186,8 +185,7 @@ export class RunningStore {
   checkWritable(): void {
     if (this.#status === 'open' && !this.#isRefusing) return;
     this.checkReadable();
-    if (this.#isRefusing)
-      throw invalidArgument('nothing can be written from inside the function of an update');
+    this.checkOutsideUpdate();
     throw this.#failure?.refusal ?? readOnlyError();
   }
 
@@ -265,22 +263,10 @@ export class RunningStore {
     };
   }
 
-  /** Other processes of this user may ask `engine` for something (door.ts), through the lock's socket. */
-  openDoor(engine: ServedStore): void {
-    this.#lock.receive((socket) => {
-      import('./door/door.ts').then(
-        ({ receive }) => receive(engine, this.#lock.ownerId, socket),
-        // The package was removed or replaced: whoever asks gets no answer.
-        () => socket.destroy(),
-      );
-    });
-  }
-
   get clientCount(): number {
     return this.#shares?.clientCount ?? 0;
   }
 
-  /** Bytes of clients' writes that wait here for room. */
   get queuedClientBytes(): number {
     return this.#shares?.queuedBytes ?? 0;
   }
@@ -315,7 +301,7 @@ export class RunningStore {
     this.transactions.close(closedError());
     this.changes.close(closedError());
     this.#upkeep.stop();
-    this.#lock.noteClosing();
+    this.lock.noteClosing();
     parts.control.diskUse.beginClose();
     parts.jobs.beginClose();
     this.ingester.stop(closedError());
@@ -337,8 +323,8 @@ export class RunningStore {
       const stuck = scheduler.flushError;
       if (stuck !== undefined) pipeline.rejectHeld(stuck);
       // Operations first: they may need the scheduler to make room for held writes.
-      await Promise.allSettled([this.#operations.settled(), this.ingester.settled(), pipeline.drain()]);
-      await this.changes.settled();
+      const settling = [this.#operations.settled(), this.ingester.settled(), this.changes.settled()];
+      await Promise.allSettled([...settling, pipeline.drain()]);
       if (canSync && this.#failure === undefined && !this.#hasGivenUp) await scheduler.flushBeforeClose();
       await scheduler.stop(closedError());
       // A log whose write or sync has failed is not to be synced again or measured: nobody knows what of it is on the disk.
@@ -399,7 +385,7 @@ export class RunningStore {
       parts.blocks.clear();
       parts.memtables.close();
       parts.arenas.close();
-      await parts.deletions.done().finally(() => this.#lock.release());
+      await parts.deletions.done().finally(() => this.lock.release());
       this.#status = 'closed';
     }
   }

@@ -4,8 +4,8 @@
  *   each round   random options; a child writes; it is killed at a random time, at a random file operation, or while it
  *                recovers (up to three times in a row); then the parent opens what it left and compares
  *   the oracle   the store holds exactly the batches 1..P for some P with acknowledged <= P <= submitted
- *   a consumer   follows the changes in the child, stops and goes on, dies with it, and goes on in the next one, and in the parent
- *                at last: it is given the batches 1..P, once each, in order and whole
+ *   a consumer   follows the changes in the child, stops and goes on, dies with it, and goes on in the next one, and in the
+ *                parent at last: it is given the batches 1..P, once each, in order and whole
  *
  * STRATA_KILL_ROUNDS rounds. In every other round the parent looks at a copy, so that crash follows upon crash.
  */

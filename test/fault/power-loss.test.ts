@@ -16,6 +16,7 @@ import { type TracedRun, traceRun } from '../helpers/fault/traced-run.ts';
 import { WriteModel } from '../helpers/fault/write-model.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
+import { SettableClock } from '../helpers/settable-clock.ts';
 
 // Of the states, every fifth is of a run that began in a crash state of another.
 const NESTED_SHARE = 0.2;
@@ -65,7 +66,7 @@ test('power loss while recovering from a power loss, and after it, loses nothing
 for (const lostBytes of [1, 10, 31, 32]) {
   test(`a page lost behind a sync that ended ${lostBytes} bytes before its end is no damage`, async (t) => {
     const directory = storeDirectory(t);
-    const engine = await openEngine(directory, { threads: 0 }, {});
+    const engine = await openEngine(directory, { threads: 0 }, { clock: new SettableClock() });
     await engine.put('synced', '');
     const [name] = readdirSync(directory).filter((file) => file.endsWith('.log'));
     const log = join(directory, name!);

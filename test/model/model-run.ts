@@ -5,8 +5,7 @@
  *
  * Buffers handed in are overwritten right after the call, buffers handed out right after they were looked at: a store
  * that keeps or shares one gives a wrong answer later. Time passes when the run says so.
- *
- * Long: one operation after the other, a few lines each; they share all state.
+ * Long: one class, whose methods are the operations.
  */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';

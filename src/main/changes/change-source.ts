@@ -24,8 +24,9 @@ import type { Place } from '../../shared/changes/position.ts';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { logPath } from '../../shared/files/file-names.ts';
 import type { FileSystem, StorageFile } from '../../shared/files/file-system.ts';
-import type { KeptState } from '../manifest/kept-state.ts';
+import type { KeptLoad, KeptState } from '../manifest/kept-state.ts';
 import type { MemtableList } from '../write/memtable-list.ts';
+import { LiveLoads } from './live-loads.ts';
 import { LOAD_START, type LoadPlace, openLoadTable, readLoadPart } from './load-pages.ts';
 import { type LogPlace, readLogPart } from './log-pages.ts';
 import { Retained, type RetainedItem, type RetainedLoad, type RetainedLog } from './retained.ts';
@@ -39,7 +40,11 @@ export interface ChangeParts {
   readonly directory: string;
   readonly disk: Disk;
   readonly memtables: MemtableList;
-  readonly versions: { readonly history: History; readonly kept: KeptState };
+  readonly versions: {
+    readonly history: History;
+    readonly kept: KeptState;
+    pin(): { release(): void };
+  };
   visibleSequence(): number;
 }
 
@@ -59,6 +64,7 @@ export class ChangeSource {
   #wokenAt = 0;
   /** Ends when the read that was asked for last has ended. */
   #lastRead: Promise<unknown> = Promise.resolve();
+  readonly #live = new LiveLoads();
   #ended: StorageError | undefined;
 
   constructor(parts: ChangeParts) {
@@ -91,6 +97,15 @@ export class ChangeSource {
     return consumer;
   }
 
+  /** An ingestion has been committed, and is about to be published. */
+  noteLoad(load: KeptLoad): void {
+    const { kept } = this.#parts.versions;
+    if (this.#consumers.size === 0 || kept.keptLoads.some(({ sequence }) => sequence === load.sequence))
+      return;
+    const pin = this.#parts.versions.pin();
+    this.#live.add(load, () => pin.release());
+  }
+
   /** Something has been published. */
   noteNews(): void {
     if (this.#waiting.length === 0 || this.#isWakeDue) return;
@@ -118,6 +133,7 @@ export class ChangeSource {
   /** Every call of next() that waits, and every later one, is rejected with `error`. */
   close(error: StorageError): void {
     this.#ended ??= error;
+    this.#live.close();
     this.#wake();
   }
 
@@ -134,8 +150,12 @@ export class ChangeSource {
 
   /** Of this moment. */
   retained(): Retained {
-    const { memtables, versions, visibleSequence } = this.#parts;
-    return new Retained(versions.kept, memtables.writtenLogs(), visibleSequence());
+    const { memtables, versions } = this.#parts;
+    const visible = this.#parts.visibleSequence();
+    const retained = Retained.of(versions.kept, memtables.writtenLogs(), visible);
+    const slowest = Math.min(visible, ...Array.from(this.#consumers, ({ sequence }) => sequence));
+    const begins = retained.items.map(({ after }) => after);
+    return retained.with(this.#live.listed(slowest, begins, visible));
   }
 
   /** @internal For consumers. */

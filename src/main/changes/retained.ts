@@ -34,16 +34,27 @@ export class Retained {
   /** Changes behind this sequence can be read. */
   readonly floor: number;
 
+  readonly #visible: number;
+
+  private constructor(items: readonly RetainedItem[], visible: number) {
+    this.items = [...items].sort((a, b) => a.after - b.after || orderOf(a) - orderOf(b));
+    this.floor = this.items[0]?.after ?? visible;
+    this.#visible = visible;
+  }
+
   /** `inUse`: the logs behind the memtables, as far as they are written. */
-  constructor({ keptLogs, keptLoads }: KeptState, inUse: readonly LogExtent[], visible: number) {
+  static of({ keptLogs, keptLoads }: KeptState, inUse: readonly LogExtent[], visible: number): Retained {
     const kept = new Set(keptLogs.map(({ number }) => number));
     // For a moment a flushed log is in both.
     const more = inUse.filter(({ number }) => !kept.has(number));
     const unclear = more.findLastIndex(({ hasBorders }) => !hasBorders);
-    const items: RetainedItem[] = unclear < 0 ? [...keptLogs.map(keptItem), ...keptLoads.map(loadItem)] : [];
-    for (const log of more.slice(unclear + 1)) items.push(logItem(log));
-    this.items = items.sort((a, b) => a.after - b.after || orderOf(a) - orderOf(b));
-    this.floor = items[0]?.after ?? visible;
+    const items = unclear < 0 ? [...keptLogs.map(keptItem), ...keptLoads.map(loadItem)] : [];
+    return new Retained([...items, ...more.slice(unclear + 1).map(logItem)], visible);
+  }
+
+  /** With ingestions that come right before what there is. */
+  with(loads: readonly KeptLoad[]): Retained {
+    return loads.length === 0 ? this : new Retained([...this.items, ...loads.map(loadItem)], this.#visible);
   }
 
   /** What the sequence behind `sequence` is in, if anything is. Requires: `sequence` is not below the floor. */

@@ -1,8 +1,8 @@
 /**
  * Tables that deleted ranges hide wholly: they leave the store without being read.
  *
- *   look    finds range tables that are new in the version, and examines them beside all else: which tables on their level and
- *           below lie within their ranges, and are older by their sequences
+ *   look    finds range tables that are new in the version, and examines them beside all else: which tables below them (in L0,
+ *           there as well) lie within their ranges, and are older by their sequences
  *   again   examines some once more, in turn, when the store comes to rest: what compactions have put together since
  *   plan    those of them that no snapshot sees and no running plan has taken, as a plan of kind 'drop', level by level
  *

@@ -85,6 +85,8 @@ export interface IngestHost {
   readonly sequenceHeadroom: number | undefined;
   /** The last sequence given to any write. */
   lastSequence(): number;
+  /** Its tables are in the version, and about to become visible. */
+  committed(load: KeptLoad): void;
   /** Makes everything up to `sequence` visible to reads. */
   publish(sequence: SequenceNumber): void;
   /** Throws when the store takes no writes. */
@@ -324,6 +326,7 @@ export class Ingestion {
     const load = this.#loadAs(sequence, clock.now());
     const edit = { added, removed: [], through: sequence };
     await versions.apply(edit, { lastSequence: sequence, lastTime: load.time, load });
+    this.#host.committed(load);
     this.#host.publish(sequence);
     counters.ingestCount++;
     counters.ingestBytes += this.#tables.reduce((sum, table) => sum + table.sizeBytes, 0);

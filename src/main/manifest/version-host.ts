@@ -3,9 +3,10 @@
  *
  * Thread: main.
  */
-import type { FileNumber } from '../../shared/base/ids.ts';
+import { type FileNumber, fileNumber } from '../../shared/base/ids.ts';
 import type { TableInfo, VersionEdit } from '../../shared/base/version-edit.ts';
 import type { InclusiveRange, PlacedTable, Version } from '../../shared/read/version.ts';
+import type { TablePage } from './manifest-state.ts';
 import type { Dropped } from './next-state.ts';
 
 /** The files that an edit is about, and who has to hear of it. */
@@ -54,3 +55,14 @@ export const NO_HOST: VersionHost = {
   unreadAfter: () => undefined,
   poisoned: () => undefined,
 };
+
+/** Deepest level first, which holds the oldest data: see DeletionQueue. Level 0 has its newest table first. */
+export function oldestFirst(a: PlacedTable, b: PlacedTable): number {
+  return b.level - a.level || b.place - a.place;
+}
+
+/** Pages that the manifest after does not have. */
+export function replacedPages(before: readonly TablePage[], after: readonly TablePage[]): FileNumber[] {
+  const kept = new Set(after);
+  return before.filter((page) => !kept.has(page)).map((page) => fileNumber(page.number));
+}

@@ -53,7 +53,7 @@ import { ObsoleteList } from './obsolete-list.ts';
 import { namePages, writePages } from './page-files.ts';
 import { NO_RETENTION, type RetentionPolicy, retain } from './retention.ts';
 import { shortenEdit } from './short-edit.ts';
-import { NO_HOST, type Step, type VersionHost } from './version-host.ts';
+import { NO_HOST, oldestFirst, replacedPages, type Step, type VersionHost } from './version-host.ts';
 
 export type { PinnedVersion } from '../../shared/read/version-pins.ts';
 export type { EditExtra } from './next-state.ts';
@@ -391,14 +391,4 @@ export class VersionSet {
     if (this.#isApplying || this.#poison !== undefined) return true;
     return manifestStamp(this.#fs, this.#directory) === this.#stamp;
   }
-}
-
-/** Deepest level first, which holds the oldest data: see DeletionQueue. Level 0 has its newest table first. */
-function oldestFirst(a: PlacedTable, b: PlacedTable): number {
-  return b.level - a.level || b.place - a.place;
-}
-
-function replacedPages(before: readonly TablePage[], after: readonly TablePage[]): FileNumber[] {
-  const kept = new Set(after);
-  return before.filter((page) => !kept.has(page)).map((page) => fileNumber(page.number));
 }

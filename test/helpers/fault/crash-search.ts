@@ -3,8 +3,9 @@
  *
  * Each state is opened once however often it comes up; at every crash point it comes up at, it is judged by the bounds of
  * that point. Positions that the run gave out before the crash are asked for: what follows them leads to what the store holds,
- * or they are refused, for ever, as they were lost (lost-positions.ts). Most states are opened read-only, which writes nothing; some for writing, go on with a synced write, are closed
- * and opened again; and some are put on a real disk and opened without any seam.
+ * or they are refused, for ever, as they were lost (lost-positions.ts). Most states are opened read-only, which writes nothing;
+ * some for writing, go on with a synced write, are closed and opened again; and some are put on a real disk and opened without
+ * any seam.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -9,7 +9,7 @@ import { StateHash, type WriteModel } from './write-model.ts';
 
 export interface AskedPositions {
   readonly positions: readonly GivenPosition[];
-  /** So many writes were promised to survive: a position before that is not lost. */
+  /** How many writes were promised to survive: a position behind one of those is not lost. */
   readonly least: number;
   readonly model: WriteModel;
 }
