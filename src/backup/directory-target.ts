@@ -128,10 +128,12 @@ class DirectoryTarget implements BackupTarget {
   }
 
   async remove(key: string): Promise<void> {
-    const paths = this.#versions(key).map((version) => this.#pathOf(key, version));
-    for (const path of paths.length === 0 ? [join(this.name, key)] : paths) await this.#unlink(path);
+    const path = join(this.name, key);
+    // Where there is a first version there is at most one more. Looking for others takes a list of the directory.
+    const versions = (await this.#unlink(path)) ? [2] : this.#versions(key);
+    for (const version of versions) await this.#unlink(this.#pathOf(key, version));
     try {
-      await this.#fs.syncDirectoryAsync(dirname(join(this.name, key)));
+      await this.#fs.syncDirectoryAsync(dirname(path));
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
@@ -204,11 +206,14 @@ class DirectoryTarget implements BackupTarget {
     }
   }
 
-  async #unlink(path: string): Promise<void> {
+  /** false: it was not there. */
+  async #unlink(path: string): Promise<boolean> {
     try {
       await this.#fs.unlinkAsync(path);
+      return true;
     } catch (error) {
-      if (!isMissing(error)) throw error;
+      if (isMissing(error)) return false;
+      throw error;
     }
   }
 }

@@ -39,8 +39,8 @@ export interface Sink {
 /** Gives parts of what is to be uploaded; bytes stay as they are until the next one is asked for. */
 export type PartSource = (position: number, length: number) => Promise<Uint8Array>;
 
-/** An attempt to read that is under way. */
-interface ReadAttempt {
+/** An attempt that is under way. */
+interface Attempt {
   readonly abort: AbortController;
   looksWithoutBytes: number;
 }
@@ -54,7 +54,7 @@ export class TargetSession {
   readonly #releaseProcess: () => void;
   /** Attempts, pauses between them included. */
   #underWay = 0;
-  readonly #reads = new Set<ReadAttempt>();
+  readonly #reads = new Set<Attempt>();
   #pacing = 0;
   #looksWithoutProgress = 0;
   #lastFailure: unknown;
@@ -236,8 +236,7 @@ export class TargetSession {
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
         if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
         try {
-          const result =
-            action === 'read' || action === 'list' ? await this.#tryRead(run) : await this.#try(run);
+          const result = await this.#try(run, action === 'read' || action === 'list');
           this.#progress();
           return result;
         } catch (error) {
@@ -266,25 +265,21 @@ export class TargetSession {
     }
   }
 
-  async #try<T>(run: (call: TargetCall) => Promise<T>): Promise<T> {
-    const { signal } = this.#abort;
-    return await unless(signal, run({ signal, onBytes: (count) => void (count > 0 && this.#progress()) }));
-  }
-
-  async #tryRead<T>(run: (call: TargetCall) => Promise<T>): Promise<T> {
-    const read: ReadAttempt = { abort: new AbortController(), looksWithoutBytes: 0 };
+  /** With a signal of its own: of more than ten that listen to one, as clients do, Node warns. */
+  async #try<T>(run: (call: TargetCall) => Promise<T>, isRead: boolean): Promise<T> {
+    const attempt: Attempt = { abort: new AbortController(), looksWithoutBytes: 0 };
     const onBytes = (count: number): void => {
       if (count === 0) return;
-      read.looksWithoutBytes = 0;
+      attempt.looksWithoutBytes = 0;
       this.#progress();
     };
-    const { signal } = read.abort;
-    const forget = whenAborted(this.#abort.signal, (reason) => read.abort.abort(reason));
-    this.#reads.add(read);
+    const { signal } = attempt.abort;
+    const forget = whenAborted(this.#abort.signal, (reason) => attempt.abort.abort(reason));
+    if (isRead) this.#reads.add(attempt);
     try {
       return await unless(signal, run({ signal, onBytes }));
     } finally {
-      this.#reads.delete(read);
+      this.#reads.delete(attempt);
       forget();
     }
   }

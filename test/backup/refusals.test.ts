@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -80,6 +80,27 @@ test('a flipped byte in any stored object is found, by verify and by restore', a
     writeFileSync(path, sound);
   }
   t.diagnostic(`FIGURE backup-flips=${flips}`);
+  await verifyBackup(target);
+});
+
+test('beside a damaged description the other backups can be restored; without it all goes on', async (t) => {
+  const { engine, folder } = await makeStore(t);
+  const target = directoryTarget(folder);
+  const first = await backup(engine, target);
+  await engine.put('a', 'b');
+  const second = await backup(engine, target);
+  const path = join(folder, 'backups', `${second.id}.json`);
+  const bytes = readFileSync(path);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(path, bytes);
+  await assert.rejects(listBackups(target), code('STRATA_CORRUPTION'));
+  await assert.rejects(backup(engine, target), code('STRATA_CORRUPTION'));
+  await assert.rejects(purgeBackups(target, { keep: 1 }), code('STRATA_CORRUPTION'));
+  await assert.rejects(restore(target, newPath(t)), code('STRATA_CORRUPTION'));
+  await restore(target, newPath(t), { id: first.id });
+  rmSync(path);
+  await backup(engine, target);
+  await purgeBackups(target, { keep: 1 });
   await verifyBackup(target);
 });
 
