@@ -142,6 +142,29 @@ async function writeSomething(
   }
 }
 
+test('a restore without a goal brings back all that was shipped; with an id that backup alone', async (t) => {
+  const { root, target } = place(t);
+  const engine = await StorageEngine.open(join(root, 'db'), OPTIONS);
+  await engine.put('a', '1');
+  const { id } = await backup(engine, target);
+  const log = archive(engine, target, QUICK);
+  await engine.put('a', '2');
+  const { position } = engine;
+  await log.close();
+  const shipped = log.status.time;
+  await engine.close();
+  const all = await restore(target, join(root, 'all'));
+  assert.deepEqual([all.id, all.position, all.time], [id, position, shipped]);
+  assert.equal((await contents(join(root, 'all'))).get('a'), '2');
+  await restore(target, join(root, 'one'), { id });
+  assert.equal((await contents(join(root, 'one'))).get('a'), '1');
+  const reach = new Date(shipped).toISOString();
+  await assert.rejects(restore(target, join(root, 'no'), { time: shipped + 1 }), {
+    ...LOST,
+    message: new RegExp(`reaches until ${reach.replaceAll('.', '\\.')}`),
+  });
+});
+
 test('a store that was restored goes on in the same target, and both ways can be restored', async (t) => {
   const { root, target } = place(t);
   const engine = await StorageEngine.open(join(root, 'db'), OPTIONS);
