@@ -90,7 +90,8 @@ export async function planOnwards(session: TargetSession, base: Description): Pr
   return segments.length === 0 ? undefined : { base, segments, reachedMs, goal, epochs };
 }
 
-function contentsOf(
+/** What a plan is made from. */
+export function contentsOf(
   tips: readonly Tip[],
   descriptions: readonly Description[],
   listed: readonly SegmentName[],

@@ -97,7 +97,10 @@ test('a restore brings back every position and time of a random history, and not
   await again.verify();
   await again.close();
   await assert.rejects(restore(target, join(root, 'no'), { time: Date.now() + 3_600_000 }), LOST);
-  await verifyBackup(target);
+  assert.equal((await verifyBackup(target)).archive?.gaps, 0);
+  const segments = readdirSync(join(root, 'target', 'log')).sort();
+  rmSync(join(root, 'target', 'log', segments[segments.length >> 1]!));
+  assert.equal((await verifyBackup(target)).archive?.gaps, 1);
 });
 
 const LOST = { code: 'STRATA_POSITION_LOST' };
@@ -259,6 +262,7 @@ test('an archive that falls behind what is retained reports a gap, which the nex
   const { position } = engine;
   await log.close();
   await engine.close();
+  assert.equal((await verifyBackup(target)).archive?.gaps, 1);
   await restore(target, join(root, 'reached'), { position: reached });
   for (const lost of [inGap, unreached])
     await assert.rejects(restore(target, join(root, 'no'), { position: lost }), LOST);
