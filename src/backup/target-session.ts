@@ -23,8 +23,10 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
 /** Looks of the watchdog in the time that a call has, */
 const LOOKS = 12;
-/** and in the time that one attempt to read has: what hangs is tried again. Of what is sent nobody knows how far it has come. */
-const LOOKS_OF_READ = 4;
+/** and in the time that one attempt without an answer has, of a remote target: what hangs is tried again. */
+const LOOKS_OF_ATTEMPT = 4;
+/** What is larger takes its time on a slow line, and nobody knows how far it has come. */
+const SMALL_BYTES: number = 256 * 1024;
 /** A body that does not match its checksum may have been damaged on its way. */
 const READS_OF_DAMAGED = 3;
 
@@ -54,7 +56,7 @@ export class TargetSession {
   readonly #releaseProcess: () => void;
   /** Attempts, pauses between them included. */
   #underWay = 0;
-  readonly #reads = new Set<Attempt>();
+  readonly #watched = new Set<Attempt>();
   #pacing = 0;
   #looksWithoutProgress = 0;
   #lastFailure: unknown;
@@ -162,7 +164,8 @@ export class TargetSession {
       for (let part = 0; part === 0 || part * partBytes < sizeBytes; part++) {
         const bytes = await source(part * partBytes, Math.min(partBytes, sizeBytes - part * partBytes));
         await this.#pace(bytes.length);
-        await this.attempt('write', key, (call) => upload.write(part, bytes, call));
+        const isSmall = bytes.length <= SMALL_BYTES;
+        await this.attempt('write', key, (call) => upload.write(part, bytes, call), isSmall);
       }
       await this.attempt('write', key, (call) => upload.finish(call));
     } catch (error) {
@@ -229,14 +232,19 @@ export class TargetSession {
     if (isFailed || this.#abort.signal.aborted) throw this.#abort.signal.reason;
   }
 
-  /** One attempt after the other, until one succeeds, or fails for good. */
-  async attempt<T>(action: string, key: string, run: (call: TargetCall) => Promise<T>): Promise<T> {
+  /** One attempt after the other, until one succeeds, or fails for good. `isSmall`: one that hangs is given up before the call is. */
+  async attempt<T>(
+    action: string,
+    key: string,
+    run: (call: TargetCall) => Promise<T>,
+    isSmall = true,
+  ): Promise<T> {
     if (this.#underWay++ === 0) this.#progress();
     try {
       for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
         if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
         try {
-          const result = await this.#try(run, action === 'read' || action === 'list');
+          const result = await this.#try(run, isSmall);
           this.#progress();
           return result;
         } catch (error) {
@@ -266,7 +274,7 @@ export class TargetSession {
   }
 
   /** With a signal of its own: of more than ten that listen to one, as clients do, Node warns. */
-  async #try<T>(run: (call: TargetCall) => Promise<T>, isRead: boolean): Promise<T> {
+  async #try<T>(run: (call: TargetCall) => Promise<T>, isSmall: boolean): Promise<T> {
     const attempt: Attempt = { abort: new AbortController(), looksWithoutBytes: 0 };
     const onBytes = (count: number): void => {
       if (count === 0) return;
@@ -275,11 +283,11 @@ export class TargetSession {
     };
     const { signal } = attempt.abort;
     const forget = whenAborted(this.#abort.signal, (reason) => attempt.abort.abort(reason));
-    if (isRead) this.#reads.add(attempt);
+    if (isSmall && this.target.isRemote === true) this.#watched.add(attempt);
     try {
       return await unless(signal, run({ signal, onBytes }));
     } finally {
-      this.#reads.delete(attempt);
+      this.#watched.delete(attempt);
       forget();
     }
   }
@@ -302,8 +310,8 @@ export class TargetSession {
       this.#progress();
       return;
     }
-    for (const read of this.#reads)
-      if (++read.looksWithoutBytes > LOOKS_OF_READ) read.abort.abort(this.#hangs());
+    for (const read of this.#watched)
+      if (++read.looksWithoutBytes > LOOKS_OF_ATTEMPT) read.abort.abort(this.#hangs());
     if (++this.#looksWithoutProgress <= LOOKS) return;
     const { timeoutMs } = this.#terms;
     const last = isError(this.#lastFailure) ? `; the last failure: ${this.#lastFailure.message}` : '';

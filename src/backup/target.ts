@@ -60,6 +60,8 @@ export interface BackupTarget {
   readonly name: string;
   /** The headers that conditions are sent in. Where there are such, a probe finds out whether the target obeys them. */
   readonly conditions?: { readonly create: string; readonly replace: string } | undefined;
+  /** An attempt that gets no answer for long is to be made again, as over a network: whatever came of the first one. */
+  readonly isRemote?: boolean | undefined;
   /** A small object; undefined: there is none. */
   read(key: string, call: TargetCall): Promise<StoredObject | undefined>;
   /** The bytes of an object from `start` on; undefined: there is none. */

@@ -204,6 +204,13 @@ test('a call gives up after its time without progress, and one that gets on does
   stub.fault = (line) => (line.startsWith('GET stores/one/tables') && hung++ === 0 ? 'hang' : undefined);
   await verifyBackup(target, { timeoutMs: 3000 });
   assert.ok(hung > 1);
+  // So is what hangs when it is written, if it is small.
+  for (const line of ['PUT stores/one/uploads', 'PUT stores/one/backups', 'DELETE stores/one/uploads']) {
+    hung = 0;
+    stub.fault = (found) => (found.startsWith(line) && hung++ === 0 ? 'hang' : undefined);
+    await backup(engine, target, { timeoutMs: 3000 });
+    assert.ok(hung > 1, line);
+  }
 });
 
 test('an aborted backup, and one at a bounded rate', async (t) => {

@@ -71,6 +71,7 @@ export function s3Target(options: S3TargetOptions): BackupTarget {
 class S3Target implements BackupTarget {
   readonly name: string;
   readonly conditions: { readonly create: string; readonly replace: string } = CONDITIONS;
+  readonly isRemote = true;
   readonly #client: S3ClientLike;
   readonly #bucket: string;
   /** Empty, or with a slash at its end. */
