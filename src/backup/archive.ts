@@ -15,7 +15,7 @@
  *                      behind the next backup can
  *   anything else      'error', and the archive has failed
  *
- * Invariants: one segment in hand: SEGMENT_BYTES and one write. An idle store costs one small write a minute.
+ * Invariants: one segment in hand: SEGMENT_BYTES and one write. An idle store costs one small write every ten seconds.
  * Thread:     main.     Owns: a timer, a segment.
  */
 import { EventEmitter } from 'node:events';
@@ -30,7 +30,7 @@ import { type LogPlace, SegmentWriter } from './segment.ts';
 /** A segment has no more, but for the write that made it full. */
 const SEGMENT_BYTES: number = 8 * 1024 * 1024;
 /** A store that is not written to says so no more often. */
-const IDLE_MS = 60_000;
+const IDLE_MS = 10_000;
 /** Once there is something in hand. */
 const READ_EVERY_MS = 200;
 const FIRST_PAUSE_MS = 100;
@@ -74,6 +74,13 @@ export interface ArchiveStatus {
   readonly error: StorageError | undefined;
 }
 
+/** A moment of the store. */
+interface Mark {
+  readonly timeMs: number;
+  /** Of the last write that was acknowledged by then. */
+  readonly sequence: number;
+}
+
 export interface ArchiveParts {
   readonly source: ArchiveSource;
   readonly shipper: ArchiveShipper;
@@ -96,8 +103,8 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   /** The gap that comes next was told of already. */
   #hasToldGap = false;
   #pending = new SegmentWriter();
-  /** close() was called: the last sequence that had been acknowledged. */
-  #closeAt: number | undefined;
+  /** When close() was called. */
+  #close: Mark | undefined;
   #wake: (() => void) | undefined;
 
   /** @internal */
@@ -111,7 +118,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
   }
 
   get #isClosing(): boolean {
-    return this.#closeAt !== undefined;
+    return this.#close !== undefined;
   }
 
   get status(): ArchiveStatus {
@@ -132,7 +139,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
    * @throws {@link StorageError} what keeps it from that: STRATA_IO when the target does not answer.
    */
   async close(): Promise<void> {
-    this.#closeAt ??= this.#parts.source.sequence();
+    this.#close ??= this.#mark();
     this.#wake?.();
     await this.#run;
     this.#state = 'closed';
@@ -143,10 +150,10 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       // What a caller does right after the call (listeners, say) comes first.
       await Promise.resolve();
       let after = await this.#begin();
-      while (this.#closeAt === undefined) after = await this.#next(after);
+      while (this.#close === undefined) after = await this.#next(after);
       // Once more in any case: until when nothing is missing is to be known as well.
       do after = await this.#next(after);
-      while (after.sequence < this.#closeAt);
+      while (after.sequence < this.#close.sequence || (this.#shipped?.timeMs ?? 0) < this.#close.timeMs);
     } catch (error) {
       this.#state = 'failed';
       const failure = toStorageError(error, 'the archive failed');
@@ -199,6 +206,7 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     const { source, intervalMs } = this.#parts;
     const idleUntil = now() + Math.max(IDLE_MS, intervalMs);
     let dueAt: number | undefined;
+    let due: Mark | undefined;
     let to = after;
     for (;;) {
       // Before the look: whatever was acknowledged until then is found by it.
@@ -207,24 +215,28 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       for (const frame of page.frames) this.#pending.add(frame);
       to = page.to;
       const last = page.frames.at(-1);
-      if (last !== undefined) {
-        dueAt ??= now() + intervalMs;
-        const isDue = this.#pending.byteLength >= SEGMENT_BYTES || this.#isDue(dueAt, to);
-        // More of the same millisecond may follow: that is not complete.
-        if (isDue) return this.#shipment(after, to, Math.max(0, last.timeMs - 1));
+      if (last === undefined) {
+        const until = dueAt ?? idleUntil;
+        if (this.#close !== undefined || now() >= until) return this.#shipment(after, to, lookedAt);
+        // What is read in many small pieces costs more.
+        if (dueAt === undefined) await this.#wait(until - now(), true);
+        else await this.#wait(Math.min(READ_EVERY_MS, until - now()), false);
         continue;
       }
-      const until = dueAt ?? idleUntil;
-      if (this.#isClosing || now() >= until) return this.#shipment(after, to, lookedAt);
-      // What is read in many small pieces costs more.
-      if (dueAt === undefined) await this.#wait(until - now(), true);
-      else await this.#wait(Math.min(READ_EVERY_MS, until - now()), false);
+      dueAt ??= now() + intervalMs;
+      // Writes go on: what had been acknowledged when the interval was over, or close() was called, is enough.
+      due ??= this.#close ?? (now() >= dueAt ? this.#mark() : undefined);
+      if (due !== undefined && to.sequence >= due.sequence) return this.#shipment(after, to, due.timeMs);
+      // More of the same millisecond may follow: that is not complete.
+      if (this.#pending.byteLength >= SEGMENT_BYTES)
+        return this.#shipment(after, to, Math.max(0, last.timeMs - 1));
     }
   }
 
-  /** Whether to ship although there may be more: the interval is over, or what close() has to ship is there. */
-  #isDue(dueAt: number, to: LogPlace): boolean {
-    return this.#closeAt === undefined ? now() >= dueAt : to.sequence >= this.#closeAt;
+  /** Until now everything up to the last acknowledged write. */
+  #mark(): Mark {
+    const { source } = this.#parts;
+    return { timeMs: source.time(), sequence: source.sequence() };
   }
 
   #shipment(after: LogPlace, to: LogPlace, coveredMs: number): Shipment {

@@ -1,6 +1,8 @@
 /**
  * The archive: what it ships, and what restores make of it, at every position and time of a random history; gaps, targets that go
  * away, stores that come back.
+ *
+ * Long: one behaviour after the other, a few lines each.
  */
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -166,6 +168,24 @@ test('a restore without a goal brings back all that was shipped; with an id that
     ...LOST,
     message: new RegExp(`reaches until ${reach.replaceAll('.', '\\.')}`),
   });
+});
+
+test('the moment right behind the last acknowledged write can be restored once the archive is closed', async (t) => {
+  const { root, target } = place(t);
+  const engine = await StorageEngine.open(join(root, 'db'), OPTIONS);
+  await backup(engine, target);
+  for (let i = 0; i < 8; i++) {
+    const log = archive(engine, target, QUICK);
+    await engine.put('a', `${i}`);
+    const time = Date.now();
+    if (i % 2 === 0) await sleep(30);
+    await log.close();
+    assert.ok(log.status.time >= time, `${log.status.time} < ${time}`);
+    if (i < 6) continue;
+    await restore(target, join(root, `${i}`), { time });
+    assert.equal((await contents(join(root, `${i}`))).get('a'), `${i}`);
+  }
+  await engine.close();
 });
 
 test('a store that was restored goes on in the same target, and both ways can be restored', async (t) => {
