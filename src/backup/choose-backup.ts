@@ -1,5 +1,6 @@
 /**
- * Which backup a restore begins with: the newest, one by its id, or that of a position or time.
+ * Which backup a restore begins with, and what of the archive follows: the newest and all that does, one by its id and nothing,
+ * or what leads to a position or time.
  *
  * Thread: main.
  * Invariants: what a caller names and the target does not hold exactly is refused, never replaced by something near it.
@@ -7,7 +8,7 @@
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { decodePosition } from '../shared/changes/position.ts';
 import { type Description, newestDescription } from './description.ts';
-import { type FoundPlan, findPlan } from './find-plan.ts';
+import { type FoundPlan, findPlan, planOnwards } from './find-plan.ts';
 import type { TargetSession } from './target-session.ts';
 import { needDescription } from './verify-backup.ts';
 
@@ -47,8 +48,10 @@ export async function chooseBackup(
 ): Promise<Choice> {
   const { id, position, time } = point;
   if (id !== undefined) return { description: await needDescription(session, id), plan: undefined };
-  if (position === undefined && time === undefined)
-    return { description: await needNewest(session), plan: undefined };
+  if (position === undefined && time === undefined) {
+    const description = await needNewest(session);
+    return { description, plan: await planOnwards(session, description) };
+  }
   const plan = await findPlan(session, storeId, { position, time });
   return { description: plan.base, plan: plan.segments.length === 0 ? undefined : plan };
 }

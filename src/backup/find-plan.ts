@@ -22,6 +22,8 @@ export interface FoundPlan {
   readonly goal: Goal;
   /** Of the branch, up to its tip. */
   readonly epochs: readonly Epoch[];
+  /** Until this time nothing is missing, in milliseconds since 1970. */
+  readonly reachedMs: number;
 }
 
 export interface SoughtPoint {
@@ -59,16 +61,37 @@ export async function findPlan(
     const goal = goalOn(tip, storeId, point);
     if (goal === undefined) continue;
     try {
-      const { base, segments } = planRestore(contents, goal);
-      return { base: descriptions.find(({ id }) => id === base.id)!, segments, goal, epochs: tip.epochs };
+      const { base, ...plan } = planRestore(contents, goal);
+      return { base: descriptions.find(({ id }) => id === base.id)!, ...plan, goal, epochs: tip.epochs };
     } catch (error) {
-      failure = error;
+      failure = withReach(error, descriptions.at(-1), contents);
     }
   }
   throw failure;
 }
 
-function contentsOf(
+/** Says until when the newest backup and what follows it reach, to whoever has asked for something else. */
+function withReach(error: unknown, newest: Description | undefined, contents: TargetContents): unknown {
+  if (!(error instanceof StorageError) || newest === undefined) return error;
+  const { branch, id } = newest;
+  const { reachedMs } = planRestore(contents, { kind: 'latest', branch, base: id });
+  const until = new Date(reachedMs).toISOString();
+  return new StorageError(error.code, `${error.message}. It reaches until ${until}`);
+}
+
+/** As far as the archive leads on from a backup; undefined: nothing does. */
+export async function planOnwards(session: TargetSession, base: Description): Promise<FoundPlan | undefined> {
+  const listed = (await session.list(SEGMENTS)).flatMap((object) => parseSegmentName(object) ?? []);
+  if (listed.length === 0) return undefined;
+  const tips = await readTips(session);
+  const goal: Goal = { kind: 'latest', branch: base.branch, base: base.id };
+  const { segments, reachedMs } = planRestore(contentsOf(tips, [base], listed), goal);
+  const epochs = tips.find(({ branch }) => branch === base.branch)?.epochs ?? [];
+  return segments.length === 0 ? undefined : { base, segments, reachedMs, goal, epochs };
+}
+
+/** What a plan is made from. */
+export function contentsOf(
   tips: readonly Tip[],
   descriptions: readonly Description[],
   listed: readonly SegmentName[],

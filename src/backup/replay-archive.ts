@@ -35,6 +35,8 @@ export interface Replayed {
   readonly state: ManifestState;
   /** Of the last write that was brought back, as it was in the store that was archived. */
   readonly sequence: number;
+  /** When that was made, in milliseconds since 1970. */
+  readonly timeMs: number;
   /** What was downloaded. */
   readonly bytes: number;
 }
@@ -49,11 +51,15 @@ export async function replayArchive(
   const engine = await open(directory);
   let bytes = 0;
   let sequence: number;
+  let timeMs: number;
   try {
     const limit =
       goal.kind === 'time'
         ? { sequence: Number.MAX_SAFE_INTEGER, timeMs: goal.timeMs }
-        : { sequence: goal.sequence, timeMs: Number.MAX_SAFE_INTEGER };
+        : {
+            sequence: goal.kind === 'position' ? goal.sequence : Number.MAX_SAFE_INTEGER,
+            timeMs: Number.MAX_SAFE_INTEGER,
+          };
     const replay = new Replay(engine, base.sequence, limit);
     for (const { name, upTo } of segments) {
       const file = session.nameOf(name.key);
@@ -65,13 +71,14 @@ export async function replayArchive(
     }
     await replay.end();
     sequence = replay.sequence;
+    timeMs = replay.timeMs ?? base.timeMs;
     if (goal.kind === 'position' && sequence !== goal.sequence)
       throw new StorageError('STRATA_POSITION_LOST', 'the position lies within a write of the archive');
     await engine.flush();
   } finally {
     await engine.close();
   }
-  return { state: stateAt(directory, plan, sequence), sequence, bytes };
+  return { state: stateAt(directory, plan, sequence), sequence, timeMs, bytes };
 }
 
 function stateAt(directory: string, { epochs }: FoundPlan, sequence: number): ManifestState {
@@ -81,15 +88,17 @@ function stateAt(directory: string, { epochs }: FoundPlan, sequence: number): Ma
   return { ...state, lastSequence, epochs: epochsUpTo(epochs, sequence) };
 }
 
-/** Where a restored store is. */
+/** Where a restored store is. `timeMs`: when the last write was made that was replayed. */
 export function reachedBy(
-  { goal, base }: FoundPlan,
+  { goal, base, reachedMs }: FoundPlan,
   storeId: string,
   { epochs }: ManifestState,
+  timeMs: number = base.timeMs,
 ): ReachedPlace {
   const last = epochs.at(-1);
   const place = { storeId, epochId: last?.id ?? GENESIS, sequence: last?.end ?? 0 };
-  return { position: encodePosition(place), time: goal.kind === 'time' ? goal.timeMs : base.timeMs };
+  const times = { time: goal.kind === 'time' ? goal.timeMs : 0, position: timeMs, latest: reachedMs };
+  return { position: encodePosition(place), time: times[goal.kind] };
 }
 
 /** Keeps the bytes of a segment, and reads them again when they were damaged on their way. */

@@ -53,6 +53,8 @@ export class Replay {
   /** Of the last write that was replayed. */
   #sequence: number;
   #isAtGoal = false;
+  /** When the last write was made that was replayed, in milliseconds since 1970; undefined: there was none. */
+  timeMs: number | undefined;
 
   constructor(engine: ReplayedStore, baseSequence: number, goal: ReplayGoal) {
     this.#engine = engine;
@@ -98,10 +100,15 @@ export class Replay {
     const end = Math.min(last, upTo);
     this.#take(payload, ends, this.#sequence + 1 - firstSequence, end + 1 - firstSequence);
     this.#sequence = end;
+    this.timeMs = frame.timeMs;
     if (this.#underWayBytes >= MOST_UNDER_WAY) await this.#settle();
   }
 
-  async #addLoad({ kind, firstSequence, part, payload }: Frame, upTo: number, file: string): Promise<void> {
+  async #addLoad(
+    { kind, timeMs, firstSequence, part, payload }: Frame,
+    upTo: number,
+    file: string,
+  ): Promise<void> {
     if (firstSequence <= this.#sequence) return;
     if (firstSequence > upTo) {
       this.#isAtGoal = true;
@@ -122,6 +129,7 @@ export class Replay {
     this.#load = undefined;
     await load.end();
     this.#sequence = firstSequence;
+    this.timeMs = timeMs;
   }
 
   #endsOf(payload: Uint8Array, file: string): number[] {

@@ -42,7 +42,9 @@ export interface TargetContents {
 
 export type Goal =
   | { readonly kind: 'position'; readonly branch: string; readonly sequence: number }
-  | { readonly kind: 'time'; readonly branch: string; readonly timeMs: number };
+  | { readonly kind: 'time'; readonly branch: string; readonly timeMs: number }
+  /** As far as the archive leads on from that backup. */
+  | { readonly kind: 'latest'; readonly branch: string; readonly base: string };
 
 /** A segment that is to be replayed, as far as the branch goes on to the goal. */
 export interface ReplayedSegment {
@@ -54,6 +56,8 @@ export interface RestorePlan {
   readonly base: BaseBackup;
   /** In the order in which they are to be replayed. */
   readonly segments: readonly ReplayedSegment[];
+  /** Until this time nothing is missing, in milliseconds since 1970. */
+  readonly reachedMs: number;
 }
 
 /** A branch that the history of another one, or of itself, goes through: up to `upTo`. */
@@ -84,9 +88,7 @@ export function planRestore(contents: TargetContents, goal: Goal): RestorePlan {
   const history = stretchesOf(contents.branches, goal.branch);
   const bases = contents.backups
     .filter(({ branch, sequence }) => sequence <= lastOf(history, branch))
-    .filter(({ timeMs, sequence }) =>
-      goal.kind === 'time' ? timeMs <= goal.timeMs : sequence <= goal.sequence,
-    )
+    .filter((backup) => mayBeBase(backup, goal))
     .sort((a, b) => a.sequence - b.sequence || (a.id < b.id ? -1 : 1));
   const base = bases.at(-1);
   if (base === undefined) throw lost('it lies before the first backup that is kept');
@@ -96,7 +98,12 @@ export function planRestore(contents: TargetContents, goal: Goal): RestorePlan {
       return name.after.sequence > upTo ? [] : [{ name, upTo }];
     })
     .sort((a, b) => comparePlaces(a.name.after, b.name.after) || a.name.coveredMs - b.name.coveredMs);
-  return { base, segments: chainFrom(base, segments, goal, contents) };
+  return { base, ...chainFrom(base, segments, goal, contents) };
+}
+
+function mayBeBase({ id, sequence, timeMs }: BaseBackup, goal: Goal): boolean {
+  if (goal.kind === 'latest') return id === goal.base;
+  return goal.kind === 'time' ? timeMs <= goal.timeMs : sequence <= goal.sequence;
 }
 
 /** Up to where `branch` is of this history; -1: it is not. */
@@ -110,12 +117,14 @@ function chainFrom(
   segments: readonly ReplayedSegment[],
   goal: Goal,
   { branches }: TargetContents,
-): ReplayedSegment[] {
+): Omit<RestorePlan, 'base'> {
   const chain: ReplayedSegment[] = [];
   let reached: LogPlace = { sequence: base.sequence, parts: 0 };
   let reachedMs = base.timeMs;
-  const isThere = (): boolean =>
-    goal.kind === 'time' ? reachedMs >= goal.timeMs : reached.sequence >= goal.sequence;
+  const isThere = (): boolean => {
+    if (goal.kind === 'latest') return false;
+    return goal.kind === 'time' ? reachedMs >= goal.timeMs : reached.sequence >= goal.sequence;
+  };
   for (const segment of segments) {
     if (isThere()) break;
     const { name, upTo } = segment;
@@ -133,8 +142,9 @@ function chainFrom(
   const tip = branches.find(({ name }) => name === goal.branch);
   if (tip?.sequence === reached.sequence && reached.parts === 0)
     reachedMs = Math.max(reachedMs, tip.coveredMs);
-  if (!isThere()) throw lost('the archive does not reach it, or has a gap before it');
-  return chain;
+  if (goal.kind !== 'latest' && !isThere())
+    throw lost('the archive does not reach it, or has a gap before it');
+  return { segments: chain, reachedMs };
 }
 
 function lost(why: string): StorageError {

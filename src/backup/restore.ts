@@ -88,7 +88,7 @@ export async function restoreWith(
       root,
       description,
       plan,
-      goal: goalText(point),
+      goal: goalText(point, plan),
       onProgress,
     };
     const { downloadedBytes, reached } = await restoreInto(work);
@@ -119,8 +119,8 @@ interface Restored {
   readonly reached: ReachedPlace | undefined;
 }
 
-function goalText({ position, time }: RestorePoint): string {
-  return position ?? time?.toString() ?? '';
+function goalText({ position, time }: RestorePoint, plan: FoundPlan | undefined): string {
+  return plan === undefined ? '' : (position ?? time?.toString() ?? 'latest');
 }
 
 /** Steps 2 to 5. */
@@ -149,7 +149,7 @@ async function restoreInto(work: Restore): Promise<Restored> {
         branch: plan.goal.branch,
         sequence: replayed.sequence,
       });
-      reached = reachedBy(plan, description.storeId, replayed.state);
+      reached = reachedBy(plan, description.storeId, replayed.state, replayed.timeMs);
     }
     await stage.moveUp();
     await stage.cleanUp();

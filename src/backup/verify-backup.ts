@@ -30,7 +30,7 @@ import { needMarker } from './target-marker.ts';
 import { type Sink, TargetSession } from './target-session.ts';
 import { checkTarget, functionOption, resolveTransfer, type TransferOptions } from './transfer-options.ts';
 import { Sums } from './upload-files.ts';
-import { verifySegments } from './verify-segments.ts';
+import { type VerifiedArchive, verifySegments } from './verify-segments.ts';
 
 export interface VerifyBackupOptions extends TransferOptions {
   /** Of one backup. Default: all of them. */
@@ -44,6 +44,8 @@ export interface BackupVerifyReport {
   /** Objects that were read, each once, and their bytes. */
   readonly objects: number;
   readonly bytes: number;
+  /** Where all backups were verified: of the archive behind them. */
+  readonly archive: VerifiedArchive | undefined;
   readonly elapsedMs: number;
 }
 
@@ -75,11 +77,12 @@ export async function verifyBackup(
       for (const one of description.files) addObject(objects, one, file);
     }
     const bytes = await readObjects(session, [...objects.values()], onProgress);
-    const segments = id === undefined ? await verifySegments(session) : { objects: 0, bytes: 0 };
+    const log = id === undefined ? await verifySegments(session, descriptions) : undefined;
     return {
       backups: descriptions.length,
-      objects: objects.size + segments.objects,
-      bytes: bytes + segments.bytes,
+      objects: objects.size + (log?.archive.segments ?? 0),
+      bytes: bytes + (log?.bytes ?? 0),
+      archive: log?.archive,
       elapsedMs: now() - startedAt,
     };
   } finally {

@@ -32,8 +32,9 @@ export type { BackupVerifyReport as VerifyReport, VerifyBackupOptions } from '..
 export { verifyBackup } from '../backup/verify-backup.ts';
 
 /**
- * Makes a store of a backup, the newest by default, in a directory that is empty or does not exist. What an interrupted restore
- * has left there is used. The store goes on with a history of its own.
+ * Makes a store in a directory that is empty or does not exist: of the newest backup and all that an archive has behind it, of
+ * one backup by its `id`, or of what was there at a `position` or `time`. What an interrupted restore has left there is used.
+ * The store goes on with a history of its own.
  * @throws {@link StorageError} STRATA_EXISTS for a directory with anything in it; STRATA_INVALID_ARGUMENT for an unknown id;
  * STRATA_POSITION_LOST for a position or time that the target does not reach; STRATA_CORRUPTION for a damaged backup;
  * STRATA_NO_DATABASE where there is no backup; STRATA_LOCKED, STRATA_UNSUPPORTED, STRATA_IO.

@@ -97,7 +97,10 @@ test('a restore brings back every position and time of a random history, and not
   await again.verify();
   await again.close();
   await assert.rejects(restore(target, join(root, 'no'), { time: Date.now() + 3_600_000 }), LOST);
-  await verifyBackup(target);
+  assert.equal((await verifyBackup(target)).archive?.gaps, 0);
+  const segments = readdirSync(join(root, 'target', 'log')).sort();
+  rmSync(join(root, 'target', 'log', segments[segments.length >> 1]!));
+  assert.equal((await verifyBackup(target)).archive?.gaps, 1);
 });
 
 const LOST = { code: 'STRATA_POSITION_LOST' };
@@ -141,6 +144,29 @@ async function writeSomething(
     for (const [one, loaded] of records) model.set(one, loaded);
   }
 }
+
+test('a restore without a goal brings back all that was shipped; with an id that backup alone', async (t) => {
+  const { root, target } = place(t);
+  const engine = await StorageEngine.open(join(root, 'db'), OPTIONS);
+  await engine.put('a', '1');
+  const { id } = await backup(engine, target);
+  const log = archive(engine, target, QUICK);
+  await engine.put('a', '2');
+  const { position } = engine;
+  await log.close();
+  const shipped = log.status.time;
+  await engine.close();
+  const all = await restore(target, join(root, 'all'));
+  assert.deepEqual([all.id, all.position, all.time], [id, position, shipped]);
+  assert.equal((await contents(join(root, 'all'))).get('a'), '2');
+  await restore(target, join(root, 'one'), { id });
+  assert.equal((await contents(join(root, 'one'))).get('a'), '1');
+  const reach = new Date(shipped).toISOString();
+  await assert.rejects(restore(target, join(root, 'no'), { time: shipped + 1 }), {
+    ...LOST,
+    message: new RegExp(`reaches until ${reach.replaceAll('.', '\\.')}`),
+  });
+});
 
 test('a store that was restored goes on in the same target, and both ways can be restored', async (t) => {
   const { root, target } = place(t);
@@ -236,6 +262,7 @@ test('an archive that falls behind what is retained reports a gap, which the nex
   const { position } = engine;
   await log.close();
   await engine.close();
+  assert.equal((await verifyBackup(target)).archive?.gaps, 1);
   await restore(target, join(root, 'reached'), { position: reached });
   for (const lost of [inGap, unreached])
     await assert.rejects(restore(target, join(root, 'no'), { position: lost }), LOST);

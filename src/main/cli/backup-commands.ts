@@ -64,7 +64,9 @@ export function addBackupCommands(program: Command, context: CommandContext): vo
 
   program
     .command('restore')
-    .description('make a store of a backup, the newest by default, in a directory that is empty')
+    .description(
+      'make a store in a directory that is empty: of the newest backup and the archive behind it, by default',
+    )
     .argument('<target>', TARGET)
     .argument('<directory>')
     .addOption(new Option('--id <id>', 'that backup').conflicts(['time', 'position']))
@@ -164,11 +166,17 @@ async function verify(
     else
       await out.line(
         `ok: ${formatCount(report.backups)} backups, ${formatCount(report.objects)} objects, ` +
-          `${formatBytes(report.bytes)} read in ${formatDuration(report.elapsedMs)}`,
+          `${formatBytes(report.bytes)} read in ${formatDuration(report.elapsedMs)}${gapsIn(report.archive)}`,
       );
   } finally {
     await bar.stop();
   }
+}
+
+function gapsIn(archive: { readonly gaps: number } | undefined): string {
+  return archive === undefined || archive.gaps === 0
+    ? ''
+    : `; the archive has ${formatCount(archive.gaps)} gaps, where not every moment can be restored`;
 }
 
 async function restoreTo(

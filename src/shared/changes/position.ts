@@ -31,18 +31,42 @@ const PREFIX = 'p1';
 const CHECK_BYTES = 4;
 const STORE_BYTES = 16;
 const EPOCH_BYTES = 8;
-const BYTES: number = CHECK_BYTES + STORE_BYTES + EPOCH_BYTES + 8;
+const SEQUENCE_AT: number = CHECK_BYTES + STORE_BYTES + EPOCH_BYTES;
+const BYTES: number = SEQUENCE_AT + 8;
 const TEXT = /^p1[-\w]{48}$/;
 
 export function encodePosition({ storeId, epochId, sequence }: Place): string {
-  const bytes = Buffer.alloc(BYTES);
-  bytes.write(storeId.replaceAll('-', ''), CHECK_BYTES, 'hex');
-  bytes.write(epochId, CHECK_BYTES + STORE_BYTES, 'hex');
-  writeU64(bytes, CHECK_BYTES + STORE_BYTES + EPOCH_BYTES, sequence);
-  const check = crc32(bytes, CHECK_BYTES, BYTES);
-  writeU32(bytes, 0, check);
-  scramble(bytes, check);
-  return PREFIX + bytes.toString('base64url');
+  if (storeId !== latest.storeId || epochId !== latest.epochId) latest = new EpochEncoder(storeId, epochId);
+  return latest.encode(sequence);
+}
+
+/** Whoever follows the changes needs a text for each batch, nearly all of one epoch: what they share is worked out once. */
+class EpochEncoder {
+  readonly storeId: string;
+  readonly epochId: string;
+  readonly #plain: Buffer = Buffer.alloc(BYTES);
+  readonly #text: Buffer = Buffer.alloc(BYTES);
+  /** Of all but the sequence. */
+  readonly #check: number;
+
+  constructor(storeId: string, epochId: string) {
+    this.storeId = storeId;
+    this.epochId = epochId;
+    this.#plain.write(storeId.replaceAll('-', ''), CHECK_BYTES, 'hex');
+    this.#plain.write(epochId, CHECK_BYTES + STORE_BYTES, 'hex');
+    this.#check = crc32(this.#plain, CHECK_BYTES, SEQUENCE_AT);
+  }
+
+  encode(sequence: number): string {
+    const plain = this.#plain;
+    const text = this.#text;
+    writeU64(plain, SEQUENCE_AT, sequence);
+    const check = crc32(plain, SEQUENCE_AT, BYTES, this.#check);
+    for (let at = CHECK_BYTES; at < BYTES; at++) text[at] = plain[at]!;
+    writeU32(text, 0, check);
+    scramble(text, check);
+    return PREFIX + text.toString('base64url');
+  }
 }
 
 /** @throws {@link StorageError} STRATA_INVALID_ARGUMENT for anything but the text of a position. */
@@ -52,12 +76,12 @@ export function decodePosition(text: unknown): Place {
   if (bytes.length !== BYTES) throw malformed();
   const check = readU32(bytes, 0);
   scramble(bytes, check);
-  const sequence = readU64(bytes, CHECK_BYTES + STORE_BYTES + EPOCH_BYTES);
+  const sequence = readU64(bytes, SEQUENCE_AT);
   if (crc32(bytes, CHECK_BYTES, BYTES) !== check || sequence < 0) throw malformed();
   const store = bytes.toString('hex', CHECK_BYTES, CHECK_BYTES + STORE_BYTES);
   return {
     storeId: store.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
-    epochId: bytes.toString('hex', CHECK_BYTES + STORE_BYTES, CHECK_BYTES + STORE_BYTES + EPOCH_BYTES),
+    epochId: bytes.toString('hex', CHECK_BYTES + STORE_BYTES, SEQUENCE_AT),
     sequence,
   };
 }
@@ -77,3 +101,5 @@ function scramble(bytes: Uint8Array, seed: number): void {
     bytes[at]! ^= state >>> 24;
   }
 }
+
+let latest = new EpochEncoder('', '');
