@@ -232,7 +232,9 @@ export class TargetSession {
     if (isFailed || this.#abort.signal.aborted) throw this.#abort.signal.reason;
   }
 
-  /** One attempt after the other, until one succeeds, or fails for good. `isSmall`: one that hangs is given up before the call is. */
+  /**
+   * One attempt after the other, until one succeeds, or fails for good. `isSmall`: one that hangs is given up before the call is.
+   */
   async attempt<T>(
     action: string,
     key: string,
