@@ -154,7 +154,7 @@ const PROOFS = [
   {
     name: 'damaged backups, and S3 that fails',
     files: ['backup/refusals', 'backup/s3'],
-    least: { 'backup-flips': 100, 's3-faults': 20 },
+    least: { 'backup-flips': 100, 's3-faults': 8 },
   },
   {
     name: 'soak',

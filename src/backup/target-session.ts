@@ -233,8 +233,7 @@ export class TargetSession {
   }
 
   /**
-   * One attempt after the other, until one succeeds, or fails for good. `isSmall`: one that hangs is given up before the call
-   * is.
+   * One attempt after the other, until one succeeds, or fails for good. `isSmall`: one that hangs is given up before the call is.
    */
   async attempt<T>(
     action: string,

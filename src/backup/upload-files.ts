@@ -83,7 +83,7 @@ async function uploadFile(
     const sha256 = await source.hash();
     const wanted = objectKey(file, sha256, parts.upload);
     const found = byContent.get(contentOf(wanted));
-    if (found === undefined) await source.uploadTo(parts.session, wanted, sha256);
+    if (found === undefined) await source.uploadTo(parts.session, wanted);
     const done = { name, object: found ?? wanted, sizeBytes, checksum, sha256 };
     parts.onFile(done, found === undefined ? sizeBytes : 0);
     return done;
@@ -122,16 +122,17 @@ class SourceReader {
     return this.#check(sums);
   }
 
-  async uploadTo(session: TargetSession, key: string, sha256: string): Promise<void> {
-    const sums = new Sums();
+  /** The CRC-32 is enough to see that it is what was hashed, and takes a tenth of the time: this is the application's thread. */
+  async uploadTo(session: TargetSession, key: string): Promise<void> {
+    let sum = 0;
     await session.upload(key, this.#source.sizeBytes, async (position, length) => {
       const bytes = await this.#read(position, length);
-      sums.add(bytes);
+      sum = crc32(bytes, 0, length, sum);
       this.#onBytes(length);
       return bytes;
     });
     // The object is named in no description yet, so it is only garbage.
-    if (this.#check(sums) !== sha256) throw this.#corrupt();
+    if (sum !== this.#source.checksum) throw this.#corrupt();
   }
 
   async #read(position: number, length: number): Promise<Uint8Array> {
