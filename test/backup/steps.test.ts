@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { directoryTargetOn } from '../../src/backup/directory-target.ts';
 import { restoreWith } from '../../src/backup/restore.ts';
 import {
+  archive,
   type BackupTarget,
   backup,
   directoryTarget,
@@ -163,6 +164,35 @@ test('a restore that is killed at any step is not openable, and is finished by t
     t.diagnostic(`FIGURE backup-steps=${disk.changes}`);
     assert.ok(half > 3);
     return;
+  }
+});
+
+test('a restore to a position that is killed at any step is not openable, and is finished by the next one', async (t) => {
+  const { engine, template } = await makeBackups(t, 2);
+  const target = directoryTarget(template);
+  const log = archive(engine, target, { intervalMs: 10 });
+  for (let i = 0; i < 40; i++) await engine.put(`key ${i}`, `archived ${i}`);
+  const { position } = engine;
+  const expected = contentOf(engine);
+  await engine.deleteRange({ all: true });
+  await log.close();
+  const path = newPath(t);
+  for (let step = 0; ; step += STEP) {
+    rmSync(path, { recursive: true, force: true });
+    const disk = new DyingDisk(step);
+    await Promise.allSettled([
+      restoreWith({ open: StorageEngine.open, fileSystem: disk.fs }, target, path, { position }),
+    ]);
+    const isWhole = existsSync(join(path, 'manifest.json'));
+    if (!isWhole && existsSync(join(path, 'restoring')))
+      await assert.rejects(StorageEngine.open(path), { code: 'STRATA_NO_DATABASE' });
+    if (disk.isDead && (!isWhole || existsSync(join(path, 'restoring'))))
+      assert.equal((await restore(target, path, { position })).position, position);
+    const restored = await openAt(t, path);
+    assert.equal(restored.position, position);
+    assert.equal(contentOf(restored), expected);
+    await restored.close();
+    if (!disk.isDead) return;
   }
 });
 
