@@ -57,6 +57,8 @@ export interface Parent {
   readonly backup: string;
   /** Of the last write that it brought back. */
   readonly sequence: number;
+  /** When it was restored, in milliseconds since 1970: what is asked of a time before that is asked of the parent. */
+  readonly bornMs: number;
 }
 
 /** A place that a tip is moved to, and the time until which it is complete. */
@@ -65,12 +67,12 @@ export interface TipPlace {
   readonly coveredMs: number;
 }
 
-const MARK = /^([0-9a-f]{16}):(main|[0-9a-f]{16}):([^:]+):(\d{1,16})$/;
+const MARK = /^([0-9a-f]{16}):(main|[0-9a-f]{16}):([^:]+):(\d{1,16}):(\d{1,16})$/;
 const EPOCH_ID = /^[0-9a-f]{16}$/;
 
 /** What a restored store's manifest says: the branch that it goes on as, and where that begins. */
 export function branchMark(branch: string, parent: Parent): string {
-  return `${branch}:${parent.branch}:${parent.backup}:${parent.sequence}`;
+  return `${branch}:${parent.branch}:${parent.backup}:${parent.sequence}:${parent.bornMs}`;
 }
 
 export function branchOf({ mark }: Pick<History, 'mark'>): string {
@@ -79,9 +81,9 @@ export function branchOf({ mark }: Pick<History, 'mark'>): string {
 
 /** Where the store was restored from. */
 export function parentOf({ mark }: Pick<History, 'mark'>): Parent | undefined {
-  const [, , branch, backup, sequence] = (mark === undefined ? undefined : MARK.exec(mark)) ?? [];
+  const [, , branch, backup, sequence, bornMs] = (mark === undefined ? undefined : MARK.exec(mark)) ?? [];
   if (branch === undefined || backup === undefined || !ID_PATTERN.test(backup)) return undefined;
-  return { branch, backup, sequence: Number(sequence) };
+  return { branch, backup, sequence: Number(sequence), bornMs: Number(bornMs) };
 }
 
 /** @throws STRATA_CONFLICT for a store that does not come from the tip of its branch. */
@@ -169,6 +171,7 @@ function decodeTip(fields: SealedFields, branch: string): Tip {
           branch: fields.text('parentBranch', BRANCH_PATTERN),
           backup: fields.text('parent', ID_PATTERN),
           sequence: fields.count('parentSequence'),
+          bornMs: fields.count('bornMs'),
         }
       : undefined,
   };
@@ -187,7 +190,12 @@ function encodeTip(history: History, { position, coveredMs }: TipPlace): Uint8Ar
     epochs: history.epochs,
     ...(parent === undefined
       ? {}
-      : { parentBranch: parent.branch, parent: parent.backup, parentSequence: parent.sequence }),
+      : {
+          parentBranch: parent.branch,
+          parent: parent.backup,
+          parentSequence: parent.sequence,
+          bornMs: parent.bornMs,
+        }),
     // Two that write the same tip are told apart by it.
     nonce: randomBytes(8).toString('hex'),
   });

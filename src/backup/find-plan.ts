@@ -1,8 +1,9 @@
 /**
  * Looks a position or a time up in a target: which branch it is of, and what it is restored from (restore-plan.ts).
  *
- * A position names its epoch, so it is of one history, and of every branch that has left that one later. A time may be of several
- * branches: the newest one that reaches it is meant, as who restored a store went on with that one.
+ * A position names its epoch, so it is of one history, and of every branch that has left that one later. A time is of a branch
+ * only if that had been restored by then: before, its parent was what people used. Of several the newest one that reaches it is
+ * meant, as who restored a store went on with that one.
  *
  * Thread: main.
  */
@@ -113,8 +114,11 @@ export function contentsOf(
 }
 
 function goalOn(tip: Tip, storeId: string, { position, time }: SoughtPoint): Goal | undefined {
-  const { branch, epochs } = tip;
-  if (position === undefined) return { kind: 'time', branch, timeMs: time! };
+  const { branch, epochs, parent } = tip;
+  if (position === undefined)
+    return parent !== undefined && time! < parent.bornMs
+      ? undefined
+      : { kind: 'time', branch, timeMs: time! };
   const place = decodePosition(position);
   return isOf(place, storeId, epochs) ? { kind: 'position', branch, sequence: place.sequence } : undefined;
 }

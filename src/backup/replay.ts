@@ -67,14 +67,19 @@ export class Replay {
     return this.#sequence;
   }
 
-  /** All of a segment up to `upTo`, as far as it is news. `file` is named when something is wrong with it. */
+  /**
+   * All of a segment, as far as it is news. What lies above `upTo` in it is of another history. `file` is named when something is
+   * wrong with it.
+   */
   async add(segment: Segment, upTo: number, file: string): Promise<void> {
     for (const frame of segment.frames()) {
+      const { kind, timeMs, firstSequence } = frame;
+      if (firstSequence > upTo) return;
+      this.#isAtGoal ||= timeMs > this.#goal.timeMs || firstSequence > this.#goal.sequence;
       if (this.#isAtGoal) return;
-      const isLoad = frame.kind === FrameKind.Load || frame.kind === FrameKind.LoadEnd;
-      if (frame.timeMs > this.#goal.timeMs) this.#isAtGoal = true;
-      else if (isLoad) await this.#addLoad(frame, Math.min(upTo, this.#goal.sequence), file);
-      else await this.#addWrites(frame, Math.min(upTo, this.#goal.sequence), file);
+      const isLoad = kind === FrameKind.Load || kind === FrameKind.LoadEnd;
+      if (isLoad) await this.#addLoad(frame, file);
+      else await this.#addWrites(frame, upTo, file);
     }
   }
 
@@ -92,28 +97,20 @@ export class Replay {
     if (last <= this.#sequence) return;
     if (this.#load !== undefined) throw new CorruptionError('parts of a load are missing', { file });
     if (firstSequence > this.#sequence + 1) throw new CorruptionError('writes are missing', { file });
+    const end = Math.min(last, upTo, this.#goal.sequence);
     // A write is replayed whole or not at all.
-    if (firstSequence > upTo || (kind === FrameKind.Batch && last > upTo)) {
+    if (kind === FrameKind.Batch && end < last) {
       this.#isAtGoal = true;
       return;
     }
-    const end = Math.min(last, upTo);
     this.#take(payload, ends, this.#sequence + 1 - firstSequence, end + 1 - firstSequence);
     this.#sequence = end;
     this.timeMs = frame.timeMs;
     if (this.#underWayBytes >= MOST_UNDER_WAY) await this.#settle();
   }
 
-  async #addLoad(
-    { kind, timeMs, firstSequence, part, payload }: Frame,
-    upTo: number,
-    file: string,
-  ): Promise<void> {
+  async #addLoad({ kind, timeMs, firstSequence, part, payload }: Frame, file: string): Promise<void> {
     if (firstSequence <= this.#sequence) return;
-    if (firstSequence > upTo) {
-      this.#isAtGoal = true;
-      return;
-    }
     if (this.#load === undefined) {
       // An ingestion enters behind what was written before it.
       this.#write();

@@ -18,7 +18,7 @@
 import { acquireLock } from '../main/locking/directory-lock.ts';
 import { loadManifest } from '../main/manifest/manifest.ts';
 import { resolveDirectory } from '../main/store/open-request.ts';
-import { now } from '../shared/base/timers.ts';
+import { now, wallClock } from '../shared/base/timers.ts';
 import { type FileSystem, type StorageFile, writeFullyAsync } from '../shared/files/file-system.ts';
 import { nodeFileSystem } from '../shared/files/node-file-system.ts';
 import type { TransferProgress } from './backup.ts';
@@ -137,7 +137,12 @@ async function restoreInto(work: Restore): Promise<Restored> {
       return { downloadedBytes: 0, reached };
     }
     let downloadedBytes = await bringFiles(work, stage);
-    const parent = { branch: description.branch, backup: description.id, sequence: description.sequence };
+    const parent = {
+      branch: description.branch,
+      backup: description.id,
+      sequence: description.sequence,
+      bornMs: wallClock(),
+    };
     let reached: ReachedPlace | undefined;
     if (plan === undefined) await stage.writeManifest(state, parent);
     else {

@@ -198,6 +198,7 @@ test('a store that was restored goes on in the same target, and both ways can be
   const forked = engine.position;
   await engine.put('a', 'lost');
   const behind = engine.position;
+  const before = Date.now();
   await log.close();
   await engine.close();
 
@@ -206,9 +207,25 @@ test('a store that was restored goes on in the same target, and both ways can be
   assert.equal(restored.position, forked);
   const next = archive(restored, target, QUICK);
   const codes = errorsOf(next);
+  await restored.put('b', '2');
+  const first = { position: restored.position, time: Date.now() };
+  await sleep(5);
   await restored.put('b', '3');
   const onBranch = restored.position;
   await next.close();
+  // Nothing but the backup of its parent leads to it.
+  for (const goal of [{ position: first.position }, { time: first.time }]) {
+    const directory = join(root, `first-${Object.keys(goal)[0]}`);
+    await restore(target, directory, goal);
+    assert.deepEqual(
+      [...(await contents(directory))],
+      [
+        ['a', '2'],
+        ['b', '2'],
+      ],
+    );
+  }
+  await restore(target, join(root, 'latest'), { position: onBranch });
   await backup(restored, target);
   await restored.close();
   assert.deepEqual(codes, []);
@@ -222,6 +239,9 @@ test('a store that was restored goes on in the same target, and both ways can be
     ],
   );
   await restore(target, join(root, 'main'), { position: behind });
+  // At that time the branch was not there yet.
+  await restore(target, join(root, 'before'), { time: before });
+  assert.deepEqual([...(await contents(join(root, 'before')))], [['a', 'lost']]);
   assert.deepEqual([...(await contents(join(root, 'main')))], [['a', 'lost']]);
   assert.equal((await listBackups(target)).length, 2);
 });
