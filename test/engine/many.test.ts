@@ -93,10 +93,11 @@ test('a getMany within a getter of another one leaves that alone', async (t) => 
   for (let i = 0; i < 300; i++) await engine.put(`k${i}`, `v${i}`);
   const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
   for (const inner of [[], ['k5'], keys.slice()]) {
+    const within: Promise<unknown>[] = [];
     Object.defineProperty(keys, 150, {
       configurable: true,
       get: () => {
-        void engine.getMany(inner);
+        within.push(engine.getMany(inner));
         return 'k150';
       },
     });
@@ -105,5 +106,6 @@ test('a getMany within a getter of another one leaves that alone', async (t) => 
       values.map(String),
       keys.map((key) => key.replace('k', 'v')),
     );
+    await Promise.all(within);
   }
 });
