@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import { S3Client } from '@aws-sdk/client-s3';
 import { s3Target } from '../../src/backup/s3/index.ts';
 import { TargetSession } from '../../src/backup/target-session.ts';
 import { resolveTransfer } from '../../src/backup/transfer-options.ts';
@@ -183,6 +184,19 @@ test('without permission, or a bucket, every call says so at once, and nothing i
   stub.fault = (line) => (/^(?:GET|LIST|HEAD)/.test(line) ? undefined : 'denied');
   await verifyBackup(target);
   assert.deepEqual(await restoredContent(t, target), contentOf(engine));
+});
+
+test('a client without a region says so at once', async (t) => {
+  const client = new S3Client({
+    region: (): Promise<string> => Promise.reject(new Error('Region is missing')),
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+  });
+  const target = s3Target({ client, bucket: 'bucket', prefix: '' });
+  await assert.rejects(listBackups(target, { timeoutMs: 600_000 }), {
+    code: 'STRATA_IO',
+    message: /Region is missing/,
+  });
+  t.after(() => client.destroy());
 });
 
 test('a call gives up after its time without progress, and one that gets on does not', async (t) => {

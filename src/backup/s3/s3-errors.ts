@@ -31,6 +31,10 @@ const PASSING: ReadonlySet<unknown> = new Set([
 /** Of the client itself: no request was made. */
 const OWN_FAILURES: ReadonlySet<unknown> = new Set(['CredentialsProviderError', 'TypeError', 'RangeError']);
 
+/** What the SDK says of settings that it does not find; it has no name for these. */
+const MISSING_SETTING =
+  /region is missing|could not load credentials|resolved credential object is not valid/i;
+
 export function statusOf(error: unknown): number | undefined {
   const { $metadata, $response } = asFailure(error);
   const status = $metadata?.httpStatusCode ?? $response?.statusCode;
@@ -69,7 +73,8 @@ export function s3Error(action: string, name: string, error: unknown): StorageEr
   return isPassing(failure, status) ? Object.assign(wrapped, { retryable: true }) : wrapped;
 }
 
-function isPassing({ name }: S3Failure, status: number | undefined): boolean {
+function isPassing({ name, message }: S3Failure, status: number | undefined): boolean {
+  if (status === undefined && MISSING_SETTING.test(String(message))) return false;
   if (OWN_FAILURES.has(name)) return status !== undefined && status < 400;
   if (status === undefined || PASSING.has(name) || COLLISIONS.has(name)) return true;
   return (status >= 500 && status !== 501) || status === 408 || status === 429 || status < 400;
