@@ -21,8 +21,8 @@ import { runSeed } from '../helpers/run-budget.ts';
  *   unlink       a file that is not needed any more is left to the next open
  *   close        of a file that was only read, or whose bytes are synced: nothing hangs on it
  *   LOCK         only says who holds the store; the lock itself is no file
- *   stat of a manifest   half a second after a write, where a run takes so long: the look whether it is still ours (ownership.ts),
- *                        which says nothing when it fails
+ *   stat         of a manifest, half a second after a write: the look whether it is still ours (ownership.ts), which says nothing
+ *                when it fails
  *   EMFILE       where a table is opened for reading: some others are closed and it is tried again
  */
 const BENIGN = /^(?:unlink of|close of|stat of a manifest$|.* of a lock$)/;
