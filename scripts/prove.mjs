@@ -152,8 +152,9 @@ const PROOFS = [
     least: { 'backup-steps': 70, 'backup-deaths': 500 },
   },
   {
-    name: 'damaged backups, and S3 that fails',
-    files: ['backup/refusals', 'backup/s3'],
+    name: 'damaged backups, archives, and S3 that fails',
+    files: ['backup/refusals', 'backup/s3', 'backup/archive'],
+    env: { STRATA_ARCHIVE_RESTORES: budget(12, 40) },
     least: { 'backup-flips': 100, 's3-faults': 8 },
   },
   {

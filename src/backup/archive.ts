@@ -24,7 +24,7 @@ import { StorageError } from '../shared/base/errors.ts';
 import { toStorageError } from '../shared/base/failures.ts';
 import { clearTimeout, now, setTimeout } from '../shared/base/timers.ts';
 import { type ArchiveShipper, type Shipment, sequenceOf } from './archive-shipper.ts';
-import type { ArchiveSource } from './archive-source.ts';
+import type { ArchiveSource, SourcePage } from './archive-source.ts';
 import { type LogPlace, SegmentWriter } from './segment.ts';
 
 /** A segment has no more, but for the write that made it full. */
@@ -181,7 +181,6 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       shipment = await this.#collect(after);
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'STRATA_POSITION_LOST') throw error;
-      this.#pending = new SegmentWriter();
       this.#tellGap(error);
       this.#hasToldGap = false;
       if (this.#isClosing) throw error;
@@ -208,14 +207,17 @@ export class Archive extends EventEmitter<ArchiveEvents> {
     let dueAt: number | undefined;
     let due: Mark | undefined;
     let to = after;
+    let lastMs = 0;
     for (;;) {
       // Before the look: whatever was acknowledged until then is found by it.
       const lookedAt = source.time();
-      const page = await source.read(to);
+      const page = await this.#read(to);
+      // What follows is lost: what was read before goes first.
+      if (page === undefined) return this.#shipment(after, to, Math.max(0, lastMs - 1));
       for (const frame of page.frames) this.#pending.add(frame);
       to = page.to;
-      const last = page.frames.at(-1);
-      if (last === undefined) {
+      lastMs = page.frames.at(-1)?.timeMs ?? lastMs;
+      if (page.frames.length === 0) {
         const until = dueAt ?? idleUntil;
         if (this.#close !== undefined || now() >= until) return this.#shipment(after, to, lookedAt);
         // What is read in many small pieces costs more.
@@ -229,7 +231,18 @@ export class Archive extends EventEmitter<ArchiveEvents> {
       if (due !== undefined && to.sequence >= due.sequence) return this.#shipment(after, to, due.timeMs);
       // More of the same millisecond may follow: that is not complete.
       if (this.#pending.byteLength >= SEGMENT_BYTES)
-        return this.#shipment(after, to, Math.max(0, last.timeMs - 1));
+        return this.#shipment(after, to, Math.max(0, lastMs - 1));
+    }
+  }
+
+  /** undefined: what is behind `to` is lost, and there is something in hand. */
+  async #read(to: LogPlace): Promise<SourcePage | undefined> {
+    try {
+      return await this.#parts.source.read(to);
+    } catch (error) {
+      const isLost = error instanceof StorageError && error.code === 'STRATA_POSITION_LOST';
+      if (!isLost || this.#pending.byteLength === 0) throw error;
+      return undefined;
     }
   }
 

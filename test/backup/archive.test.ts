@@ -2,6 +2,7 @@
  * The archive: what it ships, and what restores make of it, at every position and time of a random history; gaps, targets that go
  * away, stores that come back.
  *
+ * STRATA_ARCHIVE_RESTORES: how many moments of the random history are restored.
  * Long: one behaviour after the other, a few lines each.
  */
 import assert from 'node:assert/strict';
@@ -21,11 +22,12 @@ import {
 } from '../../src/main/backup.ts';
 import { type EngineOptions, StorageEngine, WriteBatch } from '../../src/main/index.ts';
 import { seededRandom } from '../helpers/rng.ts';
-import { runSeed } from '../helpers/run-budget.ts';
+import { runBudget, runSeed } from '../helpers/run-budget.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const OPTIONS: EngineOptions = { writeBufferSize: 64 * 1024, retainChanges: { bytes: 64 * 1024 * 1024 } };
 const QUICK = { intervalMs: 20 };
+const RESTORES = runBudget('STRATA_ARCHIVE_RESTORES', 6);
 
 interface Place {
   readonly root: string;
@@ -83,7 +85,7 @@ test('a restore brings back every position and time of a random history, and not
   await log.close();
   await engine.close();
   assert.deepEqual(codes, []);
-  for (let i = 0; i < 12; i++) {
+  for (let i = 0; i < RESTORES; i++) {
     const { position, time, model: expected } = random.pick(moments);
     const directory = join(root, `restored-${i}`);
     const report = await restore(target, directory, random.chance(0.5) ? { position } : { time });

@@ -14,7 +14,7 @@ import { MemoryTarget } from '../helpers/memory-target.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { runBudget, runSeed } from '../helpers/run-budget.ts';
 
-const ROUNDS = runBudget('STRATA_BACKUP_ROUNDS', 20);
+const ROUNDS = runBudget('STRATA_BACKUP_ROUNDS', 10);
 /** Each n-th step. */
 const STEP = runBudget('STRATA_BACKUP_STEP', 3);
 const LONG_MS = 2 * 60 * 60 * 1000;

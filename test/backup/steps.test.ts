@@ -25,7 +25,7 @@ import { DyingDisk } from '../helpers/dying-file-system.ts';
 import { newPath, openAt, openTiny } from '../helpers/engines.ts';
 import { runBudget } from '../helpers/run-budget.ts';
 
-const STEP = runBudget('STRATA_BACKUP_STEP', 3);
+const STEP = runBudget('STRATA_BACKUP_STEP', 5);
 
 /** A store, and a target with `count` backups of it; the last ones differ in a few keys. */
 async function makeBackups(

@@ -68,7 +68,7 @@ test('one history is answered the same under every option set', async (t) => {
   t.after(() => pool.destroy());
   const sets = optionSets(pool, await canMap(join(root, 'probe')));
   assert.ok(sets.length >= 16);
-  const budget = runBudget('STRATA_METAMORPHIC_OPS', 11_000);
+  const budget = runBudget('STRATA_METAMORPHIC_OPS', 8_000);
   const rounds = Math.ceil(budget / (HISTORY_OPERATIONS * sets.length));
   for (let round = 0; round < rounds; round++)
     await playUnderAll(generateHistory((seed + round) >>> 0, HISTORY_OPERATIONS), sets, root);
