@@ -23,6 +23,7 @@ export class LoadFeed {
   readonly #ingested: Promise<unknown>;
   #waiting: readonly LoadedRecord[] | undefined;
   #isAtEnd = false;
+  #hasFailed = false;
   #failure: unknown;
   #news = new Deferred();
   #taken = new Deferred();
@@ -31,11 +32,16 @@ export class LoadFeed {
     this.sequence = sequence;
     this.#ingested = engine.ingest(this.#records());
     // Heard of in end(); a part that waits for its turn is not to wait for ever.
-    this.#ingested.catch(() => this.#taken.resolve());
+    this.#ingested.catch(() => {
+      this.#hasFailed = true;
+      this.#taken.resolve();
+    });
   }
 
   async add(records: readonly LoadedRecord[]): Promise<void> {
     if (this.#waiting !== undefined) await this.#taken.promise;
+    // Nobody would take it: the ingestion's own failure is the answer.
+    if (this.#hasFailed) await this.#ingested;
     this.#taken = new Deferred();
     this.parts++;
     this.#waiting = records;
