@@ -19,6 +19,7 @@ import {
 import { TABLE_FORMAT_VERSION } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { contentsOf, failsWith, fill, keyOf, newPath, openAt, TINY, valueFor } from '../helpers/engines.ts';
+import { firstWrites } from '../helpers/log-files.ts';
 import { metaOf, sealedAs, withFooterVersion, withMeta } from '../helpers/table-surgery.ts';
 import { sourceOf } from '../helpers/tables.ts';
 
@@ -176,7 +177,7 @@ test('a log entry that claims gigabytes is refused', async (t) => {
   const { path, log } = await closedStore(t);
   const bytes = readFileSync(log!);
   const number = Number(/(\d+)\.log$/.exec(log!)![1]);
-  const start = RECORD_HEADER_BYTES + readRecord(bytes, 0, bytes.length, number)!.payloadLength;
+  const start = firstWrites(bytes, number);
   const header = readRecord(bytes, start, bytes.length, number)!;
   const entry = start + RECORD_HEADER_BYTES;
   for (const claim of [2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1]) {

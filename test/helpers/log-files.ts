@@ -179,6 +179,15 @@ export function recoveredWrites(state: RecoveredState): string[] {
   return writes.sort((a, b) => a.sequence - b.sequence).map(({ text }) => text);
 }
 
+/** Where the first record with entries begins: a note of the time may stand before it, when the clock moved on after the start. */
+export function firstWrites(bytes: Uint8Array, number: number): number {
+  for (let at = 0; ; ) {
+    const record = readRecord(bytes, at, bytes.length, number)!;
+    if (holdsWrites(record.type)) return at;
+    at += RECORD_HEADER_BYTES + record.payloadLength;
+  }
+}
+
 /** How many entries each record of a sound log has that has any. */
 export function groupCounts(bytes: Uint8Array, number: number): number[] {
   const counts: number[] = [];

@@ -19,6 +19,7 @@ import {
 import { FOOTER_BYTES } from '../../src/shared/table/format.ts';
 import { TableReader } from '../../src/shared/table/table-reader.ts';
 import { fill, newPath, openAt } from '../helpers/engines.ts';
+import { firstWrites } from '../helpers/log-files.ts';
 import { runSeed } from '../helpers/run-budget.ts';
 import { metaOf, resealBlock, resealFooter, sealedAs, withMeta } from '../helpers/table-surgery.ts';
 import { sourceOf } from '../helpers/tables.ts';
@@ -71,7 +72,7 @@ function* tableClaims(file: string, sound: Uint8Array): Generator<Claim> {
 function* logClaims(file: string, sound: Uint8Array): Generator<Claim> {
   const number = Number(file.slice(0, -4));
   const start = readRecord(sound, 0, sound.length, number)!;
-  const group = RECORD_HEADER_BYTES + start.payloadLength;
+  const group = firstWrites(sound, number);
   const header = readRecord(sound, group, sound.length, number)!;
   for (let position = 0; position < START_PAYLOAD_BYTES; position += 2) {
     for (const value of NASTY_U32) {
