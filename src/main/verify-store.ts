@@ -270,7 +270,7 @@ async function verifyLog(
   number: number,
   sizeBytes: number,
 ): Promise<void> {
-  const window = LogWindow.sliding();
+  const window = LogWindow.sliding(sizeBytes);
   const walk = walkLog(window, path, number, sizeBytes);
   let step = walk.next();
   for (; step.done !== true; step = walk.next()) {

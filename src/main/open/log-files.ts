@@ -92,7 +92,7 @@ export class LogFile {
   #walk(length: number): RecoveredLog | undefined {
     if (length > this.lengthBytes) return undefined;
     const log = this.#reading((file) => {
-      const window = LogWindow.sliding();
+      const window = LogWindow.sliding(length);
       const walk = walkLog(window, this.path, this.number, length);
       let step = walk.next();
       for (; step.done !== true; step = walk.next()) window.read(file);

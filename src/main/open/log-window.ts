@@ -39,8 +39,9 @@ export class LogWindow {
     return window;
   }
 
-  static sliding(byteLength: number = WINDOW_BYTES): LogWindow {
-    return new LogWindow(new Uint8Array(byteLength));
+  /** For a log of which `length` bytes are walked: most logs are far shorter than a window, and zeroed bytes cost time. */
+  static sliding(length: number): LogWindow {
+    return new LogWindow(new Uint8Array(Math.min(length, WINDOW_BYTES)));
   }
 
   /** Whether [from, to) may be wanted: a record that is longer is looked at in pieces. */
