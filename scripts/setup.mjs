@@ -30,6 +30,8 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = readJson('package.json');
+/** What follows tsc. */
+const BUILD_SCRIPTS = ['bundle', 'declarations', 'entries'].map((name) => `scripts/${name}.mjs`);
 
 /** Installs and builds as needed. `rebuild` builds even when nothing changed. */
 export function setUp({ rebuild = false } = {}) {
@@ -114,7 +116,7 @@ function build(fingerprint) {
   });
   if (bundled.status !== 0) {
     remove(next);
-    fail(`the build failed${reason(bundled)}; the messages of rolldown are above`);
+    fail(`the build failed${reason(bundled)}; the messages of bundle.mjs are above`);
   }
   for (const file of Object.values(manifest.bin)) {
     const path = join(next, relative('dist', file));
@@ -127,7 +129,7 @@ function build(fingerprint) {
 /** A digest of everything the output depends on. */
 function fingerprintSources() {
   const { include } = readJson('tsconfig.json');
-  const settings = ['tsconfig.json', 'package.json', 'package-lock.json', 'scripts/bundle.mjs'];
+  const settings = ['tsconfig.json', 'package.json', 'package-lock.json', ...BUILD_SCRIPTS];
   const files = [...settings, ...include.flatMap(listSources)];
   const hash = createHash('sha256');
   for (const file of files) {
