@@ -2,17 +2,17 @@
  * The declarations that the package ships, from those that tsc wrote for each file: dist/lib/types.d.cts has whatever an entry
  * exports and what that names, each entry has a list of its names, for ES modules and for CommonJS.
  *
- * One set for both: in a program where one file imports the package and another requires it, a StorageEngine of one is a StorageEngine
- * of the other, in the types as when it runs. A file of CommonJS can be imported by both kinds of modules, the other way round it
- * takes TypeScript 5.3 and a cast.
+ * One set for both: in a program where one file imports the package and another requires it, a StorageEngine of one is a
+ * StorageEngine of the other, in the types as when it runs. A file of CommonJS can be imported by both kinds of modules, the
+ * other way round it takes TypeScript 5.3 and a cast.
  *
  *   1. split every file into its statements, comments and strings aside
  *   2. follow the names: from the entries' exports, through imports and re-exports, to declarations; and from what those name
  *   3. write them down, older forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
  *
  * Invariants: two declarations of one name end the build, as does a statement that is not understood.
- * Not chosen: the packages that roll declarations up. They need TypeScript's own parser, which version 7 does not offer, or a newer
- *             Node than the build. What tsc writes is regular.
+ * Not chosen: the packages that roll declarations up. They need TypeScript's own parser, which version 7 does
+ *             not offer, or a newer Node than the build. What tsc writes is regular.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The entry points of the package, in one table: what bundle.mjs builds, and what package.json's `exports` and `typesVersions` have
- * to say of it (test/package.test.ts compares them; `node scripts/entries.mjs` prints both).
+ * The entry points of the package, in one table: what bundle.mjs builds, and what package.json's `exports` and
+ * `typesVersions` have to say of it (test/package.test.ts compares them; `node scripts/entries.mjs` prints both).
  *
  * To add one: a line here, then that output into package.json.
  */
@@ -21,8 +21,8 @@ export function nameOf(subpath) {
 }
 
 /**
- * Both forms for whoever tells them apart. `module-sync` is known to the versions of Node that can require() an ES module: there both
- * ways lead to the same file, and there is one set of classes in a process.
+ * Both forms for whoever tells them apart. `module-sync` is known to the versions of Node that can require() an ES module:
+ * there both ways lead to the same file, and there is one set of classes in a process.
  */
 function conditionsOf(subpath) {
   const path = `./dist/lib/${nameOf(subpath)}`;

@@ -8,6 +8,7 @@
 import type { Piscina, TaskQueue } from 'piscina';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { hasWorkingDirectory } from '../../shared/files/node-file-system.ts';
+import { packageHooks } from '../../shared/files/plug-and-play.ts';
 import type { Job } from '../../shared/threads/jobs.ts';
 import type { ForeignPool } from '../store/open-request.ts';
 
@@ -162,7 +163,8 @@ export class PiscinaThreads implements Threads {
       recordTiming: false,
       // Else an idle thread waits in Atomics.wait, where it frees nothing: its last job would keep a memtable's memory.
       atomics: 'disabled',
-      execArgv: [],
+      // Of the command line it takes over nothing else.
+      execArgv: packageHooks(),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
       env: {},
       taskQueue: starting,

@@ -9,11 +9,13 @@
  *
  * Invariants: whoever closed their share has no job here. Without a store there is no thread after LINGER_MS, and none when the
  *             process ends by itself.
- * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package that was loaded.
+ * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package with a worker of
+ * its own.
  * Not chosen: one set for all threads of the application that open stores. They share nothing but what is handed to them, and a
  *             job's promise and its descriptors belong to the thread that started it.
  */
 
+import { onePerThread } from '../../shared/base/one-per-thread.ts';
 import { clearTimeout, setTimeout } from '../../shared/base/timers.ts';
 import type { Job } from '../../shared/threads/jobs.ts';
 import { type JobCode, PiscinaThreads, type Place, type Threads } from './job-threads.ts';
@@ -30,7 +32,7 @@ export interface ProcessPlace {
   readonly share: ThreadShare;
 }
 
-const byWorker = new Map<string, ProcessThreads>();
+const byWorker = onePerThread('worker-threads', () => new Map<string, ProcessThreads>());
 
 class ProcessThreads {
   readonly #threads: PiscinaThreads;

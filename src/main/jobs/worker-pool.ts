@@ -41,16 +41,22 @@ import {
   type Threads,
 } from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
+import { requireThreadFile } from './own-place.ts';
 import { joinProcessThreads } from './process-threads.ts';
 import type { ThreadShare, ThreadUser, Turn, TurnKind } from './thread-turns.ts';
 
 export { isAbandoned, isWorkerFault } from './job-reply.ts';
 
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
-const CODE: JobCode = {
-  url: new URL(`../../workers/worker-thread${extname(import.meta.url)}`, import.meta.url),
-  load: async () => await import('../../workers/worker.ts'),
-};
+const threadFile = (): URL =>
+  new URL(`../../workers/worker-thread${extname(import.meta.url)}`, import.meta.url);
+let areThreadsPossible = false;
+
+/** Throws STRATA_UNSUPPORTED where no threads can be started, as stratakv was bundled. Looks once. */
+export function requireThreads(): void {
+  if (!areThreadsPossible) requireThreadFile(threadFile);
+  areThreadsPossible = true;
+}
 
 export interface WorkerPoolOptions {
   /** 0: jobs run inline, one at a time. */
@@ -128,7 +134,7 @@ export class WorkerPool implements ThreadUser {
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
-    const code = options.workerUrl === undefined ? CODE : codeAt(options.workerUrl);
+    const code = options.workerUrl === undefined ? ownCode(options.threads) : codeAt(options.workerUrl);
     this.#limit = Math.max(1, options.threads);
     this.#callerLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.callerThreads ?? 0);
     this.#hasExtraThread = options.threads > 0;
@@ -321,6 +327,13 @@ export class WorkerPool implements ThreadUser {
       task.fail(error as Error);
     }
   }
+}
+
+/** The worker. Without threads nobody asks where it lies, and it may have become part of another file. */
+function ownCode(threads: number): JobCode {
+  if (threads > 0) requireThreads();
+  const url = threads > 0 ? threadFile() : new URL('data:');
+  return { url, load: async () => await import('../../workers/worker.ts') };
 }
 
 /** Another module in the worker's place, as tests have it. */
