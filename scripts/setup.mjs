@@ -3,7 +3,7 @@
  *
  *   1. node is new enough, else one clear line
  *   2. every package of package-lock.json is in node_modules at that version, else `npm ci`, else `npm install`
- *   3. dist was built from exactly these sources, else tsc into a directory beside it, which then replaces dist
+ *   3. dist was built from exactly these sources, else tsc and bundle.mjs into a directory beside it, which then replaces dist
  *
  * Runs as `npm run setup`, and before start, test and pack. Plain Node without dependencies, as none may be there yet.
  *
@@ -30,6 +30,8 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const manifest = readJson('package.json');
+/** What follows tsc. */
+const BUILD_SCRIPTS = ['bundle', 'declarations', 'entries'].map((name) => `scripts/${name}.mjs`);
 
 /** Installs and builds as needed. `rebuild` builds even when nothing changed. */
 export function setUp({ rebuild = false } = {}) {
@@ -107,6 +109,15 @@ function build(fingerprint) {
     remove(next);
     fail(`the build failed${reason(result)}; the messages of tsc are above`);
   }
+  // A process of its own, as tsc is: setUp() is for callers that don't wait for promises.
+  const bundled = spawnSync(process.execPath, [join(root, 'scripts', 'bundle.mjs'), next], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
+  if (bundled.status !== 0) {
+    remove(next);
+    fail(`the build failed${reason(bundled)}; the messages of bundle.mjs are above`);
+  }
   for (const file of Object.values(manifest.bin)) {
     const path = join(next, relative('dist', file));
     if (existsSync(path)) chmodSync(path, 0o755);
@@ -115,10 +126,11 @@ function build(fingerprint) {
   replaceDirectory(next, join(root, 'dist'));
 }
 
-/** A digest of everything the output of tsc depends on. */
+/** A digest of everything the output depends on. */
 function fingerprintSources() {
   const { include } = readJson('tsconfig.json');
-  const files = ['tsconfig.json', 'package.json', 'package-lock.json', ...include.flatMap(listSources)];
+  const settings = ['tsconfig.json', 'package.json', 'package-lock.json', ...BUILD_SCRIPTS];
+  const files = [...settings, ...include.flatMap(listSources)];
   const hash = createHash('sha256');
   for (const file of files) {
     if (existsSync(join(root, file)))

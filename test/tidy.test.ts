@@ -57,6 +57,12 @@ const SAMPLES: readonly {
     says: /src\/main may not import src\/workers\/b\.ts; send a job/,
   },
   {
+    rule: 'the worker gate loads workers no sooner than it needs them',
+    path: 'src/main/jobs/worker-pool.ts',
+    text: `${HEADER}import { b } from '../../workers/b.ts';\n`,
+    says: /src\/main may not import src\/workers\/b\.ts; send a job/,
+  },
+  {
     rule: 'clients never import main',
     path: 'src/client/a.ts',
     text: `${HEADER}import { b } from '../main/b.ts';\n`,
@@ -297,7 +303,7 @@ const INNOCENT: readonly { readonly what: string; readonly path: string; readonl
   {
     what: 'the worker gate',
     path: 'src/main/jobs/worker-pool.ts',
-    text: `${HEADER}const u = new URL('../workers/w.js', b);\n`,
+    text: `${HEADER}const u = new URL('../workers/w.js', b);\nconst c = () => import('../../workers/w.ts');\n`,
   },
   {
     what: 'a describe block',

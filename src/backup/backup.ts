@@ -17,6 +17,8 @@ import type { Capture } from '../main/copy/capture.ts';
 import { type CaptureSource, captureSourceOf } from '../main/copy/capture-source.ts';
 import { unless } from '../shared/base/abortable.ts';
 import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
+import { onePerThread } from '../shared/base/one-per-thread.ts';
+import { ENGINE_MARK, PACKAGE_VERSION } from '../shared/base/package-version.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import type { FileSystem } from '../shared/files/file-system.ts';
 import { type BackupMoment, momentOf } from './backup-moment.ts';
@@ -69,7 +71,7 @@ export interface BackupSource {
 }
 
 /** Backups of one engine wait for each other. */
-const underWay = new WeakMap<object, Promise<unknown>>();
+const underWay = onePerThread('backups-under-way', () => new WeakMap<object, Promise<unknown>>());
 
 /**
  * Backs an open store up into a target, while writes go on: one moment of it, every write acknowledged before the call included.
@@ -152,8 +154,17 @@ export function liveHistory({ history }: CaptureSource): History {
 /** @throws STRATA_INVALID_ARGUMENT for anything but an engine. */
 export function sourceOf(engine: BackupSource): CaptureSource {
   const source = typeof engine === 'object' && engine !== null ? captureSourceOf(engine) : undefined;
-  if (source === undefined) throw invalidArgument('what is backed up must be an open StorageEngine');
+  if (source === undefined)
+    throw invalidArgument(`what is backed up must be an open StorageEngine${versionNote(engine)}`);
   return source;
+}
+
+/** An engine of another version of the package, which it says of itself. */
+function versionNote(engine: unknown): string {
+  const version =
+    typeof engine === 'object' && engine !== null ? Reflect.get(engine, ENGINE_MARK) : undefined;
+  if (version === undefined || version === PACKAGE_VERSION) return '';
+  return `; this one is of stratakv ${String(version)}, and the backup of ${PACKAGE_VERSION}: import both from one version`;
 }
 
 function historyOf({ state }: Capture): History {

@@ -19,7 +19,7 @@
 
 import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
-import { invalidArgument, StorageError } from '../shared/base/errors.ts';
+import { StorageError } from '../shared/base/errors.ts';
 import { momentAfter, prependExpiry } from '../shared/base/expiry.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
@@ -294,7 +294,6 @@ export class StorageClient {
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
       const sync = this.#syncFor(options);
-      if (!WriteBatch.isBatch(batch)) throw invalidArgument('write takes a WriteBatch');
       const plain = WriteBatch.plain(batch);
       WriteBatch.settle(plain, this.#clock);
       return plain.length === 0 ? Promise.resolve() : this.#writer.appendBatch(plain, sync);

@@ -214,8 +214,6 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   write(batch: WriteBatch, options?: WriteOptions): Promise<void> {
     try {
       const sync = this.#core.syncFor(options);
-      if (!WriteBatch.isBatch(batch))
-        throw new StorageError('STRATA_INVALID_ARGUMENT', 'write takes a WriteBatch');
       const { pipeline, counters, clock } = this.#store.parts;
       const plain = WriteBatch.plain(batch);
       if (plain.length === 0) return Promise.resolve();

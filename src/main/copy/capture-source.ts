@@ -1,9 +1,11 @@
 /**
  * From the public face of a store to what copies it: `backup(engine)` is given an engine, and lies below it.
  *
- * Invariants: an engine is known as long as somebody has it; what is no engine of this copy of the package is not.
+ * Invariants: an engine is known as long as somebody has it, to all copies of this version of the package.
  * Thread:     main.
  */
+import { onePerThread } from '../../shared/base/one-per-thread.ts';
+import { ENGINE_MARK, PACKAGE_VERSION } from '../../shared/base/package-version.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import type { ChangeSource } from '../changes/change-source.ts';
 import type { Capture } from './capture.ts';
@@ -35,9 +37,10 @@ export interface StoreHistory {
   time(): number;
 }
 
-const sources = new WeakMap<object, CaptureSource>();
+const sources = onePerThread('capture-sources', () => new WeakMap<object, CaptureSource>());
 
 export function offerCapture(engine: object, source: CaptureSource): void {
+  Object.defineProperty(engine, ENGINE_MARK, { value: PACKAGE_VERSION });
   sources.set(engine, source);
 }
 

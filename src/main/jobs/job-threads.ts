@@ -8,6 +8,7 @@
 import type { Piscina, TaskQueue } from 'piscina';
 import { clearTimeout, queueMicrotask, setImmediate, setTimeout } from '../../shared/base/timers.ts';
 import { hasWorkingDirectory } from '../../shared/files/node-file-system.ts';
+import { packageHooks } from '../../shared/files/plug-and-play.ts';
 import type { Job } from '../../shared/threads/jobs.ts';
 import type { ForeignPool } from '../store/open-request.ts';
 
@@ -36,18 +37,26 @@ export interface Threads {
   close(): Promise<void>;
 }
 
+/** The code that carries out jobs. */
+export interface JobCode {
+  /** The entry of a thread: exports `handleJobBehind` and `handleJobAsGuest`. */
+  readonly url: URL;
+  /** For jobs on this thread: the same code as a part of this copy of the package, with what it has in common with main. */
+  readonly load: () => Promise<{ readonly default: (job: Job) => Promise<unknown> }>;
+}
+
 /** No threads: main calls the worker's entry, after giving the event loop a turn. */
 export class InlineThread implements Threads {
   readonly isForeign = false;
-  readonly #workerUrl: URL;
+  readonly #code: JobCode;
 
-  constructor(workerUrl: URL) {
-    this.#workerUrl = workerUrl;
+  constructor(code: JobCode) {
+    this.#code = code;
   }
 
   async run(job: Job, keepAlive: boolean): Promise<unknown> {
     await turn(keepAlive);
-    const worker = (await import(this.#workerUrl.href)) as { default: (job: Job) => Promise<unknown> };
+    const worker = await this.#code.load();
     return worker.default({ ...job, isInline: true });
   }
 
@@ -72,16 +81,16 @@ function turn(keepAlive: boolean): Promise<void> {
 export class ForeignThreads implements Threads {
   readonly isForeign = true;
   readonly #pool: ForeignPool;
-  readonly #workerUrl: URL;
+  readonly #code: JobCode;
 
-  constructor(pool: ForeignPool, workerUrl: URL) {
+  constructor(pool: ForeignPool, code: JobCode) {
     this.#pool = pool;
-    this.#workerUrl = workerUrl;
+    this.#code = code;
   }
 
   async run(job: Job): Promise<unknown> {
     await undefined;
-    return await this.#pool.run(job, { filename: this.#workerUrl.href, name: 'handleJobAsGuest' });
+    return await this.#pool.run(job, { filename: this.#code.url.href, name: 'handleJobAsGuest' });
   }
 
   terminate(): void {
@@ -97,24 +106,24 @@ export class ForeignThreads implements Threads {
 export class PiscinaThreads implements Threads {
   readonly isForeign = false;
   readonly #maxThreads: number;
-  readonly #workerUrl: URL;
+  readonly #code: JobCode;
   #opened: Promise<OpenedPiscina> | undefined;
 
-  constructor(maxThreads: number, workerUrl: URL) {
+  constructor(maxThreads: number, code: JobCode) {
     this.#maxThreads = maxThreads;
-    this.#workerUrl = workerUrl;
+    this.#code = code;
   }
 
   async run(job: Job, keepAlive: boolean, place: Place): Promise<unknown> {
     // Node starts no thread in a working directory that was deleted.
-    if (!hasWorkingDirectory()) return await new InlineThread(this.#workerUrl).run(job, keepAlive);
+    if (!hasWorkingDirectory()) return await new InlineThread(this.#code).run(job, keepAlive);
     this.#opened ??= this.#open();
     const { piscina, starting, placeSymbol, startFailure } = await this.#opened;
     let reply: Promise<unknown>;
     try {
       reply = piscina.run(
         { ...job, [placeSymbol]: place },
-        { filename: this.#workerUrl.href, name: 'handleJobBehind' },
+        { filename: this.#code.url.href, name: 'handleJobBehind' },
       );
     } catch (error) {
       // The system makes no more threads, and piscina has queued the job before it tried.
@@ -154,7 +163,8 @@ export class PiscinaThreads implements Threads {
       recordTiming: false,
       // Else an idle thread waits in Atomics.wait, where it frees nothing: its last job would keep a memtable's memory.
       atomics: 'disabled',
-      execArgv: [],
+      // Of the command line it takes over nothing else.
+      execArgv: packageHooks(),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
       env: {},
       taskQueue: starting,

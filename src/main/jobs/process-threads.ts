@@ -9,14 +9,16 @@
  *
  * Invariants: whoever closed their share has no job here. Without a store there is no thread after LINGER_MS, and none when the
  *             process ends by itself.
- * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package that was loaded.
+ * Thread:     main only; each thread that opens stores has its own set, as does each copy of this package with a worker of
+ * its own.
  * Not chosen: one set for all threads of the application that open stores. They share nothing but what is handed to them, and a
  *             job's promise and its descriptors belong to the thread that started it.
  */
 
+import { onePerThread } from '../../shared/base/one-per-thread.ts';
 import { clearTimeout, setTimeout } from '../../shared/base/timers.ts';
 import type { Job } from '../../shared/threads/jobs.ts';
-import { PiscinaThreads, type Place, type Threads } from './job-threads.ts';
+import { type JobCode, PiscinaThreads, type Place, type Threads } from './job-threads.ts';
 import { type ThreadShare, ThreadTurns, type ThreadUser } from './thread-turns.ts';
 
 /** Long enough for a program that opens one store after another. */
@@ -30,7 +32,7 @@ export interface ProcessPlace {
   readonly share: ThreadShare;
 }
 
-const byWorker = new Map<string, ProcessThreads>();
+const byWorker = onePerThread('worker-threads', () => new Map<string, ProcessThreads>());
 
 class ProcessThreads {
   readonly #threads: PiscinaThreads;
@@ -39,12 +41,12 @@ class ProcessThreads {
   #lingering: NodeJS.Timeout | undefined;
   readonly #end: () => void;
 
-  constructor(workerUrl: URL) {
-    this.#threads = new PiscinaThreads(MAX_THREADS, workerUrl);
+  constructor(code: JobCode) {
+    this.#threads = new PiscinaThreads(MAX_THREADS, code);
     this.#end = () => {
       this.#stopLingering();
       // Whoever comes now gets others: these may take a while to end.
-      byWorker.delete(workerUrl.href);
+      byWorker.delete(code.url.href);
       // Whether they end well or not: nobody has a job here, so nobody needs to know.
       this.#threads.close().catch(() => undefined);
     };
@@ -78,12 +80,12 @@ class ProcessThreads {
   }
 }
 
-/** A share in the threads that run this worker. Closing it, which is done once, leaves them to the others. */
-export function joinProcessThreads(workerUrl: URL, user: ThreadUser): ProcessPlace {
-  let threads = byWorker.get(workerUrl.href);
+/** A share in the threads that run this code. Closing it, which is done once, leaves them to the others. */
+export function joinProcessThreads(code: JobCode, user: ThreadUser): ProcessPlace {
+  let threads = byWorker.get(code.url.href);
   if (threads === undefined) {
-    threads = new ProcessThreads(workerUrl);
-    byWorker.set(workerUrl.href, threads);
+    threads = new ProcessThreads(code);
+    byWorker.set(code.url.href, threads);
   }
   return threads.join(user);
 }

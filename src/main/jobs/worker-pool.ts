@@ -32,15 +32,31 @@ import { JobCancelledError } from '../../shared/threads/control-block.ts';
 import type { Job, JobKind, JobOf, ResultOf } from '../../shared/threads/jobs.ts';
 import type { ForeignPool } from '../store/open-request.ts';
 import { abandonedJob, isAbandoned, readReply, workerFault } from './job-reply.ts';
-import { ForeignThreads, InlineThread, PiscinaThreads, type Place, type Threads } from './job-threads.ts';
+import {
+  ForeignThreads,
+  InlineThread,
+  type JobCode,
+  PiscinaThreads,
+  type Place,
+  type Threads,
+} from './job-threads.ts';
 import { STALL_LIMIT_MS, watchJob } from './job-watchdog.ts';
+import { requireThreadFile } from './own-place.ts';
 import { joinProcessThreads } from './process-threads.ts';
 import type { ThreadShare, ThreadUser, Turn, TurnKind } from './thread-turns.ts';
 
 export { isAbandoned, isWorkerFault } from './job-reply.ts';
 
 /** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
-const WORKER_URL: URL = new URL(`../../workers/worker${extname(import.meta.url)}`, import.meta.url);
+const threadFile = (): URL =>
+  new URL(`../../workers/worker-thread${extname(import.meta.url)}`, import.meta.url);
+let areThreadsPossible = false;
+
+/** Throws STRATA_UNSUPPORTED where no threads can be started, as stratakv was bundled. Looks once. */
+export function requireThreads(): void {
+  if (!areThreadsPossible) requireThreadFile(threadFile);
+  areThreadsPossible = true;
+}
 
 export interface WorkerPoolOptions {
   /** 0: jobs run inline, one at a time. */
@@ -118,20 +134,20 @@ export class WorkerPool implements ThreadUser {
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerPoolOptions) {
-    const workerUrl = options.workerUrl ?? WORKER_URL;
+    const code = options.workerUrl === undefined ? ownCode(options.threads) : codeAt(options.workerUrl);
     this.#limit = Math.max(1, options.threads);
     this.#callerLimit = options.threads === 0 ? 1 : Math.max(this.#limit, options.callerThreads ?? 0);
     this.#hasExtraThread = options.threads > 0;
     this.#stallLimitMs = options.stallLimitMs ?? STALL_LIMIT_MS;
     this.#closeLimitMs = options.closeLimitMs ?? CLOSE_LIMIT_MS;
-    this.#workerUrl = workerUrl;
-    if (options.threads === 0) this.#threads = new InlineThread(workerUrl);
-    else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, workerUrl);
+    this.#workerUrl = code.url;
+    if (options.threads === 0) this.#threads = new InlineThread(code);
+    else if (options.pool !== undefined) this.#threads = new ForeignThreads(options.pool, code);
     else if (options.ofProcess === true) {
-      const { threads, share } = joinProcessThreads(workerUrl, this);
+      const { threads, share } = joinProcessThreads(code, this);
       this.#threads = threads;
       this.#share = share;
-    } else this.#threads = new PiscinaThreads(this.#callerLimit + 1, workerUrl);
+    } else this.#threads = new PiscinaThreads(this.#callerLimit + 1, code);
   }
 
   /** How many jobs may run at once, not counting an urgent one. */
@@ -311,4 +327,16 @@ export class WorkerPool implements ThreadUser {
       task.fail(error as Error);
     }
   }
+}
+
+/** The worker. Without threads nobody asks where it lies, and it may have become part of another file. */
+function ownCode(threads: number): JobCode {
+  if (threads > 0) requireThreads();
+  const url = threads > 0 ? threadFile() : new URL('data:');
+  return { url, load: async () => await import('../../workers/worker.ts') };
+}
+
+/** Another module in the worker's place, as tests have it. */
+function codeAt(url: URL): JobCode {
+  return { url, load: async () => await import(url.href) };
 }

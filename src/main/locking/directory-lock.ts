@@ -25,6 +25,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { ioError, StorageError, systemErrorCode } from '../../shared/base/errors.ts';
+import { onePerThread } from '../../shared/base/one-per-thread.ts';
 import { clearInterval, delay, now, setInterval } from '../../shared/base/timers.ts';
 import type { DirectoryAnchor } from '../../shared/files/directory-anchor.ts';
 import { LOCK_NAME } from '../../shared/files/file-names.ts';
@@ -88,7 +89,7 @@ interface Parts {
 }
 
 /** Owners of this thread that are closing, by their ids: LOCK may not say so yet. */
-const closingHere = new Set<string>();
+const closingHere = onePerThread('closing-owners', () => new Set<string>());
 
 /** What an open store asks of the lock on its directory; a reader has one that locks nothing (read-hold.ts). */
 export type StoreLock = Pick<DirectoryLock, keyof DirectoryLock>;

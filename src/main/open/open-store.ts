@@ -24,6 +24,7 @@ import { refuseUnknownFiles, sortOutFiles } from '../files/deletion-queue.ts';
 import { beginEpoch, findEpochs } from '../files/epochs.ts';
 import { firstGroupOf } from '../files/file-identity.ts';
 import { type CreatedDirectories, noDatabase, prepareDirectory } from '../files/store-directory.ts';
+import { requireThreads } from '../jobs/worker-pool.ts';
 import { acquireLock, type LockOptions, type StoreLock } from '../locking/directory-lock.ts';
 import { holdForReading } from '../locking/read-hold.ts';
 import { checkTables, FULLY_CHECKED_TABLES } from '../manifest/check-tables.ts';
@@ -99,6 +100,8 @@ export async function openStore<T>(
   start: (opened: Opened) => T,
 ): Promise<T> {
   const options = resolveOptions(userOptions);
+  // Before anything is made, rather than at the first flush.
+  if (options.threads > 0 && internals.workerUrl === undefined) requireThreads();
   const span = beginOpen(trace, options);
   try {
     return await openTraced(path, options, internals, trace, (opened) => {

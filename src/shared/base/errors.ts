@@ -7,7 +7,8 @@
  * Invariants: messages are lower case, say what and where, and hold no key or value bytes.
  * Not chosen: one subclass per code; callers switch on `code`. CorruptionError exists so that decoders can name it.
  *             `instanceof Error`: where the tests of an application run in a context of their own (node:vm), the errors of
- *             Node and of the application are made by the Error of another one. Our own classes are known by `instanceof`.
+ *             Node and of the application are made by the Error of another one. Our own classes are known by `instanceof`,
+ *             which goes by a mark that those of other copies of the package carry, too.
  */
 import { types } from 'node:util';
 
@@ -31,6 +32,10 @@ export type StorageErrorCode =
   | 'STRATA_BUSY'
   | 'STRATA_CONFLICT'
   | 'STRATA_POSITION_LOST';
+
+/** What errors of all copies of the package carry, whichever version. */
+const STORAGE_ERROR = Symbol.for('stratakv.StorageError');
+const CORRUPTION_ERROR = Symbol.for('stratakv.CorruptionError');
 
 export interface StorageErrorDetails {
   readonly cause?: unknown;
@@ -62,6 +67,18 @@ export class StorageError extends Error {
     if (details.file !== undefined) this.file = details.file;
     if (details.offset !== undefined) this.offset = details.offset;
   }
+
+  /**
+   * Whether this is an error of a store, of whichever copy or version of the package and whichever realm (node:vm, a test
+   * runner's).
+   * @example
+   * try { await engine.put('k', 'v'); } catch (error) {
+   *   if (StorageError.is(error) && error.code === 'STRATA_BUSY') await engine.writable();
+   * }
+   */
+  static is(value: unknown): value is StorageError {
+    return carries(value, STORAGE_ERROR);
+  }
 }
 
 /** Bytes on disk are not what was written: `code` is `STRATA_CORRUPTION`, with `file` and `offset`. */
@@ -76,6 +93,29 @@ export class CorruptionError extends StorageError {
     super('STRATA_CORRUPTION', `corruption: ${message}${where}`, details);
     this.name = 'CorruptionError';
   }
+
+  /** As {@link StorageError.is}, of these alone. */
+  static override is(value: unknown): value is CorruptionError {
+    return carries(value, CORRUPTION_ERROR);
+  }
+}
+
+for (const [errors, mark] of [
+  [StorageError, STORAGE_ERROR],
+  [CorruptionError, CORRUPTION_ERROR],
+] as const) {
+  Object.defineProperty(errors.prototype, mark, { value: true });
+  // `instanceof` goes by the same mark; classes derived from these by nothing but their own prototype.
+  const isInstance = function (this: unknown, value: unknown): boolean {
+    return (
+      Function.prototype[Symbol.hasInstance].call(this, value) || (this === errors && carries(value, mark))
+    );
+  };
+  Object.defineProperty(errors, Symbol.hasInstance, { value: isInstance });
+}
+
+function carries(value: unknown, mark: symbol): boolean {
+  return typeof value === 'object' && value !== null && Reflect.get(value, mark) === true;
 }
 
 export function invalidArgument(message: string): StorageError {

@@ -18,6 +18,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { clearTimeout, setTimeout } from '../base/timers.ts';
 import { MAY_START_THREADS } from '../files/permission.ts';
+import { packageHooks } from '../files/plug-and-play.ts';
 import type { ReadAnswer, ReadQuestion } from './reader-thread.ts';
 
 /** With the two of libuv's ten reads at a time: what disks need to get near their limit. */
@@ -42,8 +43,13 @@ interface Pending {
   readonly reject: (reason: unknown) => void;
 }
 
-/** The built file next to us: `.js` when built, `.ts` where Node runs the sources. */
-const THREAD_URL: URL = new URL(`./reader-thread${extname(import.meta.url)}`, import.meta.url);
+/**
+ * The built file next to us: `.js` when built, `.ts` where Node runs the sources. A bundler may leave us without a place: then
+ * threads don't start.
+ */
+function threadUrl(): URL {
+  return new URL(`./reader-thread${extname(import.meta.url)}`, import.meta.url);
+}
 
 /** What a thread reports of itself. */
 interface Watcher {
@@ -70,7 +76,7 @@ class ReaderThread {
       name: 'stratakv-reader',
       // As for jobs: nothing of the environment or the command line of the process.
       env: {},
-      execArgv: [],
+      execArgv: packageHooks(),
       argv: [],
       trackUnmanagedFds: false,
       resourceLimits: {
@@ -133,7 +139,7 @@ class ReaderThread {
 }
 
 export class ReaderThreads {
-  readonly #url: URL;
+  readonly #url: URL | undefined;
   readonly #idleMs: number;
   readonly #onChange: () => void;
   /** The one used last is used next: those that aren't needed grow old. */
@@ -145,7 +151,7 @@ export class ReaderThreads {
   #isClosed = false;
 
   /** `onChange`: a thread has become idle, or there is one less. */
-  constructor(onChange: () => void, url: URL = THREAD_URL, idleMs: number = IDLE_MS) {
+  constructor(onChange: () => void, url?: URL, idleMs: number = IDLE_MS) {
     this.#onChange = onChange;
     this.#url = url;
     this.#idleMs = idleMs;
@@ -175,7 +181,7 @@ export class ReaderThreads {
   start(): void {
     if (!this.canStart) return;
     try {
-      this.#starting = new ReaderThread(this.#url, this.#idleMs, this.#watcher());
+      this.#starting = new ReaderThread(this.#url ?? threadUrl(), this.#idleMs, this.#watcher());
       this.#all.add(this.#starting);
     } catch {
       // No threads here, or no more of them: libuv's do the reading.

@@ -22,6 +22,14 @@ import { processClock, wallClock } from '../base/timers.ts';
 import { encodedEntryBytes, encodeEntry, tagOf } from './entry-codec.ts';
 import { type ExpiryOptions, resolveTtl } from './write-options.ts';
 
+/**
+ * How a batch of another copy of the package is read: by a method of this name, which gives its parts. A new FORMAT for whatever
+ * changes in them, or in how entries are encoded.
+ */
+const PARTS: unique symbol = Symbol.for('stratakv.WriteBatch');
+const FORMAT = 1;
+const NO_BATCH = 'write takes a WriteBatch';
+
 const INITIAL_BYTES = 512;
 /** A batch is mostly written once and dropped: fewer copies are worth more than the room that is left over. */
 const GROWTH = 4;
@@ -41,6 +49,14 @@ interface Expiring {
   readonly at: number;
   readonly putAt: number;
   readonly ttl: number;
+}
+
+interface BatchParts {
+  readonly format: number;
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  readonly dataByteLength: number;
+  readonly expiring: Expiring[];
 }
 
 /**
@@ -120,9 +136,30 @@ export class WriteBatch {
     return this.#dataBytes;
   }
 
-  /** @internal Whether `value` is a batch, and not merely something with its prototype. */
-  static isBatch(value: unknown): value is WriteBatch {
-    return typeof value === 'object' && value !== null && #bytes in value;
+  /** @internal For another copy of the package: valid until the batch changes. */
+  [PARTS](): BatchParts {
+    if (!(#bytes in this)) throw invalidArgument(NO_BATCH);
+    return {
+      format: FORMAT,
+      bytes: WriteBatch.encoded(this),
+      count: this.#count,
+      dataByteLength: this.#dataBytes,
+      expiring: this.#expiring,
+    };
+  }
+
+  /**
+   * @internal The same operations, over the same bytes, as a plain batch: valid until `value` changes. What a class derived from
+   * WriteBatch says of itself is not relied on. Throws for what is no batch, and not merely something with its prototype.
+   */
+  static plain(value: unknown): WriteBatch {
+    const isOwn = typeof value === 'object' && value !== null && #bytes in value;
+    const { bytes, count, dataByteLength, expiring } = isOwn
+      ? WriteBatch.prototype[PARTS].call(value as WriteBatch)
+      : partsOfForeign(value);
+    const plain = WriteBatch.fromEncoded(bytes, count, dataByteLength);
+    plain.#expiring = expiring;
+    return plain;
   }
 
   /** @internal The encoded entries: for the engine, valid until the batch changes. */
@@ -133,17 +170,6 @@ export class WriteBatch {
   /** @internal What {@link encoded} is a view of: what it holds of the batch never changes; it may be another one later. */
   static memory(batch: WriteBatch): Uint8Array {
     return batch.#bytes;
-  }
-
-  /**
-   * @internal The same operations, over the same bytes, as a plain batch: valid until `batch` changes. What a class derived from
-   * WriteBatch says of itself is not relied on.
-   */
-  static plain(batch: WriteBatch): WriteBatch {
-    const bytes = batch.#bytes.subarray(0, batch.#end);
-    const plain = WriteBatch.fromEncoded(bytes, batch.#count, batch.#dataBytes);
-    plain.#expiring = batch.#expiring;
-    return plain;
   }
 
   /** @internal Fills in when entries expire, by the time of the store that the batch is about to be written to. */
@@ -198,4 +224,16 @@ export class WriteBatch {
     grown.set(this.#bytes.subarray(0, this.#end));
     this.#bytes = grown;
   }
+}
+
+/** The parts of a batch of another copy of the package; throws for what is none. */
+function partsOfForeign(value: unknown): BatchParts {
+  const read: unknown = typeof value === 'object' && value !== null ? Reflect.get(value, PARTS) : undefined;
+  if (typeof read !== 'function') throw invalidArgument(NO_BATCH);
+  const parts = Reflect.apply(read, value, []) as BatchParts;
+  if (parts.format !== FORMAT)
+    throw invalidArgument(
+      'the WriteBatch is of another version of stratakv, whose batches this one cannot read: import both from one',
+    );
+  return parts;
 }
