@@ -13,6 +13,8 @@ export const ENTRIES = {
   './worker': 'client/index',
   './backup': 'main/backup',
   './backup-s3': 'backup/s3/index',
+  './keyv': 'adapters/keyv',
+  './unstorage': 'adapters/unstorage',
 };
 
 /** The name of an entry's files in dist/lib. */

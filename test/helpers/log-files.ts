@@ -179,7 +179,7 @@ export function recoveredWrites(state: RecoveredState): string[] {
   return writes.sort((a, b) => a.sequence - b.sequence).map(({ text }) => text);
 }
 
-/** Where the first record with entries begins: a note of the time may stand before it, when the clock moved on after the start. */
+/** Where the first record with entries begins: a note of the time may stand before it, when the clock has moved on. */
 export function firstWrites(bytes: Uint8Array, number: number): number {
   for (let at = 0; ; ) {
     const record = readRecord(bytes, at, bytes.length, number)!;

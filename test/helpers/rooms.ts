@@ -44,6 +44,7 @@ export const ROOMS: readonly string[] = [
   'src/main/share',
   'src/main/door',
   'src/main',
+  'src/adapters',
   'src/main/cli',
 ];
 
