@@ -3,7 +3,6 @@
  * here. Its hooks go with the tests that were registered beside them, as in vitest's describe().
  */
 import assert from 'node:assert/strict';
-import type { TestContext } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 
 type Work = (context: unknown) => unknown;
@@ -35,16 +34,19 @@ export class SuitePart {
     this.tests.splice(place, 1);
   }
 
-  async run(t: TestContext): Promise<void> {
+  /** Its tests, each with the hooks around it. */
+  all(): Registered[] {
     assert.ok(this.tests.length > 0, 'the suite has no tests');
-    for (const { name, run } of this.tests)
-      await t.test(name, async () => {
+    return this.tests.map(({ name, run }) => ({
+      name,
+      run: async () => {
         for (const before of this.#before) await before({});
         this.#expectations.begin();
         await run({ expect: this.#expectations.expect });
         this.#expectations.end();
         for (const after of this.#after) await after({});
-      });
+      },
+    }));
   }
 }
 
