@@ -35,7 +35,7 @@ export class SuitePart {
   }
 
   /** Its tests, each with the hooks around it. */
-  all(): Registered[] {
+  all(): { readonly name: string; readonly run: () => Promise<void> }[] {
     assert.ok(this.tests.length > 0, 'the suite has no tests');
     return this.tests.map(({ name, run }) => ({
       name,
