@@ -5,10 +5,11 @@
 import { sharedPrefixLength } from '../../src/shared/base/bytes.ts';
 import { Entry } from '../../src/shared/base/entry.ts';
 import { Block, findInBlock } from '../../src/shared/table/block.ts';
-import { maxSealedLength, openBlock, sealBlock } from '../../src/shared/table/block-codec.ts';
+import { openBlock } from '../../src/shared/table/block-codec.ts';
 import { BlockIterator } from '../../src/shared/table/block-iterator.ts';
 import { BloomFilter, BloomFilterBuilder, hashKey } from '../../src/shared/table/bloom-filter.ts';
 import { codecByName, isCodecAvailable } from '../../src/shared/table/compression.ts';
+import { maxSealedLength, sealBlock } from '../../src/shared/table/seal-block.ts';
 import { BlockBuilder } from '../../src/workers/block-builder.ts';
 import { type Micro, makeDataset, randomOrder, standOn } from './micro.ts';
 

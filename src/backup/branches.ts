@@ -15,8 +15,9 @@
  * Thread:     main.
  * Not chosen: a lease on the history, which a dead owner holds until it runs out: the epochs say who is who without one.
  */
-import { randomBytes } from 'node:crypto';
+
 import { StorageError } from '../shared/base/errors.ts';
+import { randomHex } from '../shared/base/random.ts';
 import { BRANCH_PATTERN, BRANCHES, branchKey, ID_PATTERN, MAIN_BRANCH } from './layout.ts';
 import { openSealed, type SealedFields, sealText, TARGET_FORMAT } from './sealed-text.ts';
 import type { TargetSession } from './target-session.ts';
@@ -197,6 +198,6 @@ function encodeTip(history: History, { position, coveredMs }: TipPlace): Uint8Ar
           bornMs: parent.bornMs,
         }),
     // Two that write the same tip are told apart by it.
-    nonce: randomBytes(8).toString('hex'),
+    nonce: randomHex(8),
   });
 }

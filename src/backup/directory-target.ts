@@ -14,10 +14,11 @@
  * Not chosen: a lock file. One whose owner died, or sleeps, on another host can't be told from one that is held.
  *             rename() for replace: the one of a process that was stopped takes effect whenever that wakes.
  */
-import { randomBytes } from 'node:crypto';
+
 import { dirname, join, resolve } from 'node:path';
 import { invalidArgument, ioError, systemErrorCode } from '../shared/base/errors.ts';
 import { describe } from '../shared/base/input-bytes.ts';
+import { randomHex } from '../shared/base/random.ts';
 import {
   closeQuietly,
   type FileSystem,
@@ -176,7 +177,7 @@ class DirectoryTarget implements BackupTarget {
     const folder = dirname(join(this.name, key));
     const made = makeDirectories(this.#fs, folder);
     for (const directory of made) await this.#fs.syncDirectoryAsync(dirname(directory));
-    const path = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+    const path = join(folder, `.${randomHex(6)}.tmp`);
     return { path, file: (await this.#fs.createExclusiveAsync?.(path)) ?? this.#fs.createExclusive(path) };
   }
 

@@ -18,7 +18,7 @@
  * Not chosen: names by content alone. A purge that was stopped in its midst, and goes on a day later, would delete what was
  *             uploaded anew meanwhile under the same name.
  */
-import { randomBytes } from 'node:crypto';
+import { randomHex } from '../shared/base/random.ts';
 
 export const MARKER_KEY = 'stratakv-backup.json';
 export const TABLES = 'tables/';
@@ -101,9 +101,9 @@ function timeOfId(id: string): number {
 }
 
 export function randomUpload(): string {
-  return randomBytes(6).toString('hex');
+  return randomHex(6);
 }
 
 export function randomBranch(): string {
-  return randomBytes(8).toString('hex');
+  return randomHex(8);
 }

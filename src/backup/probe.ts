@@ -9,16 +9,17 @@
  * Thread:     main.
  * Not chosen: remembering the answer in the target. What is in front of it may be another server tomorrow.
  */
-import { randomBytes } from 'node:crypto';
+
 import { StorageError } from '../shared/base/errors.ts';
+import { randomHex } from '../shared/base/random.ts';
 import { PROBES } from './layout.ts';
 import type { TargetSession } from './target-session.ts';
 
 export async function probeConditions(session: TargetSession): Promise<void> {
   const { target } = session;
   if (target.conditions === undefined) return;
-  const key = `${PROBES}${randomBytes(6).toString('hex')}.json`;
-  const bytes = (): Uint8Array => Buffer.from(JSON.stringify({ probe: randomBytes(8).toString('hex') }));
+  const key = `${PROBES}${randomHex(6)}.json`;
+  const bytes = (): Uint8Array => Buffer.from(JSON.stringify({ probe: randomHex(8) }));
   try {
     await session.create(key, bytes());
     if (await session.attempt('write', key, (call) => target.create(key, bytes(), call)))

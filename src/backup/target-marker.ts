@@ -8,8 +8,9 @@
  *
  * Thread: main.
  */
-import { randomUUID } from 'node:crypto';
+
 import { CorruptionError, StorageError } from '../shared/base/errors.ts';
+import { randomId } from '../shared/base/random.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import { BACKUPS, MARKER_KEY } from './layout.ts';
 import { probeConditions } from './probe.ts';
@@ -60,7 +61,7 @@ export async function claimTarget(session: TargetSession, storeId: string): Prom
 }
 
 async function createMarker(session: TargetSession, storeId: string): Promise<TargetMarker> {
-  const marker = { targetId: randomUUID(), storeId };
+  const marker = { targetId: randomId(), storeId };
   const text = sealText({ format: TARGET_FORMAT, ...marker, createdAt: wallClock() });
   if (await session.create(MARKER_KEY, text)) return marker;
   // Somebody else was faster.

@@ -21,7 +21,6 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../shared/base/limits.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { StorageFile } from '../shared/files/file-system.ts';
 import type { RangeDeletes } from '../shared/ranges/range-deletes.ts';
-import { maxSealedLength, sealBlock } from '../shared/table/block-codec.ts';
 import { BloomFilterBuilder, hashKey } from '../shared/table/bloom-filter.ts';
 import {
   type Codec,
@@ -37,6 +36,7 @@ import {
   TABLE_FORMAT_VERSION,
 } from '../shared/table/format.ts';
 import { encodeMeta } from '../shared/table/meta-block.ts';
+import { maxSealedLength, sealBlock } from '../shared/table/seal-block.ts';
 import { SparseIndexBuilder, shortestSeparator } from '../shared/table/sparse-index.ts';
 import type { TableOptions } from '../shared/threads/jobs.ts';
 import { BlockBuilder } from './block-builder.ts';

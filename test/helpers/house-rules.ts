@@ -56,8 +56,8 @@ const SINGLE_IMPORTERS: readonly {
   },
   {
     modules: /^(?:snappyjs|snappy|lz4-napi)$/,
-    allowed: ['src/shared/table/compression.ts'],
-    instead: 'call src/shared/table/compression.ts',
+    allowed: ['src/shared/table/compression.ts', 'src/shared/table/seal-block.ts'],
+    instead: 'call src/shared/table/seal-block.ts, or compression.ts there to decompress',
   },
   {
     modules: /^(?:commander|cli-progress)$|^node:readline/,

@@ -15,9 +15,10 @@
  * Not chosen: making the target first: a kill would leave a directory that has to be told from a store. Links of the manifest's
  *             pages: an edit may delete them at any time, and 20,000 tables are 200 of them.
  */
-import { randomBytes } from 'node:crypto';
+
 import { basename, dirname, join } from 'node:path';
 import { invalidArgument, StorageError } from '../../shared/base/errors.ts';
+import { randomHex } from '../../shared/base/random.ts';
 import { parseFileName } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
 import { makeDirectories, removeDirectories } from '../../shared/files/make-directories.ts';
@@ -102,7 +103,7 @@ async function makeCopy(parts: CheckpointParts, capture: Capture, target: string
 function partialPath(target: string): string {
   const name = basename(target);
   const start = Buffer.byteLength(name) > MAX_NAME_BYTES ? 'checkpoint' : name;
-  return join(dirname(target), `${start}.partial-${randomBytes(4).toString('hex')}`);
+  return join(dirname(target), `${start}.partial-${randomHex(4)}`);
 }
 
 /** Returns how many files are links. */

@@ -22,10 +22,10 @@
  *             the second hands a store to a rival while its owner is merely stopped (SIGSTOP, a laptop asleep). flock(2) has
  *             no Node binding on Linux.
  */
-import { randomBytes } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { ioError, StorageError, systemErrorCode } from '../../shared/base/errors.ts';
 import { onePerThread } from '../../shared/base/one-per-thread.ts';
+import { randomHex } from '../../shared/base/random.ts';
 import { clearInterval, delay, now, setInterval } from '../../shared/base/timers.ts';
 import type { DirectoryAnchor } from '../../shared/files/directory-anchor.ts';
 import { LOCK_NAME } from '../../shared/files/file-names.ts';
@@ -291,7 +291,7 @@ async function acquireOnce(
   const isForeignFile = ifPossible(() => !isOurRecord(readLockText(join(place, LOCK_NAME)).text)) ?? false;
   try {
     let supersedes = false;
-    const self = describeSelf(randomBytes(8).toString('hex'), undefined);
+    const self = describeSelf(randomHex(8), undefined);
     if (process.platform === 'linux' || process.platform === 'android') {
       parts.kernelLock = await lockInNamespace(fs, directory, parts.held);
       // A disk of a test is nobody else's.

@@ -25,10 +25,11 @@
  * Not chosen: one name for all, unlinked when it is stale: two that find it stale unlink each other's, and both own the store.
  *             Renaming a claim to a lock: whoever lists meanwhile may see neither name.
  */
-import { randomBytes } from 'node:crypto';
+
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { ioError, systemErrorCode } from '../../shared/base/errors.ts';
+import { randomHex } from '../../shared/base/random.ts';
 import { delay, setTimeout } from '../../shared/base/timers.ts';
 import { lockSocketName, parseFileName } from '../../shared/files/file-names.ts';
 import { listNames, removeSocket, restrictSocket } from '../../shared/files/lock-files.ts';
@@ -74,7 +75,7 @@ export async function claimBySocket(
   ownerName: () => string | undefined,
 ): Promise<SocketClaim | undefined> {
   for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
-    const name = lockSocketName(randomBytes(8).toString('hex'));
+    const name = lockSocketName(randomHex(8));
     const visitors = new Visitors();
     const server = await listenAt(join(directory, name), visitors);
     const release = async (): Promise<void> => {

@@ -12,9 +12,10 @@
  * Invariants: no file is made or changed. Any number of readers at once, beside a store that nobody owns.
  * Thread:     main.     Owns: descriptors of the directories.
  */
-import { randomBytes } from 'node:crypto';
+
 import { basename, join } from 'node:path';
 import { systemErrorCode } from '../../shared/base/errors.ts';
+import { randomHex } from '../../shared/base/random.ts';
 import type { DirectoryAnchor } from '../../shared/files/directory-anchor.ts';
 import { LOCK_NAME } from '../../shared/files/file-names.ts';
 import type { FileSystem } from '../../shared/files/file-system.ts';
@@ -61,7 +62,7 @@ export class ReadHold implements StoreLock {
     if (process.platform !== 'linux' || this.#fs.spec !== undefined || this.held === undefined) return;
     if (this.#hasDeadOwner) return;
     // One that is dead, or taken for dead, is no reason not to read what it has left.
-    const self = describeSelf(randomBytes(8).toString('hex'), undefined);
+    const self = describeSelf(randomHex(8), undefined);
     this.#hasDeadOwner = await supersedeForeignOwner(place, directory, self, this.#takeOverAfterMs);
   }
 

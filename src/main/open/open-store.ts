@@ -11,10 +11,11 @@
  *             directory is reached through its descriptor, where there is one: what the path leads to may change.
  * Thread:     main.
  */
-import { randomUUID } from 'node:crypto';
+
 import { dirname, join } from 'node:path';
 import { CorruptionError, StorageError, systemErrorCode } from '../../shared/base/errors.ts';
 import type { FileNumber } from '../../shared/base/ids.ts';
+import { randomId } from '../../shared/base/random.ts';
 import { now } from '../../shared/base/timers.ts';
 import { MANIFEST_NAME, parseFileName } from '../../shared/files/file-names.ts';
 import type { FileSystem, FileSystemSpec } from '../../shared/files/file-system.ts';
@@ -327,7 +328,7 @@ async function loadOrCreate(
   refuseWithoutManifest(directory, names);
   if (!options.createIfMissing || options.readOnly) throw noDatabase(directory);
   directories.makesStore();
-  const created = emptyState(randomUUID());
+  const created = emptyState(randomId());
   await saveManifest(fs, directory, created);
   syncParent(fs, directory);
   return { state: created, isNew: true };

@@ -9,10 +9,11 @@
  *
  * Thread: main.
  */
-import { randomUUID } from 'node:crypto';
+
 import { join } from 'node:path';
 import { CorruptionError } from '../../shared/base/errors.ts';
 import { type FileNumber, fileNumber, LEVEL_COUNT, MAX_LEVEL } from '../../shared/base/ids.ts';
+import { randomId } from '../../shared/base/random.ts';
 import type { TableInfo } from '../../shared/base/version-edit.ts';
 import { drawEpochId } from '../../shared/changes/history.ts';
 import { logName, MANIFEST_NAME, parseFileName, tableName } from '../../shared/files/file-names.ts';
@@ -165,7 +166,7 @@ export class Rebuild {
     const obsoleteTables = usable.filter(
       ({ number }) => !live.has(number) && this.#survey.tables.has(number),
     );
-    const before = emptyState(this.#survey.manifest.state?.storeId ?? randomUUID());
+    const before = emptyState(this.#survey.manifest.state?.storeId ?? randomId());
     return this.#finish(true, true, logs, (nextFileNumber) => ({
       ...before,
       ...newHistory(lastSequence),

@@ -1,5 +1,5 @@
 /**
- * The owner's end of one share(): greets whoever gets the port, and carries out what an attached client asks for.
+ * The owner's end of one share(): carries out what an attached client asks for.
  *
  * Reads never come here. A turn's writes come as one message in the form of the log; each unit of them becomes a write of its
  * own, grouped with everybody else's by the commit pipeline. While half of maxHeldBytes waits there, messages wait here, and as a
@@ -27,12 +27,10 @@ import type { ControlBlock } from '../../shared/threads/control-block.ts';
 import {
   type Attachment,
   type FailedWrite,
-  type Hello,
   type HistoryState,
   MARK_WORDS,
   MarkFlag,
   type OwnerCalls,
-  SHARE_PROTOCOL_VERSION,
   type WireReads,
   type WireWrites,
 } from '../../shared/threads/share-protocol.ts';
@@ -92,7 +90,7 @@ export class ClientSession {
   #queue: Promise<void> | undefined;
   #queuedBytes = 0;
 
-  constructor(host: SessionHost, owner: ClientService, port: MessagePort, onEnd: () => void) {
+  constructor(host: SessionHost, owner: ClientService, port: MessagePort) {
     const { parts, views, receiver, transactions } = host;
     this.#host = host;
     this.#parts = parts;
@@ -102,11 +100,6 @@ export class ClientSession {
     this.#changes = new ClientChanges(host.changes);
     this.#transactions = new ClientTransactions(transactions);
     this.#port = port;
-    port.postMessage({ stratakv: 'share', protocolVersion: SHARE_PROTOCOL_VERSION } satisfies Hello);
-    port.on('close', () => {
-      this.end();
-      onEnd();
-    });
     serveCalls<OwnerCalls>(port, this.#handlers(), CALL_CHECKS, (handled) => this.#track(handled));
   }
 

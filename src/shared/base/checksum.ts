@@ -7,13 +7,16 @@
  * costs 80 ns); 130 bytes 110, 117 and 192 ns; 512 bytes crc-32 270 and zlib 230 ns; 4 KiB 1.8 and 0.8 us. Runtimes without
  * `zlib.crc32` use crc-32 for everything that is longer.
  *
+ * crc-32 is loaded by the first checksum that it is best for, which does without it: loading it takes as long as ten thousand of
+ * those, and many a process that opens a store takes fewer.
+ *
  * Invariants: a checksum is a number in [0, 2^32). crc32 of no bytes is the seed, so no format may rely on it alone to
  *             tell "something" from "nothing".
  * Thread: any. Views over shared memory are fine, as long as nobody writes to them meanwhile.
  * Not chosen: CRC-32C. No faster in JavaScript, and Node has no native form of it.
  */
 import * as zlib from 'node:zlib';
-import crc from 'crc-32';
+import type * as Crc from 'crc-32';
 
 /** Below this many bytes the loop here wins, */
 const VIEW_MIN_BYTES = 192;
@@ -27,7 +30,27 @@ export function crc32(bytes: Uint8Array, start = 0, end: number = bytes.length, 
   if (end - start < VIEW_MIN_BYTES) return crcOfFew(bytes, start, end, seed);
   const range = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
   if (nativeCrc32 !== undefined && range.length >= NATIVE_MIN_BYTES) return nativeCrc32(range, seed);
+  if (crc === undefined) {
+    loadCrc();
+    return crcOfFew(bytes, start, end, seed);
+  }
   return crc.buf(range, seed) >>> 0;
+}
+
+let crc: Pick<typeof Crc, 'buf'> | undefined;
+let isLoading = false;
+
+function loadCrc(): void {
+  if (isLoading) return;
+  isLoading = true;
+  import('crc-32').then(
+    (module) => {
+      crc = module.default;
+    },
+    () => {
+      // No descriptor, or no such file: the loop below does the same.
+    },
+  );
 }
 
 /** Entry i of table t: what byte i contributes when t bytes follow it. */

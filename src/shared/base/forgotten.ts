@@ -7,7 +7,6 @@
  * Invariants: one warning of a kind per reader (an engine or a client), however many are forgotten, and none once it is closed.
  * Thread:     any.
  */
-import process from 'node:process';
 
 export class ForgottenWarning {
   readonly #what: 'scan' | 'snapshot';

@@ -15,8 +15,9 @@
  * Invariants: ends rise. An epoch in which nothing became durable leaves no trace.
  * Thread:     any. Pure, but for the drawing.
  */
-import { randomBytes } from 'node:crypto';
+
 import { crc32 } from '../base/checksum.ts';
+import { randomHex } from '../base/random.ts';
 import { EPOCH_ID_DIGITS, type Place } from './position.ts';
 
 /** An opening that has ended. */
@@ -39,7 +40,7 @@ export function isEpochId(id: string): boolean {
 
 export function drawEpochId(): string {
   for (;;) {
-    const id = randomBytes(EPOCH_ID_DIGITS / 2).toString('hex');
+    const id = randomHex(EPOCH_ID_DIGITS / 2);
     if (id !== GENESIS) return id;
   }
 }

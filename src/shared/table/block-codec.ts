@@ -1,49 +1,21 @@
 /**
- * A block's content <-> its bytes on disk: compression, trailer, checksum. See format.ts for the layout.
+ * A block's bytes on disk -> its content: checksum, trailer, decompression. See format.ts for the layout, seal-block.ts for
+ * the way there.
  *
  * Invariants: openBlock returns exactly what sealBlock was given, or throws CorruptionError; the checksum is compared
  *             before anything else is believed.
  * Thread: any. Pure.
  */
-import { readU32, writeU32 } from '../base/bytes.ts';
+import { readU32 } from '../base/bytes.ts';
 import { CorruptionError } from '../base/errors.ts';
 import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
 import { blockChecksum } from './block-checksum.ts';
-import { CODEC_NONE, type Codec, CodecError, codecById } from './compression.ts';
+import { CodecError, codecById } from './compression.ts';
 import { BLOCK_TRAILER_BYTES, blockSeed } from './format.ts';
 
 /** A room grown for one huge value is not kept for the small blocks after it. */
 const MAX_KEPT_BYTES = 1048576;
 const MIN_ROOM_BYTES = 16384;
-
-/** Room that sealBlock needs for a content of `length` bytes. */
-export function maxSealedLength(codec: Codec, length: number): number {
-  // A block that does not shrink is stored as it is, so there must be room for that, too.
-  return Math.max(codec.maxCompressedLength(length), length) + BLOCK_TRAILER_BYTES;
-}
-
-/** Writes `content` as a block to the start of `output`, and returns its length there. */
-export function sealBlock(
-  content: Uint8Array,
-  codec: Codec,
-  fileNumber: number,
-  offset: number,
-  output: Uint8Array,
-): number {
-  let id = codec.id;
-  let length = content.length;
-  if (id !== CODEC_NONE) length = codec.compress(content, output);
-  // Saving less than an eighth is not worth decompressing for on every read.
-  if (id === CODEC_NONE || length > content.length - Math.floor(content.length / 8)) {
-    output.set(content);
-    id = CODEC_NONE;
-    length = content.length;
-  }
-  writeU32(output, length, content.length);
-  output[length + 4] = id;
-  writeU32(output, length + 5, blockChecksum(output, 0, length + 5, blockSeed(fileNumber, offset)));
-  return length + BLOCK_TRAILER_BYTES;
-}
 
 /** Memory for one decoded block at a time: saves allocating it, which takes as long as decoding. */
 export class DecodeRoom {

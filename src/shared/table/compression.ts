@@ -1,5 +1,5 @@
 /**
- * Block codecs: the byte on disk, the name in the options, and the functions. The only importer of codec packages.
+ * Block codecs: the byte on disk, the name in the options, and what decompresses. seal-block.ts compresses.
  *
  *   byte  name     package               payload
  *   0     none     -                     the bytes themselves
@@ -14,10 +14,9 @@
  * Not chosen: zlib. It compresses better and is always there, but takes ten times as long per block.
  */
 import { createRequire } from 'node:module';
-import { SnappyCompressor } from 'snappyjs/snappy_compressor.js';
-import { readU32, writeVarint } from '../base/bytes.ts';
+import { readU32 } from '../base/bytes.ts';
 import { StorageError } from '../base/errors.ts';
-import { type BlockModule, blockModule, MAX_WASM_BLOCK_BYTES } from '../wasm/block-module.ts';
+import type { BlockModule } from '../wasm/block-module.ts';
 import { decodeSnappy, viewLoadedSnappy } from './snappy-decoder.ts';
 
 export type CodecName = 'none' | 'snappy' | 'lz4';
@@ -32,10 +31,6 @@ export interface Codec {
   readonly name: CodecName;
   /** The byte on disk. */
   readonly id: number;
-  /** An upper bound for what `compress` writes for `length` bytes. */
-  maxCompressedLength(length: number): number;
-  /** Compresses all of `input` into the start of `output` (at least maxCompressedLength); returns the length. */
-  compress(input: Uint8Array, output: Uint8Array): number;
   /** The bytes that were compressed, in a buffer of their own. Throws CodecError unless there are `length` of them. */
   decompress(input: Uint8Array, length: number): Uint8Array;
   /**
@@ -53,11 +48,6 @@ export class CodecError extends Error {
 const none: Codec = {
   name: 'none',
   id: CODEC_NONE,
-  maxCompressedLength: (length) => length,
-  compress(input, output) {
-    output.set(input);
-    return input.length;
-  },
   decompress(input, length) {
     checkStored(input, length);
     return new Uint8Array(input);
@@ -78,12 +68,6 @@ const SNAPPY_MAX_RATIO = 22;
 const snappy: Codec = {
   name: 'snappy',
   id: 1,
-  maxCompressedLength: (length) => 32 + length + Math.ceil(length / 6),
-  compress(input, output) {
-    const wasm = input.length <= MAX_WASM_BLOCK_BYTES ? blockModule() : undefined;
-    if (wasm === undefined) return new SnappyCompressor(input).compressToBuffer(output);
-    return wasm.compress(input, output, writeVarint(output, 0, input.length));
-  },
   decompress(input, length) {
     checkClaim(input, length, SNAPPY_MAX_RATIO);
     const output = new Uint8Array(length);
@@ -98,24 +82,18 @@ const snappy: Codec = {
   },
 };
 
-interface Lz4Module {
+export interface Lz4Module {
   compressSync(data: Uint8Array): Uint8Array;
   uncompressSync(data: Uint8Array): Uint8Array;
 }
 
 /** Length bytes of 255 each add 255; the fixed part of a block is smaller than what its last literals yield. */
 const LZ4_MAX_RATIO = 255;
-const LZ4_HEADER_BYTES = 4;
+export const LZ4_HEADER_BYTES = 4;
 
 const lz4: Codec = {
   name: 'lz4',
   id: 2,
-  maxCompressedLength: (length) => LZ4_HEADER_BYTES + 16 + length + Math.ceil(length / 255),
-  compress(input, output) {
-    const compressed = loadLz4().compressSync(input);
-    output.set(compressed);
-    return compressed.length;
-  },
   decompress(input, length) {
     const module = loadLz4();
     checkClaim(input, length, LZ4_MAX_RATIO);
@@ -144,7 +122,7 @@ let lz4Module: Lz4Module | undefined;
 let lz4Failure: unknown;
 
 /** Loaded at first use: most stores never need it, and it is native code that may be missing on a platform. */
-function loadLz4(): Lz4Module {
+export function loadLz4(): Lz4Module {
   if (lz4Module === undefined && lz4Failure === undefined) {
     try {
       lz4Module = createRequire(import.meta.url)('lz4-napi') as Lz4Module;

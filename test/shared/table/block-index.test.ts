@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Block } from '../../../src/shared/table/block.ts';
-import { maxSealedLength, sealBlock, viewBlock } from '../../../src/shared/table/block-codec.ts';
+import { viewBlock } from '../../../src/shared/table/block-codec.ts';
 import {
   type BlockIndex,
   indexInWasm,
@@ -13,6 +13,7 @@ import {
   SlowBlockIndex,
 } from '../../../src/shared/table/block-index.ts';
 import { codecByName } from '../../../src/shared/table/compression.ts';
+import { maxSealedLength, sealBlock } from '../../../src/shared/table/seal-block.ts';
 import { BlockModule } from '../../../src/shared/wasm/block-module.ts';
 import { sampleBlock } from '../../helpers/blocks.ts';
 import { type Random, seededRandom } from '../../helpers/rng.ts';
