@@ -76,6 +76,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   main: ['main', 'shared', 'backup'],
   backup: ['backup', 'main', 'shared'],
   client: ['client', 'shared'],
+  level: ['level', 'main', 'client', 'shared'],
 };
 /** The one file that names the workers, by URL. */
 const WORKER_GATE = 'src/main/jobs/worker-pool.ts';

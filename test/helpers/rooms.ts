@@ -45,6 +45,7 @@ export const ROOMS: readonly string[] = [
   'src/main/door',
   'src/main',
   'src/main/cli',
+  'src/level',
 ];
 
 /** What an import from `file` to `target`, both from the root of the project, breaks; undefined: nothing. */
