@@ -13,6 +13,7 @@ export const ENTRIES = {
   './worker': 'client/index',
   './backup': 'main/backup',
   './backup-s3': 'backup/s3/index',
+  './level': 'level/index',
   './keyv': 'adapters/keyv',
   './unstorage': 'adapters/unstorage',
 };

@@ -106,6 +106,11 @@ export class ClientReads {
     options: ClientReadOptions | undefined,
     wanted: Wanted,
   ): Promise<Buffer | undefined> {
+    return this.lookNow(key, options, wanted);
+  }
+
+  /** As {@link look}, without a promise where memory has the answer. */
+  lookNow(key: Bytes, options: ClientReadOptions | undefined, wanted: Wanted): Found | Promise<Found> {
     const read = resolveRead(options);
     return this.getAt(lookupKeyBytes(key), read, wanted);
   }

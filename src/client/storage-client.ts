@@ -180,6 +180,16 @@ export class StorageClient {
     return this.#reads.look(key, options, 'value');
   }
 
+  /** @internal The next write would be refused with STRATA_BUSY. */
+  get isBusy(): boolean {
+    return this.#writer.isBusy;
+  }
+
+  /** @internal As {@link StorageClient.get}, without a promise where memory has the answer; may throw. */
+  getNow(key: Bytes, options?: ClientReadOptions): Buffer | undefined | Promise<Buffer | undefined> {
+    return this.#reads.lookNow(key, options, 'value');
+  }
+
   /** As {@link StorageClient.get}, without a promise: waits for the disk where the value is there; throws what that rejects
    * with. */
   getSync(key: Bytes, options?: ClientReadOptions): Buffer | undefined {

@@ -180,9 +180,14 @@ export class TurnWriter {
     return last.sent.promise;
   }
 
+  /** The next write would be refused with STRATA_BUSY. */
+  get isBusy(): boolean {
+    return this.#waitingBytes > this.#maxHeldBytes;
+  }
+
   /** Resolves when a write would not be refused with STRATA_BUSY: at once, or when half of what may wait is free. */
   async writable(): Promise<void> {
-    if (this.#waitingBytes <= this.#maxHeldBytes) return;
+    if (!this.isBusy) return;
     this.#room ??= new Deferred();
     await this.#room.promise;
   }

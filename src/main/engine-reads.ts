@@ -91,6 +91,11 @@ export class EngineReads {
 
   /** The answer as {@link answerOf} gives it. */
   async look(key: Bytes, options: ReadOptions | undefined, wanted: Wanted): Promise<Buffer | undefined> {
+    return this.lookNow(key, options, wanted);
+  }
+
+  /** As {@link look}, without a promise where memory has the answer. */
+  lookNow(key: Bytes, options: ReadOptions | undefined, wanted: Wanted): Found | Promise<Found> {
     const read = this.#resolve(options);
     const sequence = this.sequenceOf(read?.snapshot);
     return this.getAt(sequence, this.clockOf(read?.snapshot), lookupKeyBytes(key), read, wanted);

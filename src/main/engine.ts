@@ -28,6 +28,7 @@ import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.t
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
+import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { ChangeBatch } from '../shared/changes/changes.ts';
 import type { ChangesOptions } from '../shared/changes/changes-options.ts';
 import type { IngestOptions, IngestReport, IngestSource } from '../shared/ingest/ingest-options.ts';
@@ -284,6 +285,17 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     await this.#store.parts.pipeline.writable();
   }
 
+  /** @internal The next write would be refused with STRATA_BUSY. */
+  get isBusy(): boolean {
+    return this.#store.parts.pipeline.isBusy;
+  }
+
+  /** @internal The live tables, level by level. */
+  get tables(): readonly (readonly TableInfo[])[] {
+    this.#store.checkReadable();
+    return this.#store.parts.versions.current.levels;
+  }
+
   /**
    * Bulk loading: stores the records of an iterable, sync or async, in any order and number, on all cores. All become visible and
    * durable at once, at the end, newer than whatever was written by then; of equal keys the last one counts.
@@ -332,6 +344,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
    */
   getSync(key: Bytes, options?: ReadOptions): Buffer | undefined {
     return this.#store.reads.getSync(key, options);
+  }
+
+  /** @internal As {@link StorageEngine.get}, without a promise where memory has the answer; may throw. */
+  getNow(key: Bytes, options?: ReadOptions): Buffer | undefined | Promise<Buffer | undefined> {
+    return this.#store.reads.lookNow(key, options, 'value');
   }
 
   /**

@@ -77,6 +77,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   backup: ['backup', 'main', 'shared'],
   client: ['client', 'shared'],
   adapters: ['adapters', 'main', 'shared'],
+  level: ['level', 'main', 'client', 'shared'],
 };
 /** The one file that names the workers: by URL, and, for jobs on main's own thread, by an import() that comes with the first. */
 const WORKER_GATE = 'src/main/jobs/worker-pool.ts';

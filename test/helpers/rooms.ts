@@ -46,6 +46,7 @@ export const ROOMS: readonly string[] = [
   'src/main',
   'src/adapters',
   'src/main/cli',
+  'src/level',
 ];
 
 /** What an import from `file` to `target`, both from the root of the project, breaks; undefined: nothing. */

@@ -306,6 +306,11 @@ export class CommitPipeline {
     return true;
   }
 
+  /** A write would be refused with STRATA_BUSY now. */
+  get isBusy(): boolean {
+    return this.#held.isFull;
+  }
+
   /** Resolves when a write would not be refused with STRATA_BUSY now; rejects when it would be for another reason. */
   async writable(): Promise<void> {
     if (this.#error !== undefined) throw this.#error;

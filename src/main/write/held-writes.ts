@@ -108,9 +108,14 @@ export class HeldWrites {
     return this.#memoryBytes;
   }
 
+  /** No further write may wait. */
+  get isFull(): boolean {
+    return this.#byteLength > this.#maxBytes;
+  }
+
   /** Throws STRATA_BUSY when no further write may wait. */
   checkRoom(): void {
-    if (this.#byteLength <= this.#maxBytes) return;
+    if (!this.isFull) return;
     throw new StorageError(
       'STRATA_BUSY',
       `${this.#count} writes of ${this.#byteLength} bytes wait for room, more than maxHeldBytes (${this.#maxBytes}): nothing of this one was stored`,

@@ -16,7 +16,7 @@
 import type { Entry } from '../base/entry.ts';
 import { StorageError } from '../base/errors.ts';
 import { isAborted, throwIfAborted } from '../base/signals.ts';
-import { WouldWait } from '../disk/would-wait.ts';
+import { type Needed, WouldWait } from '../disk/would-wait.ts';
 import type { ScanCore, ScanEntry } from './scan-core.ts';
 import { slab } from './slab.ts';
 
@@ -38,6 +38,16 @@ let sinceTurn = 0;
 let takeFrom: (scan: Scan) => IteratorResult<ScanEntry>;
 /** The next entry, not waiting for anything within the call. */
 let takeLater: (scan: Scan) => Promise<IteratorResult<ScanEntry>>;
+let takeMany: (scan: Scan, count: number) => ScanEntry[] | Promise<ScanEntry[]>;
+
+/**
+ * As `scan.nextMany(count)`, but that it neither waits for the disk within the call nor keeps the event loop waiting: the entries
+ * where they are at hand, else a promise. Fewer than `count` may come before the end, at least one. For one caller at a time,
+ * who does not use the scan in another way as well.
+ */
+export function nextManyAwaited(scan: Scan, count: number): ScanEntry[] | Promise<ScanEntry[]> {
+  return takeMany(scan, count);
+}
 
 /** Who is told what a scan hands out: a transaction, whose reads are judged when it commits. */
 export interface ScanWitness {
@@ -81,6 +91,8 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   #gate: Promise<unknown> | undefined;
   /** What was asked for last is not there yet. */
   #isWaiting = false;
+  /** What the entry behind those that {@link nextManyAwaited} gave last has to wait for. */
+  #needed: Needed | undefined;
 
   /** @internal Use {@link StorageEngine.scan}. */
   constructor(core: ScanCore, limits: ScanLimits) {
@@ -105,8 +117,13 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   nextMany(count: number): ScanEntry[] {
     if (!Number.isSafeInteger(count) || count < 1)
       throw new StorageError('STRATA_INVALID_ARGUMENT', 'nextMany takes a count of at least 1');
-    const core = this.#core;
     const entries: ScanEntry[] = [];
+    this.#collect(count, entries);
+    return entries;
+  }
+
+  #collect(count: number, entries: ScanEntry[]): void {
+    const core = this.#core;
     this.#checkSignal();
     while (entries.length < count && this.#aheadTaken < this.#ahead.length) entries.push(this.#takeAhead());
     while (entries.length < count) {
@@ -119,7 +136,6 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       this.#spend(entries.length - before);
     }
     if (this.#witness !== undefined) this.#tell(this.#witness, entries);
-    return entries;
   }
 
   /** Gives up what the scan holds. Idempotent. */
@@ -152,6 +168,44 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
       const entry = scan.#takeInTurn();
       return scan.#isWaiting ? scan.#closeGate(entry) : entry;
     };
+    takeMany = (scan, count) => {
+      const { reader } = scan.#core;
+      if (reader === undefined) return scan.#manyNow(count);
+      const isTurn = sinceTurn + count > ENTRIES_PER_TURN;
+      const turn = isTurn ? reader.turns.next() : reader.turns.due(count);
+      sinceTurn = turn === undefined ? sinceTurn + count : count;
+      return turn === undefined ? scan.#manyNow(count) : turn.then(() => scan.#manyNow(count));
+    };
+  }
+
+  #manyNow(count: number): ScanEntry[] | Promise<ScanEntry[]> {
+    const core = this.#core;
+    const disk = core.reader?.disk ?? NO_DISK;
+    const entries: ScanEntry[] = [];
+    /** Entries that were had before it stopped are given at once. */
+    const attempt = (): ScanEntry[] => {
+      try {
+        disk.mayWait = core.mustWait;
+        this.#collect(count, entries);
+      } catch (error) {
+        if (!(error instanceof WouldWait) || entries.length === 0) throw error;
+        this.#needed = error.needed;
+      } finally {
+        disk.mayWait = true;
+      }
+      return entries;
+    };
+    let needed = this.#needed;
+    this.#needed = undefined;
+    if (needed === undefined || core.reader === undefined) {
+      try {
+        return attempt();
+      } catch (error) {
+        if (!(error instanceof WouldWait)) throw error;
+        needed = error.needed;
+      }
+    }
+    return core.whenThere(needed, attempt, this.#signal);
   }
 
   /** The next entry, behind a turn of the event loop if it is time for one. */
