@@ -8,15 +8,15 @@
  *
  *   1. split every file into its statements, comments and strings aside
  *   2. follow the names: from the entries' exports, through imports and re-exports, to declarations; and from what those name
- *   3. write them down, older forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
+ *   3. write them down, those of an entry that needs an optional package in a file of its own (types-level.d.cts), older forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
  *
  * Invariants: two declarations of one name end the build, as does a statement that is not understood.
  * Not chosen: the packages that roll declarations up. They need TypeScript's own parser, which version 7 does
  *             not offer, or a newer Node than the build. What tsc writes is regular.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
-import { ENTRIES, nameOf } from './entries.mjs';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { ENTRIES, nameOf, WITH_PEER } from './entries.mjs';
 
 const DECLARATION =
   /^(export )?(default )?(?:declare )?(?:abstract )?(?:class|interface|type|function|const|let|enum|namespace) (\w+)/;
@@ -34,19 +34,33 @@ export function writeDeclarations(dist) {
   };
   const lib = join(dist, 'lib');
   const kept = new Keeper(fileAt);
+  const lists = new Map();
   for (const [subpath, module] of Object.entries(ENTRIES)) {
     const path = join(dist, 'src', `${module}.d.ts`);
     const list = [...fileAt(path).exports.keys()].map((name) => {
       const found = kept.keep(path, name);
       return found === name ? name : `${found} as ${name}`;
     });
-    const text = `export { ${list.sort().join(', ')} } from './types.cjs';\n`;
+    lists.set(subpath, list);
+  }
+  const placeOf = (file) => relative(join(dist, 'src'), file);
+  const homes = new Map(
+    Object.entries(WITH_PEER).map(([subpath, folder]) => [folder, `types-${nameOf(subpath)}`]),
+  );
+  const homeOf = (file) => homes.get(placeOf(file).split(sep)[0]) ?? 'types';
+  for (const [subpath, list] of lists) {
+    const text = ['types', ...homes.values()]
+      .map((home) => [
+        home,
+        list.filter((item) => homeOf(kept.pathOf(item.split(' as ')[0])) === home).sort(),
+      ])
+      .filter(([, items]) => items.length > 0)
+      .map(([home, items]) => `export { ${items.join(', ')} } from './${home}.cjs';\n`)
+      .join('');
     for (const extension of ['.d.ts', '.d.cts']) writeFileSync(join(lib, nameOf(subpath) + extension), text);
   }
-  writeFileSync(
-    join(lib, 'types.d.cts'),
-    kept.text((path) => relative(join(dist, 'src'), path)),
-  );
+  for (const home of ['types', ...homes.values()])
+    writeFileSync(join(lib, `${home}.d.cts`), kept.text(placeOf, homeOf, home));
 }
 
 /** The declarations that are wanted, each once. */
@@ -99,13 +113,26 @@ class Keeper {
     return name;
   }
 
-  text(shown) {
-    const imports = [...this.#packages].map(
-      ([from, names]) => `import type { ${[...names].sort().join(', ')} } from '${from}';\n`,
-    );
-    const bodies = [...this.#kept.values()].map(
-      ({ path, statements }) => `// ${shown(path)}\n${statements.join('\n')}\n`,
-    );
+  /** Where a name that is kept was declared; of a package's: nowhere. */
+  pathOf(name) {
+    return this.#kept.get(name)?.path ?? '';
+  }
+
+  /** The file of the declarations whose home it is; what they name of the others, and of packages, is imported. */
+  text(shown, homeOf, home) {
+    const own = [...this.#kept.values()].filter(({ path }) => homeOf(path) === home);
+    const used = new Set(own.flatMap(({ statements }) => statements.join('\n').match(/[A-Za-z_$][\w$]*/g)));
+    const sources = new Map([...this.#packages].map(([from, names]) => [from, [...names]]));
+    for (const [name, { path }] of this.#kept)
+      if (homeOf(path) !== home) {
+        const from = `./${homeOf(path)}.cjs`;
+        sources.set(from, [...(sources.get(from) ?? []), name]);
+      }
+    const imports = [...sources]
+      .map(([from, names]) => [from, names.filter((name) => used.has(name.split(' as ').at(-1))).sort()])
+      .filter(([, names]) => names.length > 0)
+      .map(([from, names]) => `import type { ${names.join(', ')} } from '${from}';\n`);
+    const bodies = own.map(({ path, statements }) => `// ${shown(path)}\n${statements.join('\n')}\n`);
     const all = `/// <reference types="node" />\n${imports.sort().join('')}\n${bodies.join('\n')}`;
     return `${all.replace(GENERIC_BUFFERS, '$1')}export {};\n`;
   }

@@ -18,6 +18,12 @@ export const ENTRIES = {
   './unstorage': 'adapters/unstorage',
 };
 
+/**
+ * Entries whose declarations import a package that need not be installed, and the folder of src that does: what is declared there
+ * is in a file of its own, so that the other entries compile without that package.
+ */
+export const WITH_PEER = { './level': 'level' };
+
 /** The name of an entry's files in dist/lib. */
 export function nameOf(subpath) {
   return subpath === '.' ? 'index' : subpath.slice(2);

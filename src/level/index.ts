@@ -17,8 +17,8 @@ export type {
   HasOptions,
   IteratorOptions,
   KeyIteratorOptions,
+  LevelPutOptions as PutOptions,
   OpenOptions,
-  PutOptions,
   StartEndOptions,
   ValueIteratorOptions,
 } from './level-types.ts';

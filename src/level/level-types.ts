@@ -60,7 +60,7 @@ export interface GetOptions<K, V> extends AbstractGetOptions<K, V>, LevelReads {
 export interface GetManyOptions<K, V> extends AbstractGetManyOptions<K, V>, LevelReads {}
 export interface HasOptions<K> extends AbstractHasOptions<K>, LevelReads {}
 export interface HasManyOptions<K> extends AbstractHasManyOptions<K>, LevelReads {}
-export interface PutOptions<K, V> extends AbstractPutOptions<K, V>, LevelPuts {}
+export interface LevelPutOptions<K, V> extends AbstractPutOptions<K, V>, LevelPuts {}
 export interface DelOptions<K> extends AbstractDelOptions<K>, LevelWrites {}
 export interface BatchOptions<K, V> extends AbstractBatchOptions<K, V>, LevelPuts {}
 export interface ChainedBatchWriteOptions extends LevelWrites {}
