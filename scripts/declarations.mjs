@@ -8,7 +8,8 @@
  *
  *   1. split every file into its statements, comments and strings aside
  *   2. follow the names: from the entries' exports, through imports and re-exports, to declarations; and from what those name
- *   3. write them down, those of an entry that needs an optional package in a file of its own (types-level.d.cts), older forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
+ *   3. write them down, those of an entry that needs an optional package in a file of its own (types-level.d.cts), older
+ *   forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
  *
  * Invariants: two declarations of one name end the build, as does a statement that is not understood.
  * Not chosen: the packages that roll declarations up. They need TypeScript's own parser, which version 7 does

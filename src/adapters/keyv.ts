@@ -17,6 +17,8 @@
  *
  * Invariants: what is expired is never given out, by the engine's expiry (ttl); clear() is one range delete.
  * Thread:     main, or a thread of the application's with a StorageClient.
+ *
+ * @module stratakv/keyv
  */
 import { EventEmitter } from 'node:events';
 import { deserialize, serialize } from 'node:v8';
@@ -220,6 +222,7 @@ export class StrataKeyv extends EventEmitter {
   }
 }
 
+export type { AdapterEngine, AdapterTarget } from './adapter-store.ts';
 export default StrataKeyv;
 
 function targetOf(

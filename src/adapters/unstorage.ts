@@ -9,12 +9,16 @@
  *
  * Invariants: keys of the store that do not begin with `base` are never read, given out or deleted.
  * Thread:     main, or a thread of the application's with a StorageClient.
+ *
+ * @module stratakv/unstorage
  */
 import { types } from 'node:util';
 import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { wallClock } from '../shared/base/timers.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import { type AdapterEngine, AdapterStore, type AdapterTarget } from './adapter-store.ts';
+
+export type { AdapterEngine, AdapterTarget } from './adapter-store.ts';
 
 /** Where the driver stores, and the options of the store that it opens there. */
 export interface StrataDriverOptions extends AdapterTarget {

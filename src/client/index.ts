@@ -1,7 +1,16 @@
-/** The public surface of stratakv/worker: a store that another thread has open. */
+/**
+ * The public surface of stratakv/worker: a store that another thread has open.
+ *
+ * @module stratakv/worker
+ */
 
 export type { CompactRange } from '../shared/base/compact-range.ts';
-export { CorruptionError, StorageError, type StorageErrorCode } from '../shared/base/errors.ts';
+export {
+  CorruptionError,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../shared/base/errors.ts';
 export type { Bytes } from '../shared/base/input-bytes.ts';
 export type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 export type { Change, ChangeBatch } from '../shared/changes/changes.ts';
@@ -15,7 +24,8 @@ export type {
   IngestSource,
 } from '../shared/ingest/ingest-options.ts';
 export { WriteBatch } from '../shared/log/write-batch.ts';
-export type { WriteOptions } from '../shared/log/write-options.ts';
+export type { ExpiryOptions, PutOptions, WriteOptions } from '../shared/log/write-options.ts';
+export type { ReadOptionsOf, ScanOptionsOf } from '../shared/read/read-options.ts';
 export type { Scan, ScanEntry } from '../shared/read/scan.ts';
 export type { TransactionFunction, TransactionOptions } from '../shared/transact/run-transaction.ts';
 export type {

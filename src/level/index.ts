@@ -1,4 +1,8 @@
-/** The public surface of stratakv/level. */
+/**
+ * The public surface of stratakv/level.
+ *
+ * @module stratakv/level
+ */
 
 export type { CheckpointReport } from '../main/copy/checkpoint.ts';
 export type { RepairReport } from '../main/repair/repair-report.ts';

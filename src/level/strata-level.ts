@@ -106,7 +106,8 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   override open(options?: OpenOptions): Promise<void> {
     const opening = super.open(options as AbstractOpenOptions);
     // Its own promise is handed out, and no other behind it: when it settles is part of abstract-level's contract, to the
-    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then says why.
+    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then
+    // says why.
     opening.catch((error: unknown) => {
       tellCause(error);
       this.#failure = error;
@@ -146,8 +147,8 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   }
 
   /**
-   * Merges what lies between `start` and `end`, both inclusive, down to the bottom level: deleted and overwritten values are gone
-   * from the disk then.
+   * Merges what lies between `start` and `end`, both inclusive, down to the bottom level: deleted and overwritten values are
+   * gone from the disk then.
    * @example
    * await db.compactRange('user:', 'user;');
    */
@@ -209,8 +210,8 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
 
   /**
    * Runs `fn`, which reads one moment and its own writes, and commits what it writes if nothing that it read was written by
-   * others meanwhile; otherwise it is run again, and in the end rejected with LEVEL_CONFLICT. Its writes run no hooks and emit no
-   * events.
+   * others meanwhile; otherwise it is run again, and in the end rejected with LEVEL_CONFLICT. Its writes run no hooks and
+   * emit no events.
    * @example
    * await db.transaction(async (tx) => {
    *   const count = Number((await tx.get('visits')) ?? 0);

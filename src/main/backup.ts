@@ -1,6 +1,8 @@
 /**
  * The public surface of `stratakv/backup`. restore() stands here as it opens the store that it makes, to replay an archive onto
  * it; everything else lies below what it is given (src/backup).
+ *
+ * @module stratakv/backup
  */
 import { type RestoreOptions, type RestoreReport, restoreWith } from '../backup/restore.ts';
 import type { BackupTarget } from '../backup/target.ts';
@@ -30,6 +32,7 @@ export type {
 export type { TransferOptions } from '../backup/transfer-options.ts';
 export type { BackupVerifyReport as VerifyReport, VerifyBackupOptions } from '../backup/verify-backup.ts';
 export { verifyBackup } from '../backup/verify-backup.ts';
+export type { VerifiedArchive } from '../backup/verify-segments.ts';
 
 /**
  * Makes a store in a directory that is empty or does not exist: of the newest backup and all that an archive has behind it, of
