@@ -8,8 +8,8 @@
  *
  *   1. split every file into its statements, comments and strings aside
  *   2. follow the names: from the entries' exports, through imports and re-exports, to declarations; and from what those name
- *   3. write them down, those of an entry that needs an optional package in a file of its own (types-level.d.cts), older
- *   forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type
+ *   3. write them down, older forms where TypeScript 5.0 does not know the newer: typed arrays without their buffer's type,
+ *      iterators without that of their end; those of an entry that needs an optional package in a file of its own
  *
  * Invariants: two declarations of one name end the build, as does a statement that is not understood.
  * Not chosen: the packages that roll declarations up. They need TypeScript's own parser, which version 7 does
@@ -25,6 +25,9 @@ const NAMES = /^(?:import|export)(?: type)? \{([^}]*)\}(?: from ['"]([^'"]+)['"]
 const WHOLE = /^(?:import)(?: type)? \* as (\w+) from ['"]([^'"]+)['"];$/;
 const GENERIC_BUFFERS =
   /\b(Buffer|DataView|(?:Uint8|Int32|Uint32|Float64|BigInt64|BigUint64)Array)<ArrayBuffer(?:Like)?>/g;
+
+/** The type of what an iterator returns at its end, which it takes from version 5.6 on. */
+const ITERATORS = /\b((?:Async)?Iterable(?:Iterator)?<\w+), undefined>/g;
 
 /** Writes dist/lib/*.d.ts and *.d.cts. */
 export function writeDeclarations(dist) {
@@ -135,7 +138,7 @@ class Keeper {
       .map(([from, names]) => `import type { ${names.join(', ')} } from '${from}';\n`);
     const bodies = own.map(({ path, statements }) => `// ${shown(path)}\n${statements.join('\n')}\n`);
     const all = `/// <reference types="node" />\n${imports.sort().join('')}\n${bodies.join('\n')}`;
-    return `${all.replace(GENERIC_BUFFERS, '$1')}export {};\n`;
+    return `${all.replace(GENERIC_BUFFERS, '$1').replace(ITERATORS, '$1>')}export {};\n`;
   }
 }
 

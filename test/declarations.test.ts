@@ -22,7 +22,9 @@ import {
 } from 'BACKUP';
 import type { BackupOptions, RestoreOptions, TransferOptions, VerifyBackupOptions } from 'BACKUP';
 import { s3Target } from 'S3';
-export const engine = await StorageEngine.open('./db');
+import { open } from './common.cjs';
+export const engine: StorageEngine = await open();
+export const another = await StorageEngine.open('./db');
 await engine.write(new WriteBatch().put('a', 'b'));
 export const snapshot: Snapshot = engine.snapshot();
 export const value: Buffer | undefined = engine.getSync('a', { snapshot });
@@ -55,12 +57,23 @@ for (const target of [directoryTarget('./backups'), s3Target({ client: s3, bucke
 }
 `;
 
+/** A file of CommonJS, whose engine is one of the ES module's as well: `use.mts` takes it. */
+const COMMON = `
+import { StorageEngine, StorageError } from 'INDEX';
+import { StorageClient } from 'CLIENT';
+import { backup, directoryTarget } from 'BACKUP';
+import { s3Target } from 'S3';
+export const open = (): Promise<StorageEngine> => StorageEngine.open('./db');
+export const codeOf = (error: unknown): string | undefined => (StorageError.is(error) ? error.code : undefined);
+export { backup, directoryTarget, s3Target, StorageClient };
+`;
+
 test('no declaration of the package is marked @internal', () => {
-  const folder = join(findRoot(), 'dist', 'src');
+  const folder = join(findRoot(), 'dist', 'lib');
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.d.ts'),
+    /\.d\.c?ts$/.test(name),
   );
-  assert.ok(names.length > 100, 'the declarations were not found');
+  assert.ok(names.includes('types.d.cts') && names.includes('index.d.ts'), 'the declarations were not found');
   for (const name of names) assert.doesNotMatch(readFileSync(join(folder, name), 'utf8'), /@internal/, name);
 });
 
@@ -73,16 +86,18 @@ test('a strict project compiles against the declarations, skipLibCheck off', (t)
     return;
   }
   const places = {
-    INDEX: 'main/index.js',
-    CLIENT: 'client/index.js',
-    BACKUP: 'main/backup.js',
-    S3: 'backup/s3/index.js',
+    INDEX: 'index',
+    CLIENT: 'worker',
+    BACKUP: 'backup',
+    S3: 'backup-s3',
   };
-  const use = Object.entries(places).reduce(
-    (text, [name, path]) => text.replaceAll(`'${name}'`, `'${root}/dist/src/${path}'`),
-    USE.replaceAll('ROOT', root),
-  );
-  writeFileSync(join(folder, 'use.mts'), use);
+  const inPackage = (text: string, extension: string): string =>
+    Object.entries(places).reduce(
+      (use, [name, path]) => use.replaceAll(`'${name}'`, `'${root}/dist/lib/${path}.${extension}'`),
+      text.replaceAll('ROOT', root),
+    );
+  writeFileSync(join(folder, 'use.mts'), inPackage(USE, 'js'));
+  writeFileSync(join(folder, 'common.cts'), inPackage(COMMON, 'cjs'));
   const options = {
     noEmit: true,
     strict: true,

@@ -3,15 +3,13 @@
  * about a process, in this one. A process costs several times what its command does.
  */
 import { spawn } from 'node:child_process';
-import { extname } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Output } from '../../src/main/cli/output.ts';
 import { runShell } from '../../src/main/cli/shell.ts';
 
-export const CLI: string = fileURLToPath(
-  new URL(`../../src/main/cli/cli${extname(import.meta.url)}`, import.meta.url),
-);
+/** As the package ships it. */
+export const CLI: string = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
 
 export interface CliResult {
   readonly exitCode: number | null;

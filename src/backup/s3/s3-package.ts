@@ -11,8 +11,9 @@ let loading: Promise<S3Package> | undefined;
 
 /** @throws STRATA_UNSUPPORTED where it is not installed. */
 export async function loadS3(): Promise<S3Package> {
-  loading ??= import('@aws-sdk/client-s3');
   try {
+    // Within `try`, so that bundlers do without what is not installed.
+    loading ??= import('@aws-sdk/client-s3');
     return await loading;
   } catch (error) {
     const reason = isError(error) ? error.message : String(error);

@@ -50,6 +50,7 @@ import {
   parseRecord,
 } from './lock-record.ts';
 import { claimBySocket, closeServer, listen, type SocketClaim, type Visit } from './lock-socket.ts';
+import { refuseRuntime } from './runtimes.ts';
 
 /** O_EXLOCK | O_NONBLOCK of macOS and the BSDs; fs.constants does not name the first. */
 const BSD_LOCK_FLAGS = 0x20 | 0x4;
@@ -269,6 +270,7 @@ export async function acquireLock(
 
 /** What `attempt` resolves with, once it is not STRATA_LOCKED any more, or the time is over. */
 export async function waitForOwner<T>(timeoutMs: number, attempt: () => Promise<T>): Promise<T> {
+  refuseRuntime();
   const deadline = now() + timeoutMs;
   for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, LONGEST_POLL_MS)) {
     try {

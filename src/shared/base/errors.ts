@@ -83,6 +83,8 @@ export class StorageError extends Error {
 
 /** Bytes on disk are not what was written: `code` is `STRATA_CORRUPTION`, with `file` and `offset`. */
 export class CorruptionError extends StorageError {
+  declare readonly code: 'STRATA_CORRUPTION';
+
   constructor(message: string, details: StorageErrorDetails = {}) {
     const where =
       details.file === undefined
