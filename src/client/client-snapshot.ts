@@ -4,6 +4,7 @@
  * Thread: the client's.      Owns: its pin, given up once: by close(), or when a forgotten snapshot is collected.
  */
 import { StorageError } from '../shared/base/errors.ts';
+import { INSPECT, type Inspect, inspected } from '../shared/base/inspected.ts';
 import type { Clock } from '../shared/threads/shared-clock.ts';
 import type { ClientView } from './view-follower.ts';
 
@@ -47,6 +48,17 @@ export class ClientSnapshot {
   /** Reading through a closed snapshot is STRATA_CLOSED. */
   get isClosed(): boolean {
     return this.#hold === undefined;
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected(
+      'ClientSnapshot',
+      { sequence: this.#hold?.sequence, isClosed: this.isClosed },
+      depth,
+      options,
+      inspect,
+    );
   }
 
   /** Gives the moment up. Idempotent. */

@@ -24,6 +24,7 @@ import { momentAfter, prependExpiry } from '../shared/base/expiry.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import { INSPECT, type Inspect, inspected } from '../shared/base/inspected.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { throwIfAborted } from '../shared/base/signals.ts';
 import { ChangeIterator } from '../shared/changes/change-iterator.ts';
@@ -77,6 +78,9 @@ import { ViewFollower } from './view-follower.ts';
 
 export type { ClientReadOptions } from './client-reads.ts';
 
+/** Whether it is this module that makes a client: the application's `new StorageClient(port)` would be none. */
+let isMaking = false;
+
 /** What a client's scan covers and gives. */
 export type ClientScanOptions = ScanOptionsOf<ClientSnapshot>;
 
@@ -95,6 +99,7 @@ export type ClientScanOptions = ScanOptionsOf<ClientSnapshot>;
  * console.log(client.getSync('user:1')?.toString());
  */
 export class StorageClient {
+  readonly #directory: string;
   readonly #control: ControlBlock;
   readonly #releaseFiles: () => void;
   readonly #calls: Calls<OwnerCalls>;
@@ -118,7 +123,11 @@ export class StorageClient {
   #state: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
 
-  private constructor({ attachment, calls, viewPort, fs, releaseFiles, ...options }: Attached) {
+  private constructor(attached: Attached) {
+    if (!isMaking)
+      throw invalidArgument('a client is made by StorageClient.attach(port), which gives a promise of it');
+    const { attachment, calls, viewPort, fs, releaseFiles, ...options } = attached;
+    this.#directory = attachment.directory;
     this.#releaseFiles = releaseFiles;
     this.#control = new ControlBlock(attachment.control);
     this.#calls = calls;
@@ -165,10 +174,26 @@ export class StorageClient {
    */
   static async attach(port: unknown, options: AttachOptions = {}): Promise<StorageClient> {
     return await attachTo(port, options, (attached) => {
-      const client = new StorageClient(attached);
-      attached.whenGone(() => client.#end(closedError()));
-      return client;
+      isMaking = true;
+      try {
+        const client = new StorageClient(attached);
+        attached.whenGone(() => client.#end(closedError()));
+        return client;
+      } finally {
+        isMaking = false;
+      }
     });
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected(
+      'StorageClient',
+      { directory: this.#directory, status: this.#state },
+      depth,
+      options,
+      inspect,
+    );
   }
 
   /**

@@ -23,9 +23,10 @@ import { EventEmitter } from 'node:events';
 import type { MessagePort } from 'node:worker_threads';
 import type { CompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
-import { isError, StorageError } from '../shared/base/errors.ts';
+import { invalidArgument, isError, StorageError } from '../shared/base/errors.ts';
 import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.ts';
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
+import { INSPECT, type Inspect, inspected } from '../shared/base/inspected.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
@@ -51,6 +52,9 @@ import type { Snapshot } from './store/snapshot.ts';
 import { openTrace } from './store/trace-sinks.ts';
 import type { UpdateFunction } from './transact/updater.ts';
 import type { VerifyOptions, VerifyReport } from './verify-store.ts';
+
+/** Whether it is this module that makes an engine: the application's `new StorageEngine(path)` would be none. */
+let isMaking = false;
 
 /**
  * An embedded, ordered, persistent key-value store.
@@ -80,6 +84,8 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   readonly #value = new InputBytes();
 
   private constructor(core: EngineCore) {
+    if (!isMaking)
+      throw invalidArgument('a store is opened by StorageEngine.open(path), which gives a promise of it');
     super();
     this.#core = core;
     this.#store = core.store;
@@ -138,7 +144,12 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
   static fromCore(make: MakeCore): StorageEngine {
     let engine: StorageEngine | undefined;
     const pending = new EventEmitter<EngineEvents>();
-    engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
+    isMaking = true;
+    try {
+      engine = new StorageEngine(make((name, ...payload) => report(engine ?? pending, name, ...payload)));
+    } finally {
+      isMaking = false;
+    }
     engine.#core.openDoor(engine);
     return engine;
   }
@@ -495,6 +506,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     const closing = this.#store.close();
     const reads = this.#store.reads.turns.settled();
     return awaited(reads === undefined ? closing : Promise.allSettled([closing, reads]).then(() => closing));
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected('StorageEngine', { path: this.path, status: this.status }, depth, options, inspect);
   }
 
   /** {@link StorageEngine.close}, for `await using`. */

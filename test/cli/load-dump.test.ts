@@ -1,13 +1,15 @@
 /** load and dump: formats, malformed input, and that one reads what the other writes, whatever the bytes. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { splitLines } from '../../src/main/cli/line-splitter.ts';
+import { barLine } from '../../src/main/cli/progress.ts';
 import { detectFormat, parseRecord } from '../../src/main/cli/record-format.ts';
 import { seededRandom } from '../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
-import { runCli, runCommand } from '../helpers/run-cli.ts';
+import { CLI, runCli, runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('load reads what dump writes: any bytes, byte for byte', async (t) => {
@@ -55,7 +57,7 @@ test('load takes arrays, and tab-separated bytes as they are', async (t) => {
   assert.equal((await runCli(tsv, ['load', '-'], bytes)).exitCode, 0);
   assert.equal(
     (await runCommand(tsv, ['scan'])).stdout,
-    ' => empty key\n\\n => \\t\na => b\tc\nx => \\xff\n',
+    ' => empty key\n\\\\n => \\\\t\na => b\\tc\nx => \\xff\n',
   );
 });
 
@@ -97,6 +99,52 @@ test('load --skip-bad stores the rest and counts what it left out', async (t) =>
   assert.match(stderr, /^skipped line 4 of standard input: /m);
   assert.match(stderr, /malformed lines skipped: 3\n$/);
   assert.equal((await runCommand(db, ['scan'])).stdout, 'a => 1\nc => 3\n');
+});
+
+test('a bar fits its terminal, whatever the width, and says the time left as long as it can', () => {
+  const counts = {
+    parts: ['251,000 rows', '310,442 rows/s', '41.2 MB/s', '0.8 s left'],
+    dispensable: [2, 1, 0],
+  };
+  for (const label of ['loading', 'building tables'])
+    for (let columns = 1; columns <= 200; columns++) {
+      const line = barLine(label, 0.52, counts, columns);
+      assert.ok(line.length < Math.max(2, columns), `${columns}: ${line}`);
+      assert.ok(columns < 42 || line.includes('0.8 s left'), `${columns}: ${line}`);
+      assert.ok(columns < 40 || /\[=+-+\] 52%/.test(line), `${columns}: ${line}`);
+      assert.ok(columns < 110 || counts.parts.every((part) => line.includes(part)), `${columns}: ${line}`);
+      assert.ok(barLine(label, undefined, counts, columns).length < Math.max(2, columns));
+    }
+});
+
+test('notes on bad lines stand on lines of their own above the bar of a terminal', (t) => {
+  const input = join(temporaryDirectory(t), 'bad.tsv');
+  writeFileSync(input, `a\tb\nbad\n${'k\tv\n'.repeat(3000)}worse\n`);
+  const command = [process.execPath, CLI, '--db', temporaryDirectory(t), 'load', '--skip-bad', input];
+  const terminal = [
+    '-qec',
+    `stty cols 40 rows 10; ${command.map((word) => `'${word}'`).join(' ')}`,
+    '/dev/null',
+  ];
+  const env = { ...process.env, TERM: 'xterm' };
+  const { error, stdout } = spawnSync('script', terminal, { env, encoding: 'utf8' });
+  if (error !== undefined) {
+    t.skip('script(1) is not here to make a terminal');
+    return;
+  }
+  // Cut where the line ends, where the cursor goes back to its beginning, and where it is erased.
+  const shown = stdout
+    .replaceAll('\u001b', '^')
+    .split(/[\r\n]|\^\[(?:2K|1?G)/)
+    .map((piece) => piece.replace(/\^\[[0-9;?]*[A-Za-z]|\^[78]/g, ''));
+  const notes = shown.filter((piece) => piece.includes('skipped line'));
+  assert.deepEqual(
+    notes.map((note) => note.replace(/ of .*/, '')),
+    ['skipped line 2', 'skipped line 3003'],
+  );
+  const bars = shown.filter((piece) => /^(?:loading|building)/.test(piece));
+  assert.ok(bars.length > 0);
+  for (const bar of bars) assert.ok(bar.length < 40, bar);
 });
 
 test('load of a file that cannot be read says so and creates no store', async (t) => {

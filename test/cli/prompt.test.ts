@@ -1,6 +1,6 @@
 /** Commands from a pipe: the prompt without a terminal. And what the terminal's prompt is made of. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
@@ -84,13 +84,7 @@ test('splitWords() splits as a shell does, without expanding', () => {
 });
 
 test('complete() offers commands first, then the options of the command', () => {
-  const program = buildLineProgram({
-    session: new Session('unused'),
-    out: new Output(new PassThrough(), new PassThrough()),
-    isReadingStdin: true,
-    signal: new AbortController().signal,
-    ask: undefined,
-  });
+  const program = lineProgram();
   assert.deepEqual(complete(program, 'sc'), [['scan '], 'sc']);
   assert.ok(complete(program, '')[0].includes('help '));
   assert.deepEqual(complete(program, 'de')[0], ['delete ', 'delete-range ', 'destroy ']);
@@ -98,6 +92,44 @@ test('complete() offers commands first, then the options of the command', () => 
   assert.deepEqual(complete(program, 'scan a'), [[], 'a']);
   assert.deepEqual(complete(program, 'bogus --x'), [[], '--x']);
 });
+
+test('complete() offers names of files where a command takes a path, and in no other place', (t) => {
+  const program = lineProgram();
+  const folder = temporaryDirectory(t);
+  mkdirSync(join(folder, 'in'));
+  for (const name of ['a b.json', 'a.tsv', '.hidden', "it's"]) writeFileSync(join(folder, name), '');
+  const offered = (line: string): string[] =>
+    complete(program, line)[0].map((hit) => hit.slice(folder.length + 1));
+  assert.deepEqual(offered(`load ${folder}/`), ['a\\ b.json ', 'a.tsv ', 'in/', "it\\'s "]);
+  assert.deepEqual(offered(`load --skip-bad ${folder}/a\\ `), ['a\\ b.json ']);
+  assert.deepEqual(offered(`load ${folder}/.h`), ['.hidden ']);
+  assert.deepEqual(offered(`checkpoint ${folder}/in`), ['in/']);
+  assert.deepEqual(offered(`put ${folder}/a`), []);
+  assert.deepEqual(offered(`load ${folder}/absent/x`), []);
+  const [completed] = complete(program, `load ${folder}/a\\ `)[0];
+  assert.deepEqual(splitWords(`load ${completed!}`), ['load', join(folder, 'a b.json')]);
+});
+
+test('exit with something behind it is bad usage, and the session goes on', async (t) => {
+  const { exitCode, stdout, stderr } = await runLines(temporaryDirectory(t), [
+    'put k v',
+    'exit extra',
+    'get k',
+    'quit',
+  ]);
+  assert.deepEqual([exitCode, stdout], [2, 'v\n']);
+  assert.match(stderr, /line 2: exit takes no arguments: 'extra'/);
+});
+
+function lineProgram(): ReturnType<typeof buildLineProgram> {
+  return buildLineProgram({
+    session: new Session('unused'),
+    out: new Output(new PassThrough(), new PassThrough()),
+    isReadingStdin: true,
+    signal: new AbortController().signal,
+    ask: undefined,
+  });
+}
 
 test('history is kept for the user alone and never fails', {
   skip: isWindows() && 'modes are POSIX',

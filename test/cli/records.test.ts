@@ -1,9 +1,12 @@
 /** put, get, delete and scan at the command line: what they print where, and their exit codes. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { runCli, runCommand, runLines } from '../helpers/run-cli.ts';
+import { Output } from '../../src/main/cli/output.ts';
+import { runShell } from '../../src/main/cli/shell.ts';
+import { CLI, collector, runCli, runCommand, runLines } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 test('put, get and delete work across processes', async (t) => {
@@ -79,6 +82,38 @@ test('scan escapes what is not text, and its JSON says how it is encoded', async
     (await runCommand(db, ['scan', 'c3a9ff', '--hex', '--keys', '--json'])).stdout,
     '{"key_hex":"c3a9ff"}\n',
   );
+});
+
+test('scan shows different bytes differently: tabs, backslashes and what looks like an escape', async (t) => {
+  const db = temporaryDirectory(t);
+  const keys = ['610062', '615c78303062', '740974', '745c7474', 'c285', 'ff', '5c786666'];
+  for (const key of keys) await runCommand(db, ['put', '--hex', key, '']);
+  const { stdout } = await runCommand(db, ['scan', '--keys']);
+  const lines = ['\\\\xff', 'a\\x00b', 'a\\\\x00b', 't\\tt', 't\\\\tt', '\\u0085', '\\xff', ''];
+  assert.deepEqual(stdout.split('\n'), lines);
+});
+
+test('scan cuts what is long for a terminal alone, and says how to see it', async (t) => {
+  const db = temporaryDirectory(t);
+  await runCommand(db, ['put', 'k', 'ä'.repeat(1000)]);
+  const scanAt = async (args: readonly string[], columns: number | undefined): Promise<[string, string]> => {
+    const shown: Buffer[] = [];
+    const said: Buffer[] = [];
+    const terminal = columns === undefined ? {} : { isTTY: true, columns };
+    const out = new Output(
+      Object.assign(collector(shown), terminal),
+      Object.assign(collector(said), { isTTY: true }),
+    );
+    assert.equal(await runShell(['--db', db, 'scan', ...args], out, undefined), 0);
+    return [Buffer.concat(shown).toString(), Buffer.concat(said).toString()];
+  };
+  const [line, remark] = await scanAt([], 40);
+  assert.equal(line, `k => ${'ä'.repeat(80)}… (1.95 KiB)\n`);
+  assert.match(remark, /--full/);
+  const whole = `k => ${'ä'.repeat(1000)}\n`;
+  assert.deepEqual(await scanAt(['--full'], 40), [whole, '']);
+  assert.deepEqual(await scanAt([], undefined), [whole, '']);
+  assert.deepEqual((await scanAt(['--json'], 40))[1], '');
 });
 
 test('looking at a directory without a store creates none', async (t) => {
@@ -168,7 +203,10 @@ test('help and --version are results: stdout and exit code 0', async (t) => {
   }
   assert.match((await runCli(db, ['scan', '--help'])).stdout, /^Usage: stratakv scan/);
   assert.match((await runCli(db, ['help', 'load'])).stdout, /^Usage: stratakv load/);
-  assert.match((await runCli(db, ['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
+  for (const option of ['--version', '-v']) {
+    assert.match((await runCommand(db, [option])).stdout, /^\d+\.\d+\.\d+\n$/);
+    assert.match(execFileSync(process.execPath, [CLI, option], { encoding: 'utf8' }), /^\d+\.\d+\.\d+\n$/);
+  }
 });
 
 async function outcome(run: ReturnType<typeof runCli>): Promise<[number | null, string, string]> {

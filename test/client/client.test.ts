@@ -1,9 +1,10 @@
 /** A client does what the engine does, with the same answers and the same errors. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { MessageChannel } from 'node:worker_threads';
 import { type ClientSnapshot, StorageClient, StorageError, WriteBatch } from '../../src/client/index.ts';
-import type { Bytes, Snapshot } from '../../src/main/index.ts';
+import { type Bytes, type Snapshot, StorageEngine } from '../../src/main/index.ts';
 import { attachHere } from '../helpers/clients.ts';
 import { failsWith, fill, keyOf, openAt, openOn, openTiny, textsOf, valueFor } from '../helpers/engines.ts';
 import { FailingDisk } from '../helpers/failing-disk.ts';
@@ -214,4 +215,43 @@ test('attach says what is wrong with a port, and never waits for ever', async (t
   await failsWith('STRATA_CLOSED', StorageClient.attach(late));
   await failsWith('STRATA_CLOSED', () => engine.share());
   for (const open of [port1, stranger.port1]) open.close();
+});
+
+test('console.log of anything public says what it is and how it stands, and no key or value', async (t) => {
+  const engine = await openTiny(t);
+  const client = await attachHere(t, engine);
+  const batch = new WriteBatch().put('secret', 'secret').delete('secret');
+  await engine.write(batch);
+  const scan = engine.scan();
+  const snapshot = engine.snapshot();
+  const view = client.snapshot();
+  const path = inspect(engine.path);
+  const shown = inspect(
+    { engine, client, batch, scan, snapshot, view },
+    { breakLength: Number.POSITIVE_INFINITY },
+  );
+  assert.equal(inspect(engine, { breakLength: 999 }), `StorageEngine { path: ${path}, status: 'open' }`);
+  assert.equal(inspect(batch), `WriteBatch { length: 2, byteLength: ${batch.byteLength} }`);
+  assert.equal(inspect(scan), "Scan { status: 'new' }");
+  assert.match(inspect(snapshot), /^Snapshot \{ sequence: \d+, isClosed: false \}$/);
+  assert.match(shown, /client: StorageClient \{ directory: '.*', status: 'open' \}/);
+  assert.match(shown, /view: ClientSnapshot \{ sequence: \d+, isClosed: false \}/);
+  assert.equal(await engine.transaction((tx) => inspect(tx)), "Transaction { status: 'open' }");
+  assert.doesNotMatch(shown, /secret|_events|shapeMode/);
+  assert.match(inspect([[[[engine]]]]), /\[StorageEngine\]|\[Array\]/);
+  for (const _ of scan);
+  assert.equal(inspect(scan), "Scan { status: 'ended' }");
+  snapshot.close();
+  view.close();
+  assert.match(inspect([snapshot, view]), /Snapshot \{ sequence: \d+, isClosed: true \}.*isClosed: true/s);
+  await client.close();
+  await engine.close();
+  assert.match(inspect(engine), /status: 'closed'/);
+  assert.match(inspect(client), /status: 'closed'/);
+});
+
+test('new StorageEngine() and new StorageClient() say how one is made', () => {
+  const make = (made: unknown) => () => Reflect.construct(made as new () => unknown, ['./nowhere']);
+  assert.throws(make(StorageEngine), /StorageEngine\.open/);
+  assert.throws(make(StorageClient), /StorageClient\.attach/);
 });

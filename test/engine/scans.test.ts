@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { ScanOptions, StorageEngine } from '../../src/main/index.ts';
+import type { Scan, ScanOptions, StorageEngine } from '../../src/main/index.ts';
 import { keyOf, keysOf, openTiny, reopen, textsOf, valueFor } from '../helpers/engines.ts';
 import { type Random, seededRandom } from '../helpers/rng.ts';
 import { freshSeed, reportSeed } from '../helpers/run-budget.ts';
@@ -231,4 +231,37 @@ test('a scan opens no table that has no key in its range', async (t) => {
   assert.deepEqual(keysOf(engine.scan({ gte: keyOf(119), lte: keyOf(199) })), [keyOf(119)]);
   assert.deepEqual(keysOf(engine.scan({ gt: keyOf(99), lte: keyOf(100), reverse: true })), [keyOf(100)]);
   assert.ok(opened() <= before + 1);
+});
+
+test('a second loop over a scan throws, rather than being empty, whatever ended the first one', async (t) => {
+  const engine = await openTiny(t);
+  for (let i = 0; i < 10; i++) await engine.put(keyOf(i), 'v');
+  const isRefused = { code: 'STRATA_INVALID_ARGUMENT', message: /gone through once/ };
+  const later = async (scan: Scan): Promise<void> => {
+    for await (const _ of scan);
+  };
+  const now = (scan: Scan): void => {
+    for (const _ of scan);
+  };
+  for (const first of [later, now]) {
+    const scan = engine.scan();
+    await first(scan);
+    await assert.rejects(later(scan), isRefused);
+    assert.throws(() => now(scan), isRefused);
+  }
+  const left = engine.scan();
+  for (const _ of left) break;
+  assert.throws(() => now(left), isRefused);
+  await engine.transaction((tx) => {
+    const own = tx.scan();
+    now(own);
+    assert.throws(() => now(own), isRefused);
+  });
+  // An iterator is a loop's own, and what nextMany leaves is.
+  const scan = engine.scan();
+  assert.equal(scan.nextMany(4).length, 4);
+  const iterator = scan[Symbol.iterator]();
+  iterator.next();
+  assert.deepEqual([...iterator].length, 5);
+  assert.deepEqual(scan.nextMany(3), []);
 });

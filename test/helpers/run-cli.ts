@@ -57,7 +57,8 @@ export async function runEach(directory: string, lines: readonly string[]): Prom
   }
 }
 
-function collector(chunks: Buffer[]): Writable {
+/** What is written to it lands in `chunks`. */
+export function collector(chunks: Buffer[]): Writable {
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
       chunks.push(chunk);

@@ -91,7 +91,7 @@ async function* readRecords(
       }
       const where = `line ${counts.lines} of ${input.name}: ${record}`;
       if (options.skipBad !== true) throw new CommandError(ExitCode.Error, `${where}; nothing was stored`);
-      if (counts.skipped++ < SHOWN_BAD_LINES) out.note(`skipped ${where}`);
+      if (counts.skipped++ < SHOWN_BAD_LINES) progress.above(() => out.note(`skipped ${where}`));
     }
     progress.onRead(counts.bytes, rows);
   }
@@ -130,6 +130,11 @@ class LoadProgress {
       });
     }
     this.#bar.update(bytes, records);
+  }
+
+  /** As {@link Progress.above}. */
+  above(write: () => void): void {
+    this.#bar.above(write);
   }
 
   stop(): void {

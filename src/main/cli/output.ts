@@ -39,6 +39,11 @@ export class Output {
     return this.#stderr.isTTY === true;
   }
 
+  /** Whether a person is to read the results as they come. */
+  get isTerminal(): boolean {
+    return (this.#stdout as { readonly isTTY?: boolean }).isTTY === true;
+  }
+
   /** How many characters a line of the terminal takes; 80 where results don't go to one. */
   get columns(): number {
     return (this.#stdout as { readonly columns?: number }).columns || DEFAULT_COLUMNS;

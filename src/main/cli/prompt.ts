@@ -15,11 +15,11 @@ import { createInterface, type Interface } from 'node:readline';
 import type { Command } from 'commander';
 import { StorageError } from '../../shared/base/errors.ts';
 import type { CommandContext } from './context.ts';
-import { ExitCode, exitCodeOf } from './exit-codes.ts';
+import { ExitCode, exitCodeOf, usageError } from './exit-codes.ts';
 import type { Output } from './output.ts';
 import { buildProgram, run, unknownCommand } from './program.ts';
 import type { Session } from './session.ts';
-import { historyPath, readHistory, writeHistory } from './user-files.ts';
+import { historyPath, namesAt, readHistory, writeHistory } from './user-files.ts';
 import { splitWords } from './words.ts';
 
 const HISTORY_LINES_MAX = 1000;
@@ -163,7 +163,11 @@ async function answerLines(terminal: Interface, session: Session, out: Output): 
 async function runLine(context: CommandContext, line: string): Promise<'leave' | undefined> {
   const words = line.trimStart().startsWith('#') ? [] : splitWords(line);
   if (words.length === 0) return undefined;
-  if (words[0] === 'exit' || words[0] === 'quit') return 'leave';
+  if (words[0] === 'exit' || words[0] === 'quit') {
+    if (words[1] !== undefined && words[1] !== '-h' && words[1] !== '--help')
+      throw usageError(`${words[0]} takes no arguments: '${words[1]}'`);
+    if (words.length === 1) return 'leave';
+  }
   await run(buildLineProgram(context), words);
   return undefined;
 }
@@ -180,16 +184,37 @@ export function buildLineProgram(context: CommandContext): Command {
     });
 }
 
-/** Commands for the first word, the command's options for a word that begins with a dash. */
+/** Arguments that are a path, as help shows them. */
+const PATH_ARGUMENTS: ReadonlySet<string> = new Set(['file', 'directory', 'target']);
+
+/**
+ * Commands for the first word, the command's options for a word that begins with a dash, names of files where the command takes
+ * a path.
+ */
 export function complete(program: Command, line: string): [string[], string] {
-  const words = line.trimStart().split(/\s+/);
+  // A blank behind a backslash belongs to the word (words.ts).
+  const words: string[] = line.trimStart().match(/(?:\\.|[^\s\\])+|\\$/g) ?? [];
+  if (/^$|(?:^|[^\\])(?:\\\\)*\s$/.test(line)) words.push('');
   const last = words.at(-1) ?? '';
-  const names =
-    words.length <= 1
-      ? ['help', ...program.commands.flatMap((command) => [command.name(), ...command.aliases()])]
-      : (program.commands
-          .find((command) => command.name() === words[0])
-          ?.options.map((option) => option.long ?? '') ?? []);
-  const hits = words.length > 1 && !last.startsWith('-') ? [] : names.filter((name) => name.startsWith(last));
-  return [hits.sort().map((hit) => `${hit} `), last];
+  const command = program.commands.find(
+    (known) => known.name() === words[0] || known.aliases().includes(words[0] ?? ''),
+  );
+  if (words.length <= 1) {
+    const names = ['help', ...program.commands.flatMap((known) => [known.name(), ...known.aliases()])];
+    return [endedBySpace(names, last), last];
+  }
+  if (last.startsWith('-'))
+    return [endedBySpace(command?.options.map((option) => option.long ?? '') ?? [], last), last];
+  const takesPath =
+    command?.registeredArguments.some((argument) => PATH_ARGUMENTS.has(argument.name())) === true;
+  if (!takesPath) return [[], last];
+  const hits = namesAt(last.replace(/\\(.)/g, '$1')).map((name) => name.replace(/[\s'"\\]/g, '\\$&'));
+  return [hits.map((hit) => (hit.endsWith('/') ? hit : `${hit} `)), last];
+}
+
+function endedBySpace(names: readonly string[], start: string): string[] {
+  return names
+    .filter((name) => name.startsWith(start))
+    .sort()
+    .map((name) => `${name} `);
 }

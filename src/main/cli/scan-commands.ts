@@ -15,7 +15,7 @@ import {
   notationOptions,
   parseCount,
 } from './context.ts';
-import { showInLine, showJsonField } from './notation.ts';
+import { type Notation, showInLine, showJsonField, showStart } from './notation.ts';
 import { rangeOf } from './range.ts';
 import type { StoreUse } from './session.ts';
 
@@ -25,6 +25,7 @@ interface ScanCommandOptions extends NotationOptions {
   readonly reverse?: boolean;
   readonly keys?: boolean;
   readonly json?: boolean;
+  readonly full?: boolean;
 }
 
 export function addScanCommands(program: Command, context: CommandContext): void {
@@ -39,6 +40,7 @@ export function addScanCommands(program: Command, context: CommandContext): void
     .option('--reverse', 'from the last record to the first')
     .option('--keys', 'keys only')
     .option('--json', 'a JSON object a line')
+    .option('--full', 'on a terminal, too, long keys and values as a whole')
     .addOption(scanHex)
     .addOption(scanBase64)
     .action((start: string | undefined, end: string | undefined, options: ScanCommandOptions) =>
@@ -71,8 +73,22 @@ async function scan(
     values: options.keys !== true,
   };
   const store = await context.session.use('read');
-  await print(context, store, range, recordPrinter(options));
+  const isShort = context.out.isTerminal && options.json !== true && options.full !== true;
+  if (!isShort) {
+    await print(context, store, range, recordPrinter(options));
+    return;
+  }
+  let hasCut = false;
+  const show = shortPrinter(notation, SHOWN_LINES * context.out.columns, () => {
+    hasCut = true;
+  });
+  await print(context, store, range, show);
+  await context.out.flush();
+  if (hasCut) context.out.remark('what is long was cut: --full shows it, and a pipe or a file gets it');
 }
+
+/** On a terminal, a key or a value takes no more lines than this. */
+const SHOWN_LINES = 2;
 
 type RecordPrinter = (key: Buffer, value: Buffer | undefined) => string;
 
@@ -90,6 +106,16 @@ function recordPrinter(options: ScanCommandOptions): RecordPrinter {
     const shownKey = showInLine(key, notation);
     return value === undefined ? shownKey : `${shownKey} => ${showInLine(value, notation)}`;
   };
+}
+
+/** For a terminal: of keys and values the first `length` characters. */
+function shortPrinter(notation: Notation, length: number, onCut: () => void): RecordPrinter {
+  const show = (bytes: Buffer): string => {
+    const start = showStart(bytes, notation, length);
+    if (start.length > length) onCut();
+    return start;
+  };
+  return (key, value) => (value === undefined ? show(key) : `${show(key)} => ${show(value)}`);
 }
 
 async function print(

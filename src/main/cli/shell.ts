@@ -65,7 +65,7 @@ async function runWords(
       parseMilliseconds,
     )
     .option('--no-history', 'do not keep the lines typed at the prompt')
-    .version(packageVersion())
+    .version(packageVersion(), '-v, --version', 'show the version')
     .argument('[command...]')
     .action(async (rest: string[], options: ShellOptions) => {
       if (rest[0] !== undefined) throw unknownCommand(rest[0]);

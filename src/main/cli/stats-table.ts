@@ -59,7 +59,11 @@ function remarks(stats: EngineStats): [name: string, text: string][] {
   const amplification =
     stats.userBytes === 0 ? '' : `, ${(written / stats.userBytes).toFixed(2)} times the user's`;
   return [
-    ['store', `${stats.path} (${stats.status}), last sequence ${formatCount(stats.sequence)}`],
+    ['store', `${stats.path} (${stats.status})`],
+    [
+      'sequence',
+      `${formatCount(stats.sequence)}: one for each write; a load sets more aside than it has records`,
+    ],
     [
       'memory',
       `${formatCount(memtables.entries)} entries in ${memtables.count} memtables (${formatBytes(memtables.bytes)}), ` +

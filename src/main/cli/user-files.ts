@@ -2,7 +2,15 @@
  * Files of the user, not of the store: what `load` reads and where the prompt keeps its history. The command's only
  * importer of node:fs; the store's own files go through src/shared/files/file-system.ts.
  */
-import { createReadStream, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  type Dirent,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -31,6 +39,27 @@ export function openInput(path: string): Input {
     if (error instanceof CommandError) throw error;
     throw new CommandError(ExitCode.Error, `cannot read ${path}: ${messageOf(error)}`, error);
   }
+}
+
+/** The paths that begin with `start`, in order; those of directories end with a slash. Hidden ones only when they are asked for. */
+export function namesAt(start: string): string[] {
+  const nameAt = start.lastIndexOf('/') + 1;
+  const folder = start.slice(0, nameAt);
+  const name = start.slice(nameAt);
+  try {
+    return readdirSync(folder === '' ? '.' : folder, { withFileTypes: true })
+      .filter((entry) => entry.name.startsWith(name) && (name !== '' || !entry.name.startsWith('.')))
+      .map((entry) => `${folder}${entry.name}${isFolder(folder, entry) ? '/' : ''}`)
+      .sort();
+  } catch {
+    // No such directory, or not ours to read: nothing to offer.
+    return [];
+  }
+}
+
+function isFolder(folder: string, entry: Dirent): boolean {
+  if (!entry.isSymbolicLink()) return entry.isDirectory();
+  return statSync(`${folder}${entry.name}`, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /**

@@ -14,6 +14,7 @@
 import { StorageError } from '../../shared/base/errors.ts';
 import type { ForgottenWarning } from '../../shared/base/forgotten.ts';
 import type { SequenceNumber } from '../../shared/base/ids.ts';
+import { INSPECT, type Inspect, inspected } from '../../shared/base/inspected.ts';
 import { FixedTime } from '../../shared/read/found-entry.ts';
 import type { Clock } from '../../shared/threads/shared-clock.ts';
 
@@ -71,6 +72,17 @@ export class Snapshot {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected(
+      'Snapshot',
+      { sequence: this.#sequence, isClosed: this.isClosed },
+      depth,
+      options,
+      inspect,
+    );
   }
 
   /** @internal The read point for `list`'s store; throws for a closed snapshot or one of another store. */

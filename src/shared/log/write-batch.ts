@@ -15,6 +15,7 @@ import { EntryKind } from '../base/entry.ts';
 import { invalidArgument } from '../base/errors.ts';
 import { momentAfter, prependExpiry, userBytesOf, writeExpiry } from '../base/expiry.ts';
 import { type Bytes, InputBytes } from '../base/input-bytes.ts';
+import { INSPECT, type Inspect, inspected } from '../base/inspected.ts';
 import { type AllKeys, type KeyRange, resolveDeleteRange } from '../base/key-range.ts';
 import { MAX_BATCH_BYTES } from '../base/limits.ts';
 import { rangeDeleteValue } from '../base/range-delete.ts';
@@ -134,6 +135,11 @@ export class WriteBatch {
   /** @internal Bytes of keys and values alone. */
   get dataByteLength(): number {
     return this.#dataBytes;
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected('WriteBatch', { length: this.#count, byteLength: this.#end }, depth, options, inspect);
   }
 
   /** @internal For another copy of the package: valid until the batch changes. */

@@ -14,7 +14,8 @@
  */
 
 import type { Entry } from '../base/entry.ts';
-import { StorageError } from '../base/errors.ts';
+import { invalidArgument, StorageError } from '../base/errors.ts';
+import { INSPECT, type Inspect, inspected } from '../base/inspected.ts';
 import { isAborted, throwIfAborted } from '../base/signals.ts';
 import { type Needed, WouldWait } from '../disk/would-wait.ts';
 import type { ScanCore, ScanEntry } from './scan-core.ts';
@@ -66,8 +67,8 @@ export interface ScanLimits {
 }
 
 /**
- * The entries of a range, from {@link StorageEngine.scan}. Iterate it once, with `for`, `for await` or `nextMany`.
- * Leaving a loop early closes it; one that is not iterated to its end otherwise should be closed.
+ * The entries of a range, from {@link StorageEngine.scan}. Iterate it once, with `for`, `for await` or `nextMany`; a second loop
+ * throws STRATA_INVALID_ARGUMENT. Leaving a loop early closes it; one that is not iterated to its end otherwise should be closed.
  *
  * @example
  * for (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;' })) console.log(`${key} => ${value}`);
@@ -81,6 +82,7 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   readonly #signal: AbortSignal | undefined;
   readonly #witness: ScanWitness | undefined;
   #remaining: number;
+  #hasLoop = false;
   /** The core's, which empties it when it is closed: looking there for each entry would cost a step more. */
   #ahead: readonly ScanEntry[];
   /** How many of those. */
@@ -149,11 +151,31 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
   }
 
   [Symbol.iterator](): IterableIterator<ScanEntry> {
+    this.#beginLoop();
     return new ScanIterator(this);
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<ScanEntry> {
+    this.#beginLoop();
     return new AsyncScanIterator(this);
+  }
+
+  /** A second loop would find nothing, as if there were nothing in the range. */
+  #beginLoop(): void {
+    if (this.#hasLoop)
+      throw invalidArgument('a scan is gone through once: call scan() again, or keep what it gave');
+    this.#hasLoop = true;
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    return inspected(
+      'Scan',
+      { status: this.#remaining <= 0 ? 'ended' : this.#hasLoop ? 'begun' : 'new' },
+      depth,
+      options,
+      inspect,
+    );
   }
 
   static {

@@ -13,6 +13,7 @@ import { Entry } from '../base/entry.ts';
 import { invalidArgument, StorageError } from '../base/errors.ts';
 import { NOTHING_EXPIRES } from '../base/expiry.ts';
 import { type Bytes, lookupKeyBytes } from '../base/input-bytes.ts';
+import { INSPECT, type Inspect, inspected } from '../base/inspected.ts';
 import type { AllKeys, KeyRange } from '../base/key-range.ts';
 import type { ExpiryOptions } from '../log/write-options.ts';
 import { answerOf, FixedTime, type Wanted } from '../read/found-entry.ts';
@@ -79,6 +80,10 @@ export class TransactionState {
     this.moment = moment;
   }
 
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
   checkOpen(): void {
     if (!this.#isOpen) throw endedError();
     this.moment.checkReadable();
@@ -121,6 +126,12 @@ export class Transaction {
   /** @internal Use {@link StorageEngine.transaction}. */
   constructor(state: TransactionState) {
     this.#state = state;
+  }
+
+  /** @internal */
+  [INSPECT](depth: number, options: object, inspect: Inspect): string {
+    const status = this.#state.isOpen ? 'open' : 'ended';
+    return inspected('Transaction', { status }, depth, options, inspect);
   }
 
   /** As {@link StorageEngine.get}, of the moment and with the writes of this transaction. */
