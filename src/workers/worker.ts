@@ -3,7 +3,6 @@
  * the application's; `handleJobAsGuest` in a thread of the application's pool; with `threads: 0` main calls `handleJob` itself.
  *
  * Invariants: never rejects: an Error would lose its class and code on the way, so failures travel as a WireError.
- *             No top-level await, which would keep piscina from loading this file the quick way.
  * Thread:     a pool worker's, or main's.
  */
 import { constants, getPriority, setPriority } from 'node:os';

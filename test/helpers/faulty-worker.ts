@@ -25,6 +25,13 @@ export default async function behave(job: Job): Promise<unknown> {
       return REPLY;
     case 'thread':
       return { ok: true, value: { blockCount: threadId, entryCount: 2, rangeDeleteCount: 0, bytesRead: 3 } };
+    case 'may-require': {
+      const may: unknown = Reflect.get(process.features, 'require_module');
+      return {
+        ok: true,
+        value: { blockCount: Number(may === true), entryCount: 2, rangeDeletes: 0, bytesRead: 3 },
+      };
+    }
     case 'wait':
       Atomics.wait(words, 1, 0);
       return REPLY;

@@ -35,11 +35,21 @@ export function isWorkerFault(error: unknown): boolean {
 
 /** `worker`: its module. */
 export function workerFault(kind: JobKind, cause: unknown, worker?: URL): StorageError {
-  // A DOMException (an answer that can't be cloned) arrives as an empty object.
-  if (!isError(cause)) return new WorkerFaultError(kind, 'it threw what is not an error', cause);
+  if (!isTelling(cause)) {
+    const reason = 'it threw what is not an error, or has no message, or its answer cannot be cloned';
+    return new WorkerFaultError(kind, reason, cause);
+  }
   // Of a module that can't be read the message says what is wrong, but not where.
   const where = cause.name === 'SyntaxError' && worker ? `, in ${worker.href} or what it imports` : '';
   return new WorkerFaultError(kind, cause.message + where, cause);
+}
+
+/**
+ * What a thread sends when its answer can't be cloned is a DOMException, which loses its message on the way: it arrives as an
+ * empty object in Node 20, as an Error without a message since 22.
+ */
+function isTelling(cause: unknown): cause is Error {
+  return isError(cause) && cause.message !== '';
 }
 
 /** The application's pool shows no sign of a job while the store closes: nobody waits for it any more. */

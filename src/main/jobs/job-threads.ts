@@ -164,7 +164,7 @@ export class PiscinaThreads implements Threads {
       // Else an idle thread waits in Atomics.wait, where it frees nothing: its last job would keep a memtable's memory.
       atomics: 'disabled',
       // Of the command line it takes over nothing else.
-      execArgv: packageHooks(),
+      execArgv: threadOptions(),
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
       env: {},
       taskQueue: starting,
@@ -202,6 +202,27 @@ export class PiscinaThreads implements Threads {
     });
     return { piscina, starting, placeSymbol: queueOptionsSymbol, startFailure };
   }
+}
+
+/** The newest Node known to take {@link NO_REQUIRE}; asking costs some 10 ms. */
+const KNOWN_MAJOR = 26;
+const NO_REQUIRE = '--no-experimental-require-module';
+
+/**
+ * piscina tries require() on our entry, an ES module, before it imports it. A process that ends in the middle of that, or a
+ * thread that is terminated, aborts: Node 20 to 24 take for granted there (ModuleWrap::CreateRequiredModuleFacade and
+ * InstantiateSync) that code may still run. import() does not, takes as long, and comes next where require() refuses at once.
+ * With Yarn's hooks, which may be for require() alone, it stays.
+ */
+function threadOptions(): string[] {
+  const hooks = packageHooks();
+  if (hooks.length > 0) return hooks;
+  const mayRequire: unknown = Reflect.get(process.features, 'require_module');
+  if (mayRequire !== true) return [];
+  const isKnown =
+    Number.parseInt(process.versions.node, 10) <= KNOWN_MAJOR ||
+    process.allowedNodeEnvironmentFlags.has(NO_REQUIRE);
+  return isKnown ? [NO_REQUIRE] : [];
 }
 
 interface OpenedPiscina {
