@@ -88,7 +88,7 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   #open: OpenLevel | undefined;
   #writes: Writes | undefined;
   /** Why the last open() failed, for what was called before it had. */
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(location: string, options?: DatabaseOptions<KDefault, VDefault> | undefined) {
     checkLocation(location);
@@ -106,11 +106,9 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   override open(options?: OpenOptions): Promise<void> {
     const opening = super.open(options as AbstractOpenOptions);
     // Its own promise is handed out, and no other behind it: when it settles is part of abstract-level's contract, to the
-    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then says why.
-    opening.catch((error: unknown) => {
-      tellCause(error);
-      this.#failure = error;
-    });
+    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then says
+    // why.
+    opening.catch(tellCause);
     return opening;
   }
 
@@ -122,14 +120,10 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
     try {
       return await super.deferAsync(fn, options);
     } catch (error) {
-      const failure = this.#failure as Error | undefined;
       const { code, cause, message } = error as Error & { code?: unknown };
+      const failure = this.#failure;
       if (code !== 'LEVEL_DATABASE_NOT_OPEN' || cause !== undefined || failure === undefined) throw error;
-      throw new LevelError(
-        code,
-        `${message}: ${(failure.cause as Error | undefined)?.message ?? failure.message}`,
-        failure.cause,
-      );
+      throw new LevelError(code, `${message}: ${failure.message}`, failure);
     }
   }
 
@@ -278,9 +272,13 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   /** @internal */
   async _open(options: OpenOptions): Promise<void> {
     this.#failure = undefined;
-    const opened = await levelled(() =>
-      openLevel(this.#location, options as Readonly<Record<string, unknown>>),
-    );
+    let opened: OpenLevel;
+    try {
+      opened = await openLevel(this.#location, options as Readonly<Record<string, unknown>>);
+    } catch (error) {
+      this.#failure = levelErrorOf(error) as Error;
+      throw this.#failure;
+    }
     this.#open = opened;
     this.#writes = new Writes(opened.store);
   }
