@@ -17,6 +17,7 @@ export type {
   HasOptions,
   IteratorOptions,
   KeyIteratorOptions,
+  LevelBatch,
   OpenOptions,
   PutOptions,
   StartEndOptions,
