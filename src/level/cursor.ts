@@ -200,7 +200,8 @@ export class Cursor {
   #wantedOf({ entries, size, maxBytes, bytes }: Page): number {
     const room = Math.min(size - entries.length, MOST_ENTRIES);
     if (room === 1 || maxBytes === Number.POSITIVE_INFINITY) return room;
-    if (this.#seenBytes === 0) return Math.min(room, FIRST_ENTRIES);
+    if (this.#seen === 0) return Math.min(room, FIRST_ENTRIES);
+    if (this.#seenBytes === 0) return room;
     const fitting = Math.ceil(((maxBytes - bytes + 1) * this.#seen) / this.#seenBytes);
     return Math.min(room, Math.max(1, fitting));
   }

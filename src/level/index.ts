@@ -21,6 +21,7 @@ export type {
   HasOptions,
   IteratorOptions,
   KeyIteratorOptions,
+  LevelBatch,
   LevelPutOptions as PutOptions,
   OpenOptions,
   StartEndOptions,

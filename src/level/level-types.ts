@@ -5,6 +5,8 @@
  */
 import type {
   AbstractBatchOptions,
+  AbstractChainedBatch,
+  AbstractChainedBatchPutOptions,
   AbstractDatabaseOptions,
   AbstractDelOptions,
   AbstractGetManyOptions,
@@ -71,4 +73,17 @@ export interface ValueIteratorOptions<K, V> extends AbstractValueIteratorOptions
 /** Options of approximateSize() and compactRange(). */
 export interface StartEndOptions<K> {
   keyEncoding?: string | Transcoder.PartialEncoder<K> | undefined;
+}
+
+/** db.batch() without operations. */
+export interface LevelBatch<TDatabase, KDefault, VDefault>
+  extends AbstractChainedBatch<TDatabase, KDefault, VDefault> {
+  put(key: KDefault, value: VDefault): this;
+  put<K = KDefault, V = VDefault>(
+    key: K,
+    value: V,
+    options: AbstractChainedBatchPutOptions<TDatabase, K, V> & Pick<LevelPuts, 'ttl'>,
+  ): this;
+  write(): Promise<void>;
+  write(options: ChainedBatchWriteOptions): Promise<void>;
 }

@@ -13,7 +13,7 @@
  * Thread:     any; one database per thread.     Owns: the engine, from open to close.
  * Long:       the whole public face in one place; most of it are contracts.
  */
-import { AbstractLevel, type AbstractOpenOptions } from 'abstract-level';
+import { type AbstractBatchOperation, AbstractLevel, type AbstractOpenOptions } from 'abstract-level';
 import type { CheckpointReport } from '../main/copy/checkpoint.ts';
 import { StorageEngine } from '../main/engine.ts';
 import type { RepairReport } from '../main/repair/repair-report.ts';
@@ -31,7 +31,22 @@ import { EntryIterator, KeyIterator, ValueIterator } from './iterators.ts';
 import { LevelError, levelErrorOf, notOpen, tellCause } from './level-error.ts';
 import { LevelSnapshot } from './level-snapshot.ts';
 import { LevelTransaction } from './level-transaction.ts';
-import type { DatabaseOptions, OpenOptions, StartEndOptions } from './level-types.ts';
+import type {
+  BatchOptions,
+  DatabaseOptions,
+  DelOptions,
+  GetManyOptions,
+  GetOptions,
+  HasManyOptions,
+  HasOptions,
+  IteratorOptions,
+  KeyIteratorOptions,
+  LevelBatch,
+  OpenOptions,
+  PutOptions,
+  StartEndOptions,
+  ValueIteratorOptions,
+} from './level-types.ts';
 import { type OpenLevel, openLevel } from './open-level.ts';
 import { propertyOf } from './properties.ts';
 import { type LevelWriteOptions, Writes } from './writes.ts';
@@ -66,6 +81,37 @@ const MANIFEST = {
   signals: { iterators: true },
 } as const;
 
+/** The methods that abstract-level implements, with the options that they take here, as classic-level declares them. */
+export interface StrataLevel<KDefault = string, VDefault = string> {
+  get(key: KDefault): Promise<VDefault | undefined>;
+  get<K = KDefault, V = VDefault>(key: K, options: GetOptions<K, V>): Promise<V | undefined>;
+  getSync(key: KDefault): VDefault | undefined;
+  getSync<K = KDefault, V = VDefault>(key: K, options: GetOptions<K, V>): V | undefined;
+  getMany(keys: KDefault[]): Promise<(VDefault | undefined)[]>;
+  getMany<K = KDefault, V = VDefault>(keys: K[], options: GetManyOptions<K, V>): Promise<(V | undefined)[]>;
+  has(key: KDefault): Promise<boolean>;
+  has<K = KDefault>(key: K, options: HasOptions<K>): Promise<boolean>;
+  hasMany(keys: KDefault[]): Promise<boolean[]>;
+  hasMany<K = KDefault>(keys: K[], options: HasManyOptions<K>): Promise<boolean[]>;
+  put(key: KDefault, value: VDefault): Promise<void>;
+  put<K = KDefault, V = VDefault>(key: K, value: V, options: PutOptions<K, V>): Promise<void>;
+  del(key: KDefault): Promise<void>;
+  del<K = KDefault>(key: K, options: DelOptions<K>): Promise<void>;
+  batch(operations: AbstractBatchOperation<this, KDefault, VDefault>[]): Promise<void>;
+  batch<K = KDefault, V = VDefault>(
+    operations: AbstractBatchOperation<this, K, V>[],
+    options: BatchOptions<K, V>,
+  ): Promise<void>;
+  batch(): LevelBatch<this, KDefault, VDefault>;
+  iterator(): EntryIterator<this, KDefault, VDefault>;
+  iterator<K = KDefault, V = VDefault>(options: IteratorOptions<K, V>): EntryIterator<this, K, V>;
+  keys(): KeyIterator<this, KDefault>;
+  keys<K = KDefault>(options: KeyIteratorOptions<K>): KeyIterator<this, K>;
+  values(): ValueIterator<this, KDefault, VDefault>;
+  values<K = KDefault, V = VDefault>(options: ValueIteratorOptions<K, V>): ValueIterator<this, K, V>;
+  snapshot(options?: object): LevelSnapshot;
+}
+
 /**
  * A drop-in for classic-level: the same methods, options and errors, over a stratakv store.
  *
@@ -76,6 +122,7 @@ const MANIFEST = {
  * for await (const [key, value] of db.iterator({ gte: 'user:' })) console.log(key, value);
  * await db.close();
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: what is declared above is all there, in the base class
 export class StrataLevel<KDefault = string, VDefault = string> extends AbstractLevel<
   string | Buffer | Uint8Array,
   KDefault,
@@ -88,7 +135,7 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   #open: OpenLevel | undefined;
   #writes: Writes | undefined;
   /** Why the last open() failed, for what was called before it had. */
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(location: string, options?: DatabaseOptions<KDefault, VDefault> | undefined) {
     checkLocation(location);
@@ -106,12 +153,9 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   override open(options?: OpenOptions): Promise<void> {
     const opening = super.open(options as AbstractOpenOptions);
     // Its own promise is handed out, and no other behind it: when it settles is part of abstract-level's contract, to the
-    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then
-    // says why.
-    opening.catch((error: unknown) => {
-      tellCause(error);
-      this.#failure = error;
-    });
+    // microtask. The price: a failure that nobody handles is not reported as such. Whatever is called on the database then says
+    // why.
+    opening.catch(tellCause);
     return opening;
   }
 
@@ -123,14 +167,10 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
     try {
       return await super.deferAsync(fn, options);
     } catch (error) {
-      const failure = this.#failure as Error | undefined;
       const { code, cause, message } = error as Error & { code?: unknown };
+      const failure = this.#failure;
       if (code !== 'LEVEL_DATABASE_NOT_OPEN' || cause !== undefined || failure === undefined) throw error;
-      throw new LevelError(
-        code,
-        `${message}: ${(failure.cause as Error | undefined)?.message ?? failure.message}`,
-        failure.cause,
-      );
+      throw new LevelError(code, `${message}: ${failure.message}`, failure);
     }
   }
 
@@ -279,9 +319,13 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   /** @internal */
   async _open(options: OpenOptions): Promise<void> {
     this.#failure = undefined;
-    const opened = await levelled(() =>
-      openLevel(this.#location, options as Readonly<Record<string, unknown>>),
-    );
+    let opened: OpenLevel;
+    try {
+      opened = await openLevel(this.#location, options as Readonly<Record<string, unknown>>);
+    } catch (error) {
+      this.#failure = levelErrorOf(error) as Error;
+      throw this.#failure;
+    }
     this.#open = opened;
     this.#writes = new Writes(opened.store);
   }

@@ -23,6 +23,7 @@ import type { FileSystem } from '../../shared/files/file-system.ts';
 import { makeDirectories, removeDirectories } from '../../shared/files/make-directories.ts';
 import { isManifestOfOurs, loadManifest } from '../manifest/manifest.ts';
 import type { ResolvedOptions } from '../store/options.ts';
+import { refuseForeignEngine, refuseForeignFile } from './foreign-engines.ts';
 
 /** What the making of a store writes, in the order in which it is taken back: without its manifest nothing is a store. */
 const FILES_OF_A_NEW_STORE: readonly string[] = [MANIFEST_NAME, MANIFEST_TEMPORARY_NAME];
@@ -79,6 +80,7 @@ export function prepareDirectory(
 ): CreatedDirectories {
   const found = fs.stat(directory);
   if (found !== undefined) {
+    if (found.kind === 'file') refuseForeignFile(fs, directory);
     if (found.kind === 'file') throw ioError('open', directory, new Error('it is a file, not a directory'));
     refuseHalfRestored(fs, directory);
     refuseForeign(fs, directory, options);
@@ -114,7 +116,9 @@ export function refuseHalfRestored(fs: FileSystem, directory: string): void {
 function refuseForeign(fs: FileSystem, directory: string, options: ResolvedOptions): void {
   const manifest = join(directory, MANIFEST_NAME);
   if (fs.stat(manifest) === undefined) {
-    const isNobodys = !fs.list(directory).some((name) => parseFileName(name) !== undefined);
+    const names = fs.list(directory);
+    refuseForeignEngine(fs, directory, names);
+    const isNobodys = !names.some((name) => parseFileName(name) !== undefined);
     if (isNobodys && (!options.createIfMissing || options.readOnly)) throw noDatabase(directory);
   } else if (!isManifestOfOurs(fs, manifest)) loadManifest(fs, directory);
 }
