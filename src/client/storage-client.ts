@@ -19,7 +19,7 @@
 
 import { type CompactRange, ownedCompactRange } from '../shared/base/compact-range.ts';
 import { EntryKind } from '../shared/base/entry.ts';
-import { StorageError } from '../shared/base/errors.ts';
+import { invalidArgument, StorageError } from '../shared/base/errors.ts';
 import { momentAfter, prependExpiry } from '../shared/base/expiry.ts';
 import { ForgottenWarning } from '../shared/base/forgotten.ts';
 import type { FileNumber } from '../shared/base/ids.ts';

@@ -43,7 +43,7 @@ import type {
   KeyIteratorOptions,
   LevelBatch,
   OpenOptions,
-  PutOptions,
+  LevelPutOptions,
   StartEndOptions,
   ValueIteratorOptions,
 } from './level-types.ts';
@@ -94,7 +94,7 @@ export interface StrataLevel<KDefault = string, VDefault = string> {
   hasMany(keys: KDefault[]): Promise<boolean[]>;
   hasMany<K = KDefault>(keys: K[], options: HasManyOptions<K>): Promise<boolean[]>;
   put(key: KDefault, value: VDefault): Promise<void>;
-  put<K = KDefault, V = VDefault>(key: K, value: V, options: PutOptions<K, V>): Promise<void>;
+  put<K = KDefault, V = VDefault>(key: K, value: V, options: LevelPutOptions<K, V>): Promise<void>;
   del(key: KDefault): Promise<void>;
   del<K = KDefault>(key: K, options: DelOptions<K>): Promise<void>;
   batch(operations: AbstractBatchOperation<this, KDefault, VDefault>[]): Promise<void>;
