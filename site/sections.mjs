@@ -18,6 +18,7 @@ export const SECTIONS = [
       'docs/ingestion.md',
       'docs/threads.md',
       'docs/cli.md',
+      'docs/bundlers.md',
       'docs/keyv-and-unstorage.md',
     ],
   },

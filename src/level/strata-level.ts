@@ -42,8 +42,8 @@ import type {
   IteratorOptions,
   KeyIteratorOptions,
   LevelBatch,
-  OpenOptions,
   LevelPutOptions,
+  OpenOptions,
   StartEndOptions,
   ValueIteratorOptions,
 } from './level-types.ts';
