@@ -2,8 +2,8 @@
 /**
  * `stratakv [--db DIR] [command]`: the store at the command line, as a process: shell.ts with the streams of this one.
  *
- * Loads what it needs when it is needed: the version alone is asked for often, by scripts and by people. Where Node keeps compiled
- * code (from 22.1 on), a command starts with what the one before has left in the user's directory for such things.
+ * Loads what it needs when it is needed: the version alone is asked for often, by scripts and by people. Where Node keeps
+ * compiled code (from 22.1 on), a command starts with what the one before has left in the user's directory for such things.
  *
  * Invariants: the exit code is set rather than forced, so that nothing on its way to a pipe is cut off.
  */

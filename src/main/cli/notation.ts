@@ -2,8 +2,8 @@
  * How bytes are written on a command line, in a listing and in JSON lines.
  *
  *   text     UTF-8 as it is. In listings, line breaks, tabs and other control characters are escaped (\n, \t, \x1b), every byte
- *            that isn't UTF-8 is (\xff), and so is the backslash itself (\\): different bytes are never shown alike. A value that is
- *            printed on its own has bytes escaped that aren't UTF-8, and nothing else.
+ *            that isn't UTF-8 is (\xff), and so is the backslash itself (\\): different bytes are never shown alike. A value
+ *            that is printed on its own has bytes escaped that aren't UTF-8, and nothing else.
  *   hex      two digits a byte
  *   base64   the standard alphabet, padded
  *
