@@ -58,7 +58,8 @@ export interface ScanLimits {
 
 /**
  * The entries of a range, from {@link StorageEngine.scan}. Iterate it once, with `for`, `for await` or `nextMany`; a second loop
- * throws STRATA_INVALID_ARGUMENT once the first has ended. Leaving a loop early closes it; one that is not iterated to its end otherwise should be closed.
+ * throws STRATA_INVALID_ARGUMENT once the first has ended. Leaving a loop early closes it; one that is not iterated to its end
+ * otherwise should be closed.
  *
  * @example
  * for (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;' })) console.log(`${key} => ${value}`);
