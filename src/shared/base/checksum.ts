@@ -25,7 +25,7 @@ const NATIVE_MIN_BYTES = 384;
 
 type Crc32 = (bytes: Uint8Array, seed: number) => number;
 
-/** null: this runtime has none; undefined: nobody has asked yet. zlib brings streams with it, and opening a store takes no part. */
+/** null: this runtime has none; undefined: nobody has asked yet. zlib brings streams with it. */
 let nativeCrc32: Crc32 | null | undefined;
 
 function loadNative(): Crc32 | null {
