@@ -5,7 +5,7 @@
  *   2. packages.ts       the peers, once                 5. report/targets.ts       the rows and whether they hold
  *   3. runner.ts         children, round by round        6. report/result-files.ts  JSON, pictures, history, docs
  *
- * `cold` as the first word is a run of its own, bench/cold.
+ * `cold` and `startup` as the first word are runs of their own, bench/cold and bench/startup.
  *
  * Exit codes: 0 measured; 1 a regression (with --check), or our own store failed; 2 usage.
  */
@@ -27,6 +27,7 @@ import { rate, toText, verdictTable, workloadTable } from './report/tables.ts';
 import { judge } from './report/targets.ts';
 import { EXTRAPOLATION_NOTE, threadsTable } from './report/threads-table.ts';
 import { Runner } from './runner.ts';
+import { runStartup } from './startup/startup.ts';
 import { hasDbBench } from './stores/db-bench.ts';
 import { DB_BENCH, OURS, PACKAGES, type StoreName } from './stores/store.ts';
 import { makeWorkDirectory } from './temp-directories.ts';
@@ -126,6 +127,7 @@ function savePictures(result: Result): void {
 async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
   if (first === 'cold') return await runCold(rest, say, warn);
+  if (first === 'startup') return await runStartup(rest, say, warn);
   const { options, workloads } = readArguments();
   if (options.mode === 'help') return say(USAGE);
   if (options.mode === 'list') {

@@ -59,6 +59,11 @@ export function loadPackage<T>(name: string): T {
   return createRequire(join(HOME, 'package.json'))(name) as T;
 }
 
+/** The file by which a package is loaded, for another process. */
+export function loadedFrom(name: string): string {
+  return createRequire(join(HOME, 'package.json')).resolve(name);
+}
+
 /** Why a package can't be loaded; undefined when it can, or when there is none to load. */
 export function absence(name: string | undefined): string | undefined {
   if (name === undefined) return undefined;

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseArguments } from '../../bench/arguments.ts';
+import { reportStartup } from '../../bench/startup/startup.ts';
 import { CATALOG, chooseWorkloads } from '../../bench/workloads/catalog.ts';
 
 describe('parseArguments()', () => {
@@ -56,4 +57,13 @@ describe('chooseWorkloads()', () => {
   test('names are unique', () => {
     assert.equal(new Set(CATALOG.map(({ name }) => name)).size, CATALOG.length);
   });
+});
+
+test('the start-up benchmark holds its targets: a first put against the peer, on top of Node, and a get against Node', () => {
+  const figures = { node: 100, 'first put': 150, get: 159, 'first put classic-level': 125 };
+  const isHeld = (more: Partial<typeof figures>): boolean =>
+    reportStartup({ medians: new Map(Object.entries({ ...figures, ...more })) }).isHeld;
+  assert.equal(isHeld({}), true);
+  assert.equal(isHeld({ get: 161 }), false);
+  assert.equal(isHeld({ 'first put': 152 }), false);
 });

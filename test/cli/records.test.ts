@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { plainGet } from '../../src/main/cli/get-record.ts';
 import { Output } from '../../src/main/cli/output.ts';
 import { runShell } from '../../src/main/cli/shell.ts';
 import { CLI, collector, runCli, runCommand, runLines } from '../helpers/run-cli.ts';
@@ -16,6 +17,30 @@ test('put, get and delete work across processes', async (t) => {
   assert.deepEqual(await outcome(runCli(db, ['delete', 'user:1'])), [0, '', '']);
   assert.deepEqual(await outcome(runCli(db, ['get', 'user:1'])), [3, '', 'stratakv: not found\n']);
   assert.deepEqual(await outcome(runCli(db, ['delete', 'user:1'])), [0, '', '']);
+});
+
+test('a plain get is carried out as any other line, and no other line is taken for one', async (t) => {
+  const db = temporaryDirectory(t);
+  assert.deepEqual(plainGet(['get', 'k']), { db: './db_data', key: 'k' });
+  assert.deepEqual(plainGet(['--db', db, 'get', '']), { db, key: '' });
+  for (const line of [
+    'get',
+    'get --raw',
+    'get k --raw',
+    'get a b',
+    'put k',
+    '--db d get -- k',
+    '--db d get -k',
+    '--db get k',
+  ])
+    assert.equal(plainGet(line.split(' ')), undefined, line);
+  await runCommand(db, ['put', '--hex', '6b', 'c3a90aff']);
+  for (const key of ['k', 'absent', 'x'.repeat(70_000)]) {
+    const [plain, other] = [await runCli(db, ['get', key]), await runCommand(db, ['get', '--', key])];
+    assert.deepEqual(plain, other);
+  }
+  const nowhere = join(db, 'nowhere');
+  assert.deepEqual(await runCli(nowhere, ['get', 'k']), await runCommand(nowhere, ['get', '--', 'k']));
 });
 
 test('get --raw prints the bytes of the value and nothing else', async (t) => {

@@ -27,8 +27,14 @@ async function main(words: readonly string[]): Promise<void> {
   }
   enableCompileCache();
   const { Output } = await import('./output.ts');
-  const { runShell } = await import('./shell.ts');
   const output = new Output(process.stdout, process.stderr);
+  const { plainGet, runPlainGet } = await import('./get-record.ts');
+  const plain = plainGet(words);
+  if (plain !== undefined) {
+    process.exitCode = await runPlainGet(plain, output);
+    return;
+  }
+  const { runShell } = await import('./shell.ts');
   const ask = process.stdin.isTTY ? askOnTerminal : undefined;
   process.exitCode = await runShell(words, output, ask);
 }

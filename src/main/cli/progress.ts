@@ -3,8 +3,8 @@
  *
  *   loading [==========----------] 52% | 251,000 rows | 310,442 rows/s | 41.2 MB/s | 0.8 s left
  *
- * On a narrow terminal less is shown, what matters least left out first, rather than a line that is cut: the rate in bytes,
- * that in rows, the rows; then the bar gets shorter; the time left stays longest.
+ * On a narrow terminal less is shown, what matters least left out first, rather than a line that is cut: the rate in bytes, that
+ * in rows, the rows; then the bar gets shorter; the time left stays longest.
  * Without a known total (a pipe) the line has no bar and no time left.
  * The package that draws is loaded for a bar that is shown: most commands show none.
  *

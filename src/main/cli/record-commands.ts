@@ -9,8 +9,8 @@ import {
   notationOptions,
   parseMilliseconds,
 } from './context.ts';
-import { CommandError, ExitCode } from './exit-codes.ts';
-import { parseBytes, showValue } from './notation.ts';
+import { getRecord } from './get-record.ts';
+import { parseBytes } from './notation.ts';
 import { rangeToDelete } from './range.ts';
 
 interface WriteCommandOptions extends NotationOptions {
@@ -53,7 +53,12 @@ export function addRecordCommands(program: Command, context: CommandContext): vo
     .option('--raw', 'the bytes of the value and nothing else')
     .addOption(getHex)
     .addOption(getBase64)
-    .action((key: string, options: GetOptions) => get(context, key, options));
+    .action((key: string, options: GetOptions) =>
+      getRecord(context.session, context.out, key, {
+        notation: notationOf(options),
+        isRaw: options.raw === true,
+      }),
+    );
 
   const [deleteHex, deleteBase64] = notationOptions();
   program
@@ -96,16 +101,6 @@ async function put(
   const engine = await session.engine('create');
   await engine.put(record.key, record.value, { sync: options.sync === true, ...expiry });
   out.remark('ok');
-}
-
-async function get({ session, out }: CommandContext, key: string, options: GetOptions): Promise<void> {
-  const notation = notationOf(options);
-  const keyBytes = parseBytes(key, notation);
-  const store = await session.use('read');
-  const value = await store.get(keyBytes);
-  if (value === undefined) throw new CommandError(ExitCode.NotFound, 'not found');
-  if (options.raw === true) await out.bytes(value);
-  else await out.line(showValue(value, notation));
 }
 
 async function remove(

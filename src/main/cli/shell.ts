@@ -10,12 +10,11 @@
  */
 import { type CommandContext, parseMilliseconds } from './context.ts';
 import { ExitCode, exitCodeOf } from './exit-codes.ts';
+import { DEFAULT_DIRECTORY } from './get-record.ts';
 import type { Output } from './output.ts';
 import { buildProgram, run, unknownCommand } from './program.ts';
 import { Session } from './session.ts';
 import { packageVersion } from './user-files.ts';
-
-const DEFAULT_DIRECTORY = './db_data';
 
 interface ShellOptions {
   readonly db: string;

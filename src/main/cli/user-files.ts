@@ -41,7 +41,7 @@ export function openInput(path: string): Input {
   }
 }
 
-/** The paths that begin with `start`, in order; those of directories end with a slash. Hidden ones only when they are asked for. */
+/** Paths that begin with `start`, in order; those of directories end with a slash. Hidden ones only when they are asked for. */
 export function namesAt(start: string): string[] {
   const nameAt = start.lastIndexOf('/') + 1;
   const folder = start.slice(0, nameAt);

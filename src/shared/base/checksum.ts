@@ -15,7 +15,7 @@
  * Thread: any. Views over shared memory are fine, as long as nobody writes to them meanwhile.
  * Not chosen: CRC-32C. No faster in JavaScript, and Node has no native form of it.
  */
-import * as zlib from 'node:zlib';
+import type * as Zlib from 'node:zlib';
 import type * as Crc from 'crc-32';
 
 /** Below this many bytes the loop here wins, */
@@ -23,13 +23,24 @@ const VIEW_MIN_BYTES = 192;
 /** and below this many crc-32. */
 const NATIVE_MIN_BYTES = 384;
 
-const nativeCrc32: ((bytes: Uint8Array, seed: number) => number) | undefined = zlib.crc32;
+type Crc32 = (bytes: Uint8Array, seed: number) => number;
+
+/** null: this runtime has none; undefined: nobody has asked yet. zlib brings streams with it. */
+let nativeCrc32: Crc32 | null | undefined;
+
+function loadNative(): Crc32 | null {
+  const zlib: Partial<typeof Zlib> | undefined = process.getBuiltinModule('node:zlib');
+  return zlib?.crc32 ?? null;
+}
 
 /** The CRC-32 of bytes[start, end), continued from `seed` (the checksum of what came before, or any 32-bit value). */
 export function crc32(bytes: Uint8Array, start = 0, end: number = bytes.length, seed = 0): number {
   if (end - start < VIEW_MIN_BYTES) return crcOfFew(bytes, start, end, seed);
   const range = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
-  if (nativeCrc32 !== undefined && range.length >= NATIVE_MIN_BYTES) return nativeCrc32(range, seed);
+  if (range.length >= NATIVE_MIN_BYTES) {
+    if (nativeCrc32 === undefined) nativeCrc32 = loadNative();
+    if (nativeCrc32 !== null) return nativeCrc32(range, seed);
+  }
   if (crc === undefined) {
     loadCrc();
     return crcOfFew(bytes, start, end, seed);

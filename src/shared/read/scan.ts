@@ -68,7 +68,8 @@ export interface ScanLimits {
 
 /**
  * The entries of a range, from {@link StorageEngine.scan}. Iterate it once, with `for`, `for await` or `nextMany`; a second loop
- * throws STRATA_INVALID_ARGUMENT. Leaving a loop early closes it; one that is not iterated to its end otherwise should be closed.
+ * throws STRATA_INVALID_ARGUMENT once the first has ended. Leaving a loop early closes it; one that is not iterated to its end
+ * otherwise should be closed.
  *
  * @example
  * for (const [key, value] of engine.scan({ gte: 'user:', lt: 'user;' })) console.log(`${key} => ${value}`);
@@ -160,18 +161,22 @@ export class Scan implements Iterable<ScanEntry>, AsyncIterable<ScanEntry> {
     return new AsyncScanIterator(this);
   }
 
-  /** A second loop would find nothing, as if there were nothing in the range. */
+  /** Behind one that came to the end, or was left, another loop would find nothing, as if there were nothing in the range. */
   #beginLoop(): void {
-    if (this.#hasLoop)
+    if (this.#hasLoop && this.#hasEnded)
       throw invalidArgument('a scan is gone through once: call scan() again, or keep what it gave');
     this.#hasLoop = true;
+  }
+
+  get #hasEnded(): boolean {
+    return this.#remaining <= 0 && this.#aheadTaken >= this.#ahead.length;
   }
 
   /** @internal */
   [INSPECT](depth: number, options: object, inspect: Inspect): string {
     return inspected(
       'Scan',
-      { status: this.#remaining <= 0 ? 'ended' : this.#hasLoop ? 'begun' : 'new' },
+      { status: this.#hasEnded ? 'ended' : this.#hasLoop ? 'begun' : 'new' },
       depth,
       options,
       inspect,
