@@ -1,18 +1,18 @@
 /**
- * `npm run test:platforms [-- WORD ...]`: the core of the tests where the machine can have it, and a table: musl instead of glibc,
- * ARM64 under emulation, a Node that is too old.
+ * `npm run test:platforms [-- WORD ...]`: the core of the tests where the machine can have it, and a table: musl instead of
+ * glibc, ARM64 under emulation, a Node that is too old.
  *
  *   npm run test:platforms                  all of it
  *   npm run test:platforms -- musl arm64    only the platforms whose name contains one of the words
  *
- *   platform      wants, from Debian                                                       Node comes from
- *   musl          musl gcc                                                                 npm (scripts/node-binaries.mjs)
- *   arm64         qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross     npm
- *   old node      nothing                                                                  npm
+ * Node comes from npm (node-binaries.mjs). What it runs on comes from Debian:
+ *
+ *   musl          musl gcc
+ *   arm64         qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross
  *
  * Invariants: a platform that cannot be had is named with what was missing, and is no failure; a test that fails is.
- * Not chosen: `node --test` for ARM64: the kernel cannot start the binary without its emulator, so nothing there may start another
- *             process. Test files are imported into one process, and those that start processes are left out.
+ * Not chosen: `node --test` for ARM64: the kernel cannot start the binary without its emulator, so nothing there may start
+ *             another process. Test files are imported into one process, and those that start processes are left out.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
