@@ -28,6 +28,7 @@ import { momentAfter, prependExpiry, userBytesOf } from '../shared/base/expiry.t
 import { type Bytes, InputBytes } from '../shared/base/input-bytes.ts';
 import { INSPECT, type Inspect, inspected } from '../shared/base/inspected.ts';
 import type { AllKeys, KeyRange } from '../shared/base/key-range.ts';
+import { refuseOldNode } from '../shared/base/node-version.ts';
 import { awaited } from '../shared/base/process-keeper.ts';
 import type { TableInfo } from '../shared/base/version-edit.ts';
 import type { ChangeBatch } from '../shared/changes/changes.ts';
@@ -537,8 +538,11 @@ export async function openEngine(
 /** The code of a store. */
 async function loaded<T>(code: Promise<T>): Promise<T> {
   try {
-    return await code;
+    const exports = await code;
+    refuseOldNode();
+    return exports;
   } catch (error) {
+    refuseOldNode();
     // No descriptors, or the package was removed or replaced since the import. Node keeps such a failure for good.
     const reason = isError(error) ? error.message : String(error);
     throw new StorageError('STRATA_IO', `cannot load the code of the store: ${reason}`, { cause: error });

@@ -10,6 +10,7 @@ import { cpSync, existsSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { OLDEST_NODE, refuseOldNode } from '../../src/shared/base/node-version.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 const BUILT: string = resolve(import.meta.dirname, '..', '..', 'src');
@@ -39,7 +40,7 @@ function loadedBy(entry: string): Loaded {
 
 test('importing the package loads what its first call needs, and no more', () => {
   const { files, packages } = loadedBy('main/index.js');
-  assert.ok(files.size <= 26, `${files.size} files: ${[...files].join(' ')}`);
+  assert.ok(files.size <= 27, `${files.size} files: ${[...files].join(' ')}`);
   const foreign = [...packages].filter((name) => !name.startsWith('node:'));
   assert.deepEqual(foreign, ['crc-32']);
   for (const name of ['node:net', 'node:crypto', 'node:worker_threads'])
@@ -53,6 +54,19 @@ test('the command line loads the store, the prompt and the bar for those command
   const { files, packages } = loadedBy('main/cli/cli.js');
   assert.ok(!files.has('main/index.js') && !files.has('main/engine.js'));
   for (const name of ['cli-progress', 'node:readline', 'comlink']) assert.ok(!packages.has(name), name);
+});
+
+test('a Node that is too old is refused in one line, and the limit is that of package.json', () => {
+  const { engines } = JSON.parse(readFileSync(join(BUILT, '..', '..', 'package.json'), 'utf8')) as {
+    readonly engines: { readonly node: string };
+  };
+  assert.equal(engines.node, `>=${OLDEST_NODE.join('.')}`);
+  for (const version of ['18.20.4', '20.18.3', '0.12.0'])
+    assert.throws(() => refuseOldNode(version), {
+      code: 'STRATA_UNSUPPORTED',
+      message: `stratakv needs Node 20.19 or newer; this is ${version}`,
+    });
+  for (const version of ['20.19.0', '22.3.0', '26.0.0']) refuseOldNode(version);
 });
 
 test('open(), destroy() and repair() go by what they are given when they are called', (t) => {

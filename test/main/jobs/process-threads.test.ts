@@ -37,6 +37,10 @@ test('a pool works on the thread that the one before it has left', async (t) => 
   assert.notEqual(await threadOf(own), thread);
 });
 
+test('no thread takes an ES module with require(), in which Node aborts when the process ends', async (t) => {
+  assert.equal((await sharing(t).run(fakeJob('may-require'), ORDINARY)).blockCount, 0);
+});
+
 test('pools that share run as many jobs at once as there are processors, each no more than it may', async (t) => {
   const limit = Math.max(2, availableParallelism());
   const meeting = new Meeting(t);

@@ -135,10 +135,6 @@ test('urgent jobs overtake queued ones, with threads and inline', async (t) => {
   }
 });
 
-test('no thread takes an ES module with require(), in which Node aborts when the process ends', async (t) => {
-  assert.equal((await poolOf(t, 1).run(fakeJob('may-require'), ORDINARY)).blockCount, 0);
-});
-
 const FAULTS: readonly (readonly [behaviour: string, says: RegExp])[] = [
   ['throw', /thrown in the worker/],
   ['throw-nothing', /not an error/],
