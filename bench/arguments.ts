@@ -28,7 +28,8 @@ export const USAGE: string = `npm run bench -- [options] [workloads or groups ..
   --list            show the workloads
   --help            show this
   micro             as the only name: the micro-benchmarks of single structures
-  cold              as the first word: data that is not in memory, see cold --help`;
+  cold              as the first word: data that is not in memory, see cold --help
+  level             as the first word: StrataLevel beside classic-level, see level --help`;
 
 export interface BenchArguments {
   readonly mode: 'run' | 'list' | 'help' | 'micro';

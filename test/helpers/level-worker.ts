@@ -1,6 +1,6 @@
 /**
- * A thread that has a StrataLevel open beside others, for test/level/level-process.test.ts: does what it is told, one message at a
- * time, and answers with the result.
+ * A thread that has a StrataLevel open beside others, for test/level/level-process.test.ts: does what it is told, one message
+ * at a time, and answers with the result.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { StrataLevel } from '../../src/level/index.ts';

@@ -4,8 +4,8 @@
  *
  *   classic-level's iterator, one moment, in pages -> one ingestion (StorageEngine.ingest)
  *
- * Invariants: all or nothing. A store that holds a key is refused. The database is read, and not written; LevelDB itself takes its
- *             lock, and may tidy up its logs, whenever it is opened.
+ * Invariants: all or nothing. A store that holds a key is refused. The database is read, and not written; LevelDB itself takes
+ *             its lock, and may tidy up its logs, whenever it is opened.
  * Not chosen: reading LevelDB's files ourselves: who comes from there has what reads them.
  */
 import { createRequire } from 'node:module';
