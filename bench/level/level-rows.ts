@@ -1,6 +1,6 @@
 /**
- * The rows of `npm run bench -- level`: the ten workloads of warm data, by the calls of abstract-level alone, so that the same code
- * measures classic-level and StrataLevel.
+ * The rows of `npm run bench -- level`: the ten workloads of warm data, by the calls of abstract-level alone, so that the same
+ * code measures classic-level and StrataLevel.
  *
  * Invariants: each row says how many operations it made; what it measures is in memory, but for what writes bring.
  */

@@ -77,7 +77,7 @@ export class Cursor {
     this.highWaterMarkBytes = bytesOf(options.highWaterMarkBytes);
     const given = LevelSnapshot.momentOf(options.snapshot);
     this.#isOwn = given === undefined;
-    this.#moment = given ?? this.#store.snapshot();
+    this.#moment = given ?? this.#store.hold();
   }
 
   /** Up to `size` entries, none at the end, no more behind the one that exceeds `maxBytes`. Throws, or rejects. */

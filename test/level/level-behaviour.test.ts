@@ -1,6 +1,6 @@
 /**
- * What users of classic-level rely on beside abstract-level's own suite: options, destroy, repair, sizes, properties, closing with
- * calls under way, high-water marks, the event loop.
+ * What users of classic-level rely on beside abstract-level's own suite: options, destroy, repair, sizes, properties, closing
+ * with calls under way, high-water marks, the event loop.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
