@@ -29,7 +29,8 @@ export const USAGE: string = `npm run bench -- [options] [workloads or groups ..
   --help            show this
   micro             as the only name: the micro-benchmarks of single structures
   cold              as the first word: data that is not in memory, see cold --help
-  startup           as the first word: what a new process pays [--rounds N] [--check]`;
+  startup           as the first word: what a new process pays [--rounds N] [--check]
+  level             as the first word: StrataLevel beside classic-level, see level --help`;
 
 export interface BenchArguments {
   readonly mode: 'run' | 'list' | 'help' | 'micro';

@@ -5,12 +5,13 @@
  *   2. packages.ts       the peers, once                 5. report/targets.ts       the rows and whether they hold
  *   3. runner.ts         children, round by round        6. report/result-files.ts  JSON, pictures, history, docs
  *
- * `cold` and `startup` as the first word are runs of their own, bench/cold and bench/startup.
+ * `cold`, `startup` and `level` as the first word are runs of their own, in the folders of these names.
  *
  * Exit codes: 0 measured; 1 a regression (with --check), or our own store failed; 2 usage.
  */
 import { type BenchArguments, parseArguments, USAGE } from './arguments.ts';
 import { runCold } from './cold/cold.ts';
+import { runLevel } from './level/level.ts';
 import type { Outcome } from './measure/measurement.ts';
 import { absence, installPackages } from './packages.ts';
 import {
@@ -128,6 +129,7 @@ async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
   if (first === 'cold') return await runCold(rest, say, warn);
   if (first === 'startup') return await runStartup(rest, say, warn);
+  if (first === 'level') return await runLevel(rest, say, warn);
   const { options, workloads } = readArguments();
   if (options.mode === 'help') return say(USAGE);
   if (options.mode === 'list') {

@@ -289,6 +289,11 @@ export class StorageClient {
     return new ClientSnapshot(this, { view, sequence, clock: time, release: giveUp, forget });
   }
 
+  /** @internal As the engine's. */
+  hold(): ClientSnapshot {
+    return this.snapshot();
+  }
+
   /**
    * Writes one value, as {@link StorageEngine.put} does: resolves when the owner has it in the log or, with `sync`, on the disk.
    * What is on its way is bounded: further writes wait in this thread, and when more than the engine's `maxHeldBytes` wait here,

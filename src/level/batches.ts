@@ -9,7 +9,7 @@
  */
 import { AbstractChainedBatch } from 'abstract-level';
 import type { Bytes } from '../shared/base/input-bytes.ts';
-import { WriteBatch } from '../shared/log/write-batch.ts';
+import type { WriteBatch } from '../shared/log/write-batch.ts';
 import type { WriteOptions } from '../shared/log/write-options.ts';
 import { inputOf } from './formats.ts';
 import { levelErrorOf } from './level-error.ts';
@@ -41,12 +41,21 @@ export function fillBatch(batch: WriteBatch, operations: readonly LevelOperation
 export type WriteBatches = (batch: WriteBatch, options: WriteOptions | undefined) => Promise<void>;
 
 export class ChainedBatch<TDatabase, K, V> extends AbstractChainedBatch<TDatabase, K, V> {
-  readonly #batch = new WriteBatch();
+  readonly #batch: WriteBatch;
   readonly #writeBatch: WriteBatches;
+  readonly #giveBack: (batch: WriteBatch) => void;
 
-  constructor(db: TDatabase, writeBatch: WriteBatches) {
+  /** `batch` is empty, and this one's until it is given back. */
+  constructor(
+    db: TDatabase,
+    batch: WriteBatch,
+    writeBatch: WriteBatches,
+    giveBack: (batch: WriteBatch) => void,
+  ) {
     super(db);
+    this.#batch = batch;
     this.#writeBatch = writeBatch;
+    this.#giveBack = giveBack;
   }
 
   /** @internal */
@@ -77,9 +86,9 @@ export class ChainedBatch<TDatabase, K, V> extends AbstractChainedBatch<TDatabas
     return this.#writeBatch(this.#batch, options);
   }
 
-  /** @internal Its memory goes at once, whoever keeps the batch. */
+  /** @internal */
   _close(): Promise<void> {
-    this.#batch.clear();
+    this.#giveBack(this.#batch);
     return Promise.resolve();
   }
 }

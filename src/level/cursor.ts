@@ -44,7 +44,7 @@ const FIRST_ENTRIES = 16;
 
 /** Entries that are handed out together. */
 interface Page {
-  readonly entries: ScanEntry[];
+  entries: ScanEntry[];
   readonly size: number;
   /** It ends behind the entry that brings more. */
   readonly maxBytes: number;
@@ -77,7 +77,7 @@ export class Cursor {
     this.highWaterMarkBytes = bytesOf(options.highWaterMarkBytes);
     const given = LevelSnapshot.momentOf(options.snapshot);
     this.#isOwn = given === undefined;
-    this.#moment = given ?? this.#store.snapshot();
+    this.#moment = given ?? this.#store.hold();
   }
 
   /** Up to `size` entries, none at the end, no more behind the one that exceeds `maxBytes`. Throws, or rejects. */
@@ -154,10 +154,10 @@ export class Cursor {
   /** Fills the page as far as that needs no waiting; else what is to be waited for. */
   #fill(page: Page): Promise<ScanEntry[]> | undefined {
     for (;;) {
-      if (this.#move(page) || this.#isEnded) return undefined;
+      if (this.#move(page) || this.#isEnded || page.entries.length >= page.size) return undefined;
       const more = nextManyAwaited(this.#open(), this.#wantedOf(page));
       if (types.isPromise(more)) return more;
-      this.#keep(more);
+      this.#give(page, more);
     }
   }
 
@@ -165,13 +165,31 @@ export class Cursor {
     try {
       let waiting: Promise<ScanEntry[]> | undefined = first;
       while (waiting !== undefined) {
-        this.#keep(await waiting);
+        this.#give(page, await waiting);
         waiting = this.#fill(page);
       }
       return page.entries;
     } catch (error) {
       throw this.#reasonOf(error);
     }
+  }
+
+  /** What was read becomes the page as it is, where it is the first of it and all of it fits. */
+  #give(page: Page, entries: ScanEntry[]): void {
+    if (page.entries.length > 0 || entries.length === 0 || entries.length > page.size) {
+      this.#keep(entries);
+      return;
+    }
+    let bytes = 0;
+    for (const [key, value] of entries) bytes += (key?.length ?? 0) + (value?.length ?? 0);
+    if (bytes > page.maxBytes) {
+      this.#keep(entries);
+      return;
+    }
+    page.entries = entries;
+    page.bytes = bytes;
+    this.#seen += entries.length;
+    this.#seenBytes += bytes;
   }
 
   #keep(entries: ScanEntry[]): void {

@@ -94,13 +94,14 @@ class Pages<T> {
   }
 
   async all(): Promise<T[]> {
-    const items = this.#takeCached(Number.POSITIVE_INFINITY);
+    let items = this.#takeCached(Number.POSITIVE_INFINITY);
     for (;;) {
       const left = this.#left - items.length;
       if (left <= 0) return items;
       const page = await this.#read(Math.min(left, CACHED_ENTRIES), Number.POSITIVE_INFINITY);
       if (page.length === 0) return items;
-      for (const item of page) items.push(item);
+      if (items.length === 0) items = page;
+      else for (const item of page) items.push(item);
     }
   }
 
@@ -135,13 +136,20 @@ class Pages<T> {
 
   #read(size: number, maxBytes: number): T[] | Promise<T[]> {
     const entries = this.#cursor.take(size, maxBytes);
-    return Array.isArray(entries) ? entries.map(this.#itemOf) : this.#readLater(entries);
+    return Array.isArray(entries) ? this.#itemsOf(entries) : this.#readLater(entries);
+  }
+
+  /** In the place of the entries, which are nobody else's. */
+  #itemsOf(entries: ScanEntry[]): T[] {
+    const items = entries as unknown as T[];
+    for (let i = 0; i < entries.length; i++) items[i] = this.#itemOf(entries[i]!);
+    return items;
   }
 
   async #readLater(entries: Promise<ScanEntry[]>): Promise<T[]> {
     this.#isWorking = true;
     try {
-      return (await entries).map(this.#itemOf);
+      return this.#itemsOf(await entries);
     } finally {
       this.#isWorking = false;
     }

@@ -29,6 +29,8 @@ export interface LevelStore {
   has(key: Bytes, options?: StoreReadOptions): Promise<boolean>;
   scan(range?: StoreScanOptions): Scan;
   snapshot(): StoreSnapshot;
+  /** One that is closed in any case. */
+  hold(): StoreSnapshot;
   put(key: Bytes, value: Bytes, options?: PutOptions): Promise<void>;
   delete(key: Bytes, options?: WriteOptions): Promise<void>;
   write(batch: WriteBatch, options?: WriteOptions): Promise<void>;

@@ -13,8 +13,8 @@
  * Invariants: the lease ends with close(), or with its thread. A channel that is not waited on keeps nothing alive.
  * Bound:      an owner that does not answer within ANSWER_MS counts as absent; its answer, should one come, is closed unread.
  * Thread:     any.     Owns: the channels; the leases, on the owner's side.
- * Not chosen: postMessageToThread(), which Node has since 22.5 only. The application's own ports, which it would
- *             have to hand over itself: that is engine.share().
+ * Not chosen: postMessageToThread(), which Node has since 22.5 only. The application's own ports, which it would have to hand
+ *             over itself: that is engine.share().
  */
 import { randomUUID } from 'node:crypto';
 import * as threads from 'node:worker_threads';

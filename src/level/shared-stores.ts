@@ -6,8 +6,8 @@
  *   3. it is locked by this process: another thread owns it. A request on the channel is answered with a port of engine.share(),
  *      and a second port, the lease, whose end tells the owner that this thread is through, however it ended
  *
- * The owner's thread closes the store when the last database on it is closed, in any thread: until then it is kept, though
- * its own databases are closed.
+ * The owner's thread closes the store when the last database on it is closed, in any thread: until then it is kept, though its
+ * own databases are closed.
  *
  * Invariants: nothing here keeps a thread or the process alive. A database without the option does not share, and is refused as
  *             anybody else is. When the thread that owns the store ends, the other threads' databases fail with

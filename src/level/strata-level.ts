@@ -22,7 +22,7 @@ import type { VerifyOptions, VerifyReport } from '../main/verify-store.ts';
 import type { Bytes } from '../shared/base/input-bytes.ts';
 import { WriteBatch } from '../shared/log/write-batch.ts';
 import type { TransactionOptions } from '../shared/transact/run-transaction.ts';
-import { ChainedBatch, fillBatch, type LevelOperation } from './batches.ts';
+import { ChainedBatch, fillBatch, type LevelOperation, type WriteBatches } from './batches.ts';
 import { type ClearOptions, clearRange } from './clear.ts';
 import type { CursorOptions } from './cursor.ts';
 import { type Format, inputOf, outputOf, readOptionsOf } from './formats.ts';
@@ -131,6 +131,8 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
   readonly #location: string;
   readonly #inFlight = new InFlight();
   #batch = new WriteBatch();
+  /** For the next chained batch. */
+  #spareBatch: WriteBatch | undefined;
   /** From open to close. */
   #open: OpenLevel | undefined;
   #writes: Writes | undefined;
@@ -429,9 +431,14 @@ export class StrataLevel<KDefault = string, VDefault = string> extends AbstractL
 
   /** @internal */
   _chainedBatch(): ChainedBatch<this, KDefault, VDefault> {
-    return new ChainedBatch(this, (batch, options) =>
-      this.#awaited(() => this.#writing.write(batch, options)),
-    );
+    const batch = this.#spareBatch ?? new WriteBatch();
+    this.#spareBatch = undefined;
+    const write: WriteBatches = (written, options) =>
+      this.#awaited(() => this.#writing.write(written, options));
+    return new ChainedBatch(this, batch, write, (used) => {
+      // Its memory serves the next one.
+      if (used.byteLength <= KEPT_BATCH_BYTES) this.#spareBatch = used.clear();
+    });
   }
 
   /** @internal */

@@ -145,10 +145,10 @@ export class EngineCore {
     return new ChangeIterator(consumer, new PageDecoder(source.history, range), signal);
   }
 
-  snapshot(): Snapshot {
+  snapshot(isWatched = true): Snapshot {
     this.store.checkReadable();
     const { parts } = this.store;
-    return parts.snapshots.take(parts.visibleSequence(), parts.clock.now());
+    return parts.snapshots.take(parts.visibleSequence(), parts.clock.now(), isWatched);
   }
 
   /** Whether a write waits for the disk. Reading options may run code of the application, which may have closed the store. */

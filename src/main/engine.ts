@@ -416,6 +416,11 @@ export class StorageEngine extends EventEmitter<EngineEvents> {
     return this.#core.snapshot();
   }
 
+  /** @internal A snapshot of whose closing its owner makes sure: it is not looked after should it be forgotten. */
+  hold(): Snapshot {
+    return this.#core.snapshot(false);
+  }
+
   /**
    * Writes what is in memory to tables. Resolves when everything written before the call is in one, durably.
    * @throws {@link StorageError} STRATA_READ_ONLY, STRATA_CLOSED, STRATA_IO; after a full disk the store goes on trying by

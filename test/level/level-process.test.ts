@@ -5,10 +5,13 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { LevelError, StrataLevel } from '../../src/level/index.ts';
+import { StorageEngine } from '../../src/main/index.ts';
+import { runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
 
 interface Failed extends Error {
@@ -190,4 +193,57 @@ test('multithreading: when the thread that owns the store ends, the others fail,
   assert.equal(await other.call('get', 'a'), '1');
   await other.call('put', 'b', '2');
   await other.call('close');
+});
+
+/** As much of classic-level as the command uses, for a database that is a JSON file. */
+const FAKE_LEVEL = `
+const { readFileSync } = require('node:fs');
+exports.ClassicLevel = class {
+  constructor(location, options) { Object.assign(this, { location, options }); }
+  async open() {
+    if (this.options.createIfMissing !== false) throw new Error('it would be created');
+    try { this.entries = JSON.parse(readFileSync(this.location + '/data.json')); }
+    catch (cause) { throw new Error('Database failed to open', { cause }); }
+  }
+  async close() { this.entries = undefined; }
+  iterator() {
+    const left = this.entries.map((entry) => entry.map((hex) => Buffer.from(hex, 'hex')));
+    return { nextv: async (size) => left.splice(0, Math.min(size, 3)), close: async () => undefined };
+  }
+};
+`;
+
+test('import-level copies a database into an empty store, through the classic-level of the project it is run in', async (t) => {
+  const home = temporaryDirectory(t);
+  const before = process.cwd();
+  process.chdir(home);
+  t.after(() => process.chdir(before));
+  const [source, target] = [join(home, 'level'), join(home, 'target')];
+  mkdirSync(source);
+  const absent = await runCommand(target, ['import-level', source]);
+  assert.equal(absent.exitCode, 1);
+  assert.match(absent.stderr, /classic-level, which is not installed here: run npm install classic-level/);
+  const folder = join(home, 'node_modules', 'classic-level');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'index.js'), FAKE_LEVEL);
+  const missing = await runCommand(target, ['import-level', source]);
+  assert.equal(missing.exitCode, 1);
+  assert.match(missing.stderr, /cannot open the database in .*level: ENOENT/);
+  const entries = Array.from({ length: 10 }, (_, i) => [`ff0${i}`, i === 0 ? '' : `00${i}0`]);
+  writeFileSync(join(source, 'data.json'), JSON.stringify(entries));
+  const done = await runCommand(target, ['import-level', source]);
+  assert.equal(done.exitCode, 0, done.stderr);
+  assert.match(done.stderr, /imported 10 rows/);
+  const engine = await StorageEngine.open(target);
+  assert.deepEqual(
+    engine
+      .scan()
+      .nextMany(100)
+      .map(([key, value]) => [key.toString('hex'), value.toString('hex')]),
+    entries,
+  );
+  await engine.close();
+  const again = await runCommand(target, ['import-level', source]);
+  assert.equal(again.exitCode, 1);
+  assert.match(again.stderr, /is not empty/);
 });

@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { addBackupCommands } from './backup-commands.ts';
 import type { CommandContext } from './context.ts';
 import { CommandError, ExitCode, usageError } from './exit-codes.ts';
+import { addImportCommand } from './import-command.ts';
 import { addInspectCommands } from './inspect-commands.ts';
 import { addLoadCommand } from './load-command.ts';
 import { addMaintenanceCommands } from './maintenance-commands.ts';
@@ -31,6 +32,7 @@ export function buildProgram(context: CommandContext): Command {
   addRecordCommands(program, context);
   addScanCommands(program, context);
   addLoadCommand(program, context);
+  addImportCommand(program, context);
   addMaintenanceCommands(program, context);
   addRepairCommand(program, context);
   addBackupCommands(program, context);

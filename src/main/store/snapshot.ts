@@ -47,13 +47,15 @@ export class Snapshot {
   #list: SnapshotList | undefined;
   readonly #sequence: SequenceNumber;
   readonly #clock: FixedTime;
+  readonly #isWatched: boolean;
 
-  /** @internal Use {@link StorageEngine.snapshot}. */
-  constructor(list: SnapshotList, sequence: SequenceNumber, timeMs: number) {
+  /** @internal Use {@link StorageEngine.snapshot}. Unwatched: whoever has it closes it in any case. */
+  constructor(list: SnapshotList, sequence: SequenceNumber, timeMs: number, isWatched: boolean) {
     this.#list = list;
+    this.#isWatched = isWatched;
     this.#sequence = sequence;
     this.#clock = new FixedTime(timeMs);
-    forgotten.register(this, { list, sequence, timeMs }, this);
+    if (isWatched) forgotten.register(this, { list, sequence, timeMs }, this);
   }
 
   /** Reading through a closed snapshot is STRATA_CLOSED. */
@@ -66,7 +68,7 @@ export class Snapshot {
     const list = this.#list;
     if (list === undefined) return;
     this.#list = undefined;
-    forgotten.unregister(this);
+    if (this.#isWatched) forgotten.unregister(this);
     list.remove(this.#sequence, this.#clock.now());
   }
 
@@ -154,11 +156,11 @@ export class SnapshotList {
     return total;
   }
 
-  take(sequence: SequenceNumber, timeMs: number): Snapshot {
+  take(sequence: SequenceNumber, timeMs: number, isWatched = true): Snapshot {
     const times = this.#times.get(sequence);
     if (times === undefined) this.#times.set(sequence, [timeMs]);
     else times.push(timeMs);
-    return new Snapshot(this, sequence, timeMs);
+    return new Snapshot(this, sequence, timeMs, isWatched);
   }
 
   /**
