@@ -118,8 +118,8 @@ for (const { name, packages, run } of ROWS) {
   results.push({ name, ...attempt(name, packages, run) });
   const { outcome, versions } = results.at(-1);
   console.log(`${name.padEnd(24)} ${versions.padEnd(32)} ${outcome}`);
+  if (isWriting) writePage();
 }
-if (isWriting) writePage();
 process.exitCode = results.some(({ outcome }) => outcome.startsWith('FAILED')) ? 1 : 0;
 
 function row(name, packages, run) {
@@ -146,7 +146,7 @@ function attempt(name, packages, run) {
 function works(project, command, env = {}) {
   rmSync(join(project, 'store'), { recursive: true, force: true });
   const done = shell(project, command, env);
-  if (done.status !== 0 || !/^STORE ok$/m.test(done.stdout + done.stderr)) throw new Error(lastLine(done));
+  if (done.status !== 0 || !/STORE ok/.test(done.stdout + done.stderr)) throw new Error(lastLine(done));
   return 'works';
 }
 
@@ -271,9 +271,16 @@ function lastLine({ stdout, stderr, signal }) {
   return (lines[0] ?? `${stderr || stdout || signal}`).trim().slice(0, 200);
 }
 
+/** Rows that were not tried stay as they are. */
 function writePage() {
-  const lines = results.map(({ name, versions, outcome }) => `| ${name} | ${versions} | ${outcome} |`);
-  const head = '| where | version | result |\n| --- | --- | --- |';
   const page = readFileSync(PAGE, 'utf8');
-  writeFileSync(PAGE, page.replace(/\| where [\s\S]*?\n\n/, `${head}\n${lines.join('\n')}\n\n`));
+  const known = new Map([...page.matchAll(/^\| (.+?) +\| .*$/gm)].map(([line, name]) => [name, line]));
+  for (const { name, versions, outcome } of results)
+    known.set(name, `| ${name} | ${versions} | ${outcome} |`);
+  const lines = ROWS.flatMap(({ name }) => known.get(name) ?? []);
+  const head = '| where | version | result |\n| --- | --- | --- |';
+  writeFileSync(
+    PAGE,
+    page.replace(/^\| where [\s\S]*?\n\n/m, () => `${head}\n${lines.join('\n')}\n\n`),
+  );
 }
