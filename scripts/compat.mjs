@@ -1,13 +1,13 @@
 /**
- * `npm run compat [-- word ...]`: the packed package in fresh projects, under other tools and runtimes: installed by a package manager,
- * loaded by a test runner, bundled, compiled, or run by another runtime. Prints a table; `--write` puts it into
+ * `npm run compat [-- word ...]`: the packed package in fresh projects, under other tools and runtimes: installed by a
+ * package manager, loaded by a test runner, bundled, compiled, or run by another runtime. Prints a table; `--write` puts it into
  * docs/compatibility.md. Needs the npm registry. Rows whose name holds none of the words are left out.
  *
  * Each row writes RECORDS records, flushes, compacts, reads and closes; what is bundled has to be refused by open(), and to work
  * with `threads: 0`.
  *
- * Invariants: works in a temporary directory, which it removes. A row that can't be had is reported as such; one that fails makes
- *             the run fail.
+ * Invariants: works in a temporary directory, which it removes. A row that can't be had is reported as such; one
+ *             that fails makes the run fail.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
