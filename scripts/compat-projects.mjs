@@ -73,7 +73,7 @@ const { dirname, resolve } = require('node:path');
 const output = { path: resolve(dirname(process.env.OUT)), filename: 'app.cjs', chunkFilename: '[id].cjs' };
 module.exports = { mode: 'production', target: 'node20', entry: './app.mjs', externals, output, stats: 'errors-only' };
 `,
-  'vite.config.mjs': `
+  'vite.build.mjs': `
 import { dirname } from 'node:path';
 const external = process.env.EXTERNAL ? ['stratakv'] : ${OPTIONAL};
 const rollupOptions = { output: { entryFileNames: 'app.mjs' } };

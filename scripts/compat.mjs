@@ -96,7 +96,7 @@ const ROWS = [
     bundled(p, 'cjs', () => ['node_modules/.bin/rspack', '-c', 'webpack.config.cjs']),
   ),
   row('Vite', ['vite@7'], (p) =>
-    bundled(p, 'esm', () => ['node_modules/.bin/vite', 'build', '-c', 'vite.config.mjs']),
+    bundled(p, 'esm', () => ['node_modules/.bin/vite', 'build', '-c', 'vite.build.mjs']),
   ),
   row('pnpm', ['pnpm@10'], (p) =>
     managed(p, ['node', join(p, 'node_modules/pnpm/bin/pnpm.cjs'), 'install'], ['node', 'app.mjs']),
