@@ -5,4 +5,4 @@
  * Invariants: main never loads it: what it has in common with main would be there twice. There worker.ts is the entry.
  * Thread:     a pool worker's.
  */
-export { handleJobAsGuest, handleJobBehind } from './worker.ts';
+export { default, handleJobAsGuest, handleJobBehind } from './worker.ts';
