@@ -19,6 +19,7 @@ export const SECTIONS = [
       'docs/threads.md',
       'docs/cli.md',
       'docs/bundlers.md',
+      'docs/from-level.md',
       'docs/keyv-and-unstorage.md',
     ],
   },
@@ -27,6 +28,7 @@ export const SECTIONS = [
     pages: [
       'docs/running.md',
       'docs/upgrading.md',
+      'docs/compatibility.md',
       'docs/durability.md',
       'docs/checkpoints.md',
       'docs/backup.md',
