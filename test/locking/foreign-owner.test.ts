@@ -112,6 +112,27 @@ test('a container that no socket can reach is told by its signs of life, too', {
   await engine.close();
 });
 
+test('the write that finds out that the store was taken over is refused as all after it are', {
+  skip: !IS_LINUX,
+}, async (t) => {
+  const path = newPath(t);
+  const engine = await openAt(t, path, { writeBufferSize: 4096 });
+  await engine.put('a', '1');
+  const successor = { ...describeSelf('00000000deadbeef', undefined), hostname: 'db-0.example' };
+  writeFileSync(join(path, 'LOCK'), encodeRecord(successor));
+  // In one step: no timer looks before the write that needs another log does.
+  const refused = await Promise.allSettled(
+    Array.from({ length: 8 }, async (_, i) => await engine.put(`b${i}`, Buffer.alloc(1000))),
+  );
+  const reasons = refused.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+  assert.ok(reasons.length > 0, 'no write has looked');
+  for (const reason of [...reasons, await failsWith('STRATA_READ_ONLY', engine.put('c', '1'))]) {
+    assert.equal(reason.code, 'STRATA_READ_ONLY');
+    assert.equal(reason.cause.code, 'STRATA_LOCKED');
+    assert.match(reason.message, /was taken over by the process with pid \d+ on host "db-0\.example"/);
+  }
+});
+
 /** A process that takes itself for one of another host: another name, another boot, other namespaces. */
 async function startElsewhere(t: TestContext, path: string): Promise<Rival> {
   const bootId = join(dirname(path), 'boot_id');

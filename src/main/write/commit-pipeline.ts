@@ -215,6 +215,8 @@ export class CommitPipeline {
     try {
       live = newMemtable(this.#env, this.#queue.sync, dataBytes, count);
     } catch (error) {
+      // The directory is another's by now, which whoever looked has told: no write is refused otherwise than those that follow.
+      if (this.#error !== undefined) throw this.#error;
       if (isExhaustion(error)) throw this.#env.failed('file numbers', error);
       // Memory, too, may be there again for the next write.
       if (!isRoomProblem(error) && !isOutOfMemory(error)) this.#env.failed('log', error);
