@@ -26,7 +26,7 @@ export function npmCli() {
 function unpack(folder, name) {
   const home = join(folder, name.replaceAll(/[^a-z0-9.]/gi, '-'));
   mkdirSync(home, { recursive: true });
-  const args = [npmCli(), 'pack', name, '--silent', '--pack-destination', home];
+  const args = [npmCli(), 'pack', name, '--loglevel=error', '--pack-destination', home];
   const archive = run(process.execPath, args).trim().split('\n').at(-1);
   run('tar', ['-xzf', join(home, archive), '-C', home]);
   return join(home, 'package');
@@ -68,7 +68,12 @@ export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { encoding: 'utf8', ...options });
   if (result.error) throw new Error(`${command}: ${result.error.message}`);
   if (result.status !== 0) {
-    const said = `${result.stderr}${result.stdout}`.trim().split('\n').slice(-3).join(' ');
+    const lines = `${result.stderr}${result.stdout}`.trim().split('\n');
+    // npm's last line is where its log is.
+    const said = lines
+      .filter((line) => !/complete log of this run/.test(line))
+      .slice(-3)
+      .join(' ');
     throw new Error(`${[command, ...args].join(' ')}: ${said || (result.signal ?? result.status)}`);
   }
   return result.stdout;

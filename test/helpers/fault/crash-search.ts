@@ -50,8 +50,8 @@ const OPTIONS: EngineOptions = {
 };
 const EVERY_WRITABLE = 10;
 const EVERY_ON_DISK = 100;
-/** A thousand times what a state takes. */
-const HANG_MS = 5000;
+/** Ten thousand times what a state takes: a machine may have other work. */
+const HANG_MS = 60_000;
 
 /** The hash of what the state holds, or what went wrong when it was opened. */
 interface Found {
