@@ -18,7 +18,7 @@ const CLOSE_LIMIT_MS = 300;
 /** Ten operations fit into it, and closing takes several times as many. */
 const SLOW_LIMIT_MS = 1500;
 /** Of any wait; far above what one takes. */
-const HANG_MS = 20_000;
+const HANG_MS = 60_000;
 const LARGE = 'v'.repeat(300 * 1024);
 
 async function open(t: TestContext, recorder: Recorder, options: EngineOptions = {}): Promise<StorageEngine> {

@@ -22,7 +22,7 @@ import { startRival } from './rivals.ts';
 
 const IS_LINUX = process.platform === 'linux';
 /** A second is promised; the rest is for a busy machine. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 /** Writes until it is refused, as a service would; returns what it was told. */
 async function writeUntilRefused(engine: StorageEngine): Promise<Error> {
