@@ -18,7 +18,6 @@
  *             nothing came to the disk, for want of room or descriptors, fails only the writes of that moment (log-queue.ts).
  * Thread:     main only.     Owns: the open group, the held writes; through LogQueue, all others.
  */
-
 import { copyInto } from '../../shared/base/bytes.ts';
 import { EntryKind } from '../../shared/base/entry.ts';
 import { isError, StorageError } from '../../shared/base/errors.ts';
@@ -215,9 +214,8 @@ export class CommitPipeline {
     try {
       live = newMemtable(this.#env, this.#queue.sync, dataBytes, count);
     } catch (error) {
-      // The directory is another's by now, which whoever looked has told: no write is refused otherwise than those that follow.
-      if (this.#error !== undefined) throw this.#error;
-      if (isExhaustion(error)) throw this.#env.failed('file numbers', error);
+      // Set: the directory was lost, which is told already. This write is refused as those that follow.
+      if (this.#error ?? isExhaustion(error)) throw this.#error ?? this.#env.failed('file numbers', error);
       // Memory, too, may be there again for the next write.
       if (!isRoomProblem(error) && !isOutOfMemory(error)) this.#env.failed('log', error);
       throw toStorageError(error, 'a log could not be created');
