@@ -81,7 +81,8 @@ const plugins = [];
 try {
   const resolve = (await import('@rollup/plugin-node-resolve')).default;
   const commonjs = (await import('@rollup/plugin-commonjs')).default;
-  plugins.push(resolve({ preferBuiltins: true, exportConditions: ['node'] }), commonjs({ ignoreDynamicRequires: true }));
+  const json = (await import('@rollup/plugin-json')).default;
+  plugins.push(json(), resolve({ preferBuiltins: true, exportConditions: ['node'] }), commonjs({ ignoreDynamicRequires: true }));
 } catch {}
 const output = { file: process.env.OUT, format: 'esm', inlineDynamicImports: true };
 export default { input: 'app.mjs', plugins, external, output };

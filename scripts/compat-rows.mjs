@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import { APPLICATION, USE } from './compat-projects.mjs';
 
 const ROW_TIMEOUT_MS = 180_000;
-const OPTIONAL = ['--external:@aws-sdk/client-s3'];
 /** The packed package, in each project. */
 export const TARBALL = 'stratakv.tgz';
 
@@ -48,6 +47,9 @@ export const ROWS = [
   row('jest, ES modules', ['jest@29'], (p) =>
     works(p, ['node', '--experimental-vm-modules', bin('jest'), 'runner.test.mjs', '--testMatch=**/*.mjs']),
   ),
+  row('jest 30, CommonJS', ['jest@30'], (p) =>
+    works(p, ['node', bin('jest'), 'runner.test.cjs', '--testMatch=**/*.cjs']),
+  ),
   row('mocha', ['mocha'], (p) =>
     works(p, ['node', 'node_modules/mocha/bin/mocha.js', 'runner.test.cjs', '--timeout', '60000']),
   ),
@@ -72,12 +74,14 @@ export const ROWS = [
         '--platform=node',
         `--format=${format}`,
         `--outfile=${out}`,
-        ...(external ? ['--external:stratakv'] : OPTIONAL),
+        ...(external ? ['--external:stratakv'] : []),
       ]),
     ),
   ),
-  row('Rollup', ['rollup', '@rollup/plugin-node-resolve', '@rollup/plugin-commonjs'], (p) =>
-    bundled(p, 'esm', () => ['node_modules/.bin/rollup', '-c', 'rollup.config.mjs', '--silent']),
+  row(
+    'Rollup',
+    ['rollup', '@rollup/plugin-node-resolve', '@rollup/plugin-commonjs', '@rollup/plugin-json'],
+    (p) => bundled(p, 'esm', () => ['node_modules/.bin/rollup', '-c', 'rollup.config.mjs', '--silent']),
   ),
   row('webpack', ['webpack', 'webpack-cli'], (p) =>
     bundled(p, 'cjs', () => ['node_modules/.bin/webpack', '-c', 'webpack.config.cjs']),
@@ -88,8 +92,29 @@ export const ROWS = [
   row('Vite', ['vite@7'], (p) =>
     bundled(p, 'esm', () => ['node_modules/.bin/vite', 'build', '-c', 'vite.build.mjs']),
   ),
+  row('Rolldown', ['rolldown'], (p) =>
+    bundled(p, 'esm', (out, external) => [
+      'node_modules/.bin/rolldown',
+      'app.mjs',
+      '--platform=node',
+      '--format=esm',
+      `--file=${out}`,
+      `--external=${external ? 'stratakv' : '@aws-sdk/client-s3'}`,
+    ]),
+  ),
+  row('tsx', ['tsx'], (p) => {
+    writeFileSync(join(p, 'app.ts'), APPLICATION['app.mjs']);
+    return works(p, ['node_modules/.bin/tsx', 'app.ts']);
+  }),
   row('pnpm', ['pnpm@10'], (p) =>
     managed(p, ['node', join(p, 'node_modules/pnpm/bin/pnpm.cjs'), 'install'], ['node', 'app.mjs']),
+  ),
+  row('Yarn 1', ['yarn@1'], (p) =>
+    managed(
+      p,
+      ['node', join(p, 'node_modules/yarn/bin/yarn.js'), 'install', '--ignore-scripts'],
+      ['node', 'app.mjs'],
+    ),
   ),
   row('Yarn 4, node_modules', ['@yarnpkg/cli-dist@4'], (p) => yarn(p, 'node-modules')),
   row("Yarn 4, Plug'n'Play", ['@yarnpkg/cli-dist@4'], (p) => yarn(p, 'pnp')),
