@@ -8,7 +8,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { APPLICATION, USE } from './compat-projects.mjs';
 
 const ROW_TIMEOUT_MS = 180_000;
@@ -98,7 +99,8 @@ export const ROWS = [
       'app.mjs',
       '--platform=node',
       '--format=esm',
-      `--file=${out}`,
+      `--dir=${dirname(out)}`,
+      '--entry-file-names=[name].mjs',
       `--external=${external ? 'stratakv' : '@aws-sdk/client-s3'}`,
     ]),
   ),
@@ -253,5 +255,7 @@ export function versionOf(project, item) {
 
 export function lastLine({ stdout, stderr, signal }) {
   const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => /error|STRATA|fail|cannot/i.test(line));
-  return (lines[0] ?? `${stderr || stdout || signal}`).trim().slice(0, 200);
+  return stripVTControlCharacters(lines[0] ?? `${stderr || stdout || signal}`)
+    .trim()
+    .slice(0, 200);
 }
