@@ -62,7 +62,7 @@ export const RUNNER_TEST = {
 const { join } = require('node:path');
 const { StorageEngine } = require('stratakv');
 const run = globalThis.it ?? require('node:test').it;
-globalThis.jest?.setTimeout(60_000);
+if (typeof jest !== 'undefined') jest.setTimeout(60_000);
 run('a store', async function () {${TEST}});
 `,
   'runner.test.mjs': `
