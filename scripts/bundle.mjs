@@ -1,7 +1,9 @@
 /**
  * Makes fewer and larger files of what tsc wrote.
  *
- *   dist/src/workers/worker-thread.js   what it imports, in its place: tests start its threads by the hundred
+ *   dist/src                            every module in its place still, but most of them only name what lies in a few files
+ *                                       beside them: tests start processes and threads by the thousand, and each loads hundreds
+ *                                       of modules
  *   dist/lib                            what the package ships: its entries (entries.mjs) as ES modules and as CommonJS,
  *                                       the command line, the two files that run in threads, and the declarations
  *                                       (declarations.mjs)
@@ -13,21 +15,21 @@
  *             files start the same threads as the others.
  *             Names stay, so that a stack trace can be read; comments go, but for those of licences.
  */
-import { readFileSync, realpathSync } from 'node:fs';
-import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeDeclarations } from './declarations.mjs';
 import { ENTRIES, nameOf } from './entries.mjs';
 
-const WORKER_THREAD = 'src/workers/worker-thread.js';
 /** One file each, which no other file imports. */
-const THREADS = [WORKER_THREAD, 'src/shared/disk/reader-thread.js'];
+const THREADS = ['src/workers/worker-thread.js', 'src/shared/disk/reader-thread.js'];
 const COMMAND_LINE = 'src/main/cli/cli.js';
 
 /** Where the sources say that the file of a thread lies, by the file that says so. */
 const PLACES = {
-  'src/main/jobs/worker-pool.js': ['../../workers/worker-thread', './worker-thread.js'],
-  'src/shared/disk/reader-threads.js': ['./reader-thread', './reader-thread.js'],
+  'src/main/jobs/worker-pool.js': '../../workers/worker-thread',
+  'src/shared/disk/reader-threads.js': './reader-thread',
 };
 
 /** An import at the beginning of a line, as tsc writes it; not `import('x')`. */
@@ -37,7 +39,7 @@ const STATIC_IMPORT = /^(?:import\s*|(?:import|export)\s[^;'"()=]*?\sfrom\s*)['"
 export async function bundle(dist) {
   // Loaded late: the package may have been installed by the caller a moment ago.
   const { rolldown } = await import('rolldown');
-  const write = async (input, output, plugins = []) => {
+  const write = async (input, output, plugins = [], accepted = []) => {
     const build = await rolldown({
       input,
       cwd: dist,
@@ -46,7 +48,7 @@ export async function bundle(dist) {
       plugins,
       logLevel: 'warn',
       onLog: (_level, log) => {
-        throw new Error(log.message);
+        if (!accepted.includes(log.code)) throw new Error(log.message);
       },
     });
     await build.write({
@@ -64,16 +66,51 @@ export async function bundle(dist) {
   const cli = join(dist, COMMAND_LINE);
   const toChunks = { dir: lib, codeSplitting: { groups: groupsOf(dist) } };
   const esm = { format: 'esm', chunkFileNames: '[name]-[hash].js' };
-  await write({ ...inputs, cli }, { ...toChunks, ...esm }, [placesIn(dist)]);
+  const beside = placesIn(dist, (file) => `./${file.slice(file.lastIndexOf('/') + 1)}`);
+  await write({ ...inputs, cli }, { ...toChunks, ...esm }, [beside]);
   const cjs = { entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs', exports: 'named' };
-  await write(inputs, { ...toChunks, ...cjs, format: 'cjs', dynamicImportInCjs: false }, [placesIn(dist)]);
+  await write(inputs, { ...toChunks, ...cjs, format: 'cjs', dynamicImportInCjs: false }, [beside]);
   for (const entry of THREADS) {
     const file = join(lib, entry.slice(entry.lastIndexOf('/') + 1));
     await write(join(dist, entry), { file, format: 'esm', codeSplitting: false });
   }
   writeDeclarations(dist);
-  const file = join(dist, WORKER_THREAD);
-  await write(file, { file, format: 'esm', codeSplitting: false });
+  const threads = await Promise.all(
+    THREADS.map(async (entry) => [entry, await readFile(join(lib, entry.slice(entry.lastIndexOf('/') + 1)))]),
+  );
+  await write(
+    modulesOf(dist),
+    {
+      dir: join(dist, 'src'),
+      format: 'esm',
+      chunkFileNames: '[name]-[hash].chunk.js',
+      codeSplitting: { groups: testGroupsOf(dist) },
+    },
+    [placesIn(dist, (file) => `./${file.slice('src/'.length)}`)],
+    // What a test loads at once anyway, the package loads when it needs it.
+    ['INEFFECTIVE_DYNAMIC_IMPORT'],
+  );
+  for (const [entry, text] of threads) await writeFile(join(dist, entry), text);
+}
+
+/** Every module of dist/src that is no thread's, by its path without the extension. */
+function modulesOf(dist) {
+  const names = readdirSync(join(dist, 'src'), { recursive: true })
+    .map((name) => name.split(sep).join('/'))
+    .filter((name) => name.endsWith('.js') && !THREADS.includes(`src/${name}`));
+  return Object.fromEntries(names.map((name) => [name.slice(0, -3), join(dist, 'src', name)]));
+}
+
+/** As groupsOf() has it, for tests of single modules: what clients, jobs and backups need stands apart. */
+function testGroupsOf(dist) {
+  const sets = ['main/index', 'main/engine-core', 'client/index', 'workers/worker', 'main/backup'].map(
+    (module) => loadedBy(join(dist, 'src', `${module}.js`)),
+  );
+  return ['front', 'store', 'client', 'work', 'backup'].map((name, place) => ({
+    name,
+    test: (id) => sets[place].has(id),
+    priority: sets.length - place,
+  }));
 }
 
 /**
@@ -107,18 +144,19 @@ function loadedBy(entry, files = new Set()) {
   return files;
 }
 
-/** Has the files of threads looked for where dist/lib has them. */
-function placesIn(dist) {
+/** Has the files of threads looked for where `placeOf` says that the code finds them. */
+function placesIn(dist, placeOf) {
   const found = new Set();
   return {
     name: 'places-of-threads',
     transform(code, id) {
-      const place = PLACES[relative(dist, id).split(sep).join('/')];
-      if (place === undefined) return null;
-      const from = `new URL(\`${place[0]}\${extname(import.meta.url)}\`, `;
+      const path = relative(dist, id).split(sep).join('/');
+      const specifier = PLACES[path];
+      if (specifier === undefined) return null;
+      const from = `new URL(\`${specifier}\${extname(import.meta.url)}\`, `;
       if (code.split(from).length !== 2) throw new Error(`${id} names no file of a thread by ${from}`);
       found.add(id);
-      return code.replace(from, `new URL('${place[1]}', `);
+      return code.replace(from, `new URL('${placeOf(`${posix.join(posix.dirname(path), specifier)}.js`)}', `);
     },
     buildEnd() {
       const missing = Object.keys(PLACES).filter((path) => !found.has(join(dist, path)));

@@ -91,6 +91,7 @@ const ALONE = [
 ];
 /** Ten seconds and more of processor time, the longest first; a file that is missing here only runs later. */
 const LONGEST = [
+  'level/abstract-level-suite',
   'locking/owners',
   'security/planted-files',
   'metamorphic/',

@@ -12,7 +12,7 @@
 import { AbstractIterator, AbstractKeyIterator, AbstractValueIterator } from 'abstract-level';
 import type { Bytes } from '../shared/base/input-bytes.ts';
 import type { ScanEntry } from '../shared/read/scan.ts';
-import { Cursor, type CursorOptions } from './cursor.ts';
+import { Cursor, type CursorOptions, type EntryParts } from './cursor.ts';
 import { outputOf } from './formats.ts';
 import { aborted, LevelError } from './level-error.ts';
 import type { LevelStore } from './level-store.ts';
@@ -21,6 +21,9 @@ import type { LevelStore } from './level-store.ts';
 const CACHED_ENTRIES = 1000;
 /** Read ahead by a synchronous loop. */
 const SYNC_ENTRIES = 64;
+
+const KEYS_ALONE: EntryParts = { keys: true, values: false };
+const VALUES_ALONE: EntryParts = { keys: false, values: true };
 
 /** What the base class of an iterator says of itself. */
 interface Counted {
@@ -53,11 +56,17 @@ class Pages<T> {
   /** Handed out by synchronous loops, which the base class does not count. */
   syncCount = 0;
 
-  constructor(store: LevelStore, options: CursorOptions, counted: Counted, itemOf: (entry: ScanEntry) => T) {
+  constructor(
+    store: LevelStore,
+    options: CursorOptions,
+    parts: EntryParts,
+    counted: Counted,
+    itemOf: (entry: ScanEntry) => T,
+  ) {
     this.#counted = counted;
     this.#itemOf = itemOf;
     this.#signal = options.signal ?? undefined;
-    this.#cursor = new Cursor(store, options, () => this.#left);
+    this.#cursor = new Cursor(store, options, parts, () => this.#left);
   }
 
   get #left(): number {
@@ -215,7 +224,7 @@ export class EntryIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
   constructor(db: TDatabase, store: LevelStore, options: CursorOptions) {
     super(db, options as never);
     const { keyEncoding, valueEncoding } = options;
-    this.#pages = new Pages<Encoded>(store, options, this, (entry) => {
+    this.#pages = new Pages<Encoded>(store, options, options, this, (entry) => {
       const item = entry as unknown as Encoded;
       if (entry[0] !== undefined) item[0] = outputOf(entry[0], keyEncoding);
       if (entry[1] !== undefined) item[1] = outputOf(entry[1], valueEncoding);
@@ -277,7 +286,7 @@ export class KeyIterator<TDatabase, K> extends AbstractKeyIterator<TDatabase, K>
   constructor(db: TDatabase, store: LevelStore, options: CursorOptions) {
     super(db, options as never);
     const { keyEncoding } = options;
-    this.#pages = new Pages<Bytes>(store, { ...options, keys: true, values: false }, this, (entry) =>
+    this.#pages = new Pages<Bytes>(store, options, KEYS_ALONE, this, (entry) =>
       outputOf(entry[0], keyEncoding),
     );
     const keys = decoderOf(options, symbols.keyEncoding);
@@ -327,7 +336,7 @@ export class ValueIterator<TDatabase, K, V> extends AbstractValueIterator<TDatab
   constructor(db: TDatabase, store: LevelStore, options: CursorOptions) {
     super(db, options as never);
     const { valueEncoding } = options;
-    this.#pages = new Pages<Bytes>(store, { ...options, keys: false, values: true }, this, (entry) =>
+    this.#pages = new Pages<Bytes>(store, options, VALUES_ALONE, this, (entry) =>
       outputOf(entry[1], valueEncoding),
     );
     const values = decoderOf(options, symbols.valueEncoding);
