@@ -1,21 +1,24 @@
 /**
  * The files of the projects in which compat.mjs tries the package.
  */
-const RECORDS = 10_000;
-
-/** `STORE ok`, or what open() was refused with. */
+/** What a row does with a store: all of it is there after flush and compaction, and after the store was opened again. */
 const BODY = `
+  const count = Number(process.env.RECORDS || 10_000);
   const directory = join(process.cwd(), 'store');
   const options = process.env.THREADS ? { threads: Number(process.env.THREADS) } : {};
   const engine = await StorageEngine.open(directory, options);
-  for (let i = 0; i < ${RECORDS}; i++) engine.put('key ' + i, 'value '.repeat(20)).catch(() => undefined);
+  for (let i = 0; i < count; i++) engine.put('key ' + i, 'value '.repeat(20)).catch(() => undefined);
   await engine.flush();
   await engine.compact();
   const records = [...engine.scan()].length;
-  if (records !== ${RECORDS}) throw new Error(records + ' records');
+  if (records !== count) throw new Error(records + ' records');
   await engine.close();
+  const again = await StorageEngine.open(directory, options);
+  if (again.getSync('key ' + (count - 1)) === undefined) throw new Error('a record is lost');
+  await again.close();
 `;
 
+/** Says `STORE ok`, or what went wrong. */
 const SCRIPT = `
 import { join } from 'node:path';
 import { StorageEngine } from 'stratakv';
@@ -35,7 +38,23 @@ function toRequire(text) {
   return text.replace(/import (\{[^}]+\}) from ('[^']+');/g, 'const $1 = require($2);');
 }
 
-export const APPLICATION = { 'app.mjs': SCRIPT, 'app.cjs': toRequire(SCRIPT) };
+/** Both forms in one process: what the one makes, the other takes. */
+const BOTH = `
+const required = require('stratakv');
+const { join } = require('node:path');
+async function main() {
+  const imported = await import('stratakv');
+  const { StorageEngine } = required;
+  const mixed = await StorageEngine.open(join(process.cwd(), 'mixed'));
+  await mixed.write(new imported.WriteBatch().put('a', '1'));
+  const error = await imported.StorageEngine.open(mixed.path).catch((e) => e);
+  if (!required.StorageError.is(error) || error.code !== 'STRATA_LOCKED') throw error;
+  await mixed.close();
+${BODY}}
+main().then(() => console.log('STORE ok'), (error) => console.log(error));
+`;
+
+export const APPLICATION = { 'app.mjs': SCRIPT, 'app.cjs': toRequire(SCRIPT), 'both.cjs': BOTH };
 
 const isLong = ', 60_000';
 export const RUNNER_TEST = {
@@ -43,6 +62,7 @@ export const RUNNER_TEST = {
 const { join } = require('node:path');
 const { StorageEngine } = require('stratakv');
 const run = globalThis.it ?? require('node:test').it;
+if (typeof jest !== 'undefined') jest.setTimeout(60_000);
 run('a store', async function () {${TEST}});
 `,
   'runner.test.mjs': `
@@ -61,7 +81,8 @@ const plugins = [];
 try {
   const resolve = (await import('@rollup/plugin-node-resolve')).default;
   const commonjs = (await import('@rollup/plugin-commonjs')).default;
-  plugins.push(resolve({ preferBuiltins: true, exportConditions: ['node'] }), commonjs({ ignoreDynamicRequires: true }));
+  const json = (await import('@rollup/plugin-json')).default;
+  plugins.push(json(), resolve({ preferBuiltins: true, exportConditions: ['node'] }), commonjs({ ignoreDynamicRequires: true }));
 } catch {}
 const output = { file: process.env.OUT, format: 'esm', inlineDynamicImports: true };
 export default { input: 'app.mjs', plugins, external, output };

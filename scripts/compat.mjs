@@ -1,274 +1,106 @@
 /**
  * `npm run compat [-- word ...]`: the packed package in fresh projects, under other tools and runtimes: installed by a
- * package manager, loaded by a test runner, bundled, compiled, or run by another runtime. Prints a table; `--write` puts it into
- * docs/compatibility.md. Needs the npm registry. Rows whose name holds none of the words are left out.
+ * package manager, loaded by a test runner, bundled, compiled, or run by another runtime. Prints a table. Needs the npm registry.
  *
- * Each row writes RECORDS records, flushes, compacts, reads and closes; what is bundled has to be refused by open(), and to work
- * with `threads: 0`.
+ *   npm run compat                       all rows (compat-rows.mjs), a quarter of an hour
+ *   npm run compat -- "jest," vite       those whose name contains one of the words
+ *   npm run compat -- --write jest       puts what it found into docs/compatibility.md
+ *   npm run compat -- --records=100000   stores of another size than 10,000 records
+ *   npm run compat -- --together node    one project for all rows; `npm test` does that with a few
  *
- * Invariants: works in a temporary directory, which it removes. A row that can't be had is reported as such; one
- *             that fails makes the run fail.
+ * Invariants: works in a temporary directory, which it removes. Exits with 1 when a row fails, and with 2 when none did but the
+ *             registry could not be reached for one: that is reported, and no failure of the package.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { APPLICATION, BUNDLE_CONFIGS, RUNNER_TEST, USE } from './compat-projects.mjs';
+import { APPLICATION, BUNDLE_CONFIGS, RUNNER_TEST } from './compat-projects.mjs';
+import { lastLine, ROWS, shell, TARBALL, versionOf } from './compat-rows.mjs';
 import { root, setUp } from './setup.mjs';
 
-const ROW_TIMEOUT_MS = 180_000;
 const PAGE = join(root, 'docs', 'compatibility.md');
-const OPTIONAL = ['--external:@aws-sdk/client-s3'];
+const NOT_TRIED = 'not tried: ';
+/** What npm says when there is no way to the registry. */
+const NO_REGISTRY =
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT)\b/;
+const INSTALL = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'];
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const isWriting = process.argv.includes('--write');
+const isTogether = process.argv.includes('--together');
+const records = process.argv.find((word) => word.startsWith('--records='))?.split('=')[1];
+if (records !== undefined) process.env.RECORDS = records;
+
+const rows = ROWS.filter(({ name }) => words.length === 0 || words.some((word) => contains(name, word)));
+const unknown = words.filter((word) => !ROWS.some(({ name }) => contains(name, word)));
+if (unknown.length > 0) {
+  console.error(`no row has ${unknown.join(', ')}; there are: ${ROWS.map(({ name }) => name).join('; ')}`);
+  process.exit(1);
+}
 setUp();
 const home = mkdtempSync(join(tmpdir(), 'stratakv-compat-'));
 process.on('exit', () => rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
 const tarball = pack();
-
-/** A row: what it is, the packages that it takes, and what it runs in its project; that gives what there is to say. */
-const ROWS = [
-  row('Node, import', [], (p) => works(p, ['node', 'app.mjs'])),
-  row('Node, require', [], (p) => works(p, ['node', 'app.cjs'])),
-  row('Node, --permission', [], (p) =>
-    works(p, [
-      'node',
-      permissionFlag(),
-      '--allow-fs-read=*',
-      `--allow-fs-write=${p}/*`,
-      '--allow-worker',
-      'app.mjs',
-    ]),
-  ),
-  row('Deno', ['@deno/linux-x64-glibc'], (p) =>
-    works(p, ['node_modules/@deno/linux-x64-glibc/deno', 'run', '-A', 'app.mjs']),
-  ),
-  row('Bun', ['@oven/bun-linux-x64'], (p) =>
-    refused(
-      p,
-      ['node_modules/@oven/bun-linux-x64/bin/bun', 'app.mjs'],
-      /STRATA_UNSUPPORTED .*does not run on Bun/,
-    ),
-  ),
-  row('node:test', [], (p) => works(p, ['node', '--test', 'runner.test.cjs'])),
-  row('jest, CommonJS', ['jest@29'], (p) =>
-    works(p, ['node', bin('jest'), 'runner.test.cjs', '--testMatch=**/*.cjs']),
-  ),
-  row('jest, ES modules', ['jest@29'], (p) =>
-    works(p, ['node', '--experimental-vm-modules', bin('jest'), 'runner.test.mjs', '--testMatch=**/*.mjs']),
-  ),
-  row('mocha', ['mocha'], (p) =>
-    works(p, ['node', 'node_modules/mocha/bin/mocha.js', 'runner.test.cjs', '--timeout', '60000']),
-  ),
-  ...['forks', 'threads', 'vmThreads', 'vmForks'].map((pool) =>
-    row(`vitest, ${pool}`, ['vitest@3'], (p) =>
-      works(p, [
-        'node',
-        'node_modules/vitest/vitest.mjs',
-        'run',
-        `--pool=${pool}`,
-        '--globals',
-        'runner.test.mjs',
-      ]),
-    ),
-  ),
-  ...['esm', 'cjs'].map((format) =>
-    row(`esbuild, ${format}`, ['esbuild'], (p) =>
-      bundled(p, format, (out, external) => [
-        'node_modules/.bin/esbuild',
-        'app.mjs',
-        '--bundle',
-        '--platform=node',
-        `--format=${format}`,
-        `--outfile=${out}`,
-        ...(external ? ['--external:stratakv'] : OPTIONAL),
-      ]),
-    ),
-  ),
-  row('Rollup', ['rollup', '@rollup/plugin-node-resolve', '@rollup/plugin-commonjs'], (p) =>
-    bundled(p, 'esm', () => ['node_modules/.bin/rollup', '-c', 'rollup.config.mjs', '--silent']),
-  ),
-  row('webpack', ['webpack', 'webpack-cli'], (p) =>
-    bundled(p, 'cjs', () => ['node_modules/.bin/webpack', '-c', 'webpack.config.cjs']),
-  ),
-  row('rspack', ['@rspack/core', '@rspack/cli'], (p) =>
-    bundled(p, 'cjs', () => ['node_modules/.bin/rspack', '-c', 'webpack.config.cjs']),
-  ),
-  row('Vite', ['vite@7'], (p) =>
-    bundled(p, 'esm', () => ['node_modules/.bin/vite', 'build', '-c', 'vite.build.mjs']),
-  ),
-  row('pnpm', ['pnpm@10'], (p) =>
-    managed(p, ['node', join(p, 'node_modules/pnpm/bin/pnpm.cjs'), 'install'], ['node', 'app.mjs']),
-  ),
-  row('Yarn 4, node_modules', ['@yarnpkg/cli-dist@4'], (p) => yarn(p, 'node-modules')),
-  row("Yarn 4, Plug'n'Play", ['@yarnpkg/cli-dist@4'], (p) => yarn(p, 'pnp')),
-  ...['5.0', '5.4', '5.9', 'latest'].map((version) =>
-    row(
-      `TypeScript ${version}`,
-      [`typescript@${version}`, version < '5.9' ? '@types/node@20.11' : '@types/node'],
-      compiled,
-    ),
-  ),
-];
+const shared = isTogether
+  ? project('project', [...new Set(rows.flatMap(({ packages }) => packages))])
+  : undefined;
 
 const results = [];
-for (const { name, packages, run } of ROWS) {
-  if (words.length > 0 && !words.some((word) => name.toLowerCase().includes(word.toLowerCase()))) continue;
-  results.push({ name, ...attempt(name, packages, run) });
-  const { outcome, versions } = results.at(-1);
-  console.log(`${name.padEnd(24)} ${versions.padEnd(32)} ${outcome}`);
+for (const { name, packages, run } of rows) {
+  const { folder, failure } = shared ?? project(name.replace(/\W+/g, '-'), packages);
+  const versions = packages.map((item) => versionOf(folder, item)).slice(0, 1);
+  const result = {
+    name,
+    versions: versions.join(', ') || process.version,
+    outcome: failure ?? outcomeOf(run, folder),
+  };
+  results.push(result);
+  console.log(`${name.padEnd(24)} ${result.versions.padEnd(32)} ${result.outcome}`);
   if (isWriting) writePage();
+  if (!isTogether) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
-process.exitCode = results.some(({ outcome }) => outcome.startsWith('FAILED')) ? 1 : 0;
+const has = (start) => results.some(({ outcome }) => outcome.startsWith(start));
+process.exitCode = has('FAILED') ? 1 : has(NOT_TRIED) ? 2 : 0;
 
-function row(name, packages, run) {
-  return { name, packages, run };
-}
-
-function attempt(name, packages, run) {
-  const project = join(home, name.replace(/\W+/g, '-'));
-  mkdirSync(project);
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true }));
-  for (const [file, text] of Object.entries({ ...APPLICATION, ...RUNNER_TEST, ...BUNDLE_CONFIGS }))
-    writeFileSync(join(project, file), text);
-  const flags = ['--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'];
-  const installed = shell(project, ['npm', 'install', ...flags, tarball, ...packages]);
-  if (installed.status !== 0) return { outcome: `not tried: ${lastLine(installed)}`, versions: '' };
-  const versions = packages.map((item) => versionOf(project, item)).slice(0, 1);
-  try {
-    return { outcome: run(project), versions: versions.join(', ') || process.version };
-  } catch (error) {
-    return { outcome: `FAILED: ${error.message}`, versions: versions.join(', ') };
-  }
+/** A word that is the name of a row means that one: there are Vite and vitest. */
+function contains(name, word) {
+  const [low, wanted] = [name.toLowerCase(), word.toLowerCase()];
+  return ROWS.some((other) => other.name.toLowerCase() === wanted) ? low === wanted : low.includes(wanted);
 }
 
-function works(project, command, env = {}) {
-  rmSync(join(project, 'store'), { recursive: true, force: true });
-  const done = shell(project, command, env);
-  if (done.status !== 0 || !/STORE ok/.test(done.stdout + done.stderr)) throw new Error(lastLine(done));
-  return 'works';
-}
-
-function refused(project, command, pattern) {
-  const done = shell(project, command);
-  if (!pattern.test(done.stdout)) throw new Error(lastLine(done));
-  return `open() is refused: ${pattern.exec(done.stdout)[0]}`;
-}
-
-/** `command` makes the bundle in the file it is given, with the package in it or (EXTERNAL) not. */
-function bundled(project, format, command) {
-  for (const external of [true, false]) {
-    const out = `out/${external ? 'external' : 'inside'}/app.${format === 'cjs' ? 'cjs' : 'mjs'}`;
-    const built = shell(project, command(out, external), { EXTERNAL: external ? '1' : '', OUT: out });
-    if (built.status !== 0) throw new Error(`no bundle: ${lastLine(built)}`);
-    if (external) works(project, ['node', out]);
-    else {
-      refused(project, ['node', out], /STRATA_UNSUPPORTED stratakv was bundled/);
-      works(project, ['node', out], { THREADS: '0' });
-    }
-  }
-  return 'works as external; bundled: open() is refused, `threads: 0` works';
-}
-
-/** In a folder of its own, where another package manager installs. */
-function managed(project, install, run, files = {}) {
-  const inner = join(project, 'inner');
-  mkdirSync(inner);
-  const manifest = { name: 'inner', private: true, dependencies: { stratakv: `file:${tarball}` } };
-  for (const [file, text] of Object.entries({
+/** A new one, in which the package is installed beside others; or why it is not. */
+function project(name, packages) {
+  const folder = join(home, name);
+  mkdirSync(folder);
+  copyFileSync(tarball, join(folder, TARBALL));
+  const manifest = { name: 'project', private: true };
+  const files = {
     ...APPLICATION,
-    ...files,
+    ...RUNNER_TEST,
+    ...BUNDLE_CONFIGS,
     'package.json': JSON.stringify(manifest),
-  }))
-    writeFileSync(join(inner, file), text);
-  const done = shell(inner, install, { CI: '', YARN_ENABLE_IMMUTABLE_INSTALLS: '0' });
-  if (done.status !== 0) throw new Error(`no install: ${lastLine(done)}`);
-  return works(inner, run);
+  };
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
+  const installed = shell(folder, ['npm', ...INSTALL, `./${TARBALL}`, ...packages]);
+  if (installed.status === 0) return { folder };
+  const outcome = NO_REGISTRY.test(installed.stderr) ? NOT_TRIED : 'FAILED: no install: ';
+  return { folder, failure: `${outcome}${lastLine(installed)}` };
 }
 
-function yarn(project, linker) {
-  const registry = shell(project, ['npm', 'config', 'get', 'registry']).stdout.trim();
-  const settings = [
-    `nodeLinker: ${linker}`,
-    'enableTelemetry: false',
-    'enableGlobalCache: false',
-    'enableScripts: false',
-    `npmRegistryServer: ${JSON.stringify(registry)}`,
-    'unsafeHttpWhitelist:',
-    '  - "*"',
-    '',
-  ];
-  const cli = join(project, 'node_modules/@yarnpkg/cli-dist/bin/yarn.js');
-  const files = { '.yarnrc.yml': settings.join('\n'), 'yarn.lock': '' };
-  return managed(project, ['node', cli, 'install'], ['node', cli, 'node', 'app.mjs'], files);
-}
-
-function compiled(project) {
-  const version = versionOf(project, 'typescript');
-  for (const extension of ['cts', 'mts', 'ts']) writeFileSync(join(project, `use.${extension}`), USE);
-  const kinds = [
-    ['node16', 'node16', 'use.cts'],
-    ['nodenext', 'nodenext', 'use.mts'],
-    ['esnext', 'bundler', 'use.ts'],
-  ];
-  // The old way ended with version 6.
-  if (Number(version.split(' ').at(-1).split('.')[0]) < 6) kinds.push(['commonjs', 'node10', 'use.ts']);
-  for (const [place, [module, moduleResolution, file]] of kinds.entries()) {
-    const compilerOptions = {
-      module,
-      moduleResolution,
-      target: 'es2022',
-      lib: ['es2022'],
-      strict: true,
-      noEmit: true,
-      skipLibCheck: false,
-      exactOptionalPropertyTypes: place % 2 === 0,
-      types: ['node'],
-    };
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }));
-    const done = shell(project, ['node', 'node_modules/typescript/bin/tsc', '-p', '.']);
-    if (done.status !== 0) throw new Error(`${module}, ${moduleResolution}: ${done.stdout.slice(0, 200)}`);
+function outcomeOf(run, folder) {
+  try {
+    return run(folder);
+  } catch (error) {
+    return `FAILED: ${error.message}`;
   }
-  return `compiles: ${kinds.map(([module, resolution]) => `${module}/${resolution}`).join(', ')}`;
 }
 
 function pack() {
-  const done = spawnSync('npm', ['pack', '--silent', '--pack-destination', home], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  if (done.status !== 0) throw new Error(done.stderr);
+  const args = ['pack', '--silent', '--ignore-scripts', '--pack-destination', home];
+  const done = spawnSync('npm', args, { cwd: root, encoding: 'utf8' });
+  if (done.status !== 0) throw new Error(done.stderr || String(done.error));
   return join(home, done.stdout.trim().split('\n').at(-1));
-}
-
-function shell(cwd, [command, ...args], env = {}) {
-  const file = command === 'node' ? process.execPath : command;
-  const done = spawnSync(file, args, {
-    cwd,
-    encoding: 'utf8',
-    timeout: ROW_TIMEOUT_MS,
-    env: { ...process.env, ...env },
-  });
-  return { ...done, stdout: done.stdout ?? '', stderr: done.stderr ?? String(done.error) };
-}
-
-function bin(name) {
-  return `node_modules/${name}/bin/${name}.js`;
-}
-
-function permissionFlag() {
-  return Number(process.versions.node.split('.')[0]) < 23 ? '--experimental-permission' : '--permission';
-}
-
-function versionOf(project, item) {
-  const name = item.replace(/(.)@.*$/, '$1');
-  return `${name} ${JSON.parse(readFileSync(join(project, 'node_modules', name, 'package.json'), 'utf8')).version}`;
-}
-
-function lastLine({ stdout, stderr, signal }) {
-  const lines = `${stdout}\n${stderr}`.split('\n').filter((line) => /error|STRATA|fail|cannot/i.test(line));
-  return (lines[0] ?? `${stderr || stdout || signal}`).trim().slice(0, 200);
 }
 
 /** Rows that were not tried stay as they are. */
@@ -276,7 +108,7 @@ function writePage() {
   const page = readFileSync(PAGE, 'utf8');
   const known = new Map([...page.matchAll(/^\| (.+?) +\| .*$/gm)].map(([line, name]) => [name, line]));
   for (const { name, versions, outcome } of results)
-    known.set(name, `| ${name} | ${versions} | ${outcome} |`);
+    if (!outcome.startsWith(NOT_TRIED)) known.set(name, `| ${name} | ${versions} | ${outcome} |`);
   const lines = ROWS.flatMap(({ name }) => known.get(name) ?? []);
   const head = '| where | version | result |\n| --- | --- | --- |';
   writeFileSync(

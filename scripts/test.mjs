@@ -122,6 +122,7 @@ const LONGEST = [
   'engine/ingest.',
   'security/leaks',
   'corruption/repair.',
+  'compat',
   'examples',
   'engine/cold-reads',
   'crash/kill-loop',

@@ -7,14 +7,11 @@ import { isError, StorageError } from '../../shared/base/errors.ts';
 
 export type S3Package = typeof import('@aws-sdk/client-s3');
 
-let loading: Promise<S3Package> | undefined;
-
 /** @throws STRATA_UNSUPPORTED where it is not installed. */
 export async function loadS3(): Promise<S3Package> {
   try {
-    // Within `try`, so that bundlers do without what is not installed.
-    loading ??= import('@aws-sdk/client-s3');
-    return await loading;
+    // Awaited within `try`, so that bundlers do without what is not installed.
+    return await import('@aws-sdk/client-s3');
   } catch (error) {
     const reason = isError(error) ? error.message : String(error);
     throw new StorageError(
