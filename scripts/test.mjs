@@ -91,6 +91,7 @@ const ALONE = [
 ];
 /** Ten seconds and more of processor time, the longest first; a file that is missing here only runs later. */
 const LONGEST = [
+  'compat',
   'level/abstract-level-suite',
   'locking/owners',
   'security/planted-files',
@@ -100,6 +101,7 @@ const LONGEST = [
   'engine/subcompactions',
   'fault/error-sweep',
   'regression/realms',
+  'compat',
   'level/abstract-level-suite',
   'locking/foreign-owner',
   'concurrency/worker-faults',
