@@ -64,6 +64,8 @@ export class OwnerDoor {
         // A close() that fails has told so to whoever closes; here it comes from nobody's call.
         onLess().catch(() => undefined);
       });
+      // Asked by endLease(): closing tells the other side that it was heard.
+      port1.on('message', () => port1.close());
       port1.unref();
       answer(data, { port: engine.share(), lease: port2 });
     };
@@ -103,6 +105,18 @@ function innerPort(channel: threads.BroadcastChannel): MessagePort | undefined {
     if (typeof (inner as MessagePort | undefined)?.postMessage === 'function') return inner as MessagePort;
   }
   return undefined;
+}
+
+/** Gives a lease back, and waits until the owner has heard it: it may be asked to close right after. */
+export async function endLease(lease: MessagePort): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await new Promise<void>((resolve) => {
+    lease.once('close', resolve);
+    timer = setTimeout(resolve, ANSWER_MS);
+    lease.postMessage('end');
+  });
+  clearTimeout(timer);
+  lease.close();
 }
 
 /** What one thread asks of the owner of `path`, whoever that is at the time. */

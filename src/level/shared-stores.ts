@@ -23,7 +23,7 @@ import { StorageError } from '../shared/base/errors.ts';
 import { delay, now } from '../shared/base/timers.ts';
 import { engineOptionsOf, type GivenOptions } from './level-options.ts';
 import type { LevelStore } from './level-store.ts';
-import { type Handover, OwnerDoor, PortRequest } from './owner-door.ts';
+import { endLease, type Handover, OwnerDoor, PortRequest } from './owner-door.ts';
 
 /** A process with many threads on few processors takes long to answer all of them. */
 const OPEN_LIMIT_MS = 30_000;
@@ -97,7 +97,7 @@ class SharedStore {
     try {
       await this.store.close();
     } finally {
-      this.#lease?.close();
+      if (this.#lease !== undefined) await endLease(this.#lease);
       this.#onClose();
     }
   }
