@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { LevelError, StrataLevel } from '../../src/level/index.ts';
-import { OwnerDoor, PortRequest } from '../../src/level/owner-door.ts';
+import { endLease, OwnerDoor, PortRequest } from '../../src/level/owner-door.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
@@ -203,7 +203,8 @@ test('multithreading: a request is answered once, and an answer that comes late 
   assert.equal(shares, 1);
   assert.equal(door.leases, 1);
   ports.port.close();
-  ports.lease.close();
+  await endLease(ports.lease);
+  assert.equal(door.leases, 0, 'heard when endLease() is through');
   for (const end of ends) end.close();
 });
 
