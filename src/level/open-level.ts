@@ -3,14 +3,12 @@
  *
  * Thread: that of the database.
  */
-import { StorageEngine } from '../main/engine.ts';
-import { engineOptionsOf, type GivenOptions } from './level-options.ts';
-import { type OpenLevel, openShared, storeOf } from './shared-stores.ts';
+import type { GivenOptions } from './level-options.ts';
+import { type OpenLevel, openShared, openUnshared } from './shared-stores.ts';
 
 export type { OpenLevel };
 
 export async function openLevel(location: string, given: GivenOptions): Promise<OpenLevel> {
   if (given['multithreading'] === true) return await openShared(location, given);
-  const engine = await StorageEngine.open(location, engineOptionsOf(given));
-  return { store: storeOf(engine), engine, close: () => engine.close() };
+  return await openUnshared(location, given);
 }

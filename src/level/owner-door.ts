@@ -11,7 +11,8 @@
  * request fails: `multithreading` is refused, and nothing else is.
  *
  * Invariants: the lease ends with close(), or with its thread. A channel that is not waited on keeps nothing alive.
- * Bound:      an owner that does not answer within ANSWER_MS counts as absent; its answer, should one come, is closed unread.
+ * Bound:      an owner that does not answer within ANSWER_MS is asked again, by the same request: its answer is taken whenever it
+ *             comes, as threads that are starved of processor time answer late. An owner answers a request once.
  * Thread:     any.     Owns: the channels; the leases, on the owner's side.
  * Not chosen: postMessageToThread(), which Node has since 22.5 only. The application's own ports, which it would have to hand
  *             over itself: that is engine.share().
@@ -25,7 +26,7 @@ import { clearTimeout, setTimeout } from '../shared/base/timers.ts';
 const { BroadcastChannel, MessageChannel } = threads;
 type MessagePort = threads.MessagePort;
 
-/** An owner that computes for longer is asked again. */
+/** An owner that computes for longer is asked again: it may have gone, and another have come. */
 const ANSWER_MS = 1000;
 
 /** What a thread gets. */
@@ -46,7 +47,8 @@ function channelName(path: string): string {
 /** The owner's side: answers requests, and counts the threads that are attached. */
 export class OwnerDoor {
   readonly #channel: threads.BroadcastChannel;
-  readonly #leases = new Set<MessagePort>();
+  /** By the request that they answer. */
+  readonly #leases = new Map<string, MessagePort>();
 
   /** `onLess`: a thread has gone. */
   constructor(path: string, engine: StorageEngine, onLess: () => Promise<void>) {
@@ -54,14 +56,16 @@ export class OwnerDoor {
     this.#channel.unref();
     this.#channel.onmessage = (event) => {
       const { data } = event as { readonly data: unknown };
-      if (engine.status !== 'open' || typeof data !== 'string') return;
+      if (engine.status !== 'open' || typeof data !== 'string' || this.#leases.has(data)) return;
       const { port1, port2 } = new MessageChannel();
-      this.#leases.add(port1);
+      this.#leases.set(data, port1);
       port1.once('close', () => {
-        this.#leases.delete(port1);
+        this.#leases.delete(data);
         // A close() that fails has told so to whoever closes; here it comes from nobody's call.
         onLess().catch(() => undefined);
       });
+      // Asked by endLease(): closing tells the other side that it was heard.
+      port1.on('message', () => port1.close());
       port1.unref();
       answer(data, { port: engine.share(), lease: port2 });
     };
@@ -74,7 +78,7 @@ export class OwnerDoor {
 
   close(): void {
     this.#channel.close();
-    for (const lease of this.#leases) lease.close();
+    for (const lease of this.#leases.values()) lease.close();
   }
 }
 
@@ -103,18 +107,45 @@ function innerPort(channel: threads.BroadcastChannel): MessagePort | undefined {
   return undefined;
 }
 
-/** Asks the owner of `path`; undefined: nobody answers. */
-export async function requestPorts(path: string): Promise<Handover | undefined> {
-  const id = `stratakv:level:${randomUUID()}`;
-  const inbox = new BroadcastChannel(id);
-  const outbox = new BroadcastChannel(channelName(path));
+/** Gives a lease back, and waits until the owner has heard it: it may be asked to close right after. */
+export async function endLease(lease: MessagePort): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  try {
-    const reply = await new Promise<Reply | undefined>((resolve) => {
-      inbox.onmessage = (event) => resolve((event as { readonly data: Reply }).data);
-      timer = setTimeout(() => resolve(undefined), ANSWER_MS);
-      outbox.postMessage(id);
+  await new Promise<void>((resolve) => {
+    lease.once('close', resolve);
+    timer = setTimeout(resolve, ANSWER_MS);
+    lease.postMessage('end');
+  });
+  clearTimeout(timer);
+  lease.close();
+}
+
+/** What one thread asks of the owner of `path`, whoever that is at the time. */
+export class PortRequest {
+  readonly #id = `stratakv:level:${randomUUID()}`;
+  readonly #inbox = new BroadcastChannel(this.#id);
+  readonly #outbox: threads.BroadcastChannel;
+  readonly #replies: Reply[] = [];
+  #onReply: () => void = () => undefined;
+
+  constructor(path: string) {
+    this.#outbox = new BroadcastChannel(channelName(path));
+    this.#inbox.onmessage = (event) => {
+      this.#replies.push((event as { readonly data: Reply }).data);
+      this.#onReply();
+    };
+  }
+
+  /** Asks, and waits; undefined: nobody has answered yet. */
+  async reply(waitMs: number = ANSWER_MS): Promise<Handover | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onReply = resolve;
+      timer = setTimeout(resolve, waitMs);
+      this.#outbox.postMessage(this.#id);
+      if (this.#replies.length > 0) resolve();
     });
+    clearTimeout(timer);
+    const reply = this.#replies.shift();
     if (reply === undefined) return undefined;
     if ('unsupported' in reply)
       throw new StorageError(
@@ -123,9 +154,16 @@ export async function requestPorts(path: string): Promise<Handover | undefined> 
       );
     reply.lease.unref();
     return reply;
-  } finally {
-    clearTimeout(timer);
-    inbox.close();
-    outbox.close();
+  }
+
+  /** Gives back what was answered and not taken. */
+  close(): void {
+    this.#inbox.close();
+    this.#outbox.close();
+    for (const reply of this.#replies.splice(0)) {
+      if ('unsupported' in reply) continue;
+      reply.port.close();
+      reply.lease.close();
+    }
   }
 }

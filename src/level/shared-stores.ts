@@ -12,7 +12,8 @@
  * Invariants: nothing here keeps a thread or the process alive. A database without the option does not share, and is refused as
  *             anybody else is. When the thread that owns the store ends, the other threads' databases fail with
  *             LEVEL_DATABASE_NOT_OPEN; opened again, one of them owns it.
- * Bound:      a thread that does not answer is asked again for OPEN_LIMIT_MS; then the store counts as locked.
+ * Bound:      a thread that does not answer is asked again for OPEN_LIMIT_MS; then the store counts as locked. One that a
+ *             database of this thread has, without the option, counts as locked at once.
  * Thread:     any; each has its own list.     Owns: the engine or client of a directory, while databases of this thread use it.
  */
 import { StorageClient } from '../client/storage-client.ts';
@@ -22,9 +23,10 @@ import { StorageError } from '../shared/base/errors.ts';
 import { delay, now } from '../shared/base/timers.ts';
 import { engineOptionsOf, type GivenOptions } from './level-options.ts';
 import type { LevelStore } from './level-store.ts';
-import { type Handover, OwnerDoor, requestPorts } from './owner-door.ts';
+import { endLease, type Handover, OwnerDoor, PortRequest } from './owner-door.ts';
 
-const OPEN_LIMIT_MS = 10_000;
+/** A process with many threads on few processors takes long to answer all of them. */
+const OPEN_LIMIT_MS = 30_000;
 const RETRY_MS = 20;
 
 /** A store that is open for one database. */
@@ -95,7 +97,7 @@ class SharedStore {
     try {
       await this.store.close();
     } finally {
-      this.#lease?.close();
+      if (this.#lease !== undefined) await endLease(this.#lease);
       this.#onClose();
     }
   }
@@ -103,6 +105,21 @@ class SharedStore {
 
 /** Of this thread, by directory; those that are being opened, too. */
 const stores = new Map<string, Promise<SharedStore>>();
+
+/** Directories of this thread's databases without the option: nobody shares those. */
+const openAlone = new Set<string>();
+
+/** A store for one database without the option `multithreading`. */
+export async function openUnshared(location: string, given: GivenOptions): Promise<OpenLevel> {
+  const path = resolveDirectory(location);
+  const engine = await StorageEngine.open(location, engineOptionsOf(given));
+  openAlone.add(path);
+  const close = async (): Promise<void> => {
+    openAlone.delete(path);
+    await engine.close();
+  };
+  return { store: storeOf(engine), engine, close };
+}
 
 /** A store for one database with the option `multithreading`. */
 export async function openShared(location: string, given: GivenOptions): Promise<OpenLevel> {
@@ -130,24 +147,32 @@ function begin(path: string, given: GivenOptions): Promise<SharedStore> {
 async function openOrAttach(path: string, given: GivenOptions, onClose: () => void): Promise<SharedStore> {
   const options = engineOptionsOf(given);
   const giveUpAt = now() + OPEN_LIMIT_MS;
-  for (;;) {
-    try {
-      return new SharedStore(path, await StorageEngine.open(path, options), onClose);
-    } catch (error) {
-      if (!isLockedHere(error) || now() > giveUpAt) throw error;
-    }
-    const ports = await requestPorts(path);
-    if (ports !== undefined) {
+  let request: PortRequest | undefined;
+  try {
+    for (;;) {
       try {
-        const client = await StorageClient.attach(ports.port, { cacheSize: options.cacheSize });
-        return new SharedStore(path, { client, lease: ports.lease }, onClose);
+        return new SharedStore(path, await StorageEngine.open(path, options), onClose);
       } catch (error) {
-        ports.lease.close();
-        // The owner was about to close.
-        if (!(error instanceof StorageError && error.code === 'STRATA_CLOSED')) throw error;
+        if (!isLockedHere(error) || openAlone.has(path) || now() > giveUpAt) throw error;
       }
+      request ??= new PortRequest(path);
+      const ports = await request.reply();
+      if (ports !== undefined) {
+        try {
+          const client = await StorageClient.attach(ports.port, { cacheSize: options.cacheSize });
+          return new SharedStore(path, { client, lease: ports.lease }, onClose);
+        } catch (error) {
+          ports.lease.close();
+          // The owner was about to close.
+          if (!(error instanceof StorageError && error.code === 'STRATA_CLOSED')) throw error;
+        }
+        request.close();
+        request = undefined;
+      }
+      await delay(RETRY_MS);
     }
-    await delay(RETRY_MS);
+  } finally {
+    request?.close();
   }
 }
 

@@ -8,8 +8,9 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { LevelError, StrataLevel } from '../../src/level/index.ts';
+import { endLease, OwnerDoor, PortRequest } from '../../src/level/owner-door.ts';
 import { StorageEngine } from '../../src/main/index.ts';
 import { runCommand } from '../helpers/run-cli.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
@@ -117,7 +118,11 @@ test('multithreading: databases of one thread share a store, and those without t
   const first = new StrataLevel(directory);
   await first.open();
   const second = new StrataLevel(directory);
-  // Asks whoever in this process has the store, for as long as nobody answers: the owner does not share.
+  // Of another thread it would have to be asked; of this one it is known that the owner does not share.
+  await assert.rejects(
+    second.open({ multithreading: true }),
+    (error: Failed) => error.cause.code === 'LEVEL_LOCKED',
+  );
   await first.close();
   await first.open({ multithreading: true });
   await second.open({ multithreading: true });
@@ -169,6 +174,38 @@ test('multithreading: several threads read and write one database, and close it 
     }
   assert.equal(await alone.get('late'), '1');
   await alone.close();
+});
+
+test('multithreading: a request is answered once, and an answer that comes late is taken', async (t) => {
+  const path = temporaryDirectory(t);
+  let shares = 0;
+  const ends: MessagePort[] = [];
+  const engine = {
+    status: 'open',
+    share: () => {
+      shares++;
+      const { port1, port2 } = new MessageChannel();
+      ends.push(port1);
+      return port2;
+    },
+  };
+  const request = new PortRequest(path);
+  t.after(() => request.close());
+  assert.equal(await request.reply(1), undefined, 'nobody is there');
+  const door = new OwnerDoor(path, engine as never, async () => undefined);
+  t.after(() => door.close());
+  const slow = request.reply(1);
+  // The asker's timer has run out when its loop turns again; nobody has answered by then.
+  for (const until = performance.now() + 20; performance.now() < until; );
+  const ports = (await slow) ?? (await request.reply(60_000));
+  assert.ok(ports !== undefined);
+  await request.reply(50);
+  assert.equal(shares, 1);
+  assert.equal(door.leases, 1);
+  ports.port.close();
+  await endLease(ports.lease);
+  assert.equal(door.leases, 0, 'heard when endLease() is through');
+  for (const end of ends) end.close();
 });
 
 test('multithreading: when the thread that owns the store ends, the others fail, and open it again', async (t) => {
