@@ -264,17 +264,17 @@ class Watcher {
               );
         return;
       } catch (error) {
-        if (signal.aborted || StorageErrorCodeOf(error) === 'STRATA_CLOSED') return;
+        if (signal.aborted || codeOf(error) === 'STRATA_CLOSED') return;
         process.emitWarning(`a watcher missed changes: ${(error as Error).message}`, {
           code: 'STRATAKV_WATCH',
         });
-        if (StorageErrorCodeOf(error) !== 'STRATA_POSITION_LOST') return;
+        if (codeOf(error) !== 'STRATA_POSITION_LOST') return;
       }
     }
   }
 }
 
-function StorageErrorCodeOf(error: unknown): string | undefined {
+function codeOf(error: unknown): string | undefined {
   return error instanceof StorageError ? error.code : undefined;
 }
 

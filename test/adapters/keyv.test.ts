@@ -7,8 +7,10 @@ import keyvTestSuite, { keyvIteratorTests } from '@keyv/test-suite';
 import { Keyv as Keyv5 } from 'keyv';
 import { Keyv as Keyv6 } from 'keyv6';
 import { StrataKeyv } from '../../src/adapters/keyv.ts';
+import stratakvDriver from '../../src/adapters/unstorage.ts';
+import { StorageClient } from '../../src/client/index.ts';
 import { StorageEngine } from '../../src/main/index.ts';
-import { failsWith, newPath } from '../helpers/engines.ts';
+import { failsWith, newPath, openAt } from '../helpers/engines.ts';
 import { SuitePart } from './keyv-suite.ts';
 
 const VERSIONS = [
@@ -194,6 +196,24 @@ test('the adapter without Keyv: values of any kind, and times in either form', a
   ]);
   assert.equal(await store.deleteMany(['none', 'past']), false);
   assert.equal(await store.deleteMany(['none', 'relative']), true);
+});
+
+test('the adapters work over a client of a store, as in a thread of the application', async (t) => {
+  const engine = await openAt(t, newPath(t));
+  const client = await StorageClient.attach(engine.share());
+  t.after(() => client.close());
+  const cache = new VERSIONS[1]!.Keyv({ store: new StrataKeyv(client), namespace: 'a' });
+  await cache.set('key', { n: 1 }, 60_000);
+  assert.deepEqual(await collect(cache.iterator()), [['key', { n: 1 }]]);
+  const driver = stratakvDriver({ engine: client, base: 'b' });
+  await driver.setItem('key', 'x', { ttl: 60 });
+  assert.deepEqual([await driver.getItem('key'), await driver.getKeys()], ['x', ['key']]);
+  await driver.clear();
+  assert.deepEqual([await driver.getItem('key'), await cache.get('key')], [null, { n: 1 }]);
+  await driver.dispose();
+  await cache.disconnect();
+  assert.ok(engine.getSync('a:key') !== undefined);
+  assert.equal(await client.has('a:key'), true);
 });
 
 test('adapters of one path share its store, which the last one closes', async (t) => {

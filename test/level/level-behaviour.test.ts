@@ -5,29 +5,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { StrataLevel } from '../../src/level/index.ts';
+import { fillLevel, openIn } from '../helpers/levels.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
-
-async function openIn(t: TestContext, options?: object): Promise<StrataLevel> {
-  let db: StrataLevel | undefined;
-  // Hooks run in the order in which they are made: the directory goes after this.
-  t.after(() => db?.close());
-  db = new StrataLevel(join(temporaryDirectory(t), 'db'), options);
-  await db.open();
-  return db;
-}
-
-async function fill(db: StrataLevel, count: number): Promise<void> {
-  const width = String(count).length;
-  await db.batch(
-    Array.from({ length: count }, (_, i) => ({
-      type: 'put',
-      key: String(i).padStart(width, '0'),
-      value: '',
-    })),
-  );
-}
 
 test('the location is a string that is not empty, and is there as it was given', async () => {
   for (const bad of [undefined, null, '', 5, {}]) {
@@ -172,7 +153,7 @@ test('getProperty() knows three properties, and an empty string for all others',
 
 test('close() waits for every kind of call that was made before it, and each of them ends well', async (t) => {
   const db = await openIn(t);
-  await fill(db, 1000);
+  await fillLevel(db, 1000);
   await db.flush();
   const iterators = Array.from({ length: 20 }, () => db.iterator({ highWaterMarkBytes: 0 }));
   const snapshot = db.snapshot();
@@ -217,7 +198,7 @@ test('close() waits for every kind of call that was made before it, and each of 
 
 test('close() comes through while somebody goes on reading', async (t) => {
   const db = await openIn(t);
-  await fill(db, 3000);
+  await fillLevel(db, 3000);
   const iterator = db.iterator({ highWaterMarkBytes: 0 });
   const reading = (async () => {
     while ((await iterator.next()) !== undefined);
@@ -264,7 +245,7 @@ test('highWaterMarkBytes bounds nextv() and what next() reads ahead, and not all
 
 test('a loop of next() lets the event loop turn at least once for every 1,000 entries', async (t) => {
   const db = await openIn(t);
-  await fill(db, 10_000);
+  await fillLevel(db, 10_000);
   for (const make of [
     () => db.iterator({ highWaterMarkBytes: 2 ** 30 }),
     () => db.keys({ highWaterMarkBytes: 2 ** 30 }),

@@ -5,30 +5,11 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { StrataLevel } from '../../src/level/index.ts';
 import { StorageEngine } from '../../src/main/index.ts';
+import { fillLevel, openIn } from '../helpers/levels.ts';
 import { temporaryDirectory } from '../helpers/temp-directory.ts';
-
-async function openIn(t: TestContext, options?: object): Promise<StrataLevel> {
-  let db: StrataLevel | undefined;
-  // Hooks run in the order in which they are made: the directory goes after this.
-  t.after(() => db?.close());
-  db = new StrataLevel(join(temporaryDirectory(t), 'db'), options);
-  await db.open();
-  return db;
-}
-
-async function fill(db: StrataLevel, count: number): Promise<void> {
-  const width = String(count).length;
-  await db.batch(
-    Array.from({ length: count }, (_, i) => ({
-      type: 'put',
-      key: String(i).padStart(width, '0'),
-      value: '',
-    })),
-  );
-}
 
 test('iterators are loops without promises, too, and go on where next() stopped', async (t) => {
   const db = await openIn(t, { valueEncoding: 'json' });
@@ -61,7 +42,7 @@ test('iterators are loops without promises, too, and go on where next() stopped'
 
 test('clear() of a range is one record; with a limit or a snapshot it deletes those keys', async (t) => {
   const db = await openIn(t);
-  await fill(db, 1000);
+  await fillLevel(db, 1000);
   await db.clear({ gte: '0100', lt: '0900' });
   assert.equal(db.stats().memtables.rangeDeletes, 1);
   assert.equal((await db.keys().all()).length, 200);
@@ -70,7 +51,7 @@ test('clear() of a range is one record; with a limit or a snapshot it deletes th
   await db.clear({ snapshot });
   await snapshot.close();
   assert.deepEqual(await db.keys().all(), ['0000x']);
-  await fill(db, 1000);
+  await fillLevel(db, 1000);
   await db.clear({ limit: 2, reverse: true });
   assert.equal((await db.keys({ reverse: true, limit: 1 }).all())[0], '0997');
   await db.sublevel('s').put('a', '1');
